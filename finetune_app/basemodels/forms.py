@@ -44,7 +44,7 @@ class TokenForm(forms.Form):
         max_length=300,
         help_text=_(
             "For models whose maker asks for an account. Kept encrypted and never shown again. "
-            "Leave it empty to forget it."
+            "Leave it empty to delete it."
         ),
         widget=forms.PasswordInput(attrs={"autocomplete": "off"}),
     )

@@ -103,7 +103,7 @@ def token(request: HttpRequest, goal: Goal) -> HttpResponse:
     given = form.cleaned_data["token"]
     services.save_hub_token(team=goal.team, token=given)
     saved = _("The token is saved. It is encrypted and will not be shown again.")
-    messages.success(request, saved if given else _("The token is forgotten."))
+    messages.success(request, saved if given else _("The token is deleted."))
     return _redirect(goal, at="work")
 
 

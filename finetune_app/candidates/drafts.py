@@ -184,7 +184,7 @@ def save_version(*, draft: WorkbenchDraft) -> Candidate:
     """Save the draft as a candidate. Raises PlainError when it is empty or has no model."""
     if not (draft.instructions.strip() or draft.shots):
         raise PlainError(
-            _("There is nothing to keep yet: write instructions or add an example."), status=422
+            _("There is nothing to save yet: write instructions or add an example."), status=422
         )
     if not (draft.base_model or draft.endpoint):
         raise PlainError(_("Choose which model answers first."), status=422)

@@ -102,12 +102,12 @@ def _headline(evaluation: Evaluation) -> str:
     if job.state == State.QUEUED:
         place = queue_place(job)
         if place > 1:
-            return _("Waiting: number %(n)d in line") % {"n": place}
+            return _("Waiting: number %(n)d in the queue") % {"n": place}
         return _("About to start")
     if job.state == State.STOPPED:
         return _("Stopped")
     if job.state == State.FAILED:
-        return _("It could not go on")
+        return _("It could not continue")
     left = job.seconds_left
     if left is None:
         return job.message or _("Getting ready")

@@ -1,4 +1,4 @@
-"""The rail is drawn on every page below a goal, but only when the page asks for it."""
+"""The rail, in the template context of every page below a goal; computed only when it is used."""
 
 from typing import Any
 

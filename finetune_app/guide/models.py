@@ -1,4 +1,4 @@
-"""What was advised: the answers, and what came of them."""
+"""The advice of the wizard: the answers and the recommendation."""
 
 from django.db import models
 from django.db.models import Q
@@ -22,29 +22,29 @@ RECOMMEND = [
 
 class AdviceQuerySet(models.QuerySet["Advice"]):
     def finished(self) -> "AdviceQuerySet":
-        """Asked to the end, or skipped as a whole."""
+        """Answered to the end, or skipped as a whole."""
         return self.exclude(finished_at=None)
 
     def given(self) -> "AdviceQuerySet":
-        """With something to read: not skipped as a whole."""
+        """Those with a recommendation: not skipped as a whole."""
         return self.finished().exclude(recommendation="")
 
     def draft(self) -> "Advice | None":
-        """The answers that somebody is giving now; one a goal."""
+        """The unfinished advice; a goal has at most one."""
         return self.filter(finished_at=None).first()
 
 
 class Advice(models.Model):
-    """The wizard's answers, its recommendation and reasons. Kept when asked again.
+    """The wizard's answers, its recommendation and reasons. Earlier advice is kept.
 
-    `result` is the letter as it was said then; a later release may say it in other words.
+    `result` keeps the texts of the time; a later release may word them differently.
     """
 
     goal = models.ForeignKey(Goal, on_delete=models.CASCADE, related_name="advices")
     answers = models.JSONField(default=dict)  # null: that question was skipped
-    known = models.JSONField(default=dict)  # counted and not asked: {"pairs": 214}
+    known = models.JSONField(default=dict)  # counted instead of asked: {"pairs": 214}
     recommendation = models.CharField(max_length=20, choices=RECOMMEND, blank=True)
-    result = models.JSONField(default=dict)
+    result = models.JSONField(default=dict)  # AdviceJson
     chosen = models.CharField(max_length=20, choices=Method.choices, blank=True)
     by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)

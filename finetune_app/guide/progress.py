@@ -1,4 +1,4 @@
-"""How far each goal is along the six steps, in ten queries for any number of goals."""
+"""The progress of goals along the six steps, in ten queries for any number of goals."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -27,7 +27,7 @@ from finetune_app.training.models import Training
 from finetune_app.versions.models import Version
 
 ModelT = TypeVar("ModelT", bound=Model)
-ENOUGH_EXAMPLES = 100  # answered; from here on freezing is next, even if rows still wait
+ENOUGH_EXAMPLES = 100  # with an answer; then freezing is next, even if rows are still waiting
 
 STEP_NAMES = [
     gettext_lazy("Goal"),
@@ -40,13 +40,13 @@ STEP_NAMES = [
 
 
 def step_name(goal: Goal, number: int) -> str:
-    """Step 4 is called what the goal's method is called."""
+    """The name of a step; step 4 is named after the goal's method."""
     return str(STEP_4[Method(goal.method)] if number == 4 else STEP_NAMES[number - 1])
 
 
 @dataclass
 class Progress:
-    """What the six steps of one goal have produced so far; None where a step has nothing yet."""
+    """The results of the six steps of a goal; None where a step has none yet."""
 
     goal: Goal
     examples: int = 0  # approved or begun
@@ -88,7 +88,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class NextAction:
-    """What to do next. `state` is the goal's line on the home page, `label` its link text."""
+    """The next action. `state` is the goal's line on the home page, `label` its link text."""
 
     step: int
     state: str
@@ -174,7 +174,7 @@ def _newest(rows: QuerySet[ModelT], path: str = "goal_id") -> dict[int, ModelT]:
 
 
 def next_action(progress: Progress) -> NextAction:
-    """The one thing to do next for this goal, and its state in a line."""
+    """The next action of a goal, and its state in one line."""
     goal = progress.goal
     here = {"goal_id": goal.pk}
     if not goal.measure:
@@ -210,7 +210,7 @@ def next_action(progress: Progress) -> NextAction:
 
 
 def _to_freeze(progress: Progress, here: dict[str, int]) -> NextAction:
-    """Step 2: examples to learn from, or only questions to test with."""
+    """Step 2: add or freeze examples, or questions to test with."""
     url = reverse("datasets:page", kwargs=here)
     if Method(progress.goal.method).trains:
         none, some, verb = (
@@ -266,7 +266,7 @@ def _to_read(progress: Progress) -> NextAction:
 
 
 def _made(progress: Progress, here: dict[str, int]) -> NextAction:
-    """Step 4 without a training: then the test is next."""
+    """Step 4 without training, then the evaluation."""
     test = reverse("evaluation:page", kwargs=here)
     if progress.goal.method == Method.RAG:
         return NextAction(
@@ -280,7 +280,7 @@ def _made(progress: Progress, here: dict[str, int]) -> NextAction:
         return NextAction(4, state, _("Write them"), INSTRUCTIONS.url(progress.goal))
     ago = _ago(progress.instructions.created_at)
     return NextAction(
-        5, _("Instructions kept %(ago)s. Not tested yet.") % {"ago": ago}, _("Evaluate"), test
+        5, _("Instructions saved %(ago)s. Not tested yet.") % {"ago": ago}, _("Evaluate"), test
     )
 
 
@@ -335,7 +335,7 @@ def _trained(progress: Progress, here: dict[str, int]) -> NextAction:
 
 
 def _in_use(progress: Progress, here: dict[str, int]) -> NextAction | None:
-    """What its use has brought: enough to train again, or rows that wait for an answer."""
+    """A live goal: enough new examples to train again, or rows that wait for an answer."""
     url = reverse("datasets:page", kwargs=here)
     if progress.new_examples and progress.new_examples.enough:
         verb = _("Train again") if Method(progress.goal.method).trains else _("Freeze them")
@@ -353,7 +353,7 @@ def _evaluated(evaluation: Evaluation, here: dict[str, int]) -> NextAction:
         return NextAction(5, _("The test was stopped."), _("Continue"), url)
     if evaluation.job.state == State.FAILED:
         why = {"why": evaluation.job.message}
-        return NextAction(5, _("The test could not go on: %(why)s") % why, _("See why"), url)
+        return NextAction(5, _("The test could not continue: %(why)s") % why, _("See why"), url)
     verdict = evaluation.verdict
     if not verdict:
         return NextAction(5, _("Waiting for your blind choice."), _("Choose"), url)

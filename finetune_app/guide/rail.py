@@ -1,4 +1,4 @@
-"""The rail: the navigation bar with the six steps, each with the one fact it has produced."""
+"""The rail: the navigation bar with the six steps, each with one fact about its result."""
 
 from dataclasses import dataclass
 
@@ -106,7 +106,7 @@ def _step_4_fact(progress: Progress) -> str:
     """The fact of step 4."""
     method, training = Method(progress.goal.method), progress.training
     if method == Method.PROMPT:
-        return _("Kept") if progress.instructions else _("What you tell it")
+        return _("Saved") if progress.instructions else _("What you tell it")
     if method.searches and not (method.trains and progress.searchable):
         if progress.knowledge and progress.knowledge.index:
             return _("Can be searched")

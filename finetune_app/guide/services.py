@@ -1,4 +1,4 @@
-"""The sample goal: made in one click, ready to train."""
+"""Creates the sample goal, ready to train."""
 
 import math
 
@@ -14,12 +14,12 @@ from finetune_app.goals.models import Goal
 from finetune_app.guide.sample import sample
 from finetune_app.versions.services import freeze
 
-GUESS_MINUTES = 6  # where this machine has not been measured yet
+DEFAULT_MINUTES = 6  # until the speed of this machine is measured
 EVALUATION_SHARE = 0.5  # of the training's time: answering, the general check
 
 
 def create_sample(*, team: Team, user: User | None) -> Goal:
-    """A goal with its dataset frozen and the starter chosen; only the training is left to do."""
+    """A goal with a frozen dataset and the starter model chosen; only the training is missing."""
     found = sample()
     with transaction.atomic():
         goal = goals.create_goal(
@@ -41,10 +41,10 @@ def create_sample(*, team: Team, user: User | None) -> Goal:
 
 
 def sample_minutes() -> int:
-    """About how long the sample takes here, from what this machine was measured to do."""
+    """About how long the sample takes, at the measured speed of this machine."""
     speed = Speed.objects.filter(what="training", base_model__slug=STARTER).first()
     if speed is None:
-        return GUESS_MINUTES
+        return DEFAULT_MINUTES
     found = sample()
     seconds = found.training_tokens / speed.tokens_per_second * (1 + EVALUATION_SHARE)
     return max(1, math.ceil(seconds / 60))

@@ -61,14 +61,14 @@ def start_upload(*, dataset: Dataset, by: User, name: str, size: int) -> Upload:
         raise PlainError(
             _(
                 "The file is larger than %(most)s GB, the largest we accept. "
-                "Bring it in smaller parts."
+                "Split it into smaller files."
             )
             % {"most": limit},
             status=413,
         )
     if own.count() >= MAX_UNFINISHED_UPLOADS:
         raise PlainError(
-            _("You have %(n)s unfinished uploads already. Finish one, or forget it below.")
+            _("You have %(n)s unfinished uploads already. Finish one, or delete it below.")
             % {"n": MAX_UNFINISHED_UPLOADS},
             status=409,
         )

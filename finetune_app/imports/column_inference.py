@@ -99,7 +99,7 @@ def infer_mapping(columns: Sequence[str], rows: Sequence[Cells]) -> dict[str, st
         keep = _mostly(not _answered(row.get(chat)) for row in rows)
         why = f"“{chat}” holds whole conversations."
         if keep:
-            why += " Most of them wait for an answer, so they come in for you to answer."
+            why += " Most of them wait for an answer, so they are imported for you to answer."
         found = {"style": "messages", "messages": chat, **common}
         found["unanswered"] = KEEP_UNANSWERED if keep else ""
         return found | {"why": why + _unused(columns, found)}
@@ -132,7 +132,7 @@ def _pair(
         prompt, answer, why = _by_place(left, prompt, answer)
     elif _mostly(not cell_text_or_empty(row.get(answer)).strip() for row in rows):
         keep = KEEP_UNANSWERED
-        why += f" Most of “{answer}” is empty, so those rows come in for you to answer."
+        why += f" Most of “{answer}” is empty, so those rows are imported for you to answer."
     context = _context(left, prompt, answer)
     if context:
         why += f" Where “{context}” has text, it follows the “{prompt}”."

@@ -75,7 +75,8 @@ def too_large_message() -> str:
     limit = settings.MAX_UPLOAD_BYTES // (1024 * 1024)
     return _(
         "The file is larger than %(most)s MB, the largest we accept at once. "
-        "A browser with JavaScript sends up to 2 GB in pieces; otherwise bring it in smaller parts."
+        "A browser with JavaScript sends up to 2 GB in pieces; "
+        "otherwise split it into smaller files."
     ) % {"most": limit}
 
 
@@ -168,7 +169,7 @@ def _delete_or_enqueue(item: Import) -> None:
     sees them meanwhile."""
     if item.examples.all()[: MAX_ROWS_REMOVED_IN_REQUEST + 1].count() > MAX_ROWS_REMOVED_IN_REQUEST:
         with transaction.atomic():
-            _enqueue(item, {"step": "remove"}, _("Removing what came in from %s"))
+            _enqueue(item, {"step": "remove"}, _("Removing the rows of %s"))
     else:
         revert_import(item)
         item.delete()  # signals.py deletes its files

@@ -89,7 +89,9 @@ def _headline(job: Job) -> str:
     if job.state == State.QUEUED:
         place = queue_place(job)
         return (
-            _("Waiting: number %(n)d in line") % {"n": place} if place > 1 else _("About to start")
+            _("Waiting: number %(n)d in the queue") % {"n": place}
+            if place > 1
+            else _("About to start")
         )
     if job.state == State.FAILED:
         return _("The documents could not be made searchable")

@@ -87,8 +87,8 @@ def add_document(*, goal: Goal, by: User, file: "File[Any]", name: str) -> Docum
 def _too_large(name: str) -> str:
     megabytes = settings.MAX_UPLOAD_BYTES // (1024 * 1024)
     return _(
-        "“%(name)s” is larger than %(most)d MB, the most we take at once. Bring it in smaller "
-        "parts."
+        "“%(name)s” is larger than %(most)d MB, the most we take at once. "
+        "Split it into smaller files."
     ) % {"name": name, "most": megabytes}
 
 

@@ -55,7 +55,9 @@ def assign_rows(*, dataset: Dataset, to: User, limit: int) -> int:
     Raises PlainError when the user may not label rows.
     """
     if to not in editors_of(dataset):
-        raise PlainError(_("They cannot answer rows: their role only lets them look."), status=422)
+        raise PlainError(
+            _("They cannot answer rows: their role only allows them to look."), status=422
+        )
     numbers = list(
         unassigned_rows(dataset).order_by("number").values_list("number", flat=True)[:limit]
     )

@@ -27,7 +27,7 @@ class Variation:
 VARIATIONS = (
     Variation(
         "other",
-        _("The same wish, about something else"),
+        _("The same request, about something else"),
         _("So that it learns the way, not the one case."),
     ),
     Variation("shorter", _("Much shorter: five words"), _("People in a hurry write like that.")),
@@ -46,7 +46,7 @@ VARIATIONS = (
     ),
     Variation(
         "longer",
-        _("Long, with the wish hidden in the middle"),
+        _("Long, with the request hidden in the middle"),
         _("Real messages tell a story first."),
     ),
     Variation(
@@ -55,7 +55,7 @@ VARIATIONS = (
         _("The cases at the edge show where your rule ends."),
     ),
     Variation(
-        "two", _("With two wishes at once"), _("It learns which comes first, or to do both.")
+        "two", _("With two requests at once"), _("It learns which comes first, or to do both.")
     ),
     Variation(
         "language",

@@ -81,7 +81,7 @@ class ChangeForm(forms.Form):
         if endpoint and endpoint.secret:
             self.fields["key"].help_text = _("A key is stored. Type another to replace it.")
             self.fields["forget_key"] = forms.BooleanField(
-                label=_("Forget the key"), required=False
+                label=_("Delete the key"), required=False
             )
 
     def clean_key(self) -> str:

@@ -23,7 +23,7 @@ class TrainingHandler(JobHandler):
         name="training",
         runner="worker.training.loop",
         heavy=True,
-        interrupted=_("The training stopped unexpectedly; going on from the last checkpoint."),
+        interrupted=_("The training stopped unexpectedly; continuing from the last checkpoint."),
     )
 
     def child_spec(self, job: Job) -> ChildSpec:

@@ -81,14 +81,14 @@ def headline(training: Training) -> str:
     if job.state == State.QUEUED:
         place = queue_place(job)
         if place > 1:
-            return _("Waiting: number %(n)d in line") % {"n": place}
+            return _("Waiting: number %(n)d in the queue") % {"n": place}
         return _("About to start")
     if job.state == State.STOPPING:
         return _("Stopping at the next safe place")
     if job.state == State.STOPPED:
         return _("Stopped at step %(done)d of %(total)d") % {"done": job.done, "total": job.total}
     if job.state == State.FAILED:
-        return _("It could not go on")
+        return _("It could not continue")
     if job.state == State.CANCELLED:
         return _("Ended before it was done")
     if job.state == State.SUCCEEDED:

@@ -30,8 +30,8 @@ CHANGEABLE_SETTINGS = (
     "number_format",
 )
 NOTHING_TO_LEARN = gettext_lazy(
-    "Version %(v)d holds only questions to test with. Make training your way, add examples to "
-    "learn from in step 2, and freeze again."
+    "Version %(v)d holds only questions to test with. Choose training as your method, "
+    "add examples to learn from in step 2, and freeze again."
 )
 
 

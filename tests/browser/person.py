@@ -113,7 +113,7 @@ class Person:
         self.type("A short name", name)
         self.page.get_by_label("When I write").first.fill(prompt)
         self.page.get_by_label("it should answer").first.fill(answer)
-        self.click("Save and go on")
+        self.click("Save and continue")
         self.page.get_by_role("radio", name=re.compile(f"^{measure}")).check()
         self.click("Use this measure")
         self.click("^Training$", where="main")  # they know what they want: no questions

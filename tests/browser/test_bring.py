@@ -143,7 +143,7 @@ def test_a_large_file_pauses_goes_on_after_a_reload_and_survives_a_lost_connecti
 
     page.unroute("**/uploads/*/?offset=*")
     page.reload()
-    expect(page.get_by_text("Choose the same file again and it goes on.")).to_be_visible()
+    expect(page.get_by_text("Choose the same file again to continue.")).to_be_visible()
     page.evaluate("document.getElementById('bring').dataset.above = 0")
     choose("large.csv", FIRST)
     worked(page)

@@ -99,7 +99,7 @@ def test_what_was_typed_into_a_row_outlives_its_tab(world, open_page):
     expect(page.locator("tr.open")).to_have_count(0)
     page.locator("#row-1 td.prompt a").click()
     expect(box.first).to_have_value("half an answer")
-    page.get_by_role("button", name="Forget it", exact=True).click()
+    page.get_by_role("button", name="Discard it", exact=True).click()
     expect(box.first).to_have_value(saved)
     expect(kept).to_have_count(0)
 

@@ -93,6 +93,6 @@ def states_the_goal(mara: Person) -> None:
         kind.check()
     mara.page.get_by_label("When I write").first.fill("How many trays fit?")
     mara.page.get_by_label("it should answer").first.fill("18 trays")
-    mara.click("Save and go on")
+    mara.click("Save and continue")
     mara.photograph("knowledge-measure")
     mara.click("Use this measure")

@@ -134,12 +134,12 @@ def test_sentences_and_the_help(dataset, owner, as_owner, browser, address):
     assert row(dataset, 1).answer == "We will call you back? Yes, soon"
     page.keyboard.press("Escape")
     page.keyboard.press("?")
-    expect(page.get_by_role("dialog", name="All keys")).to_be_visible()
+    expect(page.get_by_role("dialog", name="Keyboard shortcuts")).to_be_visible()
     photograph(page, "label-keys")
     page.keyboard.press("s")  # silent while the sheet is open
     at(page, 2)
     page.keyboard.press("Escape")
-    expect(page.get_by_role("dialog", name="All keys")).to_be_hidden()
+    expect(page.get_by_role("dialog", name="Keyboard shortcuts")).to_be_hidden()
     page.keyboard.press("Backspace")  # does nothing at all
     page.keyboard.press("s")
     at(page, 3)
@@ -161,7 +161,7 @@ def test_without_script_everything_is_a_form(dataset, owner, as_owner, browser, 
     page.get_by_role("button", name="Skip").click()
     at(page, 1)
     expect(page.get_by_label("Answer", exact=True)).to_have_value("half a sen")
-    page.get_by_role("button", name="Save and go on").click()
+    page.get_by_role("button", name="Save and continue").click()
     at(page, 2)
     page.get_by_role("button", name="Undo").click()
     at(page, 1)

@@ -118,7 +118,7 @@ def test_a_changed_answer_changes_the_advice_and_the_rail(new_goal, open_page, s
     page.locator("#next").get_by_role("button", name="Add documents").click()
     page.wait_for_url(re.compile(r"/documents/$|/knowledge/$"))
     expect(page.locator("#rail [aria-current=step]")).to_contain_text("Documents")
-    expect(page.locator(".ways [aria-current=page]")).to_contain_text("your way")
+    expect(page.locator(".method-tabs [aria-current=page]")).to_contain_text("your method")
 
 
 def choose(page: Page, words: str) -> None:

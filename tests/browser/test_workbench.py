@@ -23,7 +23,7 @@ SCORE = re.compile(r"^(\d+) of (\d+) right$")
 def test_instructions_are_written_tried_kept_and_compared(shared_installation, new_context):
     mara = Person.comes_in(new_context(), shared_installation)
     mara.click("Try it with sample data")
-    mara.click("^Instructions", where=".ways")
+    mara.click("^Instructions", where=".method-tabs")
     wrong = listen(mara.page)
 
     writes(mara, FIRST)

@@ -16,5 +16,5 @@ def writes(mara: Person, words: str) -> None:
 
 
 def keeps(mara: Person) -> None:
-    mara.click("^Keep this version$")
-    expect(mara.page.get_by_text("Kept as version")).to_be_visible()
+    mara.click("^Save this version$")
+    expect(mara.page.get_by_text("Saved as version")).to_be_visible()

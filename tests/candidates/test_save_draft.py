@@ -54,9 +54,7 @@ def test_another_teams_model_cannot_be_chosen(as_editor, bench, at, platform, st
 def test_a_viewer_looks_and_a_stranger_does_not(as_viewer, as_stranger, as_editor, bench, at):
     as_editor.post(at("save_version"), {"instructions": "First."})
     kept = Candidate.objects.get(saved=True)
-    assert "You can look at this page; editors of the team can change it." in text(
-        as_viewer.get(at())
-    )
+    assert "You can look here, but only editors can change it." in text(as_viewer.get(at()))
     for name, ids in (
         ("save_draft", ()),
         ("ask_prompts", ()),

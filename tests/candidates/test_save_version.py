@@ -31,7 +31,7 @@ def test_versions_show_the_score_they_had(as_editor, bench, at, fake_engine):
 def test_an_empty_draft_cannot_be_saved(as_editor, bench, at):
     reply = as_editor.post(at("save_version"), {"instructions": "  "})
     assert reply.status_code == 422
-    assert "nothing to keep yet" in text(reply)
+    assert "nothing to save yet" in text(reply)
     assert not Candidate.objects.filter(saved=True).exists()
 
 

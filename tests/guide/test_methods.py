@@ -105,7 +105,7 @@ def test_instructions_from_the_first_question_to_the_verdict(goal, owner):
     keep_instructions(goal)
     step, label, state = now(goal)
     assert (step, label) == (5, "Evaluate")
-    assert state.startswith("Instructions kept ")
+    assert state.startswith("Instructions saved ")
     assert rail(goal, "goals")[3].state == "done"
 
 
@@ -173,7 +173,7 @@ def test_the_chosen_way_is_marked_and_the_others_say_why_not_yet(
     assert 'aria-current="page"><b>Training</b><span class="ours">' in page
     assert "Not needed so far: nothing you said has to be looked up." in page
     assert "Not alone: you tried instructions" in page
-    assert "Make this our way" not in page
+    assert "Use this method" not in page
 
 
 def test_without_advice_nothing_is_put_off(as_viewer, goal):
@@ -182,8 +182,8 @@ def test_without_advice_nothing_is_put_off(as_viewer, goal):
 
 def test_an_editor_may_make_another_way_theirs(as_editor, as_viewer, goal):
     with_method(goal, "prompt")
-    assert "Make this our way" in training_page(as_editor, goal)
-    assert "Make this our way" not in training_page(as_viewer, goal)
+    assert "Use this method" in training_page(as_editor, goal)
+    assert "Use this method" not in training_page(as_viewer, goal)
     as_editor.post(reverse("guide:take", args=[goal.pk]), {"method": "fine_tune"})
     goal.refresh_from_db()
     assert goal.method == "fine_tune"

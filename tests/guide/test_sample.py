@@ -54,7 +54,7 @@ def test_only_an_editor_makes_one(as_viewer, as_owner, client):
 
 
 def test_the_minutes_are_a_guess_until_this_machine_was_measured(db):
-    assert services.sample_minutes() == services.GUESS_MINUTES
+    assert services.sample_minutes() == services.DEFAULT_MINUTES
 
 
 def test_then_they_come_from_the_last_measurement(starter):

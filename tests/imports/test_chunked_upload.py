@@ -119,7 +119,7 @@ def test_an_unfinished_upload_can_be_deleted(
     put(as_owner, upload, 0, CONTENT[:500])
     path = chunked_upload.upload_path(Upload.objects.get())
     page = as_owner.get(url("add")).content.decode()
-    assert "Choose the same file again and it goes on." in page
+    assert "Choose the same file again to continue." in page
     with django_capture_on_commit_callbacks(execute=True):
         as_owner.post(upload["url"], {"what": "forget"})
     assert not Upload.objects.exists()

@@ -82,7 +82,7 @@ def test_cancelling_a_large_import_deletes_its_rows_in_a_job(
     assert "Show it how you do it." in as_owner.get(dataset_url("page")).content.decode()
     services.delete_abandoned()  # called by another upload: the job exists already
     interrupted.refresh_from_db()
-    assert interrupted.job.title == f"Removing what came in from {interrupted.file_name}"
+    assert interrupted.job.title == f"Removing the rows of {interrupted.file_name}"
     supervise(interrupted.job)
     assert not dataset.examples.exists()
     assert not Import.objects.exists()
@@ -116,7 +116,7 @@ def test_whole_or_nothing_rejects_a_file_with_a_bad_row(read_file, dataset, as_o
     assert not dataset.examples.exists()
     page = as_owner.get(url("detail", import_id=item.pk)).content.decode()
     assert "2 rows cannot be used" in page
-    assert "Take the 3 good rows" in page
+    assert "Add the 3 good rows" in page
     as_owner.post(url("decide", import_id=item.pk), {"what": "good"})
     item.refresh_from_db()
     assert (item.step, item.whole_or_nothing) == (Import.Step.READING, False)

@@ -17,7 +17,7 @@ def page_text(client, url, **query) -> str:
 
 def test_page_without_documents_asks_for_some(as_editor, url):
     page = page_text(as_editor, url)
-    assert "Bring the documents that hold the answers" in page
+    assert "Add the documents that hold the answers" in page
     assert 'type="file"' in page
     assert " multiple" in page
 
@@ -65,7 +65,7 @@ def test_stop_and_reindex_starts_again(goal, owner, committed, as_editor, url):
 
 def test_page_with_a_missing_index_says_so(knowledge, as_editor, url, data_dir):
     (data_dir / knowledge.index_folder / "index.json").unlink()
-    assert "this happens after a restore" in page_text(as_editor, url)
+    assert "Their search index is missing" in page_text(as_editor, url)
 
 
 def test_page_says_when_all_documents_fit_into_the_prompt(knowledge, goal, owner, as_viewer, url):

@@ -80,7 +80,7 @@ def test_accepting_a_suggestion_does_not_save_the_row(as_owner, url, waiting):
     assert reply.url == url("row", number=1)
     page, box = look(as_owner, url)
     assert box == "topic: bell"
-    assert "Took over the suggestion for No. 1" in page
+    assert "Accepted the suggestion for No. 1" in page
     assert "It counts only once you accept it." in page
     assert (row(waiting, 1).answer, row(waiting, 1).status) == ("", Status.PENDING)
     pressed(as_owner, url, waiting, 1, do="save", answer="topic: bell")

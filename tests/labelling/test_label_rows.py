@@ -241,7 +241,7 @@ def test_only_editors_answer(as_viewer, as_stranger, as_owner, url, waiting):
     assert as_viewer.post(url("save_guidelines")).status_code == 403
     assert as_viewer.post(url("save_labels")).status_code == 403
     page = as_viewer.get(url("row", number=1)).content.decode()
-    assert "editors of the team can answer" in page
+    assert "only editors can answer" in page
     assert "<textarea" not in page
     assert as_stranger.get(url("start")).status_code == 404
     assert as_stranger.get(url("row", number=1)).status_code == 404

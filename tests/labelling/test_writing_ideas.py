@@ -20,7 +20,7 @@ def goal(goal):
 def test_an_idea_shows_a_pair_and_a_variation(as_owner, url, dataset):
     page = as_owner.get(url("ideas")).content.decode()
     assert "My card was swallowed" in page
-    assert "The same wish, about something else" in page
+    assert "The same request, about something else" in page
     assert "0 of 50" in page
     page = as_owner.get(url("ideas") + "?idea=1").content.decode()
     assert "Where is my PIN?" in page
@@ -33,7 +33,7 @@ def test_a_written_example_is_added_and_the_next_idea_shown(as_owner, url, datas
     assert reply.url == url("ideas") + "?idea=1"
     one = dataset.examples.get()
     assert (one.prompt, one.status) == ("It ate my card!", "approved")
-    assert "The same wish" in one.source
+    assert "The same request" in one.source
     page = as_owner.get(reply.url).content.decode()
     assert "1 of 50" in page
     assert "Added No. 1." in page

@@ -152,4 +152,4 @@ def test_only_editors_of_the_team_start(as_viewer, as_stranger, as_owner, ready,
     assert as_owner.get(url("start")).status_code == 405
     assert not Training.objects.exists()
     page = as_viewer.get(url("page")).content.decode()
-    assert "You may look here, not start a training." in page
+    assert "You can look here, but only editors can start a training." in page

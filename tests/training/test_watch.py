@@ -62,7 +62,7 @@ def test_the_page_shows_steps_speed_curve_and_answers(as_viewer, waiting, url):
         (State.PREPARING, "Getting ready"),
         (State.STOPPING, "Stopping at the next safe place"),
         (State.STOPPED, "Stopped at step 30 of 90"),
-        (State.FAILED, "It could not go on"),
+        (State.FAILED, "It could not continue"),
         (State.SUCCEEDED, "Done"),
         (State.CANCELLED, "Ended before it was done"),
     ],
@@ -85,7 +85,7 @@ def test_a_failure_says_why_and_keeps_the_details_for_experts(as_viewer, waiting
 def test_a_queued_training_says_its_place(as_viewer, waiting, team, url):
     earlier = Job.objects.create(team=team, kind="training")
     Job.objects.filter(pk=earlier.pk).update(queued_at=waiting.job.created_at.replace(year=2020))
-    assert "Waiting: number 2 in line" in as_viewer.get(url("detail", 1)).content.decode()
+    assert "Waiting: number 2 in the queue" in as_viewer.get(url("detail", 1)).content.decode()
 
 
 def test_a_long_curve_is_thinned_and_keeps_its_end(waiting, as_viewer, url):

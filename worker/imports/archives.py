@@ -247,5 +247,5 @@ def _too_large(name: str) -> UserError:
     return UserError(
         "bad_data",
         f"“{name[:80]}” is larger than {most} GB when unpacked, the most we read. "
-        "Bring it in smaller parts.",
+        "Split it into smaller files.",
     )

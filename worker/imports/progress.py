@@ -44,7 +44,8 @@ class RowProgress:
         self.rows += 1
         if self.rows > MAX_ROWS:
             raise UserError(
-                "bad_data", f"The file has more than {MAX_ROWS:,} rows. Bring it in smaller parts."
+                "bad_data",
+                f"The file has more than {MAX_ROWS:,} rows. Split it into smaller files.",
             )
         if self.rows % ROWS_BETWEEN_CHECKS == 0:
             self._channel.check()

@@ -90,7 +90,7 @@ def _refuse_bomb(metadata: pq.FileMetaData) -> None:
         most = MAX_UNPACKED_BYTES // 10**9
         raise UnreadableFile(
             f"The file is larger than {most} GB when unpacked, the most we read. "
-            "Bring it in smaller parts."
+            "Split it into smaller files."
         )
     if unpacked > ALWAYS_ALLOWED_BYTES and unpacked > MAX_UNPACK_RATIO * max(packed, 1):
         raise UnreadableFile(

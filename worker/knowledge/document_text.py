@@ -58,7 +58,7 @@ class TextBuilder:
         if self._length + len(text) > MAX_CHARACTERS:
             raise Unreadable(
                 f"This holds more than {MAX_CHARACTERS // 10**6} million characters. "
-                "Bring it in smaller parts."
+                "Split it into smaller files."
             )
         self._blocks.append(Block(self._length, self._length + len(text), level, page))
         self._parts.append(text)

@@ -101,7 +101,7 @@ def _progress(run: SuggestionRun) -> dict[str, Any]:
         State.QUEUED: _("Waiting for its turn"),
         State.SUCCEEDED: _("The suggestions are in"),
         State.STOPPED: _("Stopped"),
-        State.FAILED: _("It could not go on"),
+        State.FAILED: _("It could not continue"),
         State.CANCELLED: _("Cancelled"),
     }.get(State(job.state), _("Suggesting answers"))
     return {

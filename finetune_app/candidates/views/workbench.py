@@ -119,7 +119,7 @@ def save_version(request: HttpRequest, goal: Goal) -> HttpResponse:
     if form.errors:
         return _render(request, draft, form, "tries")
     version = drafts.save_version(draft=draft)
-    messages.success(request, _("Kept as version %(n)d.") % {"n": version.revision})
+    messages.success(request, _("Saved as version %(n)d.") % {"n": version.revision})
     return redirect(reverse("candidates:workbench", args=[goal.pk]) + "#versions")
 
 
@@ -141,7 +141,7 @@ def restore_version(request: HttpRequest, goal: Goal, saved_id: int) -> HttpResp
     draft = drafts.draft_of(goal=goal, user=request.user)
     drafts.restore_version(draft=draft, candidate=version)
     messages.success(
-        request, _("You go on from version %(n)d; it stays as it is.") % {"n": version.revision}
+        request, _("You continue from version %(n)d; it stays as it is.") % {"n": version.revision}
     )
     return redirect("candidates:workbench", goal_id=goal.pk)
 

@@ -30,7 +30,7 @@ class Exact(Measure):
 
     def summary(self) -> str:
         if self.settings["within"]:
-            return "Right when what you wanted stands in the answer, whatever is said around it."
+            return "Right when the answer contains what you wanted, whatever else it says."
         details = " Capital and small letters count as the same." * self.settings["ignore_case"]
         if self.settings["lines"]:
             names = join_with_and(self.settings["lines"])

@@ -156,8 +156,8 @@ def _detect_fact(description: str, kind: str, answers: list[str]) -> Proposal | 
     return Proposal(
         "exact",
         {"within": True},
-        "Your answers are short facts. One is right when the fact is said, whatever "
-        "stands around it.",
+        "Your answers are short facts. One is right when it contains the fact, "
+        "whatever else it says.",
     )
 
 

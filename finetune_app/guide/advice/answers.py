@@ -26,7 +26,7 @@ class Answers:
     improve: str | None = None  # what should get better
     facts_change: str | None = None  # how often the facts in its answers change
     needs_sources: bool | None = None  # answers must cite their source
-    tried_prompt: str | None = None  # what came of clear instructions with a few examples
+    tried_prompt: str | None = None  # result of clear instructions with a few examples
     pairs: int | None = None  # good example pairs
     documents: int | None = None  # that contain the answers
     test_questions: int | None = None  # with known answers, kept aside
@@ -59,8 +59,8 @@ class Answers:
         changed: dict[str, Any] = {name: value}
         return replace(self, **changed)
 
-    def as_json(self) -> dict[str, Any]:
-        """Without the skipped ones."""
+    def as_json(self) -> dict[str, str | int | bool]:
+        """The given answers by name."""
         return {name: value for name in NAMES if (value := getattr(self, name)) is not None}
 
 

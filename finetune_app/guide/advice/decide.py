@@ -53,22 +53,23 @@ def decide(answers: Answers) -> Decision:
         method = _method_after(gate, points, answers)
         return Decision(recommendation, method, (gate,), _notes(recommendation, answers), points)
     method = _method(points, answers)
-    led = tuple(rule for rule in counted if _speaks_for(rule.effect, method))
+    reasons = tuple(rule for rule in counted if _is_reason(rule.effect, method))
     missing = next(
         (rule for rule in REQUIREMENTS if method in rule.effect.methods and rule.when(answers)),
         None,
     )
     if missing:
         recommendation = Recommend(missing.effect.recommendation)
-        return Decision(recommendation, method, (missing, *led), _notes(method, answers), points)
-    return Decision(method, method, led or (FALLBACK,), _notes(method, answers), points)
+        rules = (missing, *reasons)
+        return Decision(recommendation, method, rules, _notes(method, answers), points)
+    return Decision(method, method, reasons or (FALLBACK,), _notes(method, answers), points)
 
 
 def _method(points: Points, answers: Answers) -> Recommend:
     search = points.rag >= MIN_POINTS and points.rag > points.prompt
     train = points.fine_tune >= MIN_POINTS and points.fine_tune > points.prompt
     if search:
-        # With few examples the search goes first; the method of answering is asked for in words.
+        # With few examples, search comes first; the way of answering is left to instructions.
         both = train and count_of(answers.pairs) >= PILOT_PAIRS
         return Recommend.RAG_THEN_FINE_TUNE if both else Recommend.RAG
     if train and not points.never_alone:
@@ -77,7 +78,7 @@ def _method(points: Points, answers: Answers) -> Recommend:
 
 
 def _method_after(gate: Rule, points: Points, answers: Answers) -> Recommend:
-    """The method that a gate leads to in the end."""
+    """The method to use once what the gate asks for is there."""
     if gate.effect.recommendation == "collect_documents":
         both = points.fine_tune >= MIN_POINTS and count_of(answers.pairs) >= PILOT_PAIRS
         return Recommend.RAG_THEN_FINE_TUNE if both else Recommend.RAG
@@ -86,8 +87,8 @@ def _method_after(gate: Rule, points: Points, answers: Answers) -> Recommend:
     return Recommend.PROMPT
 
 
-def _speaks_for(points: Points, method: Recommend) -> bool:
-    """Whether a rule's points are a reason for this method. What speaks against it comes later."""
+def _is_reason(points: Points, method: Recommend) -> bool:
+    """Whether a rule's points are a reason for this method; reasons against it are notes."""
     if method == Recommend.PROMPT:
         return points.prompt > 0
     search = points.rag > 0 and method != Recommend.FINE_TUNE
@@ -96,7 +97,7 @@ def _speaks_for(points: Points, method: Recommend) -> bool:
 
 
 def _notes(method: Recommend, answers: Answers) -> tuple[Rule, ...]:
-    """What to keep in mind; first what spoke against this method without outweighing the rest."""
+    """The notes on a method; first the points against it that were outweighed."""
     against = [rule for rule in POINTS if method in TRAINS and rule.effect.fine_tune < 0]
     notes = [rule for rule in NOTES if method in rule.effect.methods]
     return tuple(rule for rule in against + notes if rule.when(answers))

@@ -1,7 +1,7 @@
 """The decision in words: reasons, what comes later, what would change it, confidence, sources."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import NotRequired, TypedDict
 
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
@@ -51,6 +51,10 @@ class Reason:
     text: str
     quotes: tuple[Quote, ...] = ()
 
+    def as_json(self) -> "ReasonJson":
+        quotes = {quote.question: quote.words for quote in self.quotes}
+        return {"rule": self.rule, "text": self.text, "you_said": quotes}
+
 
 @dataclass(frozen=True)
 class Later:
@@ -58,6 +62,31 @@ class Later:
 
     method: str
     text: str
+
+
+class ReasonJson(TypedDict):
+    rule: str
+    text: str
+    you_said: dict[str, str]  # question -> the answer in words
+
+
+class LaterJson(TypedDict):
+    method: str
+    text: str
+
+
+class AdviceJson(TypedDict):
+    """A Recommendation as JSON: the output of `manage.py advise`, and `Advice.result`."""
+
+    recommendation: str
+    reasons: list[ReasonJson]
+    not_yet: list[LaterJson]
+    would_change: list[str]
+    confidence: str
+    sources: list[str]
+    way: NotRequired[str]  # the method; only in the database, as are the next two
+    doubts: NotRequired[list[str]]
+    notes: NotRequired[int]  # how many of the reasons, from the end, are notes
 
 
 @dataclass(frozen=True)
@@ -72,14 +101,10 @@ class Recommendation:
     doubts: tuple[str, ...]  # skipped questions whose answer could change the advice
     sources: tuple[str, ...]
 
-    def as_json(self) -> dict[str, Any]:
-        def said(reason: Reason) -> dict[str, Any]:
-            given = {quote.question: quote.words for quote in reason.quotes}
-            return {"rule": reason.rule, "text": reason.text, "you_said": given}
-
+    def as_json(self) -> AdviceJson:
         return {
             "recommendation": self.recommendation.value,
-            "reasons": [said(one) for one in self.reasons + self.keep_in_mind],
+            "reasons": [one.as_json() for one in self.reasons + self.keep_in_mind],
             "not_yet": [{"method": one.method, "text": one.text} for one in self.not_yet],
             "would_change": list(self.would_change),
             "confidence": self.confidence,
@@ -200,7 +225,7 @@ def _alternatives(name: str, answers: Answers) -> list[tuple[str, Recommend]]:
 
 
 def _can_come(name: str, given: Value, other: Value) -> bool:
-    """Whether the answer can still change to this: counts only grow, what was tried stays tried."""
+    """Whether the answer can still change to this: counts only grow, a tried prompt stays tried."""
     if name in COUNTS:
         return int(other) > int(given)
     return other != given and not (name == "tried_prompt" and other == "no")
@@ -234,7 +259,7 @@ def _would_change(decision: Decision, answers: Answers, doubts: tuple[str, ...])
 
 
 def _confidence(decision: Decision, answers: Answers, doubts: tuple[str, ...]) -> str:
-    """Low where much is open or the fault is unknown; high where nothing is marginal."""
+    """Low with many open questions or an unknown fault; high where nothing is marginal."""
     unknown = conditions.fault_unknown(answers) and decision.recommendation != Recommend.GOOD_ENOUGH
     if len(doubts) > 2 or unknown:
         return "low"

@@ -1,6 +1,6 @@
-"""The words of the questions and of every answer to them, on the pages and when quoted back."""
+"""The texts of the questions and of their answers, for the pages and for quoting."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
@@ -29,7 +29,6 @@ class Question:
     choices: tuple[AnswerChoice, ...]
     one: str = ""  # of a count: "%(n)s example"
     many: str = ""
-    known: str = field(default="")  # said instead of asking: "You have %(n)s examples"
 
     def words(self, value: Value) -> str:
         """The answer as it is quoted back."""
@@ -51,7 +50,7 @@ IMPROVE = Question(
         AnswerChoice(
             "facts",
             _("It does not know our facts"),
-            _("Prices, rules, products: what stands in your own papers"),
+            _("Prices, rules, products: what is written in your own papers"),
             _("If it were facts that it lacks"),
         ),
         AnswerChoice(
@@ -146,7 +145,7 @@ FACTS_CHANGE = Question(
 
 NEEDS_SOURCES = Question(
     "needs_sources",
-    _("Must an answer say where it has it from?"),
+    _("Must an answer name its source?"),
     _("The page, the paragraph, the document."),
     _("A model cannot say where it learned something. It can name what was put before it."),
     (

@@ -12,7 +12,7 @@ Words = Promise | Callable[[Answers], str]
 
 
 @dataclass(frozen=True)
-class Stop:
+class Gate:
     """Decides at once."""
 
     recommendation: str
@@ -40,8 +40,8 @@ class Points:
     @property
     def words(self) -> str:
         named = (("instructions", self.prompt), ("search", self.rag), ("training", self.fine_tune))
-        said = [f"{name} {points:+d}".replace("-", "−") for name, points in named if points]
-        return ", ".join(said + ["never training alone"] * self.never_alone)
+        parts = [f"{name} {points:+d}".replace("-", "−") for name, points in named if points]
+        return ", ".join(parts + ["never training alone"] * self.never_alone)
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Note:
 class Rule:
     name: str
     when: Callable[[Answers], bool]
-    effect: Any  # Stop, Points, Collect or Note
+    effect: Any  # Gate, Points, Collect or Note
     text: Words
     quotes: tuple[str, ...] | Callable[[Answers], tuple[str, ...]]  # the answers it refers to
     source: tuple[str, ...]  # keys of SOURCES

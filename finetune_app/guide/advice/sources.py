@@ -1,4 +1,4 @@
-"""What the rules rest on. A rule without a publication says that it is our own judgement."""
+"""The publications behind the rules; "judgement" is for rules without one."""
 
 SOURCES: dict[str, str] = {
     "anthropic-prompting": "Anthropic, documentation: prompt engineering overview",

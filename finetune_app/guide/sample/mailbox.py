@@ -1,4 +1,4 @@
-"""Read the sample dataset and say what goal it belongs to."""
+"""Reads the sample dataset, with the goal it belongs to."""
 
 import csv
 from dataclasses import dataclass
@@ -23,8 +23,8 @@ desk: workshop for repair, office for delivery and return, counter for hire
 due: today if it cannot wait past tomorrow, otherwise this_week"""
 
 # The shots of the best prompt found, in the order measured; the first three are also the goal's
-# own examples. Looked up by their email, so that they can only be rows the model may learn from.
-SHOWN = (
+# pairs. They are looked up in the train split by their email.
+SHOT_EMAILS = (
     (
         "Hello, I paid for next day delivery and it hasn't come. Can you call them now? "
         "I leave the house at four."
@@ -41,8 +41,8 @@ SHOWN = (
     "Tomas has my old Dawes for a wheel repair. When will it be finished, roughly?",
 )
 
-TOKENS_A_ROW = 69  # the starter's tokenizer and chat template, question and answer, on average
-PASSES = 3
+TOKENS_PER_ROW = 69  # with the starter's tokenizer and chat template, on average
+EPOCHS = 3
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Sample:
 
     @property
     def instructions(self) -> str:
-        """The rules as somebody in the shop would write them down; the rows carry none."""
+        """The rules of the shop; the rows themselves have no instructions."""
         return self.description
 
 
@@ -79,23 +79,23 @@ class Sample:
 def sample() -> Sample:
     emails = _read(DATA)
     answers = {row["email"]: row["answer"] for row in emails if row["split"] == "train"}
-    shown = [{"prompt": email, "answer": answers[email]} for email in SHOWN]
+    shots = [{"prompt": email, "answer": answers[email]} for email in SHOT_EMAILS]
     return Sample(
         name=NAME,
         description=DESCRIPTION,
         kind="format",
         measure="exact",
         measure_settings={},
-        pairs=shown[:3],
+        pairs=shots[:3],
         rows=[_as_row(row) for row in emails],
-        best_prompt={"instructions": DESCRIPTION, "shots": shown},
+        best_prompt={"instructions": DESCRIPTION, "shots": shots},
         path=DATA,
-        training_tokens=TOKENS_A_ROW * PASSES * len(answers),
+        training_tokens=TOKENS_PER_ROW * EPOCHS * len(answers),
     )
 
 
 def new_wording() -> dict[str, list[str]]:
-    """Test emails whose topic is told by words training never uses for it, with those words."""
+    """Test emails whose topic is expressed by words that no training email uses for it."""
     return {row["email"]: row["cue_words"].split() for row in _read(NEW_WORDING)}
 
 

@@ -1,11 +1,12 @@
-"""Template tags with which pages of other rooms show the three methods."""
+"""Template tags with which pages of other apps show the three methods."""
 
-from typing import Any
+from dataclasses import dataclass
 
 from django import template
 from django.template import Context
+from django.utils.functional import Promise
 
-from finetune_app.goals.models import Goal
+from finetune_app.goals.models import Goal, Method
 from finetune_app.guide.methods import METHOD_OPTIONS
 from finetune_app.guide.rail import step_of
 from finetune_app.guide.wizard.letter import postponed_methods
@@ -13,30 +14,42 @@ from finetune_app.guide.wizard.letter import postponed_methods
 register = template.Library()
 
 
+@dataclass(frozen=True)
+class MethodTab:
+    """A method of step 4. `why`: the reason to postpone it, if it is not chosen."""
+
+    name: Promise
+    method: Method
+    url: str
+    chosen: bool
+    here: bool  # this is its page
+    why: str
+    may_choose: bool
+
+
 @register.simple_tag(takes_context=True)
-def method_options(context: Context, goal: Goal) -> list[dict[str, Any]]:
-    """The three methods of step 4: which is chosen, which page this is, why one should wait."""
+def method_options(context: Context, goal: Goal) -> list[MethodTab]:
     request = getattr(context, "request", None)
     page = request.resolver_match.view_name if request and request.resolver_match else ""
     member = getattr(request, "membership", None)
     postponed = postponed_methods(goal)
-    options = []
+    tabs = []
     for option in METHOD_OPTIONS:
         chosen, here = option.belongs_to(goal.method), _is_here(option.route, page)
-        options.append(
-            {
-                "name": option.name,
-                "method": option.method,
-                "url": option.url(goal),
-                "chosen": chosen,
-                "here": here,
-                "why": "" if chosen else postponed.get(option.method, ""),
-                "may_choose": here and not chosen and bool(member and member.may_edit),
-            }
+        tabs.append(
+            MethodTab(
+                name=option.name,
+                method=option.method,
+                url=option.url(goal),
+                chosen=chosen,
+                here=here,
+                why="" if chosen else postponed.get(option.method, ""),
+                may_choose=here and not chosen and bool(member and member.may_edit),
+            )
         )
-    return options
+    return tabs
 
 
 def _is_here(route: str, page: str) -> bool:
-    """Whether `page` is the method's page, or another page of step 4 in the same room."""
+    """Whether `page` is the method's page, or another page of step 4 in the same app."""
     return page.partition(":")[0] == route.partition(":")[0] and step_of(page) == 4

@@ -7,13 +7,13 @@ from django.utils.translation import gettext_lazy as _
 
 from finetune_app.guide.advice.answers import MAX_COUNT
 from finetune_app.guide.advice.questions import Value
-from finetune_app.guide.wizard.question_screens import Screen
+from finetune_app.guide.wizard.question_screens import SavedAnswers, Screen
 
 
 class AnswerForm(forms.Form):
     answer = forms.ChoiceField(required=False, widget=forms.RadioSelect)
 
-    def __init__(self, data: Any, *, screen: Screen, answers: dict[str, Any]) -> None:
+    def __init__(self, data: Any, *, screen: Screen, answers: SavedAnswers) -> None:
         chosen = screen.chosen(answers)
         super().__init__(data, initial={"answer": chosen})
         self.screen = screen
@@ -35,7 +35,7 @@ class AnswerForm(forms.Form):
             )
 
     def given(self) -> dict[str, Value] | None:
-        """The answers, or None when there are none. What was changed last counts."""
+        """The answers, or None without any. A number that was typed wins over the card."""
         found = self.cleaned_data
         number = found.get("number")
         if number is not None and ("number" in self.changed_data or not found["answer"]):

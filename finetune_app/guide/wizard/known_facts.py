@@ -24,7 +24,7 @@ class Fact:
 
 
 def known_facts(goal: Goal) -> list[Fact]:
-    """Only what exists here: a person may have documents that are not uploaded yet."""
+    """Facts about what exists here. Zero is not one: a user may have documents elsewhere."""
     usable = Example.objects.usable().filter(dataset__goal=goal).order_by()
     pairs = usable.count()
     tests = usable.filter(split=Split.TEST).count()

@@ -1,7 +1,7 @@
 """The advice as a letter: headline, reasons, what not yet, what would change it, how sure."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -9,13 +9,14 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from finetune_app.goals.models import Goal, Method
 from finetune_app.guide.advice import Answers, Recommend, advise
-from finetune_app.guide.advice.questions import QUESTIONS
+from finetune_app.guide.advice.explain import ReasonJson
+from finetune_app.guide.advice.questions import QUESTIONS, Text
 from finetune_app.guide.advice.rules.conditions import pairs_missing
 from finetune_app.guide.methods import DOCUMENTS, METHOD_OPTIONS
 from finetune_app.guide.models import Advice
 from finetune_app.guide.progress import Progress, progress_of
 from finetune_app.guide.wizard.known_facts import known_facts, known_values
-from finetune_app.guide.wizard.question_screens import Screen, screens
+from finetune_app.guide.wizard.question_screens import SavedAnswers, Screen, screens
 
 HEADLINE = {
     Recommend.PROMPT: gettext_lazy("Start with better instructions."),
@@ -60,7 +61,7 @@ LEAD = {
         "longer does."
     ),
 }
-SURE = {
+CONFIDENCE = {  # filled bars of five, and the words
     "high": (4, gettext_lazy("Quite sure.")),
     "medium": (3, gettext_lazy("Fairly sure.")),
     "low": (1, gettext_lazy("A first guess.")),
@@ -73,7 +74,7 @@ NEXT = {
 }
 STEP_4 = {
     Method.PROMPT: gettext_lazy("write instructions, and see what they do"),
-    Method.RAG: gettext_lazy("bring the documents it may look things up in"),
+    Method.RAG: gettext_lazy("add the documents it looks things up in"),
     Method.FINE_TUNE: gettext_lazy("train it"),
     Method.RAG_THEN_FINE_TUNE: gettext_lazy("train it on top of the search"),
 }
@@ -81,7 +82,7 @@ STEP_4 = {
 
 @dataclass(frozen=True)
 class Next:
-    """The button below the letter: it chooses `method` and leads to `url`."""
+    """The button below the letter, which chooses `method` and leads to `url`."""
 
     method: Method
     sentence: str
@@ -95,13 +96,13 @@ def method_of(advice: Advice) -> Method:
 
 
 def next_after(goal: Goal, method: str, what: str = "") -> Next:
-    """The next page for a goal with this method, given what was advised. Saves nothing."""
+    """The next page for a goal with this method, given the recommendation. Saves nothing."""
     trial = Goal.objects.get(pk=goal.pk)
     trial.method = Method(method)
     (progress,) = progress_of([trial])
     dataset = reverse("datasets:page", kwargs={"goal_id": goal.pk})
     if what == Recommend.COLLECT_PAIRS and trial.method.trains:
-        sentence = _("write more of them, one idea at a time, or bring a file")
+        sentence = _("write more of them, one idea at a time, or import a file")
         ideas = reverse("labelling:ideas", kwargs={"goal_id": goal.pk})
         return Next(trial.method, sentence, _("Write more"), ideas)
     if what == Recommend.COLLECT_TESTS:
@@ -109,19 +110,19 @@ def next_after(goal: Goal, method: str, what: str = "") -> Next:
             trial.method, _("about 20 questions to test it with"), _("Write questions"), dataset
         )
     if trial.method.searches and not progress.documents and progress.at > 1:
-        # The documents are what it is about, so they come before the questions to test them with.
+        # The documents come first, then the questions to test them with.
         return Next(trial.method, str(STEP_4[Method.RAG]), _("Add documents"), DOCUMENTS.url(goal))
     return Next(trial.method, _sentence(progress), progress.next.label, progress.next.url)
 
 
 def _sentence(progress: Progress) -> str:
-    """What comes next, after "Next:"."""
+    """The text after "Next:"."""
     method = Method(progress.goal.method)
     if progress.at == 4:
         return str(STEP_4[method])
     if progress.at == 2:
         return (
-            _("bring the examples it learns from")
+            _("add the examples it learns from")
             if method.trains
             else _("about 20 questions to test it with")
         )
@@ -135,7 +136,7 @@ def letter(goal: Goal, advice: Advice) -> dict[str, Any]:
     asked = screens(advice.known)
     reasons = advice.result["reasons"]
     notes = len(reasons) - advice.result.get("notes", 0)
-    bars, sure = SURE[advice.result["confidence"]]
+    bars, sure = CONFIDENCE[advice.result["confidence"]]
     return {
         "advice": advice,
         "answered": sum(_is_answered(screen, advice.answers) for screen in asked),
@@ -153,7 +154,38 @@ def letter(goal: Goal, advice: Advice) -> dict[str, Any]:
     }
 
 
-def _is_answered(screen: Screen, answers: dict[str, Any]) -> bool:
+class Place(TypedDict):
+    """Where an answer was given; `screen` is "" for what was counted."""
+
+    note: str
+    screen: str
+
+
+class QuotedAnswer(Place):
+    words: str
+
+
+class LetterReason(TypedDict):
+    text: str
+    quotes: list[QuotedAnswer]
+
+
+class AnsweredQuestion(TypedDict):
+    """A question with its answer; `screen` is the one to change it on."""
+
+    title: Text
+    words: str
+    screen: str
+
+
+class Changes(TypedDict):
+    """What has become known since an advice; `today`: another headline, if it would change."""
+
+    changed: list[str]
+    today: str
+
+
+def _is_answered(screen: Screen, answers: SavedAnswers) -> bool:
     return any(answers.get(name) is not None for name in screen.names)
 
 
@@ -170,18 +202,15 @@ def _method_name(method: str) -> str:
     return next(str(option.name) for option in METHOD_OPTIONS if option.method == method)
 
 
-def _reason(one: dict[str, Any], asked: list[Screen], advice: Advice) -> dict[str, Any]:
+def _reason(one: ReasonJson, asked: list[Screen], advice: Advice) -> LetterReason:
     """A reason with the answers it refers to, and where each was given."""
-    return {
-        "text": one["text"],
-        "quotes": [
-            {"words": words, **_where(name, asked, advice)}
-            for name, words in one["you_said"].items()
-        ],
-    }
+    quotes: list[QuotedAnswer] = [
+        {"words": words, **_place(name, asked, advice)} for name, words in one["you_said"].items()
+    ]
+    return {"text": one["text"], "quotes": quotes}
 
 
-def _where(name: str, asked: list[Screen], advice: Advice) -> dict[str, Any]:
+def _place(name: str, asked: list[Screen], advice: Advice) -> Place:
     if name in advice.known:
         counted = _("Found in your examples") if name == "private_data" else _("Counted here")
         return {"note": counted, "screen": ""}
@@ -192,9 +221,8 @@ def _where(name: str, asked: list[Screen], advice: Advice) -> dict[str, Any]:
     return {"note": _("Your answer"), "screen": ""}
 
 
-def _answers(asked: list[Screen], answers: Answers, advice: Advice) -> list[dict[str, Any]]:
-    """Every question with its answer, each of which can be changed."""
-    rows: list[dict[str, Any]] = []
+def _answers(asked: list[Screen], answers: Answers, advice: Advice) -> list[AnsweredQuestion]:
+    rows: list[AnsweredQuestion] = []
     for screen in asked:
         given = answers.as_json()
         cards = {card.key: str(card.title) for card in screen.cards}
@@ -211,8 +239,7 @@ def _answers(asked: list[Screen], answers: Answers, advice: Advice) -> list[dict
 # ---- What has changed since ----
 
 
-def changes(goal: Goal, advice: Advice) -> dict[str, Any]:
-    """What has become known since the advice, and what would be advised today."""
+def changes(goal: Goal, advice: Advice) -> Changes:
     before = advice.answers | advice.known
     new = [fact.words for fact in known_facts(goal) if before.get(fact.name) != fact.value]
     today = advise(Answers.read(before | known_values(goal)))
@@ -225,7 +252,7 @@ def changes(goal: Goal, advice: Advice) -> dict[str, Any]:
 
 
 def postponed_methods(goal: Goal) -> dict[str, str]:
-    """For each method that should wait: why, as of today. Empty without an advice."""
+    """For each method to postpone, the current reason. Empty without an advice."""
     advice = goal.advices.given().first()
     if advice is None:
         return {}

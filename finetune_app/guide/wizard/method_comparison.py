@@ -15,8 +15,8 @@ class Risk:
 
 
 @dataclass(frozen=True)
-class Compared:
-    way: MethodOption
+class MethodProfile:
+    option: MethodOption
     term: Promise  # what experts call it
     good_for: Promise
     cost: Promise
@@ -25,7 +25,7 @@ class Compared:
 
 
 METHODS = (
-    Compared(
+    MethodProfile(
         INSTRUCTIONS,
         _("prompt engineering"),
         _("A first try at anything, and whatever can be said in a page."),
@@ -41,12 +41,12 @@ METHODS = (
             ),
         ),
     ),
-    Compared(
+    MethodProfile(
         DOCUMENTS,
         _("RAG, retrieval-augmented generation"),
         _("Facts: your prices, rules and papers, as they are today, with their source."),
         _("A little longer for each answer, for the passages it reads first."),
-        _("As long as it takes to bring the documents. They are read in minutes."),
+        _("As long as it takes to add the documents. They are read in minutes."),
         (
             Risk(
                 _("It finds the wrong passage, and answers from that."),
@@ -54,7 +54,7 @@ METHODS = (
             ),
         ),
     ),
-    Compared(
+    MethodProfile(
         TRAINING,
         _("fine-tuning"),
         _("A behaviour: a skill, a style, a form, held steady without long instructions."),
@@ -64,8 +64,8 @@ METHODS = (
             Risk(
                 _("It is expensive."),
                 _(
-                    "A small part of the model is trained (LoRA). Time and memory are told before "
-                    "you press Train."
+                    "A small part of the model is trained (LoRA). "
+                    "Time and memory are shown before you press Train."
                 ),
             ),
             Risk(

@@ -1,13 +1,15 @@
 """The questions as screens: one question each, its answers as cards."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 
 from finetune_app.guide.advice.answers import COUNTS
 from finetune_app.guide.advice.questions import HEAVY_USE, QUESTIONS, Question, Text, Value
+
+SavedAnswers = Mapping[str, Value | None]
+"""Answers by question; None for a skipped one."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class Screen:
     names: tuple[str, ...]  # the questions it answers
     counts: bool = field(default=False)  # a number may be typed instead
 
-    def chosen(self, answers: dict[str, Any]) -> str:
+    def chosen(self, answers: SavedAnswers) -> str:
         """The key of the card that stands for these answers; "" when none does."""
         given = {name: answers.get(name) for name in self.names}
         return next((card.key for card in self.cards if card.gives == given), "")
@@ -104,7 +106,7 @@ NAMES = frozenset(screen.name for screen in (*ALL, WITHOUT_PRIVATE))
 
 
 def screens(known: Collection[str]) -> list[Screen]:
-    """What is asked of somebody about whom `known` is known: at most eight."""
+    """The screens for the questions that are not `known`: at most eight."""
     last = WITHOUT_PRIVATE if "private_data" in known else USE
     asked = [screen for screen in ALL[:-1] if screen.name not in known]
     return [*asked, last]

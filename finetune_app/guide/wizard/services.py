@@ -1,7 +1,6 @@
-"""Writes of the wizard. An advice begins as a draft and stays for ever once it is finished."""
+"""Writes of the wizard. An advice starts as a draft, and is kept once it is finished."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
@@ -12,22 +11,23 @@ from finetune_app.datasets.services import dataset_of
 from finetune_app.goals import services as goals
 from finetune_app.goals.models import Goal, Method
 from finetune_app.guide.advice import Answers, advise
+from finetune_app.guide.advice.questions import Value
 from finetune_app.guide.models import Advice
 from finetune_app.guide.wizard.known_facts import known_values
 from finetune_app.guide.wizard.question_screens import Screen
 
 
-def answers_now(goal: Goal) -> dict[str, Any]:
-    """What was answered last: in the draft, else in the advice before it."""
+def latest_answers(goal: Goal) -> dict[str, Value | None]:
+    """The answers of the draft, else of the newest advice."""
     latest = goal.advices.first()
     return dict(latest.answers) if latest else {}
 
 
 @transaction.atomic
-def answer(*, goal: Goal, user: User, screen: Screen, given: Mapping[str, Any] | None) -> Advice:
-    """Keep the answers of one screen; None means that it was skipped."""
-    Goal.objects.lock(goal.pk)  # two people at once take turns
-    draft = goal.advices.draft() or Advice(goal=goal, answers=answers_now(goal))
+def answer(*, goal: Goal, user: User, screen: Screen, given: Mapping[str, Value] | None) -> Advice:
+    """Save the answers of one screen; None means that it was skipped."""
+    Goal.objects.lock(goal.pk)
+    draft = goal.advices.draft() or Advice(goal=goal, answers=latest_answers(goal))
     draft.answers |= dict.fromkeys(screen.names) | dict(given or {})
     draft.by = user
     draft.save()
@@ -36,10 +36,10 @@ def answer(*, goal: Goal, user: User, screen: Screen, given: Mapping[str, Any] |
 
 @transaction.atomic
 def finish(*, goal: Goal, user: User) -> Advice:
-    """Advise from the answers and what is known now. The same as before is not kept twice."""
+    """Advise from the answers and the known facts. Returns the newest advice if both are equal."""
     Goal.objects.lock(goal.pk)
     draft = goal.advices.draft()
-    answers, facts = answers_now(goal), known_values(goal)
+    answers, facts = latest_answers(goal), known_values(goal)
     before = goal.advices.given().first()
     if before and (before.answers, before.known) == (answers, facts):
         if draft:
@@ -60,8 +60,8 @@ def finish(*, goal: Goal, user: User) -> Advice:
 
 @transaction.atomic
 def take(*, goal: Goal, method: str) -> None:
-    """Go this way. The newest advice remembers what was made of it."""
-    _go(goal, method)
+    """Choose a method, and record the choice in the newest advice."""
+    _set_method(goal, method)
     latest = goal.advices.finished().first()
     if latest:
         latest.chosen = method
@@ -70,17 +70,16 @@ def take(*, goal: Goal, method: str) -> None:
 
 @transaction.atomic
 def skip_all(*, goal: Goal, user: User, method: str) -> None:
-    """No advice wanted: this way, and the questions do not come up by themselves again."""
+    """Choose a method without advice. The questions are not offered again."""
     Goal.objects.lock(goal.pk)
     draft = goal.advices.draft() or Advice(goal=goal)
     draft.by, draft.finished_at, draft.chosen = user, timezone.now(), Method(method)
     draft.save()
-    _go(goal, method)
+    _set_method(goal, method)
 
 
-def _go(goal: Goal, method: str) -> None:
-    """What is wrong with a dataset depends on whether anything learns from it."""
+def _set_method(goal: Goal, method: str) -> None:
     goals.choose_method(goal=goal, method=method)
     dataset = dataset_of(goal)
-    if dataset.examples.exists():
+    if dataset.examples.exists():  # the findings depend on whether the method trains
         checks.check_after_edit(dataset)

@@ -1,4 +1,4 @@
-"""The wizard: one question a screen, then a letter."""
+"""The wizard: one question per screen, then a letter with the advice."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ from finetune_app.guide.wizard.question_screens import NAMES, Screen, screens
 
 @goal_page(Role.VIEWER, "GET")
 def onward(request: HttpRequest, goal: Goal) -> HttpResponse:
-    """To the advice where nobody has asked for it yet, else on with the goal's way."""
+    """Redirect to the advice if there is none yet, else to the next page of the goal's method."""
     if goal.method != Method.FINE_TUNE:
         return redirect(next_after(goal, goal.method).url)
     if goal.advices.finished().exists() or not may_edit(request):
@@ -35,7 +35,7 @@ def onward(request: HttpRequest, goal: Goal) -> HttpResponse:
 
 @goal_page(Role.VIEWER, "GET")
 def advice(request: HttpRequest, goal: Goal) -> HttpResponse:
-    """The newest letter; where there is none yet, the question at which somebody stopped."""
+    """The newest letter; without one, the first open question."""
     newest = goal.advices.given().first()
     if newest:
         return _letter(request, goal, newest)
@@ -46,7 +46,7 @@ def advice(request: HttpRequest, goal: Goal) -> HttpResponse:
 
 @goal_page(Role.VIEWER, "GET")
 def earlier(request: HttpRequest, goal: Goal, advice_id: int) -> HttpResponse:
-    """A letter of before, as it was said then."""
+    """An earlier letter, with the texts of the time."""
     return _letter(request, goal, get_object_or_404(goal.advices.given(), pk=advice_id))
 
 
@@ -55,11 +55,11 @@ def question(request: HttpRequest, goal: Goal, question: str) -> HttpResponse:
     facts = known_facts(goal)
     asked = screens([fact.name for fact in facts])
     at = next((n for n, screen in enumerate(asked) if screen.name == question), None)
-    if at is None and question in NAMES:  # known by now, so no longer asked
+    if at is None and question in NAMES:  # counted by now, so no longer asked
         return redirect("guide:advice", goal_id=goal.pk)
     if at is None:
         raise Http404("no such question")
-    screen, answers = asked[at], services.answers_now(goal)
+    screen, answers = asked[at], services.latest_answers(goal)
     form = AnswerForm(request.POST or None, screen=screen, answers=answers)
     if request.method == "POST" and form.is_valid():
         given, go = form.given(), request.POST.get("go", "next")
@@ -79,7 +79,7 @@ def question(request: HttpRequest, goal: Goal, question: str) -> HttpResponse:
         "at": at + 1,
         "total": len(asked),
         "left": len(asked) - at - 1,
-        "ways": METHOD_OPTIONS,
+        "methods": METHOD_OPTIONS,
         "marks": ["done" if n < at else "now" if n == at else "" for n in range(len(asked))],
         "go": "next" if at + 1 < len(asked) and not all_seen else "finish",
     }
@@ -89,7 +89,7 @@ def question(request: HttpRequest, goal: Goal, question: str) -> HttpResponse:
 
 @goal_page(Role.EDITOR, "POST")
 def again(request: HttpRequest, goal: Goal) -> HttpResponse:
-    """Advise anew from the same answers and what is known now."""
+    """Advise again from the same answers and the facts known now."""
     if not goal.advices.exists():
         raise PlainError(_("Nobody has answered the questions yet."), status=409)
     services.finish(goal=goal, user=request.user)
@@ -98,7 +98,7 @@ def again(request: HttpRequest, goal: Goal) -> HttpResponse:
 
 @goal_page(Role.EDITOR, "POST")
 def take(request: HttpRequest, goal: Goal) -> HttpResponse:
-    """Go the way that was advised, or another one that is named."""
+    """Choose the advised method, or the one in the form."""
     newest = goal.advices.given().first()
     method = request.POST.get("method") or (method_of(newest) if newest else "")
     if method not in Method.values:
@@ -112,7 +112,7 @@ def take(request: HttpRequest, goal: Goal) -> HttpResponse:
 
 @goal_page(Role.EDITOR, "POST")
 def skip(request: HttpRequest, goal: Goal) -> HttpResponse:
-    """No questions: who knows what they want says so in one click."""
+    """Choose a method without answering the questions."""
     method = request.POST.get("method") or Method.FINE_TUNE
     if method not in Method.values:
         raise PlainError(_("That is not one of the methods."), status=422)
@@ -123,7 +123,7 @@ def skip(request: HttpRequest, goal: Goal) -> HttpResponse:
 def _first_open(goal: Goal) -> Screen:
     """The first question that was neither answered nor skipped; the last when none is open."""
     asked = screens([fact.name for fact in known_facts(goal)])
-    answers = services.answers_now(goal)
+    answers = services.latest_answers(goal)
     is_open = (one for one in asked if not set(one.names) <= set(answers))
     return next(is_open, asked[-1])
 
@@ -148,7 +148,7 @@ def _letter(request: HttpRequest, goal: Goal, advice: Advice) -> HttpResponse:
         "is_newest": is_newest,
         "may_edit": may_edit(request),
         "next_step": next_after(goal, method_of(advice), advice.recommendation),
-        "first_a_prompt": method_of(advice) not in (Method.PROMPT, Method.RAG),
+        "offer_prompt": method_of(advice) not in (Method.PROMPT, Method.RAG),
         "compared": METHODS,
         "others": goal.advices.finished().exclude(pk=advice.pk).select_related("by")[:20],
         **letter(goal, advice),

@@ -55,7 +55,7 @@ def save_labels(request: HttpRequest, goal: Goal) -> HttpResponse:
     found = class_labels.parse_labels(text)
     assignment.save_labels(dataset=dataset_of(goal), labels=found)
     messages.success(
-        request, _("These answers are buttons now.") if found else _("Answers are free now.")
+        request, _("These answers are buttons now.") if found else _("Answers are free text now.")
     )
     return _redirect_to_page(goal) if "text" in post else _redirect_back(request, goal)
 

@@ -77,7 +77,7 @@ def save_draft(request: HttpRequest, goal: Goal, number: int) -> HttpResponse:
         text=newlines(request.POST.get("answer", "")),
         seen=_parse_moment(request.POST.get("seen", "")),
     )
-    text = _("Kept") if saved else _("You saved this row elsewhere. Press Save to keep this, too.")
+    text = _("Saved") if saved else _("You saved this row elsewhere. Press Save to keep this, too.")
     response = HttpResponse(status=204)
     response["HX-Trigger"] = json.dumps({"saved": text})
     return response
@@ -326,7 +326,7 @@ def _describe_undo(dataset: Dataset, user: User) -> str:
 
 
 def _accepted_text(example: Example) -> str:
-    return _("Took over the suggestion for %s") % example
+    return _("Accepted the suggestion for %s") % example
 
 
 def _with_redo(said: str, name: str, value: int) -> str:

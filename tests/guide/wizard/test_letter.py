@@ -36,7 +36,7 @@ def test_what_was_skipped_is_not_put_into_anybodys_mouth(as_owner, advised, url)
     for word in ("Hardly ever", "No, nothing written down", "Everybody may read it"):
         assert word not in letter
     assert "Fairly sure. What you skipped could still change it:" in letter
-    assert "“Must an answer say where it has it from?”" in letter
+    assert "“Must an answer name its source?”" in letter
     assert "If the facts changed every week, we would say: gather your documents" in letter
 
 

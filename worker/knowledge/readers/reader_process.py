@@ -29,8 +29,8 @@ from worker.knowledge.readers import formats
 
 CPU_SECONDS = 240  # per document
 READ_TIMEOUT_SECONDS = 480.0  # per document, wall-clock
-TOO_LONG = "Reading this took too long, so we stopped. Bring it in smaller parts."
-TOO_LARGE = "Reading this needs more memory than a document may use. Bring it in smaller parts."
+TOO_LONG = "Reading this took too long, so we stopped. Split it into smaller files."
+TOO_LARGE = "Reading this needs more memory than a document may use. Split it into smaller files."
 DELETED = "This was deleted while it was being read."
 UNKNOWN = "This could not be read: it is damaged, or not what its name says. Save it again."
 

@@ -1,4 +1,4 @@
-"""What the rules test for, and the sentences that depend on a number."""
+"""Conditions that several rules share, and the sentences that depend on a number."""
 
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
@@ -29,9 +29,9 @@ def needs_retrieval(a: Answers) -> bool:
 
 
 def answers_on_missing_facts(a: Answers) -> tuple[str, ...]:
-    """The answers that say it lacks facts."""
-    said = (("improve", a.improve == "facts"), ("tried_prompt", a.tried_prompt == "lacks_facts"))
-    return tuple(name for name, so in said if so)
+    """The names of the answers by which it lacks facts."""
+    given = {"improve": a.improve == "facts", "tried_prompt": a.tried_prompt == "lacks_facts"}
+    return tuple(name for name, lacks in given.items() if lacks)
 
 
 def count_of(count: int | None) -> int:

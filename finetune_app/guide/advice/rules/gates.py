@@ -2,7 +2,7 @@
 
 from django.utils.translation import gettext_lazy as _
 
-from finetune_app.guide.advice.rule_types import Rule, Stop
+from finetune_app.guide.advice.rule_types import Gate, Rule
 from finetune_app.guide.advice.rules import conditions as c
 from finetune_app.guide.advice.rules.thresholds import FEW_DOCUMENTS, MIN_TESTS
 
@@ -10,10 +10,10 @@ GATES = (
     Rule(
         "works_already",
         lambda a: a.tried_prompt == "good_enough" and not a.heavy_use,
-        Stop("good_enough"),
+        Gate("good_enough"),
         _(
-            "What you have does the job, and nothing you said makes it too dear. Building more "
-            "would cost effort without gain."
+            "What you have does the job, and nothing you said makes it too expensive. "
+            "Building more would cost effort without gain."
         ),
         ("tried_prompt", "heavy_use"),
         ("openai-accuracy", "anthropic-prompting"),
@@ -22,7 +22,7 @@ GATES = (
     Rule(
         "nothing_to_read",
         lambda a: c.lacks_facts(a) and not c.count_of(a.documents),
-        Stop("collect_documents"),
+        Gate("collect_documents"),
         _(
             "What it lacks is knowledge, and we know of nothing yet that it could read. Facts do "
             "not come from instructions, nor from training."
@@ -38,7 +38,7 @@ GATES = (
             and c.no_prompt_tried(a)
             and 0 < c.count_of(a.documents) <= FEW_DOCUMENTS
         ),
-        Stop("prompt"),
+        Gate("prompt"),
         _(
             "A few pages fit into the instructions. Paste them in and ask: that may be all it "
             "takes, and no search has to be built."
@@ -55,7 +55,7 @@ GATES = (
             and c.count_of(a.test_questions) < MIN_TESTS
             and not c.needs_retrieval(a)
         ),
-        Stop("collect_tests"),
+        Gate("collect_tests"),
         _(
             "It is right one day and wrong the next, and it is not clear where. About 20 questions "
             "whose answers you know will show what is wrong; whatever you build will need them."

@@ -1,4 +1,4 @@
-"""manage.py advise: answers as JSON on standard input, the recommendation as JSON on the output.
+"""manage.py advise: reads answers as JSON from standard input, prints the recommendation as JSON.
 
 echo '{"improve": "tone", "tried_prompt": "inconsistent", "pairs": 28}' | manage.py advise
 """
