@@ -17,7 +17,7 @@ from finetune_app.evaluation.models import Answer
 from finetune_app.fine_tuning_api import services as fine_tuning
 from finetune_app.fine_tuning_api.models import ApiFile
 from finetune_app.goals.models import Goal
-from finetune_app.jobs.preflight import only_one
+from finetune_app.jobs.preflight import lock_installation
 from finetune_app.knowledge.models import Document, Knowledge
 from finetune_app.operations import backups
 from finetune_app.training.models import Training
@@ -107,7 +107,7 @@ def test_what_is_here_is_not_overwritten_unasked(saved, whole):
 
 
 def test_not_while_finetune_runs(saved, settings):
-    lock = only_one(settings.RUN_DIR)
+    lock = lock_installation(settings.RUN_DIR)
     try:
         with pytest.raises(CommandError, match="Stop it first"):
             restore(saved, force=True)
