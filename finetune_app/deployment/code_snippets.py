@@ -17,7 +17,7 @@ from finetune_app.core.chat_messages import Message
 
 KEY_PLACEHOLDER = "ft-…"
 EXAMPLE_MESSAGES: Sequence[Message] = ({"role": "user", "content": "…"},)
-STRING_LITERAL = re.compile(r"&quot;(?:\\.|(?!&quot;)[^\n])*?&quot;")  # in escaped code
+STRING_LITERAL = re.compile(r"&quot;(?:\\.|(?!&quot;)[^\\\n])*+&quot;")  # in escaped code
 PRIVATE_DOMAINS = ("local", "lan", "home", "internal", "localdomain", "corp")
 
 

@@ -48,7 +48,7 @@ def read_address(text: str) -> httpx.URL:
     if url.query or url.fragment or "?" in text or "#" in text:
         raise NotAllowed("Leave out what follows “?” or “#”.")
     _check_form(host_of(url))
-    path = re.sub(r"/+(?:chat/completions)?/*$", "", url.path)
+    path = re.sub(r"(?<!/)/++(?:chat/completions)?/*+$", "", url.path)
     return url.copy_with(path=path or "/")
 
 

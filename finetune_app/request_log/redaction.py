@@ -40,7 +40,7 @@ _NAME_PATTERNS = (
         rf"(?m)^[ \t]*(?i:(?:(?:kind|best|warm|many)[ \t]*)?regards|sincerely|"
         rf"yours(?: truly)?|best|cheers|thanks|thank you|many thanks|"
         rf"(?:viele|liebe|beste|mit freundlichen) gr(?:ü|ue)(?:ß|ss)en?|"
-        rf"cordialement|saludos|cordiali saluti)[ \t]*[,.!]?[ \t]*\n\s*{_NAME}[ \t]*(?:\n|$)"
+        rf"cordialement|saludos|cordiali saluti)[ \t]*+[,.!]?[ \t]*+\n\s*+{_NAME}[ \t]*(?:\n|$)"
     ),
 )
 _NOT_A_NAME = re.compile(r"(?i)^(?:there|all|everyone|team|support|you|the|a|an|it|i)$")

@@ -35,7 +35,7 @@ READABLE_ENDINGS = (
 )
 IGNORED_NAMES = ("__macosx", ".ds_store", "thumbs.db", "desktop.ini")
 WINDOWS_DRIVE = re.compile(r"^[A-Za-z]:")
-CELL_REFERENCE = re.compile(rb'<(?:\w+:)?c [^>]*?r="([A-Z]{1,3})([0-9]{1,7})"')
+CELL_REFERENCE = re.compile(rb'<(?:\w+:)?c [^<>]*?r="([A-Z]{1,3})([0-9]{1,7})"')
 KIND_BY_MEMBER = {
     "xl/workbook.xml": "xlsx",
     "xl/workbook.bin": "xlsb",

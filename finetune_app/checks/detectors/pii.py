@@ -50,7 +50,7 @@ _PUBLIC_DNS = {"8.8.8.8", "8.8.4.4", "1.1.1.1", "1.0.0.1", "9.9.9.9", "208.67.22
 
 _PRIVATE_KEY = re.compile(
     r"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----"
-    r"(?:[\s\S]{0,8000}?-----END (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----)?"
+    r"(?:(?:(?!-----BEGIN)[\s\S]){0,8000}?-----END (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----)?"
 )
 _API_KEY = re.compile(
     r"(?<![A-Za-z0-9])(?:"
@@ -67,7 +67,7 @@ _API_KEY = re.compile(
 _PASSWORD = re.compile(
     r"\b(?:pass(?:word|wd|code|phrase)?|pwd|passwor[dt]|kennwort|mot de passe|contrase[ñn]a|secret"
     r"|(?:api|access|secret|auth)[ _-]?(?:key|token))"
-    r"\b[\"']?(?:\s+(?:is|was|ist|lautet|est|es)\s*:?|\s*[:=])\s*[\"']?([^\s\"'<>,;]{6,128})",
+    r"\b[\"']?(?:\s++(?:is|was|ist|lautet|est|es)\s*+:?|\s*+[:=])\s*+[\"']?([^\s\"'<>,;]{6,128})",
     re.I,
 )
 _IN_ADDRESS = re.compile(r"\b[a-z][a-z0-9+.-]{0,30}://[^\s/:@]{1,64}:([^\s/@]{3,128})@")

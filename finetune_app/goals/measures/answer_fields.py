@@ -6,7 +6,7 @@ import json
 import re
 
 # "topic: return" is a field. "10:30" and "http://…" are not: a space follows the colon.
-_LINE = re.compile(r"[ \t]*(?P<key>[^\W\d][\w-]*(?: [\w-]+){0,2}):(?:[ \t]+(?P<value>.*))?")
+_LINE = re.compile(r"[ \t]*(?P<key>[^\W\d][\w-]*+(?: [\w-]++){0,2}):(?:[ \t]+(?P<value>.*))?")
 _MAX_KEY_CHARACTERS = 40
 
 

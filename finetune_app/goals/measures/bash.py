@@ -19,8 +19,7 @@ MAX_COMMAND_CHARACTERS = 10_000
 _CLOSING_WORDS = {"fi", "then", "else", "elif", "do", "done", "esac"}
 _NOT_PLAIN = re.compile(r"[^\n\t -~]")
 # Any prose is a "command" to bash ("Thank you" runs Thank), so sentences are recognised by form.
-# Possessive quantifiers (++) prevent exponential backtracking: a comma could match in two places.
-_SENTENCE = re.compile(r"(?:[A-Z][\w’']*[,!]?|I) (?:[\w’',-]++[:;]? ){2,}.*[.?!:]", re.DOTALL)
+_SENTENCE = re.compile(r"(?:[A-Z][\w’']*[,!]?|I) (?:[\w’',-]++[:;]? ){2}.*[.?!:]", re.DOTALL)
 # Programs whose long options have one dash: -name is one flag, not -n -a -m -e.
 _ONE_DASH = {"find", "java", "openssl", "ffmpeg", "convert", "xdotool", "gcc", "clang", "qemu"}
 

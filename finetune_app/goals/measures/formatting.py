@@ -39,10 +39,14 @@ def shortened(text: str, longest: int = 30) -> str:
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
-_FENCE = re.compile(r"\s*```[\w+-]*[ \t]*\r?\n(?P<inside>.*?)\r?\n?[ \t]*```\s*", re.DOTALL)
+_FENCE_START = re.compile(r"```[\w+-]*[ \t]*\r?\n")
 
 
 def strip_code_fence(text: str) -> str:
     """Return the content of a Markdown code fence when the fence is the whole text."""
-    found = _FENCE.fullmatch(text)
-    return found["inside"] if found else text
+    fence = text.strip()
+    start = _FENCE_START.match(fence)
+    if start is None or start.end() > len(fence) - 3 or not fence.endswith("```"):
+        return text
+    inside = fence[start.end() : -3].rstrip(" \t")
+    return inside.removesuffix("\n").removesuffix("\r")

@@ -26,7 +26,7 @@ def only_json(*fields: str) -> Checker:
     """Nothing but one JSON object with at least these fields (a code fence is allowed)."""
 
     def check(answer: str) -> bool:
-        inner = re.sub(r"^```(?:json)?\s*|\s*```$", "", answer.strip())
+        inner = re.sub(r"^```(?:json)?\s*|(?<!\s)\s*+```$", "", answer.strip())
         try:
             value = json.loads(inner)
         except ValueError:
@@ -38,14 +38,14 @@ def only_json(*fields: str) -> Checker:
 
 def bullets(count: int) -> Checker:
     """Exactly `count` lines that begin with - or *."""
-    return lambda answer: len(re.findall(r"^\s*[-*] +\S", answer, re.MULTILINE)) == count
+    return lambda answer: len(re.findall(r"^[^\S\n]*[-*] +\S", answer, re.MULTILINE)) == count
 
 
 def numbered(count: int) -> Checker:
     """A list numbered 1 to `count`, and no further."""
 
     def check(answer: str) -> bool:
-        return re.findall(r"^\s*(\d+)[.)] ", answer, re.MULTILINE) == [
+        return re.findall(r"^[^\S\n]*(\d+)[.)] ", answer, re.MULTILINE) == [
             str(n) for n in range(1, count + 1)
         ]
 

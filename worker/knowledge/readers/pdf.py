@@ -20,7 +20,7 @@ LIGATURES = str.maketrans(
     {"ﬀ": "ff", "ﬁ": "fi", "ﬂ": "fl", "ﬃ": "ffi", "ﬄ": "ffl", "\u00ad": "", "\u00a0": " "}
 )
 SENTENCE_ENDS = (".", "!", "?", ":", ";", "…", "”", '"')
-PAGE_NUMBER = re.compile(r"\W*(?:page|seite|p\.)?\s*\d+(?:\s*(?:of|/|von)\s*\d+)?\W*", re.I)
+PAGE_NUMBER = re.compile(r"\W*+(?:page|seite|p\.)?\s*+\d++(?:\s*+(?:of|/|von)\s*+\d++)?\W*+", re.I)
 DAMAGED = (
     "This PDF is damaged or was cut off on its way. Open it, print it to a new PDF, and bring that."
 )
