@@ -149,16 +149,33 @@ class DeleteAccountForm(PasswordCheckForm):
         return self.check(self.cleaned_data["password"])
 
 
-class ProfileForm(forms.ModelForm):  # type: ignore[type-arg]
-    email = email_field()
-    name = name_field()
+class ProfileForm(PasswordCheckForm):
+    """Name and e-mail address. The address is what one signs in with, so a new one needs the
+    password."""
 
-    class Meta:
-        model = User
-        fields = ["name", "email"]
+    name = name_field()
+    email = email_field()
+    password = PasswordField(
+        label=_("Your password"), required=False, help_text=_("Only to change the address.")
+    )
 
     def clean_email(self) -> str:
-        return unused_email(self.cleaned_data["email"], exclude=self.instance)
+        user: User = self.request.user  # type: ignore[assignment]
+        return unused_email(self.cleaned_data["email"], exclude=user)
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or {}
+        user: User = self.request.user  # type: ignore[assignment]
+        if data.get("email", user.email) == user.email:
+            return data
+        if not data.get("password"):
+            self.add_error("password", _("A new address needs your password."))
+            return data
+        try:
+            self.check(data["password"])
+        except ValidationError as error:
+            self.add_error("password", error)
+        return data
 
 
 class TeamNameForm(forms.Form):

@@ -1,4 +1,4 @@
-"""Rejects request bodies that are larger than any accepted upload.
+"""Rejects request bodies that are larger than any accepted upload, or whose length is ambiguous.
 
 Under ASGI, Django stores the whole body in a temporary file before any view runs. Bodies other
 than files are then read into memory, and a body without Content-Length bypasses Django's limit.
@@ -21,7 +21,7 @@ FORM_OVERHEAD_BYTES = 1024 * 1024
 
 
 class BodyLimit:
-    """ASGI middleware that answers 413 to bodies above the limit."""
+    """ASGI middleware that answers 413 to bodies above the limit, and 400 to two lengths."""
 
     def __init__(self, app: App) -> None:
         self.app = app
@@ -29,6 +29,10 @@ class BodyLimit:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
+            return
+        if _has_two_lengths(scope):
+            text = "Send either Content-Length or Transfer-Encoding, not both."
+            await refuse(scope, send, 400, text)
             return
         counter = _Counter(receive, limit=_limit(scope) + FORM_OVERHEAD_BYTES)
         counter.too_large = _content_length(scope) > counter.limit
@@ -73,6 +77,14 @@ def _limit(scope: Scope) -> int:
 def _content_length(scope: Scope) -> int:
     value = dict(scope["headers"]).get(b"content-length", b"")
     return int(value[:20]) if value.isdigit() else 0  # a longer number is too large in any case
+
+
+def _has_two_lengths(scope: Scope) -> bool:
+    """Whether a proxy could see another end of this request than we do, and take the rest of the
+    body for the next request."""
+    names = [name for name, _value in scope["headers"]]
+    lengths = names.count(b"content-length")
+    return lengths > 1 or bool(lengths and b"transfer-encoding" in names)
 
 
 async def refuse(scope: Scope, send: Send, status: int, text: str) -> None:

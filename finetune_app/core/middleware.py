@@ -12,7 +12,7 @@ from finetune_app.core.errors import PlainError
 from finetune_app.core.logs import request_id
 
 PRIVATE_HEADERS = {
-    "Cache-Control": "private, no-cache",
+    "Cache-Control": "private, no-store",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
 }
@@ -32,7 +32,8 @@ class RequestIdMiddleware:
 class PrivateMiddleware:
     """Responses are private: not for shared caches, not to be embedded by other sites.
 
-    Browsers revalidate their copies. Static files set their own caching headers.
+    Browsers keep no copy, so that none is left on a shared computer. Static files set their own
+    header.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:

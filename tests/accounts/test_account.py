@@ -1,12 +1,38 @@
 """Name and e-mail address."""
 
+import pytest
+
 from tests.accounts.pages import text
+from tests.conftest import PASSWORD
+
+CHANGE = {"name": "Vera B.", "email": "Vera.B@kettle.example"}
 
 
 def test_a_person_changes_their_name_and_address(as_viewer, viewer):
-    as_viewer.post("/account/", {"name": "Vera B.", "email": "Vera.B@kettle.example"})
+    as_viewer.post("/account/", CHANGE | {"password": PASSWORD})
     viewer.refresh_from_db()
     assert (viewer.name, viewer.email) == ("Vera B.", "vera.b@kettle.example")
+
+
+@pytest.mark.parametrize(
+    ("password", "error"),
+    [
+        ("", "A new address needs your password."),
+        ("wrong wrong wrong", "That is not your password."),
+    ],
+)
+def test_a_new_address_needs_the_password(as_viewer, viewer, password, error):
+    response = as_viewer.post("/account/", CHANGE | {"password": password})
+    assert response.status_code == 422
+    assert error in text(response)
+    viewer.refresh_from_db()
+    assert (viewer.name, viewer.email) == ("Vera", "vera@kettle.example")
+
+
+def test_a_new_name_needs_no_password(as_viewer, viewer):
+    as_viewer.post("/account/", {"name": "Vera B.", "email": viewer.email})
+    viewer.refresh_from_db()
+    assert viewer.name == "Vera B."
 
 
 def test_an_address_in_use_is_rejected(as_viewer, viewer, owner):

@@ -1,5 +1,6 @@
 """Changing the password keeps this session and ends the others."""
 
+import pytest
 from axes.models import AccessAttempt
 
 from tests.accounts.pages import LONG_PASSWORD, is_signed_in, sign_in, text
@@ -58,3 +59,13 @@ def test_the_log_of_failed_sign_ins_holds_no_password(as_viewer):
     assert "vera@kettle.example" in kept
     assert "nearly" not in kept
     assert "four ordinary" not in kept
+
+
+@pytest.mark.parametrize(
+    "guessable",
+    ["Summer2026!", "finetune-finetune", "vera2026vera", "qwertyuiop12", "xxxxxxxxxxxx"],
+)
+def test_a_password_that_is_easy_to_guess_is_rejected(as_viewer, guessable):
+    response = as_viewer.post("/account/password/", CHANGE | {"new": guessable})
+    assert response.status_code == 422
+    assert "easy to guess" in text(response)

@@ -83,6 +83,21 @@ def test_the_lock_cannot_be_dodged_with_capitals(client, owner):
     assert client.post("/sign-in/", form).status_code == 429
 
 
+def test_an_address_that_tries_many_accounts_is_locked_for_all_of_them(client, owner, stranger):
+    for number in range(30):
+        email = f"person{number}@kettle.example"
+        response = client.post("/sign-in/", {"email": email, "password": "Summer2026!"})
+        assert response.status_code == 422
+    form = {"email": owner.email, "password": PASSWORD}
+    response = client.post("/sign-in/", form)
+    assert response.status_code == 429
+    assert "Too many attempts" in text(response)
+    assert not is_signed_in(client)
+    elsewhere = Client(REMOTE_ADDR="192.0.2.7")
+    elsewhere.post("/sign-in/", form)
+    assert is_signed_in(elsewhere)
+
+
 def test_a_signed_in_user_is_redirected(as_owner):
     assert as_owner.get("/sign-in/")["Location"] == "/"
 

@@ -4,6 +4,7 @@ import pytest
 from django.test import RequestFactory
 
 from finetune_app.core.requests import client_ip
+from finetune_app.jobs.management.commands import up
 
 
 def seen(hops: str) -> str:
@@ -30,3 +31,10 @@ def test_behind_our_proxy_the_last_hop_counts(settings, hops, address):
 def test_without_a_proxy_the_header_is_ignored(settings):
     settings.SECURE_PROXY_SSL_HEADER = None
     assert seen("203.0.113.7") == "127.0.0.1"
+
+
+def test_the_web_server_ignores_forwarded_addresses(settings):
+    """uvicorn would believe X-Forwarded-For from this machine, and every try another address."""
+    compose = (settings.BASE_DIR / "docker-compose.yml").read_text()
+    assert "--no-proxy-headers" in up.web_command()
+    assert "--no-proxy-headers" in compose

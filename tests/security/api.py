@@ -73,7 +73,18 @@ def checked(reply: httpx.Response) -> httpx.Response:
 
 def raw_response(address: str, lines: list[str]) -> bytes:
     """The first bytes of the response to exactly these lines."""
-    place = urlsplit(address)
-    with socket.create_connection((place.hostname, place.port), timeout=60) as line:
-        line.sendall("\r\n".join([*lines, "", ""]).encode())
+    with _sent(address, lines) as line:
         return line.recv(65_536)
+
+
+def everything_answered(address: str, lines: list[str]) -> bytes:
+    """All that comes until the server closes the connection."""
+    with _sent(address, lines) as line:
+        return b"".join(iter(lambda: line.recv(65_536), b""))
+
+
+def _sent(address: str, lines: list[str]) -> socket.socket:
+    place = urlsplit(address)
+    line = socket.create_connection((place.hostname, place.port), timeout=60)
+    line.sendall("\r\n".join([*lines, "", ""]).encode())
+    return line

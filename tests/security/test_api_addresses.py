@@ -1,8 +1,10 @@
 """Unknown addresses and methods, forged headers and hosts."""
 
+import json
+
 import pytest
 
-from tests.security.api import CHAT, HELLO, raw_response
+from tests.security.api import CHAT, HELLO, everything_answered, raw_response
 
 
 @pytest.mark.django_db  # so that pytest-django sets up the database for this file
@@ -79,3 +81,23 @@ def test_two_lengths_or_a_length_and_chunks_are_not_guessed_at(site):
         reply = raw_response(site.address, [*lines, "GET /v1/smuggled HTTP/1.1", "Host: localhost"])
         assert reply.startswith((b"HTTP/1.1 400", b"HTTP/1.1 501")), lengths
         assert b"smuggled" not in reply
+
+
+def test_a_length_and_chunks_get_one_answer_also_around_valid_json(site):
+    """The rest of the body must not be answered as a second request."""
+    _key, text = site.key()
+    body = json.dumps({"model": "emails", "messages": [{"role": "user", "content": "Hello"}]})
+    lines = [
+        *(
+            "POST /v1/chat/completions HTTP/1.1",
+            "Host: localhost",
+            "Content-Type: application/json",
+        ),
+        *(f"Authorization: Bearer {text}", "Content-Length: 4", "Transfer-Encoding: chunked", ""),
+        *(f"{len(body):x}", body, "0", ""),
+        *("GET /v1/smuggled HTTP/1.1", "Host: localhost", "Connection: close"),
+    ]
+    reply = everything_answered(site.address, lines)
+    assert reply.startswith(b"HTTP/1.1 400")
+    assert reply.count(b"HTTP/1.1 ") == 1
+    assert b"not both" in reply

@@ -8,8 +8,10 @@ from finetune_app.accounts.services.invitations import (
     join_as_new,
     withdraw,
 )
+from finetune_app.accounts.services.lockout import address_is_locked
 from finetune_app.accounts.services.people import (
     change_password,
+    change_profile,
     delete_account,
     make_account,
     password_is_right,
@@ -35,7 +37,9 @@ from finetune_app.accounts.services.teams import (
 __all__ = [
     "INVITATION_DAYS",
     "accept",
+    "address_is_locked",
     "change_password",
+    "change_profile",
     "change_role",
     "check_code",
     "create_owner",

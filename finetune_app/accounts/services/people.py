@@ -27,6 +27,11 @@ def change_password(*, user: User, password: str) -> None:
     user.save(update_fields=["password"])
 
 
+def change_profile(*, user: User, name: str, email: str) -> None:
+    user.name, user.email = name, email
+    user.save(update_fields=["name", "email"])
+
+
 def password_is_right(request: HttpRequest, user: User, password: str) -> bool:
     """Check the password again. A wrong one counts as a failed sign-in towards the lock."""
     return authenticate(request, email=user.email, password=password) is not None

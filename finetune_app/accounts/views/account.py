@@ -26,27 +26,29 @@ def _page(
 ) -> HttpResponse:
     rejected = profile or password
     context = {
-        "profile": profile or ProfileForm(instance=_fresh(request.user)),
+        "profile": profile or ProfileForm(request, initial=_profile_of(request.user)),
         "password": password or ChangePasswordForm(request),
         "memberships": request.user.memberships.select_related("team").order_by("joined_at", "pk"),
     }
     return render_page(request, "accounts/account.html", context, status=422 if rejected else 200)
 
 
-def _fresh(user: User) -> User:
-    """A copy for the form, so that a rejected address does not show in the page's header."""
-    return User.objects.get(pk=user.pk)
+def _profile_of(user: User) -> dict[str, str]:
+    return {"name": user.name, "email": user.email}
 
 
 @account("GET", "POST")
+@sensitive_post_parameters("password")
 def account_page(request: HttpRequest) -> HttpResponse:
-    """GET shows the page; POST changes name and e-mail address."""
+    """POST changes name and e-mail address."""
     if request.method != "POST":
         return _page(request)
-    form = ProfileForm(request.POST, instance=_fresh(request.user))
+    form = ProfileForm(request, request.POST)
     if not form.is_valid():
         return _page(request, profile=form)
-    form.save()
+    services.change_profile(
+        user=request.user, name=form.cleaned_data["name"], email=form.cleaned_data["email"]
+    )
     messages.success(request, _("Saved."))
     return redirect("accounts:account")
 

@@ -65,6 +65,8 @@ def sign_in(request: HttpRequest) -> HttpResponse:
         return redirect(after)
     if services.set_up_needed():
         return redirect("accounts:set_up")
+    if request.method == "POST" and services.address_is_locked(request):
+        return render_page(request, "errors/429.html", status=429)
     form = SignInForm(request, request.POST or None)
     if form.is_valid() and form.user:
         login(request, form.user, backend=BACKEND)

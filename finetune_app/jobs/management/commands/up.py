@@ -129,7 +129,9 @@ def web_command() -> list[str]:
         *(sys.executable, "-m", "uvicorn", "finetune_app.asgi:application"),
         *("--host", settings.HOST, "--port", str(settings.PORT), "--lifespan", "off"),
         *("--timeout-keep-alive", "30", "--timeout-graceful-shutdown", "2"),
-        *("--no-access-log", "--no-server-header"),
+        # Without this, uvicorn takes a client's address from a header that anybody on this machine
+        # or behind a proxy on it can write; core/requests.py reads it where a proxy is trusted.
+        *("--no-access-log", "--no-server-header", "--no-proxy-headers"),
     ]
 
 
