@@ -186,8 +186,13 @@ def examples_of(dataset: Dataset, filters: TableFilters) -> ExampleQuerySet:
     return rows
 
 
-def page_of(dataset: Dataset, filters: TableFilters) -> TablePage:
-    """One page of the filtered list, with the query strings of the pages before and after it."""
+def page_of(
+    dataset: Dataset, filters: TableFilters, counts: Mapping[str, int] | None = None
+) -> TablePage:
+    """One page of the filtered list, with the query strings of the pages before and after it.
+
+    `counts` are those of status_counts.py, if they are known: the totals of the tabs.
+    """
     matching, backwards = examples_of(dataset, filters), bool(filters.before)
     rows = matching
     if number := filters.before or filters.after:
@@ -203,7 +208,10 @@ def page_of(dataset: Dataset, filters: TableFilters) -> TablePage:
     else:
         more_before, more_after = filters.after > 0, more
     whole = not (number or more)  # this page is the whole list
-    total = RowTotal(len(page)) if whole else _count(matching, filters)
+    if counts and not filters.narrowed:
+        total = RowTotal(counts[filters.status or "all"])
+    else:
+        total = RowTotal(len(page)) if whole else _count(matching, filters)
     first = _position(dataset, filters, matching, page, total) if page else 0
     if total.more and first:  # this page knows more than a count that stopped early
         last = first + len(page) - 1

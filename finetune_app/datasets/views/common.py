@@ -67,7 +67,7 @@ def table(request: HttpRequest, goal: Goal, dataset: Dataset, **more: Any) -> di
     """The context of the whole dataset page."""
     filters = TableFilters.read(request.GET)
     counts = status_counts.counts(dataset)
-    page = page_of(dataset, filters)
+    page = page_of(dataset, filters, counts)
     address = reverse("datasets:page", kwargs={"goal_id": goal.pk})  # a row has its own
     imports = dataset.imports.filter(step=Import.Step.DONE)
     return {
