@@ -8,6 +8,8 @@ from finetune_app.checks.models import Finding
 from finetune_app.datasets.models import Dataset
 from finetune_app.datasets.table_query import UNTOLD, register_filter
 
+MAX_KEYS_LOOKED_UP = 10_000  # of a finding, before PostgreSQL reads the rows in order
+
 
 def register() -> None:
     register_filter("finding", has_finding)
@@ -28,17 +30,19 @@ def in_finding(finding: Finding) -> Q:
     if connection.vendor == "sqlite":
         values = "SELECT value FROM checks_finding, json_each(checks_finding.examples)"
         return Q(pk__in=RawSQL(f"{values} WHERE checks_finding.id = %s", [finding.pk]))
-    # PostgreSQL expects 100 rows of the subquery and would join them one by one. An array it looks
-    # up in one scan of the primary key's index.
     values = "SELECT value::bigint FROM checks_finding, jsonb_array_elements_text(examples)"
     keys = RawSQL(f"{values} WHERE checks_finding.id = %s", [finding.pk])
-    boolean = BooleanField()
+    # PostgreSQL expects 100 rows of the subquery and would join them one by one. Here it looks a few
+    # keys up as an array, in one scan of an index. With many it reads the rows in their order and
+    # looks for each in a hash of the keys until the page is complete, since a subquery within an
+    # expression is not joined.
+    few = finding.count <= MAX_KEYS_LOOKED_UP
     return Q(
         Func(
             F("pk"),
             keys,
-            template="%(expressions)s)",
-            arg_joiner=" = ANY(ARRAY",
-            output_field=boolean,
+            template="(%(expressions)s))" if few else "((%(expressions)s) IS TRUE)",
+            arg_joiner=" = ANY(ARRAY" if few else " IN ",
+            output_field=BooleanField(),
         )
     )

@@ -3,6 +3,7 @@
 import pytest
 from django.utils import timezone
 
+from finetune_app.checks import table_filters
 from finetune_app.checks.models import Finding
 from finetune_app.datasets import table_query
 from finetune_app.datasets.models import Dataset
@@ -27,8 +28,10 @@ def finding(rows) -> Finding:
     )
 
 
+@pytest.mark.parametrize("max_looked_up", [table_filters.MAX_KEYS_LOOKED_UP, 0])
 @pytest.mark.parametrize("sort", ["", "newest", "shortest", "longest", "prompt"])
-def test_rows_of_a_finding_come_in_every_order(rows, finding, monkeypatch, sort):
+def test_rows_of_a_finding_come_in_every_order(rows, finding, monkeypatch, sort, max_looked_up):
+    monkeypatch.setattr(table_filters, "MAX_KEYS_LOOKED_UP", max_looked_up)
     monkeypatch.setattr(table_query, "PAGE_ROWS", 8)
     order = SORTS[sort][0]
     back = "-" if order.startswith("-") else ""

@@ -23,6 +23,27 @@ MAX_WORKBOOK_BYTES = 300_000_000  # unpacked: a workbook is read whole
 MAX_SHEET_CELLS = 10_000_000  # corner to corner, empty ones included
 
 
+class OutputLimit:
+    """Counts what comes out of one file. What it says of its own size is not believed: some repeat
+    one text millions of times."""
+
+    def __init__(self, file_bytes: int) -> None:
+        self._left = min(
+            MAX_UNPACKED_BYTES, max(ALWAYS_ALLOWED_BYTES, MAX_UNPACK_RATIO * file_bytes)
+        )
+
+    def count(self, size: int) -> None:
+        """Raises UserError when more comes out than a file of this size may hold."""
+        self._left -= size
+        if self._left < 0:
+            raise UserError(
+                "bad_data",
+                f"Its rows are more than {MAX_UNPACK_RATIO} times as large as the file, as only "
+                "happens in files that are made to fill a disk. Nothing was added. "
+                "Save it as CSV or JSON lines.",
+            )
+
+
 def apply_limits() -> None:
     """Set soft limits on this process, so that it ends with a message and not with a crash."""
     now = psutil.Process().memory_info().vms

@@ -21,6 +21,7 @@ from finetune_app.imports.schemas import (
 )
 from worker.channel import Channel
 from worker.imports.file_format import iter_rows
+from worker.imports.limits import OutputLimit
 from worker.imports.progress import ByteMeter, RowProgress
 from worker.imports.rows import MAX_EXCERPT_CHARACTERS, AnyRow, RejectedRow
 from worker.imports.text_encoding import printable
@@ -35,9 +36,10 @@ def read_rows(
     """Write rows.jsonl (`ImportRow`) and rejected.jsonl (`RejectedEntry`) into `folder`.
 
     A row without an answer, where the mapping keeps such rows, ends in an empty message of the
-    assistant.
+    assistant. Raises UserError when the rows are far larger than the file.
     """
     meter = ByteMeter()
+    limit = OutputLimit(path.stat().st_size)
     progress = RowProgress(channel, meter, "reading", "Reading the rows")
     kept = rejected_count = 0
     rejected: list[RejectedEntry] = []
@@ -50,13 +52,17 @@ def read_rows(
             read = _read_row(row, mapping)
             if isinstance(read, RejectedRow):
                 entry = _entry_of(read)
-                rejected_file.write(json.dumps(entry, ensure_ascii=False) + "\n")
+                line = json.dumps(entry, ensure_ascii=False) + "\n"
+                limit.count(len(line))
+                rejected_file.write(line)
                 rejected_count += 1
                 if len(rejected) < MAX_REJECTED_IN_RESULT:
                     rejected.append(entry)
             else:
                 kept += 1
-                rows_file.write(orjson.dumps(read, option=orjson.OPT_APPEND_NEWLINE))
+                encoded = orjson.dumps(read, option=orjson.OPT_APPEND_NEWLINE)
+                limit.count(len(encoded))
+                rows_file.write(encoded)
     progress.end()
     return {
         "step": "read",

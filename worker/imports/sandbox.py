@@ -16,6 +16,7 @@ from typing import Any
 
 from finetune_app.imports.column_mapping import parse_json
 from worker.channel import UserError
+from worker.imports.limits import OutputLimit
 from worker.imports.progress import ByteMeter
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,7 +47,7 @@ def read_table(
 
 
 def _read(command: str, path: Path, sheet: str = "") -> Iterator[Any]:
-    """The JSON values that sandbox_child.py prints."""
+    """The JSON values that sandbox_child.py prints. Raises UserError."""
     process = subprocess.Popen(
         [sys.executable, "-m", "worker.imports.sandbox_child", command, str(path), sheet],
         cwd=ROOT,
@@ -55,10 +56,11 @@ def _read(command: str, path: Path, sheet: str = "") -> Iterator[Any]:
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
     )
-    ended = False
+    ended, limit = False, OutputLimit(path.stat().st_size)
     try:
         assert process.stdout
         for line in process.stdout:
+            limit.count(len(line))
             value = parse_json(line.decode())
             if isinstance(value, dict) and "error" in value:
                 raise UserError("bad_data", str(value["error"]))

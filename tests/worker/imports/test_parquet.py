@@ -12,7 +12,9 @@ import pytest
 
 from tests.worker.imports.files import parquet
 from worker.channel import UserError
+from worker.imports import limits
 from worker.imports.inspect import inspect_file
+from worker.imports.read import read_rows
 
 PAIR = {"prompt": ["Hello", "Bye"], "answer": ["Good morning", "Take care"]}
 
@@ -156,3 +158,24 @@ def test_duplicate_column_names_are_made_unique(import_file, stored, channel):
     shape = inspect_file(stored(buffer.getvalue()), "x.parquet", {}, channel)["shape"]
     assert shape["columns"] == ["prompt", "answer", "answer (2)"]
     assert json.dumps(shape)
+
+
+def test_a_dictionary_that_repeats_a_long_text_does_not_fill_the_disk(import_file):
+    """806 bytes once wrote 1.2 GB."""
+    repeated = pa.DictionaryArray.from_arrays(pa.array([0] * 20_000), pa.array(["x" * 900_000]))
+    content = parquet({"prompt": repeated, "answer": pa.array(["yes"] * 20_000)})
+    assert len(content) < 200_000
+    with pytest.raises(UserError, match="100 times as large as the file"):
+        import_file(content)
+
+
+def test_rows_that_are_far_larger_than_their_file_are_not_written(stored, tmp_path, channel):
+    """Whatever the reader."""
+    path = stored(b"prompt,answer\n" + b"Hello,yes\n" * 2_000)
+    inspection = inspect_file(path, "rows.csv", {}, channel)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(limits, "ALWAYS_ALLOWED_BYTES", 50_000)
+        patch.setattr(limits, "MAX_UNPACK_RATIO", 1)
+        with pytest.raises(UserError, match="times as large as the file"):
+            read_rows(path, tmp_path, inspection["shape"], inspection["mapping"], channel)
+    assert (tmp_path / "rows.jsonl").stat().st_size <= 50_000
