@@ -32,10 +32,9 @@ def in_finding(finding: Finding) -> Q:
         return Q(pk__in=RawSQL(f"{values} WHERE checks_finding.id = %s", [finding.pk]))
     values = "SELECT value::bigint FROM checks_finding, jsonb_array_elements_text(examples)"
     keys = RawSQL(f"{values} WHERE checks_finding.id = %s", [finding.pk])
-    # PostgreSQL expects 100 rows of the subquery and would join them one by one. Here it looks a few
-    # keys up as an array, in one scan of an index. With many it reads the rows in their order and
-    # looks for each in a hash of the keys until the page is complete, since a subquery within an
-    # expression is not joined.
+    # PostgreSQL expects 100 rows of the subquery and would join them one by one. A few keys are
+    # looked up as an array, in one scan of an index. With many keys the rows are read in order and
+    # looked up in a hash until the page is complete: a subquery in an expression is not joined.
     few = finding.count <= MAX_KEYS_LOOKED_UP
     return Q(
         Func(
