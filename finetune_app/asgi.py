@@ -4,9 +4,18 @@ import os
 
 from django.core.asgi import get_asgi_application
 
-from finetune_app.core.body_limit import BodyLimit
+from finetune_app.core.body_limit import BodyLimit, Scope
 from finetune_app.core.slow_clients import SlowClientTimeout
 from finetune_app.core.tracing import traced
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "finetune_app.settings")
-application = SlowClientTimeout(traced(BodyLimit(get_asgi_application())))
+django_app = get_asgi_application()
+
+
+async def is_known_sender(scope: Scope) -> bool:
+    from finetune_app.api_keys import senders  # needs Django's apps
+
+    return await senders.is_known_sender(scope)
+
+
+application = SlowClientTimeout(traced(BodyLimit(django_app, is_known_sender)))

@@ -16,15 +16,23 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+IsKnownSender = Callable[[Scope], Awaitable[bool]]
+
 # A file slightly above the limit passes, so that the form can show the error.
 FORM_OVERHEAD_BYTES = 1024 * 1024
+UNKNOWN_SENDER_BYTES = 1024 * 1024  # enough for every form before sign-in
 
 
 class BodyLimit:
-    """ASGI middleware that answers 413 to bodies above the limit, and 400 to two lengths."""
+    """ASGI middleware that answers 413 to bodies above the limit, and 400 to two lengths.
 
-    def __init__(self, app: App) -> None:
+    Senders that `is_known_sender` does not know may send UNKNOWN_SENDER_BYTES: a body is stored on
+    disk before a view can ask who sent it.
+    """
+
+    def __init__(self, app: App, is_known_sender: IsKnownSender) -> None:
         self.app = app
+        self.is_known_sender = is_known_sender
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -34,19 +42,19 @@ class BodyLimit:
             text = "Send either Content-Length or Transfer-Encoding, not both."
             await refuse(scope, send, 400, text)
             return
-        counter = _Counter(receive, limit=_limit(scope) + FORM_OVERHEAD_BYTES)
+        limit, known = _limit(scope), True
+        if _may_exceed(scope, UNKNOWN_SENDER_BYTES) and not await self.is_known_sender(scope):
+            limit, known = UNKNOWN_SENDER_BYTES, False
+        counter = _Counter(receive, limit=limit + FORM_OVERHEAD_BYTES)
         counter.too_large = _content_length(scope) > counter.limit
         if not counter.too_large:
             await self.app(scope, counter.receive, send)
-        if counter.too_large:
-            megabytes = _limit(scope) // (1024 * 1024)
-            await refuse(
-                scope,
-                send,
-                413,
-                f"This is larger than {megabytes} MB, the most we take at "
-                "once. Go back and split the file.",
-            )
+        if counter.too_large and known:
+            text = f"This is larger than {limit // (1024 * 1024)} MB, the most we take at once."
+            await refuse(scope, send, 413, text + " Go back and split the file.")
+        elif counter.too_large:
+            text = "Something this large needs a sign-in or a valid API key. Sign in and try again."
+            await refuse(scope, send, 401, text)
 
 
 class _Counter:
@@ -85,6 +93,14 @@ def _has_two_lengths(scope: Scope) -> bool:
     names = [name for name, _value in scope["headers"]]
     lengths = names.count(b"content-length")
     return lengths > 1 or bool(lengths and b"transfer-encoding" in names)
+
+
+def _may_exceed(scope: Scope, limit: int) -> bool:
+    """Whether the body is longer than `limit`, or does not say how long it is."""
+    headers = dict(scope["headers"])
+    if b"content-length" in headers:
+        return _content_length(scope) > limit or not headers[b"content-length"].isdigit()
+    return scope["method"] not in ("GET", "HEAD", "OPTIONS")
 
 
 async def refuse(scope: Scope, send: Send, status: int, text: str) -> None:

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 import pytest
 from django.core.handlers import asgi
 
+from finetune_app.api_keys import senders
 from finetune_app.asgi import application
+from finetune_app.core import body_limit
 from finetune_app.core.body_limit import FORM_OVERHEAD_BYTES
 
 MOST = 100_000
@@ -17,6 +19,18 @@ FILE = (b"content-type", b"multipart/form-data; boundary=x")
 @pytest.fixture(autouse=True)
 def _small_uploads(settings):
     settings.MAX_UPLOAD_BYTES = MOST
+
+
+@pytest.fixture(autouse=True)
+def known(monkeypatch) -> list[bool]:
+    """Whether the sender is known; True at first."""
+    answer = [True]
+
+    async def is_known_sender(scope: dict) -> bool:
+        return answer[0]
+
+    monkeypatch.setattr(senders, "is_known_sender", is_known_sender)
+    return answer
 
 
 @pytest.fixture
@@ -104,3 +118,30 @@ def test_a_body_slightly_above_the_limit_reaches_the_view(written, db):
     status, _text, left = post(size, length(size))
     assert (status, left) == (404, 0)
     assert sum(written) == size
+
+
+def test_a_large_body_of_an_unknown_sender_is_not_read(written, known, settings):
+    settings.MAX_UPLOAD_BYTES = 200 * 1024 * 1024
+    known[0] = False
+    status, text, left = post(5_000_000, length(5_000_000))
+    assert (status, left) == (401, 5_000_000)
+    assert "Sign in and try again" in text
+    assert written == []
+
+
+def test_a_body_without_a_length_of_an_unknown_sender_is_read_up_to_a_form(
+    written, known, settings, monkeypatch
+):
+    monkeypatch.setattr(body_limit, "UNKNOWN_SENDER_BYTES", MOST)
+    settings.MAX_UPLOAD_BYTES = 200 * 1024 * 1024
+    known[0] = False
+    status, _text, left = post(5_000_000)
+    assert status == 401
+    assert left > 3_000_000
+    assert sum(written) <= MOST + FORM_OVERHEAD_BYTES
+
+
+def test_a_form_of_an_unknown_sender_reaches_the_view(known, db):
+    known[0] = False
+    status, _text, left = post(50_000, length(50_000))
+    assert (status, left) == (404, 0)

@@ -4,7 +4,9 @@ import gzip
 
 import httpx
 import pytest
+from django.test import Client
 
+from finetune_app.accounts.models import User
 from finetune_app.fine_tuning_api.models import ApiFile
 from tests.security.api import CHAT, HELLO, OTHERS
 
@@ -84,3 +86,26 @@ def test_a_team_has_so_much_room_for_files(ask, monkeypatch):
 def test_a_body_is_not_read_without_a_key(client):
     reply = client.post(f"/v1{CHAT}", b"no JSON", content_type="application/json")
     assert reply.status_code == 401
+
+
+def test_a_large_file_is_taken_from_known_senders_only(site, ask):
+    """It is stored on disk before any view runs."""
+    large = {"file": ("rows.jsonl", b"not JSON\n" * 500_000)}
+    form = {"purpose": "fine-tune"}
+    assert ask("POST", "/files", files=large, data=form).status_code == 200
+    web = site.address.removesuffix("/v1")
+    for headers in ({}, {"Authorization": "Bearer ft-wrong"}, {"Cookie": "sessionid=wrong"}):
+        for path in ("/v1/files", "/sign-in/"):
+            reply = httpx.post(web + path, files=large, data=form, headers=headers)
+            assert reply.status_code == 401, (path, headers)
+            assert "needs a sign-in or a valid API key" in reply.text
+    cookie = {"Cookie": f"sessionid={signed_in(site.ours.goal.created_by)}"}
+    reply = httpx.post(web + "/sign-in/", files=large, data=form, headers=cookie)
+    assert reply.status_code == 403  # by Django, for want of a CSRF token
+
+
+def signed_in(user: User) -> str:
+    """The session key of a browser in which the user is signed in."""
+    browser = Client()
+    browser.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
+    return browser.cookies["sessionid"].value

@@ -1,0 +1,42 @@
+"""Who may send a large body: somebody signed in, or a valid API key.
+
+Asked before the body is read (core/body_limit.py), and so before Django's middleware.
+"""
+
+from http.cookies import CookieError, SimpleCookie
+from importlib import import_module
+
+from asgiref.sync import sync_to_async
+from django.conf import settings
+from django.contrib.auth import SESSION_KEY
+from django.db import connection
+
+from finetune_app.api_keys.services import authenticate
+from finetune_app.core.body_limit import Scope
+
+
+async def is_known_sender(scope: Scope) -> bool:
+    headers = dict(scope["headers"])
+    bearer = headers.get(b"authorization", b"").decode("latin-1").removeprefix("Bearer ")
+    session = _session_key(headers.get(b"cookie", b"").decode("latin-1"))
+    if not (bearer or session):
+        return False
+    return await sync_to_async(_is_known)(bearer, session)
+
+
+def _is_known(bearer: str, session: str) -> bool:
+    try:
+        if bearer and authenticate(bearer):
+            return True
+        store = import_module(settings.SESSION_ENGINE).SessionStore
+        return bool(session) and SESSION_KEY in store(session)
+    finally:
+        connection.close()  # no request has begun whose end would close it
+
+
+def _session_key(cookies: str) -> str:
+    try:
+        found = SimpleCookie(cookies).get(settings.SESSION_COOKIE_NAME)
+    except CookieError:
+        return ""
+    return found.value if found else ""
