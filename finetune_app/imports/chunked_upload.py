@@ -27,7 +27,7 @@ from finetune_app.datasets.text import clean_name
 from finetune_app.imports.models import Upload
 from finetune_app.imports.services import create_import, delete_abandoned, require_disk_space
 
-CHUNK_BYTES = 8 * 1024 * 1024  # a request may have more, but a lost one then costs more
+CHUNK_BYTES = 8 * 1024 * 1024  # larger chunks cost more when one is lost
 MAX_UNFINISHED_UPLOADS = 3  # of one person
 COPY_BYTES = 256 * 1024
 
@@ -86,7 +86,7 @@ def append_chunk(*, upload: Upload, offset: int, length: int, source: Readable) 
     path = upload_path(upload)
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)  # two tabs with the same file take turns
+        fcntl.flock(file, fcntl.LOCK_EX)  # two tabs may send the same file
         upload.refresh_from_db()
         _correct_received(upload)
         if offset != upload.received:
@@ -156,7 +156,7 @@ def upload_path(upload: Upload) -> Path:
 
 
 def _correct_received(upload: Upload) -> None:
-    """Where the disk has less than was counted (a crash, a restored backup), resume from there."""
+    """If less is on the disk than was counted (a crash, a restored backup), resume from there."""
     path = upload_path(upload)
     on_disk = path.stat().st_size if path.exists() else 0
     if on_disk < upload.received:

@@ -1,4 +1,4 @@
-"""Which column is what: a guess with its reason, for a person to confirm. Pure Python."""
+"""Infers the column mapping of a file, with the reason, for a person to confirm. Pure Python."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,6 +14,7 @@ from finetune_app.imports.column_mapping import (
     conversation_in_cell,
     normalised_name,
 )
+from finetune_app.imports.schemas import ColumnMapping
 
 CONVERSATION_NAMES = (
     "messages",
@@ -79,14 +80,14 @@ SPLIT_NAMES = ("split", "set", "subset", "partition", "fold", "used to", "used_t
 KEY_NAMES = ("id", "key", "uuid", "row_id", "example_id", "ticket", "ticket_id")
 GROUP_NAMES = ("group", "group_id", "thread", "thread_id", "conversation_id")
 REJECTED_ANSWER_NAMES = ("rejected", "rejected_response", "non_preferred_output", "dispreferred")
-MAX_NAMES_IN_REASON = 3  # columns without a part that the reason names
+MAX_NAMES_IN_REASON = 3  # unused columns that the reason names
 
 
-def infer_mapping(columns: Sequence[str], rows: Sequence[Cells]) -> dict[str, str]:
+def infer_mapping(columns: Sequence[str], rows: Sequence[Cells]) -> ColumnMapping:
     """A mapping (column_mapping.py) with `why`, the reason in plain words.
 
-    `answer` is empty when no column looks like one. `unanswered` is "keep" where most rows have no
-    answer, or no column could hold one.
+    `answer` is empty when no column seems to hold answers. `unanswered` is "keep" when most rows
+    have no answer, or there is only one text column.
     """
     common = {
         "system": _named(columns, SYSTEM_NAMES),
@@ -103,13 +104,14 @@ def infer_mapping(columns: Sequence[str], rows: Sequence[Cells]) -> dict[str, st
         found = {"style": "messages", "messages": chat, **common}
         found["unanswered"] = KEEP_UNANSWERED if keep else ""
         return found | {"why": why + _unused(columns, found)}
-    found, why = _pair(columns, rows, common)
+    found, why = _infer_pair(columns, rows, common)
     return {**found, "why": why + _unused(columns, found)}
 
 
-def _pair(
-    columns: Sequence[str], rows: Sequence[Cells], common: dict[str, str]
-) -> tuple[dict[str, str], str]:
+def _infer_pair(
+    columns: Sequence[str], rows: Sequence[Cells], common: ColumnMapping
+) -> tuple[ColumnMapping, str]:
+    """(mapping, reason) for a prompt column and an answer column."""
     taken = {common[name] for name in ("system", "split", "group")}
     left = [
         c
@@ -121,15 +123,15 @@ def _pair(
     answer = _named(left, ANSWER_NAMES)
     prompt = _named([c for c in left if c != answer], PROMPT_NAMES)
     rest = [c for c in left if c not in (prompt, answer)]
-    answer = answer or _named_in_part(rest, ANSWER_NAMES)
-    prompt = prompt or _named_in_part([c for c in rest if c != answer], PROMPT_NAMES)
+    answer = answer or _named_by_word(rest, ANSWER_NAMES)
+    prompt = prompt or _named_by_word([c for c in rest if c != answer], PROMPT_NAMES)
     why = f"By their names “{prompt}” asks and “{answer}” answers."
     keep = ""
     if len(left) == 1 and not answer:
         prompt, keep = left[0], KEEP_UNANSWERED
         why = f"“{prompt}” is the only text, so it asks; the answers are yours to write."
     elif not (prompt and answer):
-        prompt, answer, why = _by_place(left, prompt, answer)
+        prompt, answer, why = _infer_by_position(left, prompt, answer)
     elif _mostly(not cell_text_or_empty(row.get(answer)).strip() for row in rows):
         keep = KEEP_UNANSWERED
         why += f" Most of “{answer}” is empty, so those rows are imported for you to answer."
@@ -147,8 +149,8 @@ def _pair(
     return found, why
 
 
-def _by_place(left: list[str], prompt: str, answer: str) -> tuple[str, str, str]:
-    """What two columns are when their names say nothing."""
+def _infer_by_position(left: list[str], prompt: str, answer: str) -> tuple[str, str, str]:
+    """(prompt, answer, reason) when the names of the columns `left` do not determine both."""
     if len(left) == 2:
         prompt = prompt or next(c for c in left if c != answer)
         answer = answer or next(c for c in left if c != prompt)
@@ -160,15 +162,15 @@ def _by_place(left: list[str], prompt: str, answer: str) -> tuple[str, str, str]
 
 
 def _unused(columns: Sequence[str], found: Mapping[str, str]) -> str:
-    """A word about the columns that have no part, worse answers first."""
+    """A sentence about the columns that are not used, rejected answers first."""
     if found["style"] == "pairs" and not (
         found["prompt"] and (found["answer"] or found["unanswered"])
     ):
-        return ""  # still to be chosen
+        return ""  # the prompt or the answer is still to be chosen
     left = [c for c in columns if c not in found.values() and normalised_name(c) != "history"]
-    worse = [c for c in left if normalised_name(c) in REJECTED_ANSWER_NAMES]
-    said = f" It learns the good answers only, so “{worse[0]}” is left out." if worse else ""
-    left = [c for c in left if c not in worse]
+    rejected = [c for c in left if normalised_name(c) in REJECTED_ANSWER_NAMES]
+    text = f" It learns the good answers only, so “{rejected[0]}” is left out." if rejected else ""
+    left = [c for c in left if c not in rejected]
     if left:
         names = ", ".join(f"“{c}”" for c in left[:MAX_NAMES_IN_REASON])
         more = (
@@ -176,12 +178,12 @@ def _unused(columns: Sequence[str], found: Mapping[str, str]) -> str:
             if len(left) > MAX_NAMES_IN_REASON
             else ""
         )
-        said += f" Not used: {names}{more}."
-    return said
+        text += f" Not used: {names}{more}."
+    return text
 
 
 def _context(left: list[str], prompt: str, answer: str) -> str:
-    """Alpaca's files ask in "instruction" and give the material in "input"."""
+    """In Alpaca's format "instruction" is the prompt, and "input" the text that it is about."""
     if normalised_name(prompt) not in ("instruction", "question", "prompt", "query"):
         return ""
     return _named([c for c in left if c not in (prompt, answer)], CONTEXT_NAMES)
@@ -193,8 +195,8 @@ def _named(columns: Sequence[str], names: Sequence[str]) -> str:
     return next((by_name[name] for name in names if name in by_name), "")
 
 
-def _named_in_part(columns: Sequence[str], names: Sequence[str]) -> str:
-    """The same for a word of the name: "shop_reply" answers, "customer email" asks."""
+def _named_by_word(columns: Sequence[str], names: Sequence[str]) -> str:
+    """The same for one word of the name, as in "shop_reply" or "customer email"."""
     by_word = {
         word: column
         for column in reversed(columns)
@@ -218,28 +220,28 @@ def is_known_name(name: str) -> bool:
 
 
 def _split_column(columns: Sequence[str], rows: Sequence[Cells]) -> str:
-    """Only when its values are words we know."""
+    """Empty unless every value is a known name of a split."""
     found = _named(columns, SPLIT_NAMES)
     values = {normalised_name(cell_text_or_empty(row.get(found))) for row in rows} - {""}
     return found if values and values <= SPLIT_BY_WORD.keys() else ""
 
 
 def _key_column(columns: Sequence[str], rows: Sequence[Cells]) -> str:
-    """Only when every row has one, and its own."""
+    """Empty unless every row has a key of its own."""
     found = _named(columns, KEY_NAMES)
     values = [cell_text_or_empty(row.get(found)).strip() for row in rows] if found else []
     return found if values and all(values) and len(set(values)) == len(values) else ""
 
 
 def _group_column(columns: Sequence[str], rows: Sequence[Cells]) -> str:
-    """Only when rows share its values."""
+    """Empty unless some rows share a value."""
     found = _named(columns, GROUP_NAMES)
     values = [cell_text_or_empty(row.get(found)).strip() for row in rows] if found else []
     return found if 0 < len(set(values)) < len(values) else ""
 
 
 def _chat_column(columns: Sequence[str], rows: Sequence[Cells]) -> str:
-    """A column of conversations that end in an answer; by its name also one that waits."""
+    """The column of whole conversations, by its name or because one of them ends in an answer."""
     named = [c for c in columns if normalised_name(c) in CONVERSATION_NAMES]
     for column in [
         *named,
@@ -248,41 +250,41 @@ def _chat_column(columns: Sequence[str], rows: Sequence[Cells]) -> str:
         chats = [
             chat for row in rows[:20] if (chat := conversation_in_cell(row.get(column))) is not None
         ]
-        if any(column in named or (_both_speak(chat) and _answered(chat)) for chat in chats):
+        if any(column in named or (_has_two_roles(chat) and _answered(chat)) for chat in chats):
             return column
     return ""
 
 
-def _both_speak(chat: list[Any]) -> bool:
-    speakers = {
+def _has_two_roles(chat: list[Any]) -> bool:
+    roles = {
         str(item.get(name))
         for item in chat
         if isinstance(item, Mapping)
         for name in ROLE_FIELDS
         if name in item
     }
-    return len(speakers - {"system", "developer"}) > 1
+    return len(roles - {"system", "developer"}) > 1
 
 
 def _answered(value: Any) -> bool:
-    """Whether the last to speak is not the one who asks. A broken row counts as answered."""
+    """Whether the last message is not the user's. A malformed conversation counts as answered."""
     chat = conversation_in_cell(value)
     if not chat or not isinstance(chat[-1], Mapping):
         return True
-    speaker = next((chat[-1][name] for name in ROLE_FIELDS if name in chat[-1]), "")
-    return normalised_name(str(speaker)) not in ("user", "human")
+    role = next((chat[-1][name] for name in ROLE_FIELDS if name in chat[-1]), "")
+    return normalised_name(str(role)) not in ("user", "human")
 
 
-def _mostly(marks: Iterable[bool]) -> bool:
-    marks = list(marks)
-    return sum(marks) * 2 > len(marks)
+def _mostly(flags: Iterable[bool]) -> bool:
+    flags = list(flags)
+    return sum(flags) * 2 > len(flags)
 
 
 def _looks_like_id(column: str, rows: Sequence[Cells]) -> bool:
     if normalised_name(column) in ("id", "no", "no.", "nr", "number", "index", "row", "uuid", ""):
         return True
     if normalised_name(column) in PROMPT_NAMES + ANSWER_NAMES:
-        return False  # sums have numbers for answers
+        return False  # numbers may be answers, as in arithmetic
     values = [cell_text_or_empty(row.get(column)) for row in rows[:20]]
     return (
         bool(values)

@@ -1,7 +1,7 @@
-"""From a row of a file to a conversation, by the columns that a person confirmed.
+"""Turns a row of a file into a conversation, by the column mapping that a person confirmed.
 
 Pure Python, shared by the pages (the three samples) and by the child that reads the file.
-A mapping is a dict with the names of columns ("" or absent: there is none):
+A mapping is a dict of column names ("" or absent: no such column):
 
     {"style": "pairs", "prompt": "question", "answer": "reply", "context": "", ...}
     {"style": "messages", "messages": "messages", ...}
@@ -9,13 +9,12 @@ A mapping is a dict with the names of columns ("" or absent: there is none):
 and for both styles
     "system"      instructions that go before the conversation
     "split"       train, validation or test
-    "key"         the row's own name, by which a later file is merged
+    "key"         identifies the row when a later file is merged
     "group"       what rows of one source share, so that they stay in one split
-    "unanswered"  "keep": a row without an answer comes in to be labelled, its last message an
-                  empty one of the assistant; "": such a row is listed as left out
+    "unanswered"  "keep": a row without an answer is imported to be labelled, and ends in an empty
+                  message of the assistant; "": such a row is rejected
 
-A cell is text as it stood in the file, or (from JSON) a list or dict whose numbers are
-`ExactNumber`, which keeps the digits as they were written.
+A cell is the text of the file, or (from JSON) a list or dict whose numbers are `ExactNumber`.
 """
 
 import hashlib
@@ -24,11 +23,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from finetune_app.core.chat_messages import Message
-from finetune_app.imports.schemas import RowNames
+from finetune_app.imports.schemas import KeyAndGroup
 
 Cells = Mapping[str, Any]
 
-ROLE_BY_SPEAKER = {
+ROLE_BY_NAME = {
     "system": "system",
     "developer": "system",
     "user": "user",
@@ -40,7 +39,7 @@ ROLE_BY_SPEAKER = {
     "chatgpt": "assistant",
     "bot": "assistant",
 }
-TOOL_SPEAKERS = ("tool", "function", "function_call", "observation", "ipython")
+TOOL_ROLES = ("tool", "function", "function_call", "observation", "ipython")
 ROLE_FIELDS = ("role", "from", "speaker", "author")
 CONTENT_FIELDS = ("content", "value", "text", "parts")
 SPLIT_BY_WORD = {
@@ -59,10 +58,11 @@ SPLIT_BY_WORD = {
     "held-out": "test",
 }
 KEEP_UNANSWERED = "keep"
-JSON_STARTS = ("", "[", "{", " ", "\t", "\r", "\n", "\ufeff")  # its start
+# First characters of text that may be JSON; "" is empty text.
+JSON_STARTS = ("", "[", "{", " ", "\t", "\r", "\n", "\ufeff")
 MAX_DEPTH = 40
 MAX_MESSAGES = 1_000
-MAX_KEY_LENGTH, MAX_GROUP_LENGTH = 200, 64  # as the database keeps them
+MAX_KEY_LENGTH, MAX_GROUP_LENGTH = 200, 64  # as in the database
 
 
 class RowError(ValueError):
@@ -79,7 +79,7 @@ def messages_from_row(cells: Cells, mapping: Mapping[str, str]) -> list[Message]
     Its text is empty only where the mapping keeps rows without an answer.
     """
     keep = mapping.get("unanswered") == KEEP_UNANSWERED
-    system = _instructions(cells.get(mapping["system"])) if mapping.get("system") else ""
+    system = _system_text(cells.get(mapping["system"])) if mapping.get("system") else ""
     if mapping.get("style") == "messages":
         messages = _from_messages(cells.get(mapping["messages"]), keep)
         if system.strip() and messages[0]["role"] != "system":
@@ -94,18 +94,18 @@ def split_of_row(cells: Cells, mapping: Mapping[str, str]) -> str:
     return SPLIT_BY_WORD.get(normalised_name(cell_text(cells.get(column))), "") if column else ""
 
 
-def names_of_row(cells: Cells, mapping: Mapping[str, str]) -> RowNames:
-    """The row's key and group, as far as the mapping names their columns."""
-    names: RowNames = {}
+def key_and_group_of_row(cells: Cells, mapping: Mapping[str, str]) -> KeyAndGroup:
+    """The row's key and group, each only where the mapping has a column for it."""
+    found: KeyAndGroup = {}
     if mapping.get("key"):
-        names["key"] = _shortened(cell_text(cells.get(mapping["key"])), MAX_KEY_LENGTH)
+        found["key"] = _shortened(cell_text(cells.get(mapping["key"])), MAX_KEY_LENGTH)
     if mapping.get("group"):
-        names["group"] = _shortened(cell_text(cells.get(mapping["group"])), MAX_GROUP_LENGTH)
-    return names
+        found["group"] = _shortened(cell_text(cells.get(mapping["group"])), MAX_GROUP_LENGTH)
+    return found
 
 
 def _shortened(text: str, max_length: int) -> str:
-    """A name that fits. Long names that differ only at the end stay different by a hash."""
+    """The text, at most `max_length` long; a hash keeps long texts with the same start distinct."""
     text = text.strip()
     if len(text) <= max_length:
         return text
@@ -122,13 +122,13 @@ def normalised_name(name: str) -> str:
 
 def _from_pair(cells: Cells, mapping: Mapping[str, str], system: str, keep: bool) -> list[Message]:
     asked, answered = cells.get(mapping["prompt"]), cells.get(mapping.get("answer", ""))
-    plainly = _plain_text(asked) and _plain_text(answered) and "history" not in cells
-    if plainly and not mapping.get("context"):  # nearly every row, so without further questions
+    is_plain = _is_plain_text(asked) and _is_plain_text(answered) and "history" not in cells
+    if is_plain and not mapping.get("context"):  # nearly every row: a fast path
         return _with_system(system, _pair(asked, answered))
     chat = conversation_in_cell(asked)
-    if chat:  # a preference file: the conversation so far, and what is answered to it
-        return _with_system(system, _ended(_messages(chat), _spoken(answered), keep))
-    prompt, answer = cell_text(asked), _spoken(answered)
+    if chat:  # a preference pair: the conversation so far, and the answer
+        return _with_system(system, _with_answer(_messages(chat), _answer_text(answered), keep))
+    prompt, answer = cell_text(asked), _answer_text(answered)
     context = cell_text(cells.get(mapping["context"])) if mapping.get("context") else ""
     if context.strip():
         prompt = f"{prompt}\n\n{context}" if prompt.strip() else context
@@ -137,18 +137,19 @@ def _from_pair(cells: Cells, mapping: Mapping[str, str], system: str, keep: bool
         raise RowError(f"{names if mapping.get('answer') else 'The row is'} empty.")
     if not prompt.strip():
         raise RowError(f"“{mapping['prompt']}” is empty, so nothing is asked.")
-    asks: list[Message] = [*_earlier(cells.get("history")), {"role": "user", "content": prompt}]
+    question: Message = {"role": "user", "content": prompt}
     if not answer.strip() and not keep:
         raise RowError(f"“{mapping.get('answer')}” is empty, so there is nothing to learn.")
-    return _with_system(system, _ended(asks, answer, keep))
+    messages = [*_history_messages(cells.get("history")), question]
+    return _with_system(system, _with_answer(messages, answer, keep))
 
 
 def _pair(asked: Any, answered: Any) -> list[Message]:
     return [{"role": "user", "content": asked}, {"role": "assistant", "content": answered}]
 
 
-def _plain_text(value: Any) -> bool:
-    """Text that says something and cannot be anything else."""
+def _is_plain_text(value: Any) -> bool:
+    """Whether this is text that is neither blank nor JSON."""
     return type(value) is str and value[:1] not in JSON_STARTS
 
 
@@ -158,21 +159,21 @@ def _with_system(system: str, messages: list[Message]) -> list[Message]:
     return [{"role": "system", "content": system}, *messages]
 
 
-def _ended(messages: list[Message], answer: str, keep: bool) -> list[Message]:
+def _with_answer(messages: list[Message], answer: str, keep: bool) -> list[Message]:
     if not answer.strip() and not keep:
         raise RowError("There is no answer, so there is nothing to learn.")
     text = answer if answer.strip() else ""
     return [*messages, {"role": "assistant", "content": text}]
 
 
-def _spoken(value: Any) -> str:
-    """An answer as text, also where it is a list of one message."""
+def _answer_text(value: Any) -> str:
+    """An answer as text, also when it is a list of messages."""
     chat = conversation_in_cell(value)
     return _messages(chat)[-1]["content"] if chat else cell_text(value)
 
 
-def _earlier(value: Any) -> list[Message]:
-    """Alpaca's files keep earlier turns in "history", as a list of [asked, answered]."""
+def _history_messages(value: Any) -> list[Message]:
+    """Earlier turns, which Alpaca's format has in "history" as a list of [prompt, answer]."""
     value = _json_cell(value, "[") or value
     if (
         not value
@@ -219,33 +220,33 @@ def _messages(found: list[Any]) -> list[Message]:
     if len(found) > MAX_MESSAGES:
         most = f"{MAX_MESSAGES:,}"
         raise RowError(f"The conversation has {len(found):,} messages; the most is {most}.")
-    return [_message(item, place) for place, item in enumerate(found, 1)]
+    return [_message(item, number) for number, item in enumerate(found, 1)]
 
 
-def _message(item: Any, place: int) -> Message:
+def _message(item: Any, number: int) -> Message:
     if not isinstance(item, Mapping):
-        raise RowError(f"Message {place} has no speaker.")
-    speaker = next((item[name] for name in ROLE_FIELDS if name in item), None)
+        raise RowError(f"Message {number} has no speaker.")
+    role_name = next((item[name] for name in ROLE_FIELDS if name in item), None)
     content = next((item[name] for name in CONTENT_FIELDS if name in item), None)
-    if not isinstance(speaker, str) or not speaker.strip():
-        raise RowError(f"Message {place} has no speaker.")
-    role = ROLE_BY_SPEAKER.get(normalised_name(speaker))
+    if not isinstance(role_name, str) or not role_name.strip():
+        raise RowError(f"Message {number} has no speaker.")
+    role = ROLE_BY_NAME.get(normalised_name(role_name))
     if (
-        normalised_name(speaker) in TOOL_SPEAKERS
+        normalised_name(role_name) in TOOL_ROLES
         or item.get("tool_calls")
         or item.get("function_call")
     ):
-        raise RowError(f"Message {place} uses a tool, which cannot be learned here yet.")
+        raise RowError(f"Message {number} uses a tool, which cannot be learned here yet.")
     if role is None:
-        who = speaker.strip()[:40]
-        raise RowError(f"We don't know who “{who}” is in message {place}: you, or the assistant?")
+        who = role_name.strip()[:40]
+        raise RowError(f"We don't know who “{who}” is in message {number}: you, or the assistant?")
     if content is None:
-        raise RowError(f"Message {place} has no text.")
-    return {"role": role, "content": _parts(content)}
+        raise RowError(f"Message {number} has no text.")
+    return {"role": role, "content": _content_text(content)}
 
 
-def _parts(content: Any) -> str:
-    """Text, or a list of parts with text in them."""
+def _content_text(content: Any) -> str:
+    """The text of a message, whose content may be a list of parts."""
     if isinstance(content, list) and content and all(isinstance(p, Mapping) for p in content):
         texts = [part.get("text") for part in content]
         if not all(isinstance(text, str) for text in texts):
@@ -254,29 +255,29 @@ def _parts(content: Any) -> str:
     return cell_text(content)
 
 
-def _instructions(value: Any) -> str:
-    """Instructions as text, or as Vertex writes them: {"role", "parts": [{"text"}]}."""
+def _system_text(value: Any) -> str:
+    """A system prompt as text, or in Vertex' format: {"role", "parts": [{"text"}]}."""
     found = _json_cell(value, "{") or value
     if isinstance(found, Mapping) and found.keys() <= {"role", *CONTENT_FIELDS}:
-        said = next((found[name] for name in CONTENT_FIELDS if name in found), None)
-        return _parts(said) if said is not None else cell_text(value)
+        content = next((found[name] for name in CONTENT_FIELDS if name in found), None)
+        return _content_text(content) if content is not None else cell_text(value)
     return cell_text(value)
 
 
 def conversation_in_cell(value: Any) -> list[Any] | None:
-    """A conversation, also when a cell holds it as JSON; None when it is none."""
+    """The messages of a conversation, also of one as JSON text; None when it is none."""
     if isinstance(value, str):
         value = _json_cell(value, "[{")
     if isinstance(value, Mapping):
         value = value.get("messages")
     if not isinstance(value, list):
         return None
-    speaks = any(isinstance(v, Mapping) and v.keys() & set(ROLE_FIELDS) for v in value)
-    return value if speaks or not value else None
+    has_roles = any(isinstance(v, Mapping) and v.keys() & set(ROLE_FIELDS) for v in value)
+    return value if has_roles or not value else None
 
 
 def _json_cell(value: Any, starts: str) -> Any:
-    """What a cell of text holds as JSON that begins with one of `starts`; else None."""
+    """The value of a cell that is JSON text beginning with one of `starts`; else None."""
     if not isinstance(value, str) or value[:1] not in JSON_STARTS:
         return None
     if not (start := value.lstrip()[:1]) or start not in starts:
@@ -287,7 +288,7 @@ def _json_cell(value: Any, starts: str) -> Any:
         return None
 
 
-# ---- Text, exactly ----
+# ---- Exact text ----
 
 EXACT_DECODER = json.JSONDecoder(
     parse_int=ExactNumber, parse_float=ExactNumber, parse_constant=ExactNumber
@@ -300,7 +301,7 @@ def parse_json(text: str) -> Any:
 
 
 def cell_text(value: Any) -> str:
-    """A cell as text: text as it is, null as nothing, the rest as JSON. Raises RowError."""
+    """A cell as text: text unchanged, null as "", the rest as JSON. Raises RowError."""
     if value is None:
         return ""
     return str(value) if isinstance(value, str) else _json_of(value, 0)

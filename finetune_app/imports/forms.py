@@ -83,10 +83,10 @@ class ReadOptionsForm(forms.Form):
             cast(forms.ChoiceField, self.fields[field]).choices = [(name, name) for name in names]
 
     def options(self) -> ReadOptions:
-        """What was chosen.
+        """The chosen options.
 
-        With another file of the zip or another sheet, what the form said of the one before does
-        not apply: of the other fields only what was changed is kept.
+        With another file of the zip or another sheet, unchanged fields are dropped, because they
+        describe the previous one.
         """
         chosen = {k: v for k, v in self.cleaned_data.items() if v not in (None, "")}
         for name in ("member", "sheet"):
@@ -99,7 +99,7 @@ class ReadOptionsForm(forms.Form):
 
 
 class MappingForm(forms.Form):
-    """Which column is what. `unanswered` decides about rows that have no answer."""
+    """The column mapping. `unanswered` says what to do with rows without an answer."""
 
     ADVANCED = ("split", "key", "group", "unanswered")
     NOT_A_COLUMN = ("unanswered",)
@@ -144,10 +144,10 @@ class MappingForm(forms.Form):
         mapping: ColumnMapping,
         required: bool = False,
     ) -> None:
-        start = choices if not required or mapping.get(name) else [("", _("choose")), *choices]
+        offered = choices if not required or mapping.get(name) else [("", _("choose")), *choices]
         self.fields[name] = forms.ChoiceField(
             label=label,
-            choices=start,
+            choices=offered,
             required=required,
             initial=mapping.get(name, ""),
             error_messages={"required": _("Choose a column.")},
@@ -178,7 +178,7 @@ class ModeChoices(TypedDict):
 
 
 class ImportModeForm(forms.Form):
-    """What happens to the examples that exist already, and to rows that cannot be used."""
+    """What to do with existing examples, and with rows that cannot be used."""
 
     mode = forms.ChoiceField(
         label=_l("What about the examples that are here?"),
@@ -201,7 +201,7 @@ class ImportModeForm(forms.Form):
             del self.fields["mode"]
 
     def choices(self) -> ModeChoices:
-        """The arguments of confirm_import. A value that does not exist counts as not chosen."""
+        """Arguments of confirm_import. An invalid value counts as not chosen."""
         self.is_valid()
         return {
             "mode": self.cleaned_data.get("mode") or Import.Mode.APPEND,

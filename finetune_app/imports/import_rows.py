@@ -41,7 +41,7 @@ from finetune_app.imports.schemas import (
 )
 from finetune_app.jobs.models import Job
 
-INSERT_BATCH_ROWS = 1_000  # in one transaction, which spends most of its time on the search index
+INSERT_BATCH_ROWS = 1_000  # in one transaction; most of its time goes into the search index
 UPDATE_BATCH_ROWS = 1_000
 VACUUM_ROWS = 5_000
 MAX_CHANGES_SHOWN = 3  # in the plan
@@ -142,7 +142,7 @@ def _insert(item: Import, rows: Iterator[ImportRow], writer: LeaseWriter) -> Non
             with transaction.atomic():
                 writer.check(len(batch))
                 locked = lock(dataset)
-                if locked.last_number != last_number:  # rows were added since: their splits count
+                if locked.last_number != last_number:  # rows were added since: choose new splits
                     batch = build(window[start : start + INSERT_BATCH_ROWS])
                 store_new(locked, batch)
                 last_number = locked.last_number
@@ -231,9 +231,9 @@ def _edit_label(item: Import) -> str:
 
 
 def delete_staged_rows(item: Import, writer: LeaseWriter | None = None) -> None:
-    """Delete the rows of an import that is not done. Nobody has seen them, nothing refers to them.
+    """Delete the rows of an import that is not done. They are hidden, and nothing refers to them.
 
-    `writer` is that of a job, where there are many.
+    With a `writer`, the lease of its job is renewed in every transaction.
     """
     staged = Example.objects.filter(source_import=item).exclude(
         source_import__step=Import.Step.DONE

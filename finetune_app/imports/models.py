@@ -1,4 +1,4 @@
-"""Uploads that arrive in chunks, and column mappings that are remembered.
+"""Uploads that arrive in chunks, and saved column mappings.
 
 The record of an import itself, which examples refer to, is `datasets.models.Import`.
 """

@@ -1,37 +1,50 @@
-"""What the pages of an import show: upload form, progress, columns with samples, outcome."""
+"""Template contexts of the import pages: upload form, progress, columns with samples, outcome."""
 
 import csv
 import json
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
+from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from finetune_app.accounts.models import User
 from finetune_app.core.charts import bar
+from finetune_app.core.chat_messages import Message
 from finetune_app.core.templatetags.ui import about, size
 from finetune_app.core.text_formats import safe_cell
 from finetune_app.datasets.models import Edit, Import
-from finetune_app.datasets.views.common import answer_pairs
+from finetune_app.datasets.views.common import AnswerField, answer_pairs
 from finetune_app.goals.models import Goal
 from finetune_app.imports.column_mapping import RowError, messages_from_row
 from finetune_app.imports.forms import ImportModeForm, MappingForm, ReadOptionsForm, UploadForm
 from finetune_app.imports.models import Upload
+from finetune_app.imports.schemas import ChangePlan, ColumnMapping, FileShape, SampleRow
 from finetune_app.jobs.models import Job
 from finetune_app.jobs.services import queue_place
 
-CSV_BLOCK = 1 << 18  # characters of the download sent at once
+CSV_BLOCK = 1 << 18  # characters of the download that are sent at once
+MAX_SAMPLES = 3
+MAX_COLUMNS_SHOWN = 50
+MAX_VALUE_CHARACTERS = 120
+# Columns that do not change which rows can be used.
+OPTIONAL_COLUMNS = {"split", "key", "group"}
 
 
 # ---- Upload ----
 
 
+class UploadContext(TypedDict):
+    form: UploadForm
+    unfinished: QuerySet[Upload]  # of this user
+    problem: str
+
+
 def upload_context(
     goal: Goal, user: User, *, form: UploadForm | None = None, problem: str = ""
-) -> dict[str, Any]:
-    """The upload form, and the user's uploads that have not fully arrived."""
+) -> UploadContext:
     unfinished = Upload.objects.filter(dataset__goal=goal, by=user).order_by("at")
     return {"form": form or UploadForm(), "unfinished": unfinished, "problem": problem}
 
@@ -39,7 +52,15 @@ def upload_context(
 # ---- Progress ----
 
 
-def progress_context(item: Import) -> dict[str, Any]:
+class ProgressContext(TypedDict):
+    job: Job | None
+    bar: str
+    facts: list[str]
+    place: int  # in the queue; 0 when it does not wait
+    headline: str
+
+
+def progress_context(item: Import) -> ProgressContext:
     job = item.job
     headline = _("Looking at the file")
     if item.step != Import.Step.LOOKING:
@@ -55,7 +76,7 @@ def progress_context(item: Import) -> dict[str, Any]:
 
 
 def _progress_facts(job: Job) -> list[str]:
-    """How far it is, how fast, how long still. Reading counts bytes, and says the rows itself."""
+    """Amount done, speed, time left. The amount is in bytes while a file is read."""
     if not job.done:
         return []
     if job.unit == "bytes":
@@ -77,48 +98,48 @@ def _progress_facts(job: Job) -> list[str]:
 def confirm_context(
     item: Import,
     form: MappingForm | None = None,
-    mapping: dict[str, str] | None = None,
-    how: ImportModeForm | None = None,
+    mapping: ColumnMapping | None = None,
+    mode_form: ImportModeForm | None = None,
 ) -> dict[str, Any]:
-    """The context of the page, with `mapping` as it was chosen so far."""
+    """The columns with sample rows, by `mapping` as chosen so far."""
     shape, mapping = item.shape, mapping or item.mapping
     form = form or MappingForm(columns=shape["columns"], mapping=mapping)
-    how = how or ImportModeForm(empty=not item.dataset.examples.kept().exists())
-    missing = missing_of(mapping)
+    mode_form = mode_form or ImportModeForm(empty=not item.dataset.examples.kept().exists())
+    missing = _missing_column(mapping)
     guess = shape.get("guess", item.mapping)
-    other = {name for name in form.fields if mapping.get(name, "") != guess.get(name, "")}
-    guessed = other <= {"split", "key", "group"}  # these change nothing about what is usable
+    changed = {name for name in form.fields if mapping.get(name, "") != guess.get(name, "")}
+    is_inferred = changed <= OPTIONAL_COLUMNS
     first = shape["rows"]
     return {
         "form": form,
-        "how": how,
-        "mode": how["mode"].value() if "mode" in how.fields else Import.Mode.APPEND,
+        "mode_form": mode_form,
+        "mode": mode_form["mode"].value() if "mode" in mode_form.fields else Import.Mode.APPEND,
         "mapping": mapping,
         "shape": shape,
         "shape_form": ReadOptionsForm(shape=shape),
-        "samples": [] if missing else _samples(first, mapping),
+        "samples": [] if missing else _sample_conversations(first, mapping),
         "columns": [
             {
                 "name": name,
                 "filled": shape["filled"].get(name, 0),
                 "values": [_short(row["cells"].get(name)) for row in first[:2]],
             }
-            for name in shape["columns"][:50]
+            for name in shape["columns"][:MAX_COLUMNS_SHOWN]
         ],
         "first_lines": [row["line"] for row in first[:2]],
         "complete": not missing,
-        "guessed": guessed,
-        "rare_open": bool(other & set(form.ADVANCED)),
+        "is_inferred": is_inferred,
+        "advanced_open": bool(changed & set(form.ADVANCED)),
         "remembered": bool(shape.get("remembered")),
-        "usable": shape["usable"] if guessed else None,
-        "left_out": shape["row_count"] - shape["usable"] if guessed else shape["unreadable"],
-        "likely": _likely(shape, mapping) if missing else "",
+        "usable": shape["usable"] if is_inferred else None,
+        "left_out": shape["row_count"] - shape["usable"] if is_inferred else shape["unreadable"],
+        "suggested_column": _suggested_column(shape, mapping) if missing else "",
         "missing": missing,
     }
 
 
-def missing_of(mapping: dict[str, str]) -> str:
-    """The part that still needs a column: answer, prompt or none."""
+def _missing_column(mapping: ColumnMapping) -> str:
+    """Which column is still to be chosen: "answer", "prompt", or "" for none."""
     if mapping["style"] == "messages":
         return ""
     if not mapping.get("answer") and not mapping.get("unanswered"):
@@ -126,20 +147,35 @@ def missing_of(mapping: dict[str, str]) -> str:
     return "" if mapping.get("prompt") else "prompt"
 
 
-def _likely(shape: dict[str, Any], mapping: dict[str, str]) -> str:
-    """The column with the most text among those that have no part yet."""
-    taken = set(mapping.values())
-    left = [name for name in shape["columns"] if name not in taken]
+def _suggested_column(shape: FileShape, mapping: ColumnMapping) -> str:
+    """The column with the most text among those that are not used yet."""
+    used = set(mapping.values())
+    unused = [name for name in shape["columns"] if name not in used]
 
-    def says(name: str) -> int:
+    def count_characters(name: str) -> int:
         return sum(len(str(row["cells"].get(name) or "")) for row in shape["rows"])
 
-    return max(left, key=says, default="")
+    return max(unused, key=count_characters, default="")
 
 
-def _samples(rows: list[dict[str, Any]], mapping: dict[str, str]) -> list[dict[str, Any]]:
-    """Three rows as the model will learn them; rows that cannot be used are shown as such."""
-    samples, bad = [], []
+class SampleConversation(TypedDict):
+    line: int
+    before: list[Message]
+    answer: str
+    pairs: list[AnswerField] | None
+
+
+class UnusableSample(TypedDict):
+    line: int
+    problem: str
+
+
+def _sample_conversations(
+    rows: list[SampleRow], mapping: ColumnMapping
+) -> Sequence[SampleConversation | UnusableSample]:
+    """Three rows as the model will learn them; if none can be used, three with their problems."""
+    samples: list[SampleConversation] = []
+    bad: list[UnusableSample] = []
     for row in rows:
         try:
             messages = messages_from_row(row["cells"], mapping)
@@ -155,26 +191,32 @@ def _samples(rows: list[dict[str, Any]], mapping: dict[str, str]) -> list[dict[s
                 "pairs": answer_pairs(answer["content"]),
             }
         )
-    return (samples or bad)[:3]
+    return samples[:MAX_SAMPLES] or bad[:MAX_SAMPLES]
 
 
 def _short(value: Any) -> str:
     text = value if isinstance(value, str) else json.dumps(value) if value is not None else ""
-    return text if len(text) <= 120 else text[:120] + "…"
+    return text if len(text) <= MAX_VALUE_CHARACTERS else text[:MAX_VALUE_CHARACTERS] + "…"
 
 
 # ---- The end ----
 
 
 def read_options_form(item: Import) -> ReadOptionsForm | None:
-    """None for what is no text in any encoding, unless another file of the zip may be."""
-    hopeless = item.job is not None and item.job.error_code == "not_text"
-    if hopeless and not item.shape.get("members"):
+    """None when the file is not text in any encoding, unless the zip has others."""
+    is_binary = item.job is not None and item.job.error_code == "not_text"
+    if is_binary and not item.shape.get("members"):
         return None
     return ReadOptionsForm(shape=item.shape)
 
 
-def done_context(item: Import) -> dict[str, Any]:
+class DoneContext(TypedDict):
+    edit: Edit | None  # that can be undone
+    plan: ChangePlan  # empty when the rows were appended
+    counts: dict[str, int]  # see ExampleQuerySet.counts
+
+
+def done_context(item: Import) -> DoneContext:
     edit = Edit.objects.filter(source_import=item, undone_at=None, removes_rows=False).first()
     return {"edit": edit, "plan": item.plan, "counts": item.dataset.examples.kept().counts()}
 

@@ -1,7 +1,7 @@
-"""Finds the example that a row of a file stands for, when the file updates or replaces examples.
+"""Matches the rows of a file with examples, for an import that updates or replaces them.
 
-By key where the rows have one, otherwise by equal prompt. The n-th row with a key or prompt stands
-for the n-th example with it, so that nothing is lost where it occurs more than once.
+By key where the rows have one, otherwise by equal prompt. The n-th row with a key or prompt matches
+the n-th example with it, so that nothing is lost where it occurs more than once.
 """
 
 from collections import defaultdict, deque
@@ -20,7 +20,7 @@ VALUES_PER_QUERY = 500
 
 @dataclass
 class Match:
-    """A row, and the example it stands for: None for a new one."""
+    """A row, and the example it matches: None for a new one."""
 
     row: ImportRow
     example: Example | None = None
@@ -42,7 +42,7 @@ class Match:
 
 
 class RowMatcher:
-    """Matches the rows of one file in their order, a few thousand in memory at a time.
+    """Matches the rows of one file in order, a few thousand in memory at a time.
 
     `taken` grows to the primary keys of all matched examples: 60 MB for a million.
     """
@@ -95,7 +95,7 @@ class RowMatcher:
     def _free(
         self, column: str, values: list[str], examples: ExampleQuerySet
     ) -> dict[str, deque[int]]:
-        """For each value the primary keys of examples that no row stands for yet, as many as may be
+        """For each value the primary keys of examples that no row matches yet, as many as may be
         needed."""
         wanted: dict[str, int] = defaultdict(int)
         for value in values:

@@ -8,12 +8,12 @@ ColumnMapping = dict[str, str]
 """Part of an example -> name of its column. See column_mapping.py for the keys."""
 
 JobStep = Literal["inspect", "read", "store", "remove"]
-"""What an import job does: look at the file, read its rows and (when appending) store them, store
+"""What an import job does: inspect the file, read its rows and (when appending) store them, store
 the rows of a confirmed plan, or remove the stored rows of a cancelled import."""
 
 
 class ReadOptions(TypedDict, total=False):
-    """How a person wants the file to be read. What is absent is detected."""
+    """How a person wants the file to be read; absent options are detected."""
 
     encoding: str
     delimiter: str
@@ -32,7 +32,7 @@ class SampleRow(TypedDict):
 
 
 class FileShape(TypedDict):
-    """All that reading a file needs, and what the page says of it."""
+    """Everything that is needed to read a file, and what the page shows of it."""
 
     kind: str
     """csv, jsonl, json, xlsx, xlsb, ods, parquet or zip."""
@@ -95,8 +95,8 @@ class ReadResult(TypedDict):
     rejected_count: int
 
 
-class RowNames(TypedDict, total=False):
-    """What the mapping names for a row beside its text."""
+class KeyAndGroup(TypedDict, total=False):
+    """Key and group of a row, where the mapping has columns for them."""
 
     key: str
     group: str
@@ -143,16 +143,26 @@ class ChangePlan(TypedDict):
     first: list[PlannedChange]
 
 
-class ImportSpec(TypedDict):
-    """`Job.spec` of an import; the child also gets the path of the file."""
+class StepSpec(TypedDict):
+    """What one step of an import needs."""
 
     step: JobStep
-    stored_name: str
-    file_name: str
     options: NotRequired[ReadOptions]
     """With the step inspect."""
     shape: NotRequired[FileShape]
     mapping: NotRequired[ColumnMapping]
     """Both with the step read."""
-    file: NotRequired[str]
-    """Path on this disk; added for the child."""
+
+
+class ImportSpec(StepSpec):
+    """`Job.spec` of an import."""
+
+    stored_name: str
+    file_name: str
+
+
+class ImportChildSpec(ImportSpec):
+    """What the child process of an import receives."""
+
+    file: str
+    """Path on this disk."""

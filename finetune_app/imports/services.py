@@ -1,6 +1,6 @@
 """The steps of an import: upload, inspection, confirmed columns, plan, stored rows; or cancelled.
 
-Every change of the step is a compare-and-set (`_move`), so that a second click changes nothing.
+Every change of step is a compare-and-set (`_change_step`), so that a second click does nothing.
 """
 
 import hashlib
@@ -9,7 +9,7 @@ import shutil
 import uuid
 from contextlib import suppress
 from datetime import timedelta
-from typing import Any
+from typing import cast
 
 from django.conf import settings
 from django.core.files.base import File
@@ -30,19 +30,21 @@ from finetune_app.imports.models import SavedMapping, Upload
 from finetune_app.imports.schemas import (
     ColumnMapping,
     FileShape,
+    ImportSpec,
     InspectResult,
     ReadOptions,
     ReadResult,
+    StepSpec,
 )
 from finetune_app.jobs import services as jobs
 
 ABANDONED_AFTER = timedelta(hours=24)  # since its last chunk
 MAX_ROWS_REMOVED_IN_REQUEST = 5_000  # more are removed by a job
-RESERVED_DISK_BYTES = 200 * 1024 * 1024  # of disk that an import leaves free
+RESERVED_DISK_BYTES = 200 * 1024 * 1024  # disk space that an import leaves free
 
 
 def start_import(*, dataset: Dataset, by: User, file: "File[bytes]", name: str) -> Import:
-    """Store an uploaded file, named by us, and have a worker inspect it.
+    """Store an uploaded file under a generated name, and have a worker inspect it.
 
     Raises PlainError when it is empty or too large, or the disk is too full.
     """
@@ -63,11 +65,11 @@ def start_import(*, dataset: Dataset, by: User, file: "File[bytes]", name: str) 
 
 
 def create_import(*, dataset: Dataset, by: User, name: str, stored: str, size: int) -> Import:
-    """Have a worker inspect a file that is stored already."""
+    """Create the import of a stored file, and have a worker inspect it."""
     item = Import.objects.create(
         dataset=dataset, by=by, file_name=clean_name(name), stored_name=stored, size=size
     )
-    _enqueue(item, {"step": "inspect"})
+    _create_job(item, {"step": "inspect"})
     return item
 
 
@@ -81,8 +83,8 @@ def too_large_message() -> str:
 
 
 def require_disk_space(size: int, expected: int = 0) -> None:
-    """Raises PlainError unless the disk holds the file (`size` bytes), what is read from it and its
-    examples, besides `expected` bytes of unfinished uploads."""
+    """Raises PlainError unless the disk has space for the file (`size` bytes), the rows read from
+    it and its examples, besides `expected` bytes of unfinished uploads."""
     free = shutil.disk_usage(settings.DATA_DIR).free - expected
     if free < 3 * size + RESERVED_DISK_BYTES:
         raise PlainError(
@@ -91,11 +93,11 @@ def require_disk_space(size: int, expected: int = 0) -> None:
         )
 
 
-def inspect_again_with(*, item: Import, options: ReadOptions) -> None:
+def reinspect(*, item: Import, options: ReadOptions) -> None:
     """Inspect the file again with the encoding, delimiter or header that a person chose."""
     with transaction.atomic():
-        _move(item, (Import.Step.CONFIRM, Import.Step.FAILED), Import.Step.LOOKING)
-        _enqueue(item, {"step": "inspect", "options": options})
+        _change_step(item, (Import.Step.CONFIRM, Import.Step.FAILED), Import.Step.LOOKING)
+        _create_job(item, {"step": "inspect", "options": options})
 
 
 def confirm_import(
@@ -107,7 +109,7 @@ def confirm_import(
 ) -> None:
     """Read the rows with these columns, and save the mapping for the next file of this shape."""
     with transaction.atomic():
-        _move(item, (Import.Step.CONFIRM, Import.Step.PLANNED), Import.Step.READING)
+        _change_step(item, (Import.Step.CONFIRM, Import.Step.PLANNED), Import.Step.READING)
         item.mapping, item.mode, item.whole_or_nothing = mapping, mode, whole_or_nothing
         item.plan = {}
         item.save(update_fields=["mapping", "mode", "whole_or_nothing", "plan"])
@@ -116,36 +118,36 @@ def confirm_import(
             fingerprint=shape_fingerprint(item.shape),
             defaults={"mapping": {k: v for k, v in mapping.items() if k != "why"}},
         )
-        _enqueue_read(item)
+        _create_read_job(item)
 
 
 def import_good_rows(*, item: Import) -> None:
-    """Import the good rows of a file that was to come in whole or not at all."""
+    """Import the good rows of a file that was rejected as a whole."""
     if not item.whole_or_nothing:
         raise PlainError(_("This import has changed in the meantime. Open it again."), status=409)
     with transaction.atomic():
-        _move(item, (Import.Step.FAILED,), Import.Step.READING)
+        _change_step(item, (Import.Step.FAILED,), Import.Step.READING)
         item.whole_or_nothing = False
         item.save(update_fields=["whole_or_nothing"])
-        _enqueue_read(item)
+        _create_read_job(item)
 
 
 def return_to_columns(*, item: Import) -> None:
     """Go back from the plan to the columns."""
-    _move(item, (Import.Step.PLANNED,), Import.Step.CONFIRM)
+    _change_step(item, (Import.Step.PLANNED,), Import.Step.CONFIRM)
 
 
 def apply_plan(*, item: Import) -> None:
     """Carry out the plan of an import that updates or replaces examples."""
     with transaction.atomic():
-        _move(item, (Import.Step.PLANNED,), Import.Step.ADDING)
-        _enqueue(item, {"step": "store"})
+        _change_step(item, (Import.Step.PLANNED,), Import.Step.ADDING)
+        _create_job(item, {"step": "store"})
 
 
 def forget_saved_mapping(*, item: Import) -> None:
     """Use the inferred mapping again, here and for the next file of this shape."""
     with transaction.atomic():
-        _move(item, (Import.Step.CONFIRM,), Import.Step.CONFIRM)
+        _change_step(item, (Import.Step.CONFIRM,), Import.Step.CONFIRM)
         SavedMapping.objects.filter(
             team=item.dataset.goal.team, fingerprint=shape_fingerprint(item.shape)
         ).delete()
@@ -158,25 +160,25 @@ def cancel_import(*, item: Import) -> None:
     """Delete the upload and the rows stored so far. Raises PlainError when the import is done."""
     before = tuple(step for step in Import.Step.values if step != Import.Step.DONE)
     with transaction.atomic():
-        _move(item, before, Import.Step.CANCELLED)
+        _change_step(item, before, Import.Step.CANCELLED)
         if item.job and item.job.is_active:
             jobs.cancel(item.job)
-    _delete_or_enqueue(item)
+    _delete_cancelled(item)
 
 
-def _delete_or_enqueue(item: Import) -> None:
-    """Delete a cancelled import, or have a job do it where removing its rows takes minutes. Nobody
-    sees them meanwhile."""
+def _delete_cancelled(item: Import) -> None:
+    """Delete a cancelled import, in a job if it has so many rows that this takes minutes. They are
+    hidden meanwhile."""
     if item.examples.all()[: MAX_ROWS_REMOVED_IN_REQUEST + 1].count() > MAX_ROWS_REMOVED_IN_REQUEST:
         with transaction.atomic():
-            _enqueue(item, {"step": "remove"}, _("Removing the rows of %s"))
+            _create_job(item, {"step": "remove"}, _("Removing the rows of %s"))
     else:
         revert_import(item)
         item.delete()  # signals.py deletes its files
 
 
 def revert_import(item: Import, writer: LeaseWriter | None = None) -> None:
-    """Undo what an unfinished import has changed, and remove the rows it has stored."""
+    """Undo the changes of an unfinished import, and remove the rows it has stored."""
     for edit in Edit.objects.filter(source_import=item, undone_at=None):
         undo(edit=edit, by=item.by, here=True)
         edit.dataset.edits.filter(source_import=item).delete()
@@ -193,29 +195,30 @@ def delete_abandoned() -> None:
         if item.job and item.job.is_active and item.job.spec.get("step") == "remove":
             continue
         with suppress(PlainError):  # a job is changing the examples
-            _delete_or_enqueue(item)
+            _delete_cancelled(item)
 
 
-def _enqueue_read(item: Import) -> None:
+def _create_read_job(item: Import) -> None:
     for_page = ("rows", "filled", "guess")
-    shape = {k: v for k, v in item.shape.items() if k not in for_page}
-    _enqueue(item, {"step": "read", "mapping": item.mapping, "shape": shape})
+    shape = cast(FileShape, {k: v for k, v in item.shape.items() if k not in for_page})
+    _create_job(item, {"step": "read", "mapping": item.mapping, "shape": shape})
 
 
-def _move(item: Import, before: tuple[str, ...], after: str) -> None:
+def _change_step(item: Import, before: tuple[str, ...], after: str) -> None:
     """Raises PlainError when the import is at none of the steps in `before`."""
-    moved = Import.objects.filter(pk=item.pk, step__in=before).update(step=after, message="")
-    if not moved:
+    changed = Import.objects.filter(pk=item.pk, step__in=before).update(step=after, message="")
+    if not changed:
         raise PlainError(_("This import has changed in the meantime. Open it again."), status=409)
     item.step = after
 
 
-def _enqueue(item: Import, spec: dict[str, Any], title: str = "") -> None:
+def _create_job(item: Import, step: StepSpec, title: str = "") -> None:
+    spec: ImportSpec = {**step, "stored_name": item.stored_name, "file_name": item.file_name}
     item.job = jobs.create(
         team=item.dataset.goal.team,
         kind="import",
         title=(title or _("Import of %s")) % item.file_name,
-        spec=spec | {"stored_name": item.stored_name, "file_name": item.file_name},
+        spec=spec,
     )
     item.save(update_fields=["job"])
 
@@ -224,7 +227,7 @@ def _enqueue(item: Import, spec: dict[str, Any], title: str = "") -> None:
 
 
 def record_inspection(item: Import, result: InspectResult) -> None:
-    """Keep the shape, and the saved mapping for it, else the inferred one."""
+    """Store the shape, and the saved mapping for it, else the inferred one."""
     item.shape, item.mapping = result["shape"], result["mapping"]
     item.shape["guess"] = result["mapping"]
     saved = SavedMapping.objects.filter(
@@ -238,7 +241,7 @@ def record_inspection(item: Import, result: InspectResult) -> None:
 
 
 def record_read(item: Import, result: ReadResult) -> bool:
-    """Keep the counts and the rejected rows. Returns whether the rows may be published now."""
+    """Store the counts and the rejected rows. Returns whether the rows may be published now."""
     item.rows_read, item.rows_kept = result["rows"], result["kept"]
     item.rejected, item.rejected_count = result["rejected"], result["rejected_count"]
     ready = item.mode == Import.Mode.APPEND
@@ -256,11 +259,11 @@ def record_read(item: Import, result: ReadResult) -> bool:
 
 
 def rejects_all(item: Import, result: ReadResult) -> bool:
-    """Whether rejected rows keep out all the others."""
+    """Whether a rejected row rejects the whole file."""
     return bool(item.whole_or_nothing and result["rejected_count"])
 
 
 def shape_fingerprint(shape: FileShape) -> str:
     """Equal for files of the same format with the same columns."""
-    about = json.dumps([shape.get("format", ""), shape["columns"]], ensure_ascii=False)
-    return hashlib.sha256(about.encode("utf-8", "replace")).hexdigest()
+    content = json.dumps([shape.get("format", ""), shape["columns"]], ensure_ascii=False)
+    return hashlib.sha256(content.encode("utf-8", "replace")).hexdigest()

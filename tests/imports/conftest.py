@@ -28,7 +28,7 @@ def dataset(goal: Goal) -> Dataset:
 
 @pytest.fixture
 def examples(dataset: Dataset, owner) -> Callable[[int], int]:
-    """Add a number of good examples."""
+    """Add as many good examples."""
 
     def add(count: int) -> int:
         rows = [{"messages": conversation(*pair(n))} for n in range(count)]
@@ -65,8 +65,8 @@ def dataset_url(goal: Goal) -> Callable[..., str]:
 
 
 @pytest.fixture
-def send(goal: Goal, no_worker) -> Callable[..., Import]:
-    """Upload a file as a browser does."""
+def upload_file(goal: Goal, no_worker) -> Callable[..., Import]:
+    """Upload a file, as a browser does."""
 
     def upload(client: Client, name: str, content: bytes) -> Import:
         url = reverse("imports:upload", kwargs={"goal_id": goal.pk})
@@ -78,24 +78,24 @@ def send(goal: Goal, no_worker) -> Callable[..., Import]:
 
 
 @pytest.fixture
-def work(transactional_db) -> Callable[[Import], Import]:
+def run_job(transactional_db) -> Callable[[Import], Import]:
     """Run the job of an import in a child process, as a worker does."""
 
-    def do(item: Import) -> Import:
+    def run(item: Import) -> Import:
         item.refresh_from_db()
         assert item.job is not None
         supervise(item.job)
         item.refresh_from_db()
         return item
 
-    return do
+    return run
 
 
 @pytest.fixture
-def read_file(dataset: Dataset, owner, no_worker) -> Callable[..., Import]:
+def run_import(dataset: Dataset, owner, no_worker) -> Callable[..., Import]:
     """An import of these rows, run until it is done or waits for a decision."""
 
-    def read(
+    def run(
         rows: list[dict], *, mode: str = "append", rejected: int = 0, **fields: object
     ) -> Import:
         item = Import.objects.create(
@@ -121,7 +121,7 @@ def read_file(dataset: Dataset, owner, no_worker) -> Callable[..., Import]:
         }
         return finish_job(item, result)
 
-    return read
+    return run
 
 
 def finish_job(item: Import, result: dict) -> Import:

@@ -1,4 +1,4 @@
-"""An import whose child is killed while it works."""
+"""A runner that is killed while it works."""
 
 import os
 import signal

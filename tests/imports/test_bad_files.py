@@ -31,9 +31,9 @@ FILES = {
 
 
 @pytest.mark.parametrize("case", FILES)
-def test_uploading_a_bad_file_shows_the_reason(as_owner, send, work, url, dataset, case):
+def test_uploading_a_bad_file_shows_the_reason(as_owner, upload_file, run_job, url, dataset, case):
     content, step, words = FILES[case]
-    item = work(send(as_owner, "file.csv", content))
+    item = run_job(upload_file(as_owner, "file.csv", content))
     assert item.step == step
     reply = as_owner.get(url("detail", import_id=item.pk))
     assert reply.status_code == 200
@@ -44,31 +44,31 @@ def test_uploading_a_bad_file_shows_the_reason(as_owner, send, work, url, datase
     assert not dataset.examples.exists()
 
 
-def test_read_another_way_is_offered_for_text_files(as_owner, send, work, url):
+def test_read_another_way_is_offered_for_text_files(as_owner, upload_file, run_job, url):
     for content, offered in [
         (b"\x89PNG\r\n\x1a\n" + os.urandom(400), False),
         (b" \n", False),
         (bytes(range(32)) * 40, True),
         (b"prompt,answer\n", True),
     ]:
-        item = work(send(as_owner, "file.csv", content))
+        item = run_job(upload_file(as_owner, "file.csv", content))
         assert item.step == Import.Step.FAILED
         page = as_owner.get(url("detail", import_id=item.pk)).content.decode()
         assert ("Read the file another way" in page) == offered, content[:20]
 
 
-def test_another_file_of_a_zip_can_be_chosen_after_a_failure(as_owner, send, work, url):
+def test_another_file_of_a_zip_can_be_chosen_after_a_failure(as_owner, upload_file, run_job, url):
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         archive.writestr("good.csv", GOOD)
         archive.writestr("photo.csv", b"\x89PNG\r\n\x1a\n" + os.urandom(400))
-    item = work(send(as_owner, "both.zip", packed.getvalue()))
+    item = run_job(upload_file(as_owner, "both.zip", packed.getvalue()))
     assert item.step == Import.Step.CONFIRM
     for member, step in (("photo.csv", Import.Step.FAILED), ("good.csv", Import.Step.CONFIRM)):
         page = as_owner.get(url("detail", import_id=item.pk)).content.decode()
         assert f'<option value="{member}"' in page
         as_owner.post(url("inspect_again", import_id=item.pk), {"member": member})
-        item = work(item)
+        item = run_job(item)
         assert item.step == step
 
 
@@ -89,17 +89,17 @@ HOSTILE = (
 
 
 def test_hostile_rows_are_shown_as_text_on_every_page(
-    as_owner, send, work, url, dataset_url, dataset
+    as_owner, upload_file, run_job, url, dataset_url, dataset
 ):
     rows = "".join(
         json.dumps({"prompt": f"{text} {n}", "answer": text}) + "\n"
         for n, text in enumerate(HOSTILE)
     )
-    item = work(send(as_owner, "file.jsonl", rows.encode()))
+    item = run_job(upload_file(as_owner, "file.jsonl", rows.encode()))
     confirm = as_owner.get(url("detail", import_id=item.pk)).content.decode()
     form = {"prompt": "prompt", "answer": "answer", "add": "1"}
     as_owner.post(url("confirm", import_id=item.pk), form)
-    item = work(item)
+    item = run_job(item)
     assert [example.answer for example in dataset.examples.order_by("number")] == list(HOSTILE)
     pages = [confirm, as_owner.get(url("detail", import_id=item.pk)).content.decode()]
     pages += [as_owner.get(dataset_url("page")).content.decode()]
@@ -121,13 +121,13 @@ def test_hostile_rows_are_shown_as_text_on_every_page(
 
 
 def test_a_killed_child_fails_the_import_without_rows(
-    as_owner, send, work, url, dataset, settings, monkeypatch
+    as_owner, upload_file, run_job, url, dataset, settings, monkeypatch
 ):
     """As when the machine runs out of memory."""
     dying = replace(ImportHandler.kind, runner="tests.imports.dying_child")
     monkeypatch.setattr(ImportHandler, "kind", dying)
     settings.MAX_ATTEMPTS = 1
-    item = work(send(as_owner, "file.csv", GOOD))
+    item = run_job(upload_file(as_owner, "file.csv", GOOD))
     assert item.step == Import.Step.FAILED
     page = as_owner.get(url("detail", import_id=item.pk)).content.decode()
     assert "We could not read file.csv" in page

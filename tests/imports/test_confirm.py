@@ -13,9 +13,9 @@ UNKNOWN_COLUMNS = b"""id;mails;antw;handled_by
 
 
 @pytest.fixture
-def unknown_columns(as_owner, send, work) -> Import:
+def unknown_columns(as_owner, upload_file, run_job) -> Import:
     """A file whose columns have names we do not know."""
-    return work(send(as_owner, "mailbox.csv", UNKNOWN_COLUMNS))
+    return run_job(upload_file(as_owner, "mailbox.csv", UNKNOWN_COLUMNS))
 
 
 def test_unknown_columns_are_asked_about(as_owner, unknown_columns, url):
@@ -44,10 +44,10 @@ def test_htmx_requests_get_only_the_preview(as_owner, unknown_columns, url):
     assert "Add the examples" in page
 
 
-def test_confirming_imports_the_chosen_columns(as_owner, unknown_columns, url, work, dataset):
+def test_confirming_imports_the_chosen_columns(as_owner, unknown_columns, url, run_job, dataset):
     form = {"prompt": "mails", "answer": "antw", "add": "1"}
     as_owner.post(url("confirm", import_id=unknown_columns.pk), form)
-    item = work(unknown_columns)
+    item = run_job(unknown_columns)
     assert item.step == Import.Step.DONE
     first = dataset.examples.order_by("number").first()
     assert (first.prompt, first.answer) == ("Is my bike ready?", "topic: repair_status")
@@ -67,32 +67,34 @@ def test_an_unknown_column_is_rejected(as_owner, unknown_columns, url):
     assert unknown_columns.step == Import.Step.CONFIRM
 
 
-def test_confirming_twice_imports_once(as_owner, unknown_columns, url, dataset, work):
+def test_confirming_twice_imports_once(as_owner, unknown_columns, url, dataset, run_job):
     form = {"prompt": "mails", "answer": "antw", "add": "1"}
     as_owner.post(url("confirm", import_id=unknown_columns.pk), form)
     as_owner.post(url("confirm", import_id=unknown_columns.pk), form)
-    work(unknown_columns)
+    run_job(unknown_columns)
     assert dataset.examples.count() == 3
 
 
-def test_the_delimiter_can_be_corrected(as_owner, send, work, url):
-    item = work(send(as_owner, "odd.csv", b"prompt,a;answer,b\nOne, two;Three, four\n"))
+def test_the_delimiter_can_be_corrected(as_owner, upload_file, run_job, url):
+    item = run_job(upload_file(as_owner, "odd.csv", b"prompt,a;answer,b\nOne, two;Three, four\n"))
     given = {"encoding": "utf-8", "delimiter": ";", "has_header": "yes"}
     as_owner.post(url("inspect_again", import_id=item.pk), given)
-    item = work(item)
+    item = run_job(item)
     assert item.shape["columns"] == ["prompt,a", "answer,b"]
 
 
-def test_the_encoding_can_be_corrected(as_owner, send, work, url):
+def test_the_encoding_can_be_corrected(as_owner, upload_file, run_job, url):
     content = "prompt,answer\nŁódź?,Tak\n".encode("cp1250")
-    item = work(send(as_owner, "pl.csv", content))
+    item = run_job(upload_file(as_owner, "pl.csv", content))
     as_owner.post(url("inspect_again", import_id=item.pk), {"encoding": "cp1250"})
-    item = work(item)
+    item = run_job(item)
     assert item.shape["rows"][0]["cells"]["prompt"] == "Łódź?"
 
 
-def test_an_unreadable_file_shows_the_reason_and_adds_nothing(as_owner, send, work, url, dataset):
-    item = work(send(as_owner, "budget.xlsx", b"PK\x03\x04 and so on"))
+def test_an_unreadable_file_shows_the_reason_and_adds_nothing(
+    as_owner, upload_file, run_job, url, dataset
+):
+    item = run_job(upload_file(as_owner, "budget.xlsx", b"PK\x03\x04 and so on"))
     assert item.step == Import.Step.FAILED
     page = as_owner.get(url("detail", import_id=item.pk)).content.decode()
     assert "The file is cut off or damaged" in page
@@ -100,13 +102,15 @@ def test_an_unreadable_file_shows_the_reason_and_adds_nothing(as_owner, send, wo
     assert not dataset.examples.exists()
 
 
-def test_a_split_column_sets_the_splits(as_owner, send, work, url, dataset):
+def test_a_split_column_sets_the_splits(as_owner, upload_file, run_job, url, dataset):
     rows = [f"Question {n}?,Answer {n},{s}" for n, s in enumerate(["train", "dev", "test"] * 4)]
-    item = work(send(as_owner, "s.csv", "\n".join(["prompt,answer,split", *rows]).encode()))
+    item = run_job(
+        upload_file(as_owner, "s.csv", "\n".join(["prompt,answer,split", *rows]).encode())
+    )
     assert item.mapping["split"] == "split"
     form = {"prompt": "prompt", "answer": "answer", "split": "split", "add": "1"}
     as_owner.post(url("confirm", import_id=item.pk), form)
-    work(item)
+    run_job(item)
     assert set(dataset.examples.values_list("answer", "split")) >= {
         ("Answer 0", "train"),
         ("Answer 1", "validation"),
@@ -114,11 +118,11 @@ def test_a_split_column_sets_the_splits(as_owner, send, work, url, dataset):
     }
 
 
-def test_the_waiting_page_polls_until_the_work_is_done(as_owner, send, work, url):
-    item = send(as_owner, "pairs.csv", b"prompt,answer\nHello,Good morning\n")
+def test_the_waiting_page_polls_until_the_work_is_done(as_owner, upload_file, run_job, url):
+    item = upload_file(as_owner, "pairs.csv", b"prompt,answer\nHello,Good morning\n")
     address = url("detail", import_id=item.pk)
     assert "every 1s" in as_owner.get(address).content.decode()
-    work(item)
+    run_job(item)
     reply = as_owner.get(address, headers={"HX-Request": "true"})
     assert reply["HX-Redirect"] == address
 
@@ -134,14 +138,14 @@ def test_only_editors_confirm(unknown_columns, as_viewer, as_stranger, as_owner,
 
 
 def test_rejected_rows_are_listed_and_can_be_downloaded(
-    as_owner, as_stranger, send, work, url, dataset
+    as_owner, as_stranger, upload_file, run_job, url, dataset
 ):
     content = b"prompt,answer\nHello,Good morning\nNo answer,\n" + b"Bad,\n" * 300
-    item = work(send(as_owner, "p.csv", content))
+    item = run_job(upload_file(as_owner, "p.csv", content))
     as_owner.post(
         url("confirm", import_id=item.pk), {"prompt": "prompt", "answer": "answer", "add": "1"}
     )
-    item = work(item)
+    item = run_job(item)
     assert (item.rows_kept, item.rejected_count, len(item.rejected)) == (1, 301, 200)
     page = as_owner.get(url("detail", import_id=item.pk)).content.decode()
     assert "301 rows were left out" in page
@@ -161,21 +165,21 @@ def test_the_prompt_column_is_asked_for_after_the_answer(as_owner, unknown_colum
     assert "Is this how it should learn?" in page
 
 
-def test_another_sheet_of_a_workbook_can_be_chosen(as_owner, send, work, url):
+def test_another_sheet_of_a_workbook_can_be_chosen(as_owner, upload_file, run_job, url):
     book = xlsx({"Orders": GOOD, "Archive": [["frage", "antwort"], ["Hallo", "Guten Tag"]]})
-    item = work(send(as_owner, "orders.xlsx", book))
+    item = run_job(upload_file(as_owner, "orders.xlsx", book))
     page = as_owner.get(url("detail", import_id=item.pk)).content.decode()
     assert "(one of 2)" in page
     assert "Encoding" not in page
     as_owner.post(
         url("inspect_again", import_id=item.pk), {"sheet": "Archive", "has_header": "yes"}
     )
-    item = work(item)
+    item = run_job(item)
     assert item.shape["sheet"] == "Archive"
     assert "Guten Tag" in as_owner.get(url("detail", import_id=item.pk)).content.decode()
 
 
-def test_another_file_of_a_zip_is_inspected_anew(as_owner, send, work, url, dataset):
+def test_another_file_of_a_zip_is_inspected_anew(as_owner, upload_file, run_job, url, dataset):
     """The form's encoding and columns belong to the first file."""
     files = zipped(
         {
@@ -183,21 +187,21 @@ def test_another_file_of_a_zip_is_inspected_anew(as_owner, send, work, url, data
             "b.jsonl": '{"prompt": "Größe", "answer": "Hallo"}',
         }
     )
-    item = work(send(as_owner, "files.zip", files))
+    item = run_job(upload_file(as_owner, "files.zip", files))
     assert item.shape["encoding"] == "cp1252"
     form = {"member": "b.jsonl", "encoding": "cp1252", "delimiter": ";", "has_header": "yes"}
     as_owner.post(url("inspect_again", import_id=item.pk), form)
-    item = work(item)
+    item = run_job(item)
     assert (item.shape["member"], item.shape["encoding"]) == ("b.jsonl", "utf-8")
     as_owner.post(
         url("confirm", import_id=item.pk), {"prompt": "prompt", "answer": "answer", "add": "1"}
     )
-    work(item)
+    run_job(item)
     assert dataset.examples.get().prompt == "Größe"
 
 
-def test_an_unknown_sheet_is_rejected(as_owner, send, work, url):
-    item = work(send(as_owner, "orders.xlsx", xlsx({"Orders": GOOD, "Archive": GOOD})))
+def test_an_unknown_sheet_is_rejected(as_owner, upload_file, run_job, url):
+    item = run_job(upload_file(as_owner, "orders.xlsx", xlsx({"Orders": GOOD, "Archive": GOOD})))
     as_owner.post(url("inspect_again", import_id=item.pk), {"sheet": "Other"})
     item.refresh_from_db()
     assert item.step == Import.Step.CONFIRM

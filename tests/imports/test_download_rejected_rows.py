@@ -7,12 +7,12 @@ FILE = b'prompt,answer\nGood question,bell\nNo answer,\n=1+1,\n"Never closed,bel
 
 
 def test_downloading_rejected_rows_gives_each_with_its_reason(
-    as_viewer, as_owner, as_stranger, send, work, url
+    as_viewer, as_owner, as_stranger, upload_file, run_job, url
 ):
-    item = work(send(as_owner, "mixed.csv", FILE))
+    item = run_job(upload_file(as_owner, "mixed.csv", FILE))
     form = {"prompt": "prompt", "answer": "answer", "add": "1"}
     as_owner.post(url("confirm", import_id=item.pk), form)
-    item = work(item)
+    item = run_job(item)
     assert (item.rows_kept, item.rejected_count) == (2, 3)
     reply = as_viewer.get(url("rejected_rows", import_id=item.pk))
     assert f"left-out-{item.pk}.csv" in reply["Content-Disposition"]
@@ -27,6 +27,6 @@ def test_downloading_rejected_rows_gives_each_with_its_reason(
     assert as_owner.post(url("rejected_rows", import_id=item.pk)).status_code == 405
 
 
-def test_without_rejected_rows_the_download_is_not_found(as_owner, send, work, url):
-    item = work(send(as_owner, "good.csv", b"prompt,answer\nGood question,bell\n"))
+def test_without_rejected_rows_the_download_is_not_found(as_owner, upload_file, run_job, url):
+    item = run_job(upload_file(as_owner, "good.csv", b"prompt,answer\nGood question,bell\n"))
     assert as_owner.get(url("rejected_rows", import_id=item.pk)).status_code == 404

@@ -17,7 +17,7 @@ def rows(count: int) -> list[dict]:
 
 
 @pytest.fixture
-def interrupted(read_file, monkeypatch, dataset) -> Import:
+def interrupted(run_import, monkeypatch, dataset) -> Import:
     """An import whose worker died after storing some of its rows."""
     stored = import_rows.store_new
 
@@ -29,7 +29,7 @@ def interrupted(read_file, monkeypatch, dataset) -> Import:
     monkeypatch.setattr(import_rows, "INSERT_BATCH_ROWS", 5)
     monkeypatch.setattr(import_rows, "store_new", store_then_fail)
     with pytest.raises(ZeroDivisionError):
-        read_file(rows(30))
+        run_import(rows(30))
     monkeypatch.setattr(import_rows, "store_new", stored)
     return Import.objects.get()
 
@@ -89,7 +89,7 @@ def test_cancelling_a_large_import_deletes_its_rows_in_a_job(
 
 
 def test_cancelling_while_rows_are_stored_stops_the_worker(
-    read_file, as_owner, url, monkeypatch, dataset
+    run_import, as_owner, url, monkeypatch, dataset
 ):
     stored = import_rows.store_new
 
@@ -101,7 +101,7 @@ def test_cancelling_while_rows_are_stored_stops_the_worker(
 
     monkeypatch.setattr(import_rows, "INSERT_BATCH_ROWS", 5)
     monkeypatch.setattr(import_rows, "store_new", store_then_cancel)
-    item = read_file(rows(30))
+    item = run_import(rows(30))
     assert item.step == Import.Step.CANCELLED
     assert dataset.examples.count() == 5
     assert as_owner.get(url("detail", import_id=item.pk)).status_code == 404
@@ -110,8 +110,8 @@ def test_cancelling_while_rows_are_stored_stops_the_worker(
     assert not Import.objects.exists()
 
 
-def test_whole_or_nothing_rejects_a_file_with_a_bad_row(read_file, dataset, as_owner, url):
-    item = read_file(rows(3), rejected=2, whole_or_nothing=True)
+def test_whole_or_nothing_rejects_a_file_with_a_bad_row(run_import, dataset, as_owner, url):
+    item = run_import(rows(3), rejected=2, whole_or_nothing=True)
     assert item.step == Import.Step.FAILED
     assert not dataset.examples.exists()
     page = as_owner.get(url("detail", import_id=item.pk)).content.decode()
@@ -122,24 +122,24 @@ def test_whole_or_nothing_rejects_a_file_with_a_bad_row(read_file, dataset, as_o
     assert (item.step, item.whole_or_nothing) == (Import.Step.READING, False)
 
 
-def test_whole_or_nothing_imports_a_file_without_bad_rows(read_file, dataset):
-    item = read_file(rows(3), whole_or_nothing=True)
+def test_whole_or_nothing_imports_a_file_without_bad_rows(run_import, dataset):
+    item = run_import(rows(3), whole_or_nothing=True)
     assert item.step == Import.Step.DONE
     assert dataset.examples.kept().count() == 3
 
 
-def test_rows_keep_key_and_group_and_unanswered_ones_are_pending(read_file, dataset):
+def test_rows_keep_key_and_group_and_unanswered_ones_are_pending(run_import, dataset):
     asked = {"messages": conversation("Who answers this?", ""), "key": "7", "group": "Kettle"}
-    read_file([*rows(2), asked])
+    run_import([*rows(2), asked])
     example = dataset.examples.get(key="7")
     assert (example.group, example.status) == ("Kettle", Status.PENDING)
     assert dataset.examples.usable().count() == 2
 
 
-def test_rows_of_a_group_share_a_split_across_imports(read_file, dataset):
+def test_rows_of_a_group_share_a_split_across_imports(run_import, dataset):
     some = [row | {"group": f"g{at % 8}"} for at, row in enumerate(rows(120))]
-    read_file(some[:80])
-    read_file(some[80:])
+    run_import(some[:80])
+    run_import(some[80:])
     splits_by_group: dict[str, set[str]] = {}
     for group, split in dataset.examples.values_list("group", "split"):
         splits_by_group.setdefault(group, set()).add(split)
@@ -147,8 +147,8 @@ def test_rows_of_a_group_share_a_split_across_imports(read_file, dataset):
     assert all(len(found) == 1 for found in splits_by_group.values())
 
 
-def test_undo_and_redo_apply_to_the_whole_import(read_file, dataset, owner):
-    read_file(rows(12))
+def test_undo_and_redo_apply_to_the_whole_import(run_import, dataset, owner):
+    run_import(rows(12))
     back, _left = undo(edit=Edit.objects.get(), by=owner)
     assert not dataset.examples.kept().exists()
     undo(edit=back, by=owner)

@@ -17,9 +17,9 @@ def table(count: int) -> bytes:
     return "\n".join(lines).encode()
 
 
-def test_a_file_becomes_a_frozen_version(as_owner, send, work, url, dataset_url, dataset):
+def test_a_file_becomes_a_frozen_version(as_owner, upload_file, run_job, url, dataset_url, dataset):
     bad = b'\n"No answer here",\n"What is 1+1?","NA"\n"Ticket number?",00712\n'
-    item = work(send(as_owner, "shop emails.csv", table(60) + bad))
+    item = run_job(upload_file(as_owner, "shop emails.csv", table(60) + bad))
     assert item.step == Import.Step.CONFIRM
     assert (item.mapping["prompt"], item.mapping["answer"]) == ("question", "reply")
     page = as_owner.get(url("detail", import_id=item.pk)).content.decode()
@@ -28,7 +28,7 @@ def test_a_file_becomes_a_frozen_version(as_owner, send, work, url, dataset_url,
 
     form = {"prompt": "question", "answer": "reply", "add": "1"}
     assert as_owner.post(url("confirm", import_id=item.pk), form).status_code == 302
-    item = work(item)
+    item = run_job(item)
     assert item.step == Import.Step.DONE
     assert (item.rows_kept, item.rejected_count) == (62, 1)
     page = as_owner.get(url("detail", import_id=item.pk)).content.decode()
@@ -51,8 +51,10 @@ def test_a_file_becomes_a_frozen_version(as_owner, send, work, url, dataset_url,
     assert rows[0]["source"] == "shop emails.csv"
 
 
-def test_cancelling_an_import_adds_nothing_and_deletes_the_file(as_owner, send, work, url, dataset):
-    item = work(send(as_owner, "emails.csv", table(12)))
+def test_cancelling_an_import_adds_nothing_and_deletes_the_file(
+    as_owner, upload_file, run_job, url, dataset
+):
+    item = run_job(upload_file(as_owner, "emails.csv", table(12)))
     upload = local_path(item.stored_name)
     assert upload.exists()
     as_owner.post(url("cancel", import_id=item.pk))
@@ -61,17 +63,19 @@ def test_cancelling_an_import_adds_nothing_and_deletes_the_file(as_owner, send, 
     assert not upload.exists()
 
 
-def test_exporting_a_version_gives_the_imported_bytes(as_owner, send, work, url, dataset_url):
+def test_exporting_a_version_gives_the_imported_bytes(
+    as_owner, upload_file, run_job, url, dataset_url
+):
     """With semicolons, Windows-1252, CR LF, quotes and line breaks in cells."""
     lines = ["prompt;answer"]
     for n in range(30):
         prompt, answer = pair(n)
         lines.append(f'{prompt} Größe?;"Nr. {n:05}; ""ja"",\n{answer} für 20 €"')
     content = "".join(f"{line}\r\n" for line in lines).encode("cp1252")
-    item = work(send(as_owner, "emails.csv", content))
+    item = run_job(upload_file(as_owner, "emails.csv", content))
     form = {"prompt": "prompt", "answer": "answer", "add": "1"}
     as_owner.post(url("confirm", import_id=item.pk), form)
-    assert work(item).rows_kept == 30
+    assert run_job(item).rows_kept == 30
     as_owner.post(dataset_url("versions:freeze"))
     asked = {"encoding": "cp1252", "delimiter": ";", "columns": "pairs", "cells": "exact"}
     reply = as_owner.get(dataset_url("versions:download", number=1, form="csv"), asked)

@@ -48,9 +48,9 @@ NEWER = [
 ]
 
 
-def test_the_plan_counts_changes_without_making_them(existing, read_file, as_owner, url):
+def test_the_plan_counts_changes_without_making_them(existing, run_import, as_owner, url):
     before = state(existing)
-    item = read_file(NEWER, mode=MERGE)
+    item = run_import(NEWER, mode=MERGE)
     assert item.step == Import.Step.PLANNED
     plan = item.plan
     assert (plan["new"], plan["changed"], plan["same"], plan["gone"]) == (1, 2, 1, 0)
@@ -63,9 +63,9 @@ def test_the_plan_counts_changes_without_making_them(existing, read_file, as_own
     assert "Update the examples" in page
 
 
-def test_merging_updates_adds_and_keeps(existing, read_file):
+def test_merging_updates_adds_and_keeps(existing, run_import):
     splits = {one.key: one.split for one in existing.examples.all()}
-    item = apply(read_file(NEWER, mode=MERGE))
+    item = apply(run_import(NEWER, mode=MERGE))
     assert item.step == Import.Step.DONE
     assert answers(existing) == [
         "answer 0",
@@ -81,8 +81,8 @@ def test_merging_updates_adds_and_keeps(existing, read_file):
     assert all(one.split == splits[one.key] for one in existing.examples.exclude(key="k9"))
 
 
-def test_replacing_trashes_examples_missing_from_the_file(existing, read_file):
-    item = read_file(NEWER, mode=REPLACE)
+def test_replacing_trashes_examples_missing_from_the_file(existing, run_import):
+    item = run_import(NEWER, mode=REPLACE)
     assert item.plan["gone"] == 3
     apply(item)
     assert answers(existing) == ["answer 0", "better 1", "answer 2", "answer new"]
@@ -91,10 +91,10 @@ def test_replacing_trashes_examples_missing_from_the_file(existing, read_file):
 
 @pytest.mark.parametrize("mode", [MERGE, REPLACE])
 def test_undo_restores_the_examples_and_redo_applies_the_file_again(
-    existing, read_file, owner, mode
+    existing, run_import, owner, mode
 ):
     before = state(existing)
-    apply(read_file(NEWER, mode=mode))
+    apply(run_import(NEWER, mode=mode))
     after = state(existing)
     back, left = undo(edit=Edit.objects.get(source_import__isnull=False), by=owner)
     assert left == 0
@@ -105,8 +105,8 @@ def test_undo_restores_the_examples_and_redo_applies_the_file_again(
     assert state(existing) == before
 
 
-def test_undo_keeps_later_edits(existing, read_file, owner):
-    apply(read_file(NEWER, mode=REPLACE))
+def test_undo_keeps_later_edits(existing, run_import, owner):
+    apply(run_import(NEWER, mode=REPLACE))
     edited = existing.examples.get(number=2)
     save_example(
         example=edited, by=owner, seen=None, messages=conversation("Question 1?", "edited")
@@ -116,48 +116,48 @@ def test_undo_keeps_later_edits(existing, read_file, owner):
     assert answers(existing) == ["answer 0", "edited", *(f"answer {n}" for n in range(2, 6))]
 
 
-def test_rows_without_a_key_are_matched_by_prompt(existing, read_file):
+def test_rows_without_a_key_are_matched_by_prompt(existing, run_import):
     rows = [row(" QUESTION 4? ", "better 4"), row("Unheard of?", "new")]
-    item = read_file(rows, mode=MERGE)
+    item = run_import(rows, mode=MERGE)
     assert (item.plan["changed"], item.plan["new"]) == (1, 1)
     apply(item)
     assert existing.examples.get(number=5).answer == "better 4"
 
 
-def test_examples_without_a_key_get_the_key_of_the_file(dataset, read_file):
+def test_examples_without_a_key_get_the_key_of_the_file(dataset, run_import):
     add_rows(dataset=dataset, by=None, rows=[row("Question?", "answer")])
-    item = apply(read_file([row("Question?", "answer", "k1")], mode=MERGE))
+    item = apply(run_import([row("Question?", "answer", "k1")], mode=MERGE))
     assert item.plan["same"] == 1
     assert dataset.examples.get().key == "k1"
 
 
-def test_duplicate_keys_keep_both_rows(existing, read_file):
+def test_duplicate_keys_keep_both_rows(existing, run_import):
     twice = [row("Question 0?", "one", "k0"), row("Question 0?", "two", "k0")]
-    apply(read_file(twice, mode=MERGE))
+    apply(run_import(twice, mode=MERGE))
     assert sorted(existing.examples.filter(key="k0").values_list("answer", flat=True)) == [
         "one",
         "two",
     ]
-    again = read_file(twice, mode=MERGE)
+    again = run_import(twice, mode=MERGE)
     assert (again.plan["same"], again.plan["new"], again.plan["changed"]) == (2, 0, 0)
 
 
-def test_a_row_without_an_answer_keeps_the_existing_one(existing, read_file):
-    item = read_file([row("Question 0?", "", "k0")], mode=MERGE)
+def test_a_row_without_an_answer_keeps_the_existing_one(existing, run_import):
+    item = run_import([row("Question 0?", "", "k0")], mode=MERGE)
     assert item.plan["same"] == 1
 
 
-def test_an_answer_approves_a_pending_example(existing, read_file):
-    read_file([row("To be answered?", "", "k7")])
+def test_an_answer_approves_a_pending_example(existing, run_import):
+    run_import([row("To be answered?", "", "k7")])
     waiting = existing.examples.get(key="k7")
     assert waiting.status == Status.PENDING
-    apply(read_file([row("To be answered?", "like so", "k7")], mode=MERGE))
+    apply(run_import([row("To be answered?", "like so", "k7")], mode=MERGE))
     waiting.refresh_from_db()
     assert (waiting.status, waiting.answer) == (Status.APPROVED, "like so")
 
 
-def test_a_merge_resumed_after_a_crash_gives_the_same_result(existing, read_file, monkeypatch):
-    item = read_file(NEWER, mode=REPLACE)
+def test_a_merge_resumed_after_a_crash_gives_the_same_result(existing, run_import, monkeypatch):
+    item = run_import(NEWER, mode=REPLACE)
     apply_plan(item=item)
     trash_missing = import_rows._trash_missing
     monkeypatch.setattr(import_rows, "_trash_missing", lambda *_args: 1 / 0)
@@ -172,10 +172,10 @@ def test_a_merge_resumed_after_a_crash_gives_the_same_result(existing, read_file
 
 
 def test_cancelling_a_crashed_merge_restores_the_examples(
-    existing, read_file, monkeypatch, as_owner, url
+    existing, run_import, monkeypatch, as_owner, url
 ):
     before = state(existing)
-    item = read_file(NEWER, mode=REPLACE)
+    item = run_import(NEWER, mode=REPLACE)
     apply_plan(item=item)
     monkeypatch.setattr(import_rows, "_trash_missing", lambda *_args: 1 / 0)
     with pytest.raises(ZeroDivisionError):
@@ -187,9 +187,9 @@ def test_cancelling_a_crashed_merge_restores_the_examples(
 
 
 def test_only_editors_of_the_team_may_decide(
-    existing, read_file, as_viewer, as_stranger, as_owner, url
+    existing, run_import, as_viewer, as_stranger, as_owner, url
 ):
-    item = read_file(NEWER, mode=MERGE)
+    item = run_import(NEWER, mode=MERGE)
     address = url("decide", import_id=item.pk)
     assert as_viewer.post(address, {"what": "go"}).status_code == 403
     assert as_stranger.post(address, {"what": "go"}).status_code == 404

@@ -124,17 +124,17 @@ def test_the_stored_path_never_depends_on_the_file_name(as_owner, url, no_worker
         assert re.fullmatch(r"uploads/[0-9a-f]{32}/upload", item.stored_name)
 
 
-def test_an_upload_of_another_goal_is_not_found(as_owner, url, send, team, owner):
-    item = send(as_owner, "pairs.csv", GOOD)
+def test_an_upload_of_another_goal_is_not_found(as_owner, url, upload_file, team, owner):
+    item = upload_file(as_owner, "pairs.csv", GOOD)
     other = Goal.objects.create(team=team, name="Another", created_by=owner)
     address = reverse("imports:detail", kwargs={"goal_id": other.pk, "import_id": item.pk})
     assert as_owner.get(address).status_code == 404
 
 
 def test_deleting_the_goal_deletes_the_file(
-    as_owner, send, goal, django_capture_on_commit_callbacks
+    as_owner, upload_file, goal, django_capture_on_commit_callbacks
 ):
-    item = send(as_owner, "pairs.csv", GOOD)
+    item = upload_file(as_owner, "pairs.csv", GOOD)
     path = local_path(item.stored_name)
     with django_capture_on_commit_callbacks(execute=True):
         goal.delete()

@@ -1,1 +1,1 @@
-"""Imports: inspects and reads files that people bring, within limits. Never imports torch."""
+"""Imports: inspects and reads uploaded files, within limits. Never imports torch."""

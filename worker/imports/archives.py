@@ -1,4 +1,4 @@
-"""Zip files and workbooks, which are zip files too: checked before anything is unpacked.
+"""Checks zip files, and workbooks, which are zip files too, before anything is unpacked.
 
 No file is ever written under a name from inside the archive.
 """
@@ -65,7 +65,7 @@ def kind_of(path: Path) -> str:
 
 
 def members_of(path: Path) -> list[str]:
-    """Names of the files inside that might be read, the largest first. Raises UserError."""
+    """Names of the files inside that may be readable, the largest first. Raises UserError."""
     with _open(path) as archive:
         infos = _infos(archive)
         found = [info for info in infos if not info.is_dir() and not _is_ignored(info.filename)]
@@ -85,7 +85,7 @@ def members_of(path: Path) -> list[str]:
 
 
 def unpack(path: Path, member: str, into: Path) -> None:
-    """Write one member to the path `into`. The sizes in its header are not trusted."""
+    """Write one member to the path `into`. The size in its header is not trusted."""
     with _open(path) as archive:
         try:
             info = archive.getinfo(member)
@@ -160,10 +160,8 @@ def refuse_hostile_workbook(path: Path) -> None:
                 "has to be read whole. Save the sheet as CSV; that may be of any size.",
             )
         for info in infos:
-            part = info.filename.endswith((".xml", ".rels"))
-            if part and b"<!DOCTYPE" in _read_start(
-                archive, info.filename
-            ):  # entities are never expanded
+            is_xml = info.filename.endswith((".xml", ".rels"))
+            if is_xml and b"<!DOCTYPE" in _read_start(archive, info.filename):
                 raise UserError(
                     "bad_data",
                     "The workbook defines entities of its own, which no spreadsheet program does. "
@@ -172,7 +170,7 @@ def refuse_hostile_workbook(path: Path) -> None:
 
 
 def refuse_huge_sheets(path: Path) -> None:
-    """Count the cells from corner to corner (xlsx): one cell far out makes a sheet of billions."""
+    """Limit the area of each sheet (xlsx): one cell far out makes an area of billions of cells."""
     with _open(path) as archive:
         for name in archive.namelist():
             if name.startswith("xl/worksheets/") and name.endswith(".xml"):

@@ -1,4 +1,4 @@
-"""In the sandbox: sheets of Excel and OpenDocument workbooks, as the text a person sees."""
+"""In the sandbox: reads sheets of Excel and OpenDocument workbooks, as displayed text."""
 
 import datetime
 from collections.abc import Iterator

@@ -1,10 +1,11 @@
-"""What the readers in the sandbox share: batches of rows, and the error with a sentence."""
+"""What the readers in the sandbox share: batches of rows, and the error that names a reason."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-BATCH_ROWS = 200  # in one line of output at most,
-BATCH_CHARACTERS = 500_000  # or about so much text
+# A line of output has at most so many rows, or about so much text.
+BATCH_ROWS = 200
+BATCH_CHARACTERS = 500_000
 
 
 class UnreadableFile(Exception):
@@ -12,7 +13,7 @@ class UnreadableFile(Exception):
 
 
 def batches(rows: Iterable[list[Any]]) -> Iterator[list[list[Any]]]:
-    """[line, cells] rows in lists that are neither long nor large."""
+    """[line, cells] rows in lists of limited size."""
     batch: list[list[Any]] = []
     characters = 0
     for row in rows:

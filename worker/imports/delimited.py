@@ -1,4 +1,4 @@
-"""CSV and similar tables. A broken row never costs the rows after it."""
+"""Reads CSV and similar tables. A malformed row never costs the rows after it."""
 
 import csv
 from collections import deque
@@ -117,7 +117,7 @@ def table_rows(file: TextIO, shape: FileShape) -> Iterator[AnyRow]:
             before_header = False
         else:
             line, cells = record
-            if len(columns) == 1 < len(cells):  # one text a line, with commas in it
+            if len(columns) == 1 < len(cells):  # one text per line, which contains the delimiter
                 cells = [delimiter.join(cells)]
             yield _row(line, cells, columns)
 

@@ -4,7 +4,7 @@ from finetune_app.imports.column_inference import is_known_name
 from worker.channel import UserError
 from worker.imports.limits import MAX_COLUMNS
 
-HEADER_WITHIN_ROWS = 20  # a header that comes later is not found
+HEADER_WITHIN_ROWS = 20  # a later header is not found
 ROWS_BELOW = 5  # compared with a possible header
 MAX_NAME_CHARACTERS = 80
 ABOVE = "It stands above the names of the columns."
@@ -21,8 +21,8 @@ def column_names(cells: list[str]) -> list[str]:
             "Is the character between the columns right? Keep the columns you need and try again.",
         )
     names: list[str] = []
-    for position, cell in enumerate(cells, 1):
-        name = " ".join(cell.split())[:MAX_NAME_CHARACTERS].strip() or f"Column {position}"
+    for number, cell in enumerate(cells, 1):
+        name = " ".join(cell.split())[:MAX_NAME_CHARACTERS].strip() or f"Column {number}"
         base, count = name, 2
         while name in names:
             name = f"{base} ({count})"
@@ -47,17 +47,17 @@ def is_header(cells: list[str]) -> bool:
 def table_start(records: list[Record], has_header: bool | None) -> tuple[int, bool]:
     """(line, whether it is a header) where a table of text begins, from its first records.
 
-    A title above the table fills one cell of several. The first row with several filled cells is
-    taken for the header below a title only if it has a name we know, follows a blank line, or has
-    nothing but names that no row below could be. `has_header` is what a person chose.
+    A title above the table fills one cell of several. Below a title, the first row with several
+    filled cells is the header only if it has a known name, follows a blank line, or consists of
+    names and no row below does. `has_header` is what a person chose.
     """
-    full = [place for place, (_line, cells) in enumerate(records) if filled_count(cells) > 1]
-    place = full[0] if full else 0
-    if place and has_header is not False:
-        line, cells = records[place]
-        after_blank_line = line > records[place - 1][0] + 1
+    wide = [at for at, (_line, cells) in enumerate(records) if filled_count(cells) > 1]
+    first = wide[0] if wide else 0
+    if first and has_header is not False:
+        line, cells = records[first]
+        after_blank_line = line > records[first - 1][0] + 1
         known = any(is_known_name(cell) for cell in cells)
-        below = [row for _line, row in records[place + 1 : place + 1 + ROWS_BELOW]]
+        below = [row for _line, row in records[first + 1 : first + 1 + ROWS_BELOW]]
         if is_header(cells) and (after_blank_line or known or _only_names(cells, below)):
             return line, True
     line, cells = records[0]
@@ -81,10 +81,10 @@ def filled_count(cells: list[str]) -> int:
 
 def filled_width(cells: list[str]) -> int:
     """Number of cells up to the last one with text."""
-    return max((place for place, cell in enumerate(cells, 1) if cell.strip()), default=0)
+    return max((number for number, cell in enumerate(cells, 1) if cell.strip()), default=0)
 
 
 def _only_names(cells: list[str], below: list[list[str]]) -> bool:
-    """Whether each of several columns has a name here, and no row below could be a header."""
+    """Whether the cells are several names, and no row below could be a header."""
     complete = len(cells) > 2 and filled_count(cells) == len(cells)
     return complete and bool(below) and not any(map(is_header, below))

@@ -1,4 +1,4 @@
-"""Inspects a whole file once: its shape, a guess at its columns, and sample rows."""
+"""Inspects a whole file once: its shape, the inferred mapping, and sample rows."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -27,13 +27,14 @@ from worker.imports.limits import MAX_COLUMNS
 from worker.imports.progress import ByteMeter, RowProgress
 from worker.imports.rows import AnyRow, FileRow, RejectedRow
 
-SAMPLE_ROWS = 20  # that the page gets
-INFERENCE_ROWS = 200  # that the mapping is inferred from,
-INFERENCE_CHARACTERS = 10_000_000  # or about so much text
+SAMPLE_ROWS = 20  # for the page
+# The mapping is inferred from as many rows, or from about as much text.
+INFERENCE_ROWS = 200
+INFERENCE_CHARACTERS = 10_000_000
 MAX_UNREADABLE_ROWS = 5_000  # before the first good one
 CELL_CHARACTERS = 1_000  # of a text in a sample row
-ROW_CHARACTERS = 50_000  # of a sample row, after which each cell gets only
-SHORT_CELL_CHARACTERS = 100
+ROW_CHARACTERS = 50_000  # of a sample row
+SHORT_CELL_CHARACTERS = 100  # of each cell after that
 
 
 def inspect_file(
@@ -140,7 +141,7 @@ def _sample(row: FileRow, columns: list[str]) -> SampleRow:
 
 
 def _shortened_text(value: Any) -> str:
-    """A cell as short text. A conversation is shortened inside, so that it stays one."""
+    """A cell as short text. Conversations stay valid: their messages are shortened instead."""
     if isinstance(value, list | dict):
         return cell_text(_shortened(value))
     text = cell_text(value)

@@ -1,4 +1,4 @@
-"""JSON lines, lists of objects, and an object with a list in it. Numbers keep their digits."""
+"""Reads JSON lines, lists of objects, and objects with a list. Numbers keep their digits."""
 
 import json
 import re
@@ -76,7 +76,7 @@ def json_rows(path: Path, encoding: str, meter: ByteMeter) -> Iterator[AnyRow]:
             and len(first) == 1
             and isinstance(first[0], RejectedRow)
         ):
-            raise _too_large()  # its size may be all that is wrong with it
+            raise _too_large()  # only its size may be wrong
         yield from chain(first, rows)
         meter.freeze()
 
@@ -105,7 +105,7 @@ def _parse_line(number: int, text: str) -> AnyRow:
         if isinstance(value, dict) and _without_numbers(value.values()):
             return json_row(number, value, excerpt)
     except ValueError:
-        pass  # broken, or something only the other parser accepts, such as NaN
+        pass  # invalid, or accepted by the other parser only, such as NaN
     try:
         value = parse_json(text)  # slower, but numbers keep their digits
     except RecursionError:
@@ -129,7 +129,7 @@ def _without_numbers(values: Iterable[Any]) -> bool:
 
 
 def _list_rows(file: TextIO) -> Iterator[AnyRow]:
-    """The objects of a JSON list, streamed. After a broken one the rest cannot be read."""
+    """The objects of a JSON list, streamed. After an invalid one the rest cannot be read."""
     text, at, line, ended, opened = "", 0, 1, False, False
     while True:
         at, line = _skip_space(text, at, line)

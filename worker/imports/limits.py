@@ -1,4 +1,4 @@
-"""What reading a file may cost: memory, processor time, rows, characters."""
+"""Limits of reading a file: memory, processor time, rows, characters."""
 
 import resource
 import signal
@@ -9,7 +9,7 @@ import psutil
 
 from worker.channel import UserError
 
-MEMORY_BYTES = 1_500_000_000  # on top of what the process already has
+MEMORY_BYTES = 1_500_000_000  # besides what the process uses already
 CPU_SECONDS = 900
 MAX_ROWS = 5_000_000
 MAX_COLUMNS = 1_000
@@ -17,10 +17,10 @@ MAX_CELL_CHARACTERS = 1_000_000
 MAX_ROW_CHARACTERS = 4_000_000
 MAX_ZIP_MEMBERS = 1_000
 MAX_UNPACKED_BYTES = 2_000_000_000  # of one file in a zip, or of all of a Parquet file
-MAX_UNPACK_RATIO = 100  # unpacked to packed, above
-ALWAYS_ALLOWED_BYTES = 10_000_000  # unpacked, below which no ratio does harm
+MAX_UNPACK_RATIO = 100  # unpacked size over packed size, of files above
+ALWAYS_ALLOWED_BYTES = 10_000_000  # unpacked; up to this size any ratio is harmless
 MAX_WORKBOOK_BYTES = 300_000_000  # unpacked: a workbook is read whole
-MAX_SHEET_CELLS = 10_000_000  # corner to corner, empty ones included
+MAX_SHEET_CELLS = 10_000_000  # of the whole area, empty ones included
 
 
 class OutputLimit:
@@ -45,7 +45,7 @@ class OutputLimit:
 
 
 def apply_limits() -> None:
-    """Set soft limits on this process, so that it ends with a message and not with a crash."""
+    """Set soft limits on this process: exceeding them gives an error message, not a crash."""
     now = psutil.Process().memory_info().vms
     _set_soft_limit(resource.RLIMIT_AS, now + MEMORY_BYTES)
     used = resource.getrusage(resource.RUSAGE_SELF)

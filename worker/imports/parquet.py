@@ -1,4 +1,4 @@
-"""Parquet files: the columns, and the rows as JSON values."""
+"""Reads Parquet files: the columns, and the rows as JSON values."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +23,6 @@ def parquet_shape(path: Path) -> FileShape:
 
 
 def parquet_rows(path: Path, shape: FileShape, meter: ByteMeter) -> Iterator[AnyRow]:
-    """Every row."""
+    """Every row, numbered from 1."""
     for line, cells in sandbox.read_table("parquet", path, meter):
         yield json_row(line, dict(zip(shape["columns"], cells, strict=True)), "")

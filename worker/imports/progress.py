@@ -1,4 +1,4 @@
-"""Progress of reading: bytes done, rows, rows a second."""
+"""Progress of reading a file: bytes, rows, rows per second."""
 
 import time
 from collections.abc import Callable
@@ -11,7 +11,7 @@ REPORT_SECONDS = 0.5
 
 
 class ByteMeter:
-    """How many bytes of the file a reader has read."""
+    """Number of bytes of the file that a reader has read."""
 
     def __init__(self) -> None:
         self.total = 0

@@ -1,6 +1,6 @@
-"""In the sandbox: Parquet, a batch of rows at a time.
+"""In the sandbox: reads Parquet files, a batch of rows at a time.
 
-The header of the file is not trusted: what it says can only get the file refused.
+The metadata of the file is not trusted: it can only cause the file to be rejected.
 """
 
 import datetime

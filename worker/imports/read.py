@@ -8,8 +8,8 @@ import orjson
 
 from finetune_app.imports.column_mapping import (
     RowError,
+    key_and_group_of_row,
     messages_from_row,
-    names_of_row,
     split_of_row,
 )
 from finetune_app.imports.schemas import (
@@ -78,11 +78,11 @@ def _read_row(row: AnyRow, mapping: ColumnMapping) -> ImportRow | RejectedRow:
         return row
     try:
         messages = messages_from_row(row.cells, mapping)
-        names = names_of_row(row.cells, mapping)
+        key_and_group = key_and_group_of_row(row.cells, mapping)
     except RowError as error:
         return RejectedRow(row.line, str(error), _excerpt(row.cells))
     split = split_of_row(row.cells, mapping)
-    return {"line": row.line, "split": split, "messages": messages, **names}
+    return {"line": row.line, "split": split, "messages": messages, **key_and_group}
 
 
 def _entry_of(row: RejectedRow) -> RejectedEntry:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, cast
 
-from finetune_app.imports.schemas import ImportSpec
+from finetune_app.imports.schemas import ImportChildSpec
 from worker.channel import Channel, Job, UserError
 from worker.imports import limits
 from worker.imports.inspect import inspect_file
@@ -11,9 +11,9 @@ from worker.imports.read import read_rows
 
 
 def run(job: Job, channel: Channel) -> dict[str, Any]:
-    """The spec is an `ImportSpec`, the result an `InspectResult` or a `ReadResult`."""
+    """The spec is an `ImportChildSpec`, the result an `InspectResult` or a `ReadResult`."""
     limits.apply_limits()
-    spec = cast(ImportSpec, job.spec)
+    spec = cast(ImportChildSpec, job.spec)
     path = Path(spec["file"])
     if not path.exists():
         raise UserError("bad_data", "The uploaded file is gone. Upload it again.")

@@ -1,8 +1,8 @@
 """Reads workbooks and Parquet files in a process of their own.
 
 Their libraries are native code that aborts the whole process when a hostile file asks for too much
-memory. Here that becomes an error message. The process gets none of our environment, and inherits
-the limits of this one (limits.py).
+memory. Here that becomes an error message. The process gets none of the environment variables of
+this one, and inherits its limits (limits.py).
 """
 
 import contextlib

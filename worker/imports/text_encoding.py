@@ -11,9 +11,9 @@ from finetune_app.core.text_formats import canonical_encoding
 from worker.channel import UserError
 
 BLOCK_BYTES = 1 << 20
-SAME_CONFIDENCE = 0.005  # difference between two guesses that are equally good
-BROKEN_BYTE_MARK = "\udc80"  # replaces bytes that the encoding does not know; no real text has it
-CONTROLS = bytes({*range(1, 9), *range(14, 27), *range(28, 32)})  # not in any text; ESC may be
+SAME_CONFIDENCE = 0.005  # difference between guesses that count as equally good
+BROKEN_BYTE_MARK = "\udc80"  # replaces invalid bytes; no real text has it
+CONTROLS = bytes({*range(1, 9), *range(14, 27), *range(28, 32)})  # not in text; ESC may be
 MAX_CONTROL_SHARE = 0.02  # of the bytes of a text
 LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 BOMS = (
@@ -61,14 +61,14 @@ def open_text(path: Path, encoding: str) -> TextIO:
 
 
 def printable(text: str) -> str:
-    """The text with replacements for what can neither be stored nor shown."""
+    """The text with replacements for characters that cannot be stored or shown."""
     return LONE_SURROGATE.sub("�", text).replace("\x00", "␀")
 
 
-def refuse_what_is_not_text(start: bytes) -> None:
-    for magic, what, then in NOT_TEXT:
+def refuse_binary_formats(start: bytes) -> None:
+    for magic, what, advice in NOT_TEXT:
         if start.startswith(magic):
-            raise UserError("not_text", f"This is {what}, whatever its name says. {then}")
+            raise UserError("not_text", f"This is {what}, whatever its name says. {advice}")
 
 
 def detect_encoding(path: Path, chosen: str = "") -> tuple[str, str]:
@@ -81,7 +81,7 @@ def detect_encoding(path: Path, chosen: str = "") -> tuple[str, str]:
         start = file.read(BLOCK_BYTES)
     if not start.strip(b" \t\r\n\x00"):
         raise UserError("not_text", "The file is empty. Choose the one that holds your examples.")
-    refuse_what_is_not_text(start)
+    refuse_binary_formats(start)
     if chosen:
         return chosen, "You chose it."
     for bom, name in BOMS:
@@ -131,9 +131,11 @@ def _guess_encoding(start: bytes) -> tuple[str, str]:
         (canonical_encoding(one["encoding"] or ""), one["confidence"])
         for one in chardet.detect_all(start[:200_000])
     ]
-    found = [(name, sure) for name, sure in found if name not in ("", "utf-8", "utf-8-sig")]
-    best = max((sure for _name, sure in found), default=0.0)
-    likely = [name for name, sure in found if sure > best - SAME_CONFIDENCE]
+    found = [
+        (name, confidence) for name, confidence in found if name not in ("", "utf-8", "utf-8-sig")
+    ]
+    best = max((confidence for _name, confidence in found), default=0.0)
+    likely = [name for name, confidence in found if confidence > best - SAME_CONFIDENCE]
     if not likely or set(likely) & {"cp1252", "iso-8859-1", "iso-8859-15"}:
         return "cp1252", why  # a superset of Latin-1 in practice: curly quotes, the euro sign
     return likely[0], why

@@ -1,4 +1,4 @@
-"""A sheet of a workbook as a table: where its header is, and its rows."""
+"""Reads a sheet of a workbook as a table: its header, and its rows."""
 
 from collections.abc import Iterator
 from itertools import islice
@@ -20,7 +20,7 @@ from worker.imports.limits import MAX_COLUMNS
 from worker.imports.progress import ByteMeter
 from worker.imports.rows import AnyRow, RejectedRow, excerpt_of, row_of
 
-SAMPLED_ROWS = 200  # from which the width is taken
+SAMPLED_ROWS = 200  # that the width is determined from
 BESIDE = "It has text to the right of the last column."
 
 
@@ -75,7 +75,7 @@ def _choose_sheet(path: Path, names: list[str], chosen: str) -> tuple[str, list[
 
 
 def _is_table(records: list[Record]) -> bool:
-    """Whether two rows have several cells each."""
+    """Whether at least two rows have several filled cells."""
     return sum(1 for _line, cells in records if filled_count(cells) > 1) > 1
 
 

@@ -1,4 +1,4 @@
-"""What pages of other rooms show of imports: the upload form, and imports that are unfinished."""
+"""Template tags with which pages of other apps show imports."""
 
 from typing import Any
 
@@ -25,6 +25,6 @@ def upload_form(context: Context, goal: Goal) -> dict[str, Any]:
 
 @register.inclusion_tag("imports/_running_imports.html")
 def running_imports(dataset: Dataset, can_edit: bool) -> dict[str, Any]:
-    """Imports that are running, have failed, or wait for somebody to decide."""
+    """Imports that are running, have failed, or wait for a decision."""
     unfinished = dataset.imports.exclude(step__in=["done", "cancelled"])
     return {"goal": dataset.goal, "imports": unfinished, "can_edit": can_edit}

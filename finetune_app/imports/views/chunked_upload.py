@@ -1,4 +1,4 @@
-"""The endpoints behind static/js/upload.js: start, add chunks, ask how far, finish, forget."""
+"""Endpoints of static/js/upload.js: start, append chunks, get the state, finish, delete."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -37,7 +37,7 @@ def plain_errors_as_json(view: Callable[..., HttpResponse]) -> Callable[..., Htt
 @goal_page(Role.EDITOR, "POST")
 @plain_errors_as_json
 def start(request: HttpRequest, goal: Goal) -> HttpResponse:
-    """`name` and `size` of a file: where its chunks go, and how much of it has arrived."""
+    """Start or resume the upload of a file, given its `name` and `size` in bytes."""
     size = whole_number(request.POST.get("size"))
     if size is None:
         raise PlainError(_("The size of the file is missing."))
@@ -50,7 +50,7 @@ def start(request: HttpRequest, goal: Goal) -> HttpResponse:
 @goal_page(Role.EDITOR, "GET", "PUT", "POST", "DELETE")
 @plain_errors_as_json
 def upload(request: HttpRequest, goal: Goal, upload_id: UUID) -> HttpResponse:
-    """GET: how far it is. PUT ?offset=: the next chunk. POST: finish. DELETE: forget it."""
+    """GET: the state. PUT ?offset=: append a chunk. POST: finish. DELETE: delete the upload."""
     found = get_object_or_404(Upload, pk=upload_id, dataset__goal=goal)
     if found.by != request.user:
         raise PlainError(_("Somebody else is uploading this file."), status=409)
@@ -59,7 +59,7 @@ def upload(request: HttpRequest, goal: Goal, upload_id: UUID) -> HttpResponse:
     if request.method == "DELETE":
         found.delete()
         return HttpResponse(status=204)
-    if request.POST.get("what") == "forget":  # a form, where there is no script
+    if request.POST.get("what") == "forget":  # a form, without JavaScript
         found.delete()
         return redirect("imports:add", goal_id=goal.pk)
     if request.method == "POST":

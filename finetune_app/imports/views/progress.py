@@ -1,6 +1,6 @@
-"""The page of an import at every step, cancelling it, and the rows that were left out."""
+"""The page of an import at every step, its cancellation, and the download of rejected rows."""
 
-from typing import Any
+from collections.abc import Mapping
 
 from django.http import Http404, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404
@@ -30,9 +30,9 @@ from finetune_app.imports.services import cancel_import
 
 @goal_page(Role.VIEWER, "GET")
 def detail(request: HttpRequest, goal: Goal, import_id: int) -> HttpResponse:
-    """The page for the import's step. While a job runs, htmx polls it for the progress."""
+    """The page for the import's step; while a job runs, htmx polls it."""
     item = get_import(goal, import_id)
-    context = {"goal": goal, "item": item, "can_edit": may_edit(request)}
+    context: dict[str, object] = {"goal": goal, "item": item, "can_edit": may_edit(request)}
     if item.step in (Import.Step.LOOKING, Import.Step.READING, Import.Step.ADDING):
         context |= progress_context(item)
         return render_page(request, "imports/progress.html", context, partial="waiting")
@@ -41,10 +41,10 @@ def detail(request: HttpRequest, goal: Goal, import_id: int) -> HttpResponse:
         response["HX-Redirect"] = reverse("imports:detail", args=[goal.pk, item.pk])
         return response
     name, more = _page_of(item)
-    return render_page(request, f"imports/{name}.html", context | more)
+    return render_page(request, f"imports/{name}.html", {**context, **more})
 
 
-def _page_of(item: Import) -> tuple[str, dict[str, Any]]:
+def _page_of(item: Import) -> tuple[str, Mapping[str, object]]:
     """The template for a step at which no job runs, and its context."""
     if item.step == Import.Step.DONE:
         return "done", done_context(item)
@@ -67,7 +67,7 @@ def cancel(request: HttpRequest, goal: Goal, import_id: int) -> HttpResponse:
 
 @goal_page(Role.VIEWER, "GET")
 def rejected_rows(request: HttpRequest, goal: Goal, import_id: int) -> HttpResponseBase:
-    """CSV of every row that was left out: its line, the reason, its text."""
+    """The rejected rows as CSV: line, reason, text."""
     item = get_import(goal, import_id)
     path = local_path(f"{item.folder}/rejected.jsonl")
     if not item.rejected_count or not path.exists():
@@ -81,7 +81,7 @@ def rejected_rows(request: HttpRequest, goal: Goal, import_id: int) -> HttpRespo
 
 
 def get_import(goal: Goal, import_id: int) -> Import:
-    """The goal's import, or 404. A cancelled one no longer exists for people."""
+    """The goal's import; raises Http404 for any other, and for a cancelled one."""
     found = Import.objects.select_related("job", "dataset__goal__team")
     found = found.exclude(step=Import.Step.CANCELLED)
     return get_object_or_404(found, pk=import_id, dataset__goal=goal)

@@ -1,4 +1,4 @@
-"""Bringing a file: the form, and the upload in one request."""
+"""The page with the upload form, and the upload in one request."""
 
 from django.core.files.base import ContentFile
 from django.core.files.uploadhandler import TemporaryFileUploadHandler
@@ -40,14 +40,14 @@ def upload(request: HttpRequest, goal: Goal) -> HttpResponseBase:
 def _upload(request: HttpRequest, goal: Goal) -> HttpResponse:
     form = UploadForm(request.POST, request.FILES)
     if getattr(request, "upload_too_large", False):
-        return _ask_again(request, goal, UploadForm(), too_large_message(), 413)
+        return _render_form_again(request, goal, UploadForm(), too_large_message(), 413)
     if not form.is_valid():
-        return _ask_again(
+        return _render_form_again(
             request, goal, form, _("The file did not arrive completely. Try again."), 400
         )
     file, text = form.cleaned_data["file"], form.cleaned_data["text"]
     if not file and not text.strip():
-        return _ask_again(request, goal, form, _("Choose a file, or paste some rows."), 400)
+        return _render_form_again(request, goal, form, _("Choose a file, or paste some rows."), 400)
     name = file.name if file else _("pasted rows")
     try:
         item = start_import(
@@ -57,11 +57,11 @@ def _upload(request: HttpRequest, goal: Goal) -> HttpResponse:
             name=name,
         )
     except PlainError as error:
-        return _ask_again(request, goal, form, error.message, error.status)
+        return _render_form_again(request, goal, form, error.message, error.status)
     return redirect("imports:detail", goal_id=goal.pk, import_id=item.pk)
 
 
-def _ask_again(
+def _render_form_again(
     request: HttpRequest, goal: Goal, form: UploadForm, problem: str, status: int
 ) -> HttpResponse:
     context = {

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from finetune_app.imports.column_inference import infer_mapping
-from finetune_app.imports.column_mapping import RowError, messages_from_row, names_of_row
+from finetune_app.imports.column_mapping import RowError, key_and_group_of_row, messages_from_row
 from worker.imports.inspect import inspect_file
 from worker.imports.read import read_rows
 
@@ -76,19 +76,19 @@ def test_key_and_group_columns_are_recognised():
     ]
     mapping = inferred(rows)
     assert (mapping["key"], mapping["group"]) == ("id", "thread_id")
-    assert names_of_row(rows[3], mapping) == {"key": "t3", "group": "a1"}
+    assert key_and_group_of_row(rows[3], mapping) == {"key": "t3", "group": "a1"}
 
 
 def test_a_column_with_duplicates_is_no_key():
     mapping = inferred([{"id": "1", "prompt": "Hello", "answer": "Hi"}] * 2)
     assert mapping["key"] == ""
-    assert names_of_row({"id": "1"}, mapping) == {}
+    assert key_and_group_of_row({"id": "1"}, mapping) == {}
 
 
 def test_long_keys_are_shortened_and_stay_unique():
     mapping = {"key": "id", "group": "g"}
-    one = names_of_row({"id": "x" * 500 + "1", "g": "y" * 99}, mapping)
-    other = names_of_row({"id": "x" * 500 + "2", "g": "y" * 99}, mapping)
+    one = key_and_group_of_row({"id": "x" * 500 + "1", "g": "y" * 99}, mapping)
+    other = key_and_group_of_row({"id": "x" * 500 + "2", "g": "y" * 99}, mapping)
     assert len(one["key"]) == 200
     assert len(one["group"]) == 64
     assert one["key"] != other["key"]
