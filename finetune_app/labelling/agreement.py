@@ -29,14 +29,14 @@ class Agreement:
     rows: int
     same: int
     alpha: float | None
-    words: str
+    description: str
 
 
 def measure_agreement(dataset: Dataset) -> Agreement:
     answers = _answers(dataset)
     same = sum(len(set(two)) == 1 for two in answers)
     alpha = krippendorff_alpha(answers) if len(answers) >= MIN_ROWS else None
-    return Agreement(len(answers), same, alpha, _words(answers, alpha))
+    return Agreement(len(answers), same, alpha, _describe(answers, alpha))
 
 
 def krippendorff_alpha(answers: list[list[str]]) -> float | None:
@@ -67,7 +67,7 @@ def _answers(dataset: Dataset) -> list[list[str]]:
     return found[:MAX_FREE_TEXT_ROWS] if len(distinct) > MAX_DISTINCT_ANSWERS else found
 
 
-def _words(answers: list[list[str]], alpha: float | None) -> str:
+def _describe(answers: list[list[str]], alpha: float | None) -> str:
     if not answers:
         return _("No row has two answers yet.")
     if len(answers) < MIN_ROWS:

@@ -72,7 +72,7 @@ def _save_label(row: Example, by: User, text: str) -> Edit | None:
 
 
 def change_status(*, example: Example, by: User, status: str) -> Edit | None:
-    """Set a row aside, or put it back to do; its answer is kept."""
+    """Set a row aside, or put it back into the queue; its answer is kept."""
     words = {Status.SET_ASIDE: _("Set %s aside"), Status.PENDING: _("Put %s back into the queue")}
     with transaction.atomic():
         row = lock_example(example)

@@ -21,7 +21,7 @@ from finetune_app.labelling.models import Draft
 
 def save_draft(*, example: Example, by: User, text: str, seen: datetime | None) -> bool:
     """Store the text. Returns False, and stores nothing, when the user has saved the row since it
-    was `seen`: a late request must not bring an old text back."""
+    was `seen`: a late request must not restore an old text."""
     with transaction.atomic():
         row = lock_example(example)
         mine = row.drafts.filter(by=by)

@@ -17,7 +17,7 @@ MAX_ANSWERS = 200
 
 
 def describe_speed(dataset: Dataset, user: User, left: int) -> str:
-    """A text such as "about 6 a minute, 12 minutes left"; empty when it cannot be told."""
+    """A text such as "about 6 a minute, 12 minutes left"; empty with too few recent answers."""
     since = timezone.now() - WINDOW
     edits = dataset.edits.filter(
         by=user, at__gte=since, undone_at=None, undoes=None, source_import=None

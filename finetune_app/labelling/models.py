@@ -1,5 +1,5 @@
-"""Drafts of answers. The labels and suggestions of an example belong to the datasets app, which
-reads them in its checks, filters and edits."""
+"""Drafts of answers. Labels and suggestions belong to the datasets app, whose filters and edits
+read them."""
 
 from django.db import models
 

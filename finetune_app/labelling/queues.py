@@ -34,7 +34,7 @@ NAMES = {
     ASIDE: _("Set aside"),
 }
 MINE, EVERYBODY = "mine", "all"
-MAX_COUNTED = 1_000  # rows of one user's queue; the page then says "over 1,000"
+MAX_COUNTED = 1_000  # of one user's queue; beyond that the page says "over 1,000"
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def rows_in_queue(dataset: Dataset, user: User, chosen: QueueFilter) -> ExampleQ
 def _answered_by_others(dataset: Dataset, user: User) -> Q:
     """Rows with a first answer of somebody else wait for this user's second one.
 
-    They are few, so they are named by key, which lets the database use the index of the assignee.
+    They are few, so they are listed by primary key: then the database uses the assignee's index.
     """
     waiting = Label.objects.exclude(by=user).order_by()
     # A subquery per label: with a join, SQLite scans the whole dataset.

@@ -5,7 +5,7 @@ from finetune_app.labelling.class_labels import match_label
 from finetune_app.labelling.queues import needs_two_answers
 
 OPEN_ROWS = (Status.PENDING, Status.DRAFT)
-MAX_ANSWER_CHARS = 100_000  # the rest is cut off
+MAX_ANSWER_CHARS = 100_000  # a longer answer is cut
 
 
 def rows_without_suggestion(dataset: Dataset, candidate_id: int, limit: int) -> list[Example]:

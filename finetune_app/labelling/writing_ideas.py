@@ -1,6 +1,6 @@
-"""Ideas for writing more examples: each one takes an existing pair and a way to vary it.
+"""Ideas for writing more examples: each one combines an existing pair with a variation.
 
-All ways are used before a pair gets the same one again, so that the new examples are diverse.
+Every pair gets all variations before one repeats, so that the new examples are diverse.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ MAX_EXAMPLE_PAIRS = 20  # used when the goal has no pairs of its own
 
 @dataclass(frozen=True)
 class Variation:
-    """A way to vary a pair: `ask` says what to write, `why` what it is good for."""
+    """A variation of a pair: `ask` says what to write, `why` gives the reason."""
 
     key: str
     ask: str | Promise
@@ -111,8 +111,9 @@ def idea_at(dataset: Dataset, index: int) -> WritingIdea | None:
     pairs = source_pairs(dataset)
     if not pairs:
         return None
-    turn, place = divmod(index, len(pairs))
-    return WritingIdea(index, pairs[place], VARIATIONS[(turn + place) % len(VARIATIONS)])
+    cycle, position = divmod(index, len(pairs))
+    variation = VARIATIONS[(cycle + position) % len(VARIATIONS)]
+    return WritingIdea(index, pairs[position], variation)
 
 
 def targets(dataset: Dataset) -> list[tuple[int, str | Promise]]:

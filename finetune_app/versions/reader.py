@@ -35,15 +35,15 @@ def numbers_in(version: Version) -> Iterator[int]:
 
 def versions_with_trash(dataset: Dataset) -> list[tuple[Version, int]]:
     """The versions that contain examples now in the trash, and how many."""
-    gone = NumberSet(dataset.last_number)
+    trashed = NumberSet(dataset.last_number)
     trash = dataset.examples.filter(deleted_at__isnull=False).order_by("number")
     for number in trash.values_list("number", flat=True).iterator(10_000):
-        gone.add(number)
-    held = [
-        (version, sum(number in gone for number in numbers_in(version)))
+        trashed.add(number)
+    counted = [
+        (version, sum(number in trashed for number in numbers_in(version)))
         for version in dataset.versions.all()
     ]
-    return [(version, count) for version, count in held if count]
+    return [(version, count) for version, count in counted if count]
 
 
 # ---- Comparison of two versions ----
@@ -76,35 +76,35 @@ class RowDifference:
 class VersionComparison:
     counts: Counter[str] = field(default_factory=Counter)  # all differences, by kind
     moves: Counter[tuple[str, str]] = field(default_factory=Counter)  # by (from, to) split
-    some: list[RowDifference] = field(default_factory=list)  # one page
-    more: bool = False  # there are more after `some`
+    differences: list[RowDifference] = field(default_factory=list)  # one page
+    more: bool = False  # whether there is a next page
 
 
 def compare(
-    older: Version, newer: Version, *, kind: str, after: int, most: int
+    older: Version, newer: Version, *, kind: str, after: int, limit: int
 ) -> VersionComparison:
     """Compare two versions. Both files are read once, line by line.
 
-    `some` gets up to `most` examples with numbers above `after` that differ by `kind`, or in any
-    way if it is "".
+    `differences` gets up to `limit` examples with numbers above `after` that differ by `kind`, or
+    by any kind if it is "".
     """
     found = VersionComparison()
-    for pair in pairs(older, newer):
+    for pair in iter_differences(older, newer):
         kinds = pair.kinds
         found.counts.update(kinds)
         if pair.before and pair.after and "moved" in kinds:
             found.moves[pair.before["split"], pair.after["split"]] += 1
         if pair.number <= after or not kinds or (kind and kind not in kinds):
             continue
-        if len(found.some) < most:
-            found.some.append(pair)
+        if len(found.differences) < limit:
+            found.differences.append(pair)
         else:
             found.more = True
     return found
 
 
-def pairs(older: Version, newer: Version) -> Iterator[RowDifference]:
-    """Every example that differs between the two versions, in the order of the numbers."""
+def iter_differences(older: Version, newer: Version) -> Iterator[RowDifference]:
+    """Every example that differs between the two versions, by ascending number."""
     old, new = _lines(older), _lines(newer)
     ours, theirs = next(old, None), next(new, None)
     while ours or theirs:

@@ -32,7 +32,7 @@ from tests.browser.looker import FOUR_LOOKS, TWO_LOOKS, Looker
 from tests.browser.person import SHOTS
 from tests.conftest import person, signed_in
 from tests.factories import World, build_world
-from tests.labelling.helpers import to_do
+from tests.labelling.helpers import add_pending_rows
 from tests.routes import DECLARED, Route, ids_of
 
 # What a page shows only when it is asked for.
@@ -283,7 +283,7 @@ def test_the_blind_choice(world, as_owner, walk, looker):
 def test_the_focus_view(world, owner, as_owner, as_viewer, sign_in_the_browser, looker):
     """Rows to do with free answers, with buttons, offered and suggested; what was begun; done."""
     dataset = world.goal.dataset
-    to_do(dataset, owner, 3, start=200)
+    add_pending_rows(dataset, owner, 3, start=200)
     first, second = (
         reverse("labelling:row", kwargs={"goal_id": world.goal.pk, "number": number})
         for number in (11, 12)
@@ -323,7 +323,7 @@ def test_a_disagreement_and_who_answers_what(
     world, owner, editor, as_owner, sign_in_the_browser, looker
 ):
     dataset = world.goal.dataset
-    to_do(dataset, owner, 14, start=200)
+    add_pending_rows(dataset, owner, 14, start=200)
     dataset.twice_percent = 100
     dataset.save()
     for one in dataset.examples.filter(number__gt=10):

@@ -13,7 +13,7 @@ from finetune_app.goals.models import Goal
 from finetune_app.labelling import suggestions
 from tests.browser.conftest import listen
 from tests.browser.person import photograph
-from tests.labelling.helpers import done, row, to_do
+from tests.labelling.helpers import add_answered_rows, add_pending_rows, row
 
 pytestmark = pytest.mark.django_db(transaction=True)
 ANSWERS = ["bell", "gears", "chain"]
@@ -56,8 +56,8 @@ def at(page: Page, number: int) -> None:
 
 def test_thirty_rows_by_keyboard_alone(dataset, owner, as_owner, browser, address):
     """Buttons with keys first, then sentences; the tab is closed in the middle of a word."""
-    done(dataset, owner, ANSWERS * 4)
-    to_do(dataset, owner, 30)
+    add_answered_rows(dataset, owner, ANSWERS * 4)
+    add_pending_rows(dataset, owner, 30)
     page = browser(as_owner).new_page()
     wrong = listen(page)
     page.goto(address("labelling:start"))
@@ -121,7 +121,7 @@ def test_thirty_rows_by_keyboard_alone(dataset, owner, as_owner, browser, addres
 
 
 def test_sentences_and_the_help(dataset, owner, as_owner, browser, address):
-    to_do(dataset, owner, 3)
+    add_pending_rows(dataset, owner, 3)
     page = browser(as_owner).new_page()
     wrong = listen(page)
     page.goto(address("labelling:start"))
@@ -152,7 +152,7 @@ def test_sentences_and_the_help(dataset, owner, as_owner, browser, address):
 
 
 def test_without_script_everything_is_a_form(dataset, owner, as_owner, browser, address):
-    to_do(dataset, owner, 2)
+    add_pending_rows(dataset, owner, 2)
     page = browser(as_owner, java_script_enabled=False).new_page()
     page.goto(address("labelling:start"))
     page.get_by_label("Answer", exact=True).fill("half a sen")
@@ -174,7 +174,7 @@ def test_two_people_disagree_and_settle_it(
     """Mara and Jonas, each in a browser of their own, answer the same rows blindly."""
     dataset.labels, dataset.twice_percent = ANSWERS, 100
     dataset.save()
-    to_do(dataset, owner, 2)
+    add_pending_rows(dataset, owner, 2)
     mara, jonas = browser(as_owner).new_page(), browser(as_editor).new_page()
     for page in (mara, jonas):
         page.goto(address("labelling:start"))
@@ -210,7 +210,7 @@ def test_two_people_disagree_and_settle_it(
 
 
 def test_suggestions_are_accepted_changed_and_sent_away(dataset, owner, as_owner, browser, address):
-    to_do(dataset, owner, 4)
+    add_pending_rows(dataset, owner, 4)
     for number in (1, 2, 3):
         suggestions.add_suggestion(
             example_id=row(dataset, number).pk,
@@ -242,7 +242,7 @@ def test_suggestions_are_accepted_changed_and_sent_away(dataset, owner, as_owner
 def test_a_suggestion_beside_a_text_of_one_s_own(dataset, owner, as_owner, browser, address):
     """They had begun before the model came: its words wait beside theirs."""
     proposed = "Thank you for writing.\nYour bicycle is ready on Friday."
-    to_do(dataset, owner, 2)
+    add_pending_rows(dataset, owner, 2)
     page = browser(as_owner).new_page()
     wrong = listen(page)
     page.goto(address("labelling:start"))

@@ -13,7 +13,7 @@ from finetune_app.jobs import services as job_services
 from finetune_app.jobs.handlers import handler_for
 from finetune_app.jobs.models import Job, State
 from tests.factories import World, build_world
-from tests.labelling.helpers import pressed, row, to_do
+from tests.labelling.helpers import add_pending_rows, press_button, row
 from tests.worker.conftest import supervise
 from tests.worker.engine.tiny_models import make_base
 
@@ -22,7 +22,7 @@ from tests.worker.engine.tiny_models import make_base
 def world(team, owner, monkeypatch) -> World:
     monkeypatch.setattr(job_services, "wake_worker", lambda job: True)
     world = build_world(team, owner)
-    to_do(world.goal.dataset, owner, 3, start=200)  # No. 11 to 13
+    add_pending_rows(world.goal.dataset, owner, 3, start=200)  # No. 11 to 13
     return world
 
 
@@ -46,7 +46,7 @@ def run(world, as_owner, address) -> SuggestionRun:
     return SuggestionRun.objects.latest("pk")
 
 
-def says(run: SuggestionRun, number: int, text: str) -> None:
+def record_suggestion(run: SuggestionRun, number: int, text: str) -> None:
     """Record the event of a suggestion, as the child process sends it."""
     example = row(run.goal.dataset, number)
     event = {"event": "suggestion", "row": example.pk, "candidate": run.candidate_id}
@@ -60,7 +60,7 @@ def test_all_candidates_are_offered(as_owner, address, world):
     assert "3 rows wait for an answer." in page
 
 
-def test_a_run_is_a_job(run, world, as_owner, address):
+def test_starting_a_run_creates_a_job(run, world, as_owner, address):
     assert run.job.kind == "suggest"
     assert run.rows == 3
     assert "Waiting for its turn" in as_owner.get(address()).content.decode()
@@ -81,8 +81,8 @@ def test_the_child_gets_prompts_and_no_answers(run, world):
     assert not set(asked) & set(done)
 
 
-def test_a_suggestion_is_marked_and_counts_for_nothing(run, as_owner, data_url):
-    says(run, 11, "topic: bell ")
+def test_a_suggestion_is_marked_and_does_not_count(run, as_owner, data_url):
+    record_suggestion(run, 11, "topic: bell ")
     page = as_owner.get(data_url("row", number=11)).content.decode()
     assert "topic: bell" in page
     assert f"Suggested by {run.candidate.name}, Tiny." in page
@@ -91,24 +91,24 @@ def test_a_suggestion_is_marked_and_counts_for_nothing(run, as_owner, data_url):
     assert "0 rows" not in page
 
 
-def test_accepting_one_makes_the_row_done(run, as_owner, data_url):
-    says(run, 11, "topic: bell")
-    pressed(as_owner, data_url, run.goal.dataset, 11, do="save", answer="topic: bell")
+def test_accepting_a_suggestion_approves_the_row(run, as_owner, data_url):
+    record_suggestion(run, 11, "topic: bell")
+    press_button(as_owner, data_url, run.goal.dataset, 11, do="save", answer="topic: bell")
     assert row(run.goal.dataset, 11).status == Status.APPROVED
     assert Suggestion.objects.get().state == "taken"
     as_owner.post(data_url("undo_last"))
     assert "Suggested by" in as_owner.get(data_url("row", number=11)).content.decode()
 
 
-def test_skipping_one_keeps_no_draft_of_it(run, as_owner, owner, data_url):
-    says(run, 11, "topic: bell")
-    pressed(as_owner, data_url, run.goal.dataset, 11, do="skip", answer="topic: bell")
+def test_skipping_a_suggestion_keeps_no_draft(run, as_owner, owner, data_url):
+    record_suggestion(run, 11, "topic: bell")
+    press_button(as_owner, data_url, run.goal.dataset, 11, do="skip", answer="topic: bell")
     assert not row(run.goal.dataset, 11).drafts.exists()
 
 
 def test_a_suggestion_can_be_dismissed(run, as_owner, data_url):
-    says(run, 11, "topic: bell")
-    pressed(as_owner, data_url, run.goal.dataset, 11, do="own", answer="topic: bell")
+    record_suggestion(run, 11, "topic: bell")
+    press_button(as_owner, data_url, run.goal.dataset, 11, do="own", answer="topic: bell")
     page = as_owner.get(data_url("row", number=11)).content.decode()
     assert "topic: bell" not in page
 
@@ -117,29 +117,29 @@ def test_with_labels_a_suggestion_is_matched_to_one(run, as_owner, data_url):
     dataset = run.goal.dataset
     dataset.labels = ["bell", "gears"]
     dataset.save()
-    says(run, 11, " Bell.\n")
+    record_suggestion(run, 11, " Bell.\n")
     page = as_owner.get(data_url("row", number=11)).content.decode()
     assert Suggestion.objects.get().answer == "bell"
     assert "suggested" in page
 
 
 def test_a_new_suggestion_replaces_the_old_one(run):
-    says(run, 11, "topic: bell")
-    says(run, 11, "topic: gears")
+    record_suggestion(run, 11, "topic: bell")
+    record_suggestion(run, 11, "topic: gears")
     assert Suggestion.objects.get().answer == "topic: gears"
     assert suggestion_runs.count_made(run) == 1
 
 
 def test_a_second_attempt_asks_only_the_remaining_rows(run):
-    says(run, 11, "topic: bell")
+    record_suggestion(run, 11, "topic: bell")
     spec = handler_for(run.job).child_spec(run.job).spec
     assert spec["made"] == 1
     assert len(spec["questions"]) == 2
 
 
 def test_an_answered_row_gets_no_suggestion(run, as_owner, data_url):
-    pressed(as_owner, data_url, run.goal.dataset, 11, do="save", answer="mine")
-    says(run, 11, "topic: bell")
+    press_button(as_owner, data_url, run.goal.dataset, 11, do="save", answer="mine")
+    record_suggestion(run, 11, "topic: bell")
     assert not Suggestion.objects.exists()
 
 
@@ -172,7 +172,7 @@ def test_only_editors_can_start_a_run(as_viewer, as_stranger, as_owner, address,
     assert as_stranger.post(address("candidates:stop_suggestions")).status_code == 404
     assert as_owner.put(address()).status_code == 405
     assert as_owner.get(address("candidates:stop_suggestions")).status_code == 405
-    assert SuggestionRun.objects.count() == 1  # the world's own
+    assert SuggestionRun.objects.count() == 1  # that of the fixture
 
 
 def test_a_child_process_makes_suggestions(transactional_db, world, run, settings):

@@ -7,7 +7,7 @@ import pytest
 from finetune_app.datasets.models import Status, Suggestion
 from finetune_app.labelling import suggestions
 from finetune_app.labelling.models import Draft
-from tests.labelling.helpers import markup, pressed, row, to_do, typed
+from tests.labelling.helpers import add_pending_rows, markup, press_button, row, send_draft
 
 BOX = re.compile(r'<textarea[^>]*id="text"[^>]*>\n(.*?)</textarea>', re.DOTALL)
 
@@ -15,12 +15,12 @@ BOX = re.compile(r'<textarea[^>]*id="text"[^>]*>\n(.*?)</textarea>', re.DOTALL)
 @pytest.fixture
 def waiting(dataset, owner):
     """Three rows to do, the first with a suggestion."""
-    to_do(dataset, owner, 3)
-    suggests(dataset)
+    add_pending_rows(dataset, owner, 3)
+    add_suggestion(dataset)
     return dataset
 
 
-def suggests(dataset, answer: str = "topic: bell") -> Suggestion:
+def add_suggestion(dataset, answer: str = "topic: bell") -> Suggestion:
     made = suggestions.add_suggestion(
         example_id=row(dataset, 1).pk, candidate_id=1, source="Tiny", answer=answer
     )
@@ -28,130 +28,130 @@ def suggests(dataset, answer: str = "topic: bell") -> Suggestion:
     return made
 
 
-def look(client, url, query: str = "") -> tuple[str, str]:
+def open_row(client, url, query: str = "") -> tuple[str, str]:
     """The page of row 1, and the text in its box."""
     response = client.get(url("row", number=1) + query)
     found = BOX.search(response.content.decode())
     return markup(response), found.group(1) if found else ""
 
 
-BESIDE = "Suggested by Tiny</h2>"
+SUGGESTED_BESIDE = "Suggested by Tiny</h2>"
 
 
 def test_a_suggestion_fills_an_empty_box(as_owner, url, waiting):
-    page, box = look(as_owner, url)
+    page, box = open_row(as_owner, url)
     assert box == "topic: bell"
     assert "It counts only once you accept it." in page
-    assert BESIDE not in page
+    assert SUGGESTED_BESIDE not in page
 
 
 def test_a_suggestion_is_shown_beside_typed_text(as_owner, url, waiting):
-    typed(as_owner, url, waiting, 1, "half a sen")
-    page, box = look(as_owner, url)
+    send_draft(as_owner, url, waiting, 1, "half a sen")
+    page, box = open_row(as_owner, url)
     assert box == "half a sen"
-    assert BESIDE in page
+    assert SUGGESTED_BESIDE in page
     assert "topic: bell" in page
     assert 'value="take"' in page
     assert "It counts only once you accept it." not in page
 
 
 def test_a_suggestion_is_shown_beside_a_saved_draft(as_owner, url, waiting):
-    pressed(as_owner, url, waiting, 1, do="draft", answer="perhaps gears")
-    page, box = look(as_owner, url, "?queue=draft")
+    press_button(as_owner, url, waiting, 1, do="draft", answer="perhaps gears")
+    page, box = open_row(as_owner, url, "?queue=draft")
     assert box == "perhaps gears"
-    assert BESIDE in page
-    assert "Accept <kbd" not in page  # Enter saves one's own
+    assert SUGGESTED_BESIDE in page
+    assert "Accept <kbd" not in page  # Enter saves the user's own text
 
 
 def test_other_users_still_see_the_suggestion(as_owner, as_editor, url, waiting):
-    typed(as_owner, url, waiting, 1, "half a sen")
-    page, box = look(as_editor, url)
+    send_draft(as_owner, url, waiting, 1, "half a sen")
+    page, box = open_row(as_editor, url)
     assert box == "topic: bell"
-    assert BESIDE not in page
+    assert SUGGESTED_BESIDE not in page
 
 
 def test_a_viewer_has_no_buttons(as_viewer, url, waiting):
-    assert 'value="take"' not in look(as_viewer, url)[0]
-    assert pressed(as_viewer, url, waiting, 1, do="take").status_code == 403
+    assert 'value="take"' not in open_row(as_viewer, url)[0]
+    assert press_button(as_viewer, url, waiting, 1, do="take").status_code == 403
 
 
 def test_accepting_a_suggestion_does_not_save_the_row(as_owner, url, waiting):
-    reply = pressed(as_owner, url, waiting, 1, do="take", answer="half a sen")
+    reply = press_button(as_owner, url, waiting, 1, do="take", answer="half a sen")
     assert reply.url == url("row", number=1)
-    page, box = look(as_owner, url)
+    page, box = open_row(as_owner, url)
     assert box == "topic: bell"
     assert "Accepted the suggestion for No. 1" in page
     assert "It counts only once you accept it." in page
     assert (row(waiting, 1).answer, row(waiting, 1).status) == ("", Status.PENDING)
-    pressed(as_owner, url, waiting, 1, do="save", answer="topic: bell")
+    press_button(as_owner, url, waiting, 1, do="save", answer="topic: bell")
     assert row(waiting, 1).answer == "topic: bell"
     assert Suggestion.objects.get().state == Suggestion.State.TAKEN
     assert not Draft.objects.exists()
 
 
 def test_undo_swaps_the_text_and_the_suggestion(as_owner, url, waiting):
-    pressed(as_owner, url, waiting, 1, do="take", answer="half a sen")
-    typed(as_owner, url, waiting, 1, "topic: bells")  # and it was mended a little
+    press_button(as_owner, url, waiting, 1, do="take", answer="half a sen")
+    send_draft(as_owner, url, waiting, 1, "topic: bells")  # edited after accepting
     reply = as_owner.post(url("undo_last"))
     assert reply.url == url("row", number=1)
-    page, box = look(as_owner, url)
+    page, box = open_row(as_owner, url)
     assert box == "half a sen"
     assert "Undone. The text that was in the box of No. 1 before is back." in page
-    assert BESIDE in page
+    assert SUGGESTED_BESIDE in page
     as_owner.post(url("undo_last"), {"draft": Draft.objects.get().pk})
-    assert look(as_owner, url)[1] == "topic: bells"
+    assert open_row(as_owner, url)[1] == "topic: bells"
 
 
 def test_undo_reverts_the_newest_action_first(as_owner, url, waiting):
     """A suggestion is accepted in row 1, then row 2 is answered; undo reverts the answer first."""
-    pressed(as_owner, url, waiting, 1, do="take", answer="half a sen")
-    pressed(as_owner, url, waiting, 2, do="save", answer="gears")
+    press_button(as_owner, url, waiting, 1, do="take", answer="half a sen")
+    press_button(as_owner, url, waiting, 2, do="save", answer="gears")
     assert as_owner.post(url("undo_last")).url == url("row", number=2)
-    assert look(as_owner, url)[1] == "topic: bell"
+    assert open_row(as_owner, url)[1] == "topic: bell"
     assert as_owner.post(url("undo_last")).url == url("row", number=1)
-    assert look(as_owner, url)[1] == "half a sen"
+    assert open_row(as_owner, url)[1] == "half a sen"
     reply = as_owner.post(url("undo_last"), follow=True)
     assert "There is nothing of yours to undo." in reply.content.decode()
 
 
 def test_undo_restores_a_saved_draft(as_owner, url, waiting):
-    pressed(as_owner, url, waiting, 1, do="draft", answer="perhaps gears")
-    pressed(as_owner, url, waiting, 1, "?queue=draft", do="take", answer="perhaps gears")
-    assert look(as_owner, url)[1] == "topic: bell"
+    press_button(as_owner, url, waiting, 1, do="draft", answer="perhaps gears")
+    press_button(as_owner, url, waiting, 1, "?queue=draft", do="take", answer="perhaps gears")
+    assert open_row(as_owner, url)[1] == "topic: bell"
     assert row(waiting, 1).answer == "perhaps gears"
     as_owner.post(url("undo_last"))
-    page, box = look(as_owner, url)
+    page, box = open_row(as_owner, url)
     assert box == "perhaps gears"
     assert "You typed this and have not saved it yet" not in page
 
 
 def test_clearing_the_box_loses_no_text(as_owner, url, waiting):
-    pressed(as_owner, url, waiting, 1, do="take", answer="half a sen")
-    typed(as_owner, url, waiting, 1, "")
+    press_button(as_owner, url, waiting, 1, do="take", answer="half a sen")
+    send_draft(as_owner, url, waiting, 1, "")
     as_owner.post(url("undo_last"))
-    assert look(as_owner, url)[1] == "half a sen"
+    assert open_row(as_owner, url)[1] == "half a sen"
 
 
 def test_dismissing_a_suggestion_keeps_the_typed_text(as_owner, url, waiting):
-    reply = pressed(as_owner, url, waiting, 1, do="dismiss", answer="half a sen")
+    reply = press_button(as_owner, url, waiting, 1, do="dismiss", answer="half a sen")
     assert reply.url == url("row", number=1)
-    page, box = look(as_owner, url)
+    page, box = open_row(as_owner, url)
     assert box == "half a sen"
     assert "topic: bell" not in page
 
 
 def test_a_newer_suggestion_is_shown_beside_the_accepted_one(as_owner, url, waiting):
-    pressed(as_owner, url, waiting, 1, do="take", answer="half a sen")
-    suggests(waiting, "topic: chain")
-    page, box = look(as_owner, url)
+    press_button(as_owner, url, waiting, 1, do="take", answer="half a sen")
+    add_suggestion(waiting, "topic: chain")
+    page, box = open_row(as_owner, url)
     assert box == "topic: bell"
     assert "topic: chain" in page
-    assert BESIDE in page
+    assert SUGGESTED_BESIDE in page
 
 
 def test_a_deleted_suggestion_is_reported(as_owner, url, waiting):
     Suggestion.objects.all().delete()
-    reply = pressed(as_owner, url, waiting, 1, do="take", answer="half a sen")
+    reply = press_button(as_owner, url, waiting, 1, do="take", answer="half a sen")
     assert reply.status_code == 422
     page = markup(reply)
     assert "This suggestion is gone. What you typed is still here." in page
@@ -160,7 +160,7 @@ def test_a_deleted_suggestion_is_reported(as_owner, url, waiting):
 
 def test_a_row_changed_by_somebody_else_is_shown_first(as_owner, as_editor, url, waiting):
     seen = row(waiting, 1).changed_at.isoformat()
-    pressed(as_editor, url, waiting, 1, do="draft", answer="gears")
+    press_button(as_editor, url, waiting, 1, do="draft", answer="gears")
     form = {"seen": seen, "do": "take", "answer": "half a sen"}
     reply = as_owner.post(url("row", number=1), form)
     assert reply.status_code == 422
@@ -168,18 +168,18 @@ def test_a_row_changed_by_somebody_else_is_shown_first(as_owner, as_editor, url,
 
 
 def test_a_user_cannot_undo_for_another_one(as_owner, as_editor, as_stranger, url, waiting):
-    pressed(as_owner, url, waiting, 1, do="take", answer="half a sen")
+    press_button(as_owner, url, waiting, 1, do="take", answer="half a sen")
     named = {"draft": Draft.objects.get().pk}
     reply = as_editor.post(url("undo_last"), named, follow=True)
     assert "There is nothing of yours to undo." in reply.content.decode()
     assert as_stranger.post(url("undo_last"), named).status_code == 404
-    assert look(as_owner, url)[1] == "topic: bell"
+    assert open_row(as_owner, url)[1] == "topic: bell"
 
 
 def test_with_labels_the_suggested_button_is_marked(as_owner, url, waiting):
     waiting.labels = ["topic: bell", "topic: gears"]
     waiting.save()
-    typed(as_owner, url, waiting, 1, "half a sen")
-    page, _box = look(as_owner, url)
+    send_draft(as_owner, url, waiting, 1, "half a sen")
+    page, _box = open_row(as_owner, url)
     assert "<small>suggested</small>" in page
-    assert BESIDE in page
+    assert SUGGESTED_BESIDE in page

@@ -6,17 +6,17 @@ from finetune_app.datasets.models import Example, Label, Status
 from finetune_app.datasets.services import undo
 from finetune_app.labelling import agreement, queues, suggestions
 from finetune_app.labelling.answers import answer_row
-from tests.labelling.helpers import done, pressed, row, to_do
+from tests.labelling.helpers import add_answered_rows, add_pending_rows, press_button, row
 
 
 @pytest.fixture
 def waiting(dataset, owner, editor):
-    to_do(dataset, owner, 6)
+    add_pending_rows(dataset, owner, 6)
     return dataset
 
 
 @pytest.fixture
-def both(waiting, as_owner, url):
+def two_answers(waiting, as_owner, url):
     """A dataset in which every row needs two answers."""
     reply = as_owner.post(url("save_share"), {"percent": "100"})
     assert reply.url == url("assignment")
@@ -39,7 +39,7 @@ def test_rows_are_split_evenly(as_owner, as_editor, owner, editor, url, waiting)
     page = as_editor.get(url("row", number=theirs[editor][0])).content.decode()
     assert "for Jonas" in page
     for number in theirs[owner]:
-        reply = pressed(as_owner, url, waiting, number, do="save", answer="bell")
+        reply = press_button(as_owner, url, waiting, number, do="save", answer="bell")
     page = as_owner.get(reply.url).content.decode()
     assert "You have answered all your rows." in page
     assert "3 rows wait for somebody else." in page
@@ -74,12 +74,12 @@ def test_assigning_rows_does_not_interrupt_a_user(as_owner, as_editor, url, wait
 
 
 def test_the_first_of_two_answers_is_hidden_from_others(
-    as_owner, as_editor, url, dataset_url, both
+    as_owner, as_editor, url, dataset_url, two_answers
 ):
-    reply = pressed(as_owner, url, both, 1, do="save", answer="xylophone")
+    reply = press_button(as_owner, url, two_answers, 1, do="save", answer="xylophone")
     assert reply.url == url("row", number=2)  # done for them
-    assert row(both, 1).status == Status.PENDING
-    assert row(both, 1).answer == ""
+    assert row(two_answers, 1).status == Status.PENDING
+    assert row(two_answers, 1).answer == ""
     pages = [url("row", number=1)]
     pages += [dataset_url(name, number=1) for name in ("history", "example")]
     for page in pages:
@@ -87,74 +87,76 @@ def test_the_first_of_two_answers_is_hidden_from_others(
     assert as_editor.get(url("start")).url == url("row", number=1)  # to do for them
 
 
-def test_equal_answers_approve_the_row(as_owner, as_editor, url, both):
-    pressed(as_owner, url, both, 1, do="save", answer="bell")
-    pressed(as_editor, url, both, 1, do="save", answer="bell ")
-    assert row(both, 1).status == Status.APPROVED
-    assert row(both, 1).answer.strip() == "bell"
+def test_equal_answers_approve_the_row(as_owner, as_editor, url, two_answers):
+    press_button(as_owner, url, two_answers, 1, do="save", answer="bell")
+    press_button(as_editor, url, two_answers, 1, do="save", answer="bell ")
+    assert row(two_answers, 1).status == Status.APPROVED
+    assert row(two_answers, 1).answer.strip() == "bell"
 
 
-def test_different_answers_are_settled(as_owner, as_editor, as_viewer, url, dataset_url, both):
-    pressed(as_owner, url, both, 1, do="save", answer="bell")
-    pressed(as_editor, url, both, 1, do="save", answer="gears")
-    assert row(both, 1).status == Status.DISPUTED
-    assert not both.examples.usable().exists()
+def test_different_answers_are_settled(
+    as_owner, as_editor, as_viewer, url, dataset_url, two_answers
+):
+    press_button(as_owner, url, two_answers, 1, do="save", answer="bell")
+    press_button(as_editor, url, two_answers, 1, do="save", answer="gears")
+    assert row(two_answers, 1).status == Status.DISPUTED
+    assert not two_answers.examples.usable().exists()
     assert "1 disagreement is to be settled." in as_owner.get(dataset_url("page")).content.decode()
     page = as_owner.get(url("row", number=1) + "?queue=disputed").content.decode()
     assert "Take Mara’s" in page
     assert "Take Jonas’s" in page
-    reply = pressed(as_owner, url, both, 1, "?queue=disputed", label="gears")
+    reply = press_button(as_owner, url, two_answers, 1, "?queue=disputed", label="gears")
     assert reply.url == url("start") + "?queue=disputed"
-    assert (row(both, 1).answer, row(both, 1).status) == ("gears", Status.APPROVED)
+    assert (row(two_answers, 1).answer, row(two_answers, 1).status) == ("gears", Status.APPROVED)
     history = as_viewer.get(dataset_url("history", number=1)).content.decode()
     assert "Settled No. 1" in history
     as_owner.post(url("undo_last"))
-    assert row(both, 1).status == Status.DISPUTED
-    assert row(both, 1).answer == ""
+    assert row(two_answers, 1).status == Status.DISPUTED
+    assert row(two_answers, 1).answer == ""
 
 
-def test_undo_removes_one_label_only(as_owner, as_editor, owner, editor, url, both):
-    pressed(as_owner, url, both, 1, do="save", answer="bell")
-    pressed(as_editor, url, both, 1, do="save", answer="gears")
+def test_undo_removes_one_label_only(as_owner, as_editor, owner, editor, url, two_answers):
+    press_button(as_owner, url, two_answers, 1, do="save", answer="bell")
+    press_button(as_editor, url, two_answers, 1, do="save", answer="gears")
     as_editor.post(url("undo_last"))
-    assert row(both, 1).status == Status.PENDING
+    assert row(two_answers, 1).status == Status.PENDING
     assert list(Label.objects.values_list("by", "answer")) == [(owner.pk, "bell")]
-    undo(edit=both.edits.first(), by=editor)  # and again
-    assert row(both, 1).status == Status.DISPUTED
+    undo(edit=two_answers.edits.first(), by=editor)  # and again
+    assert row(two_answers, 1).status == Status.DISPUTED
     assert Label.objects.filter(by=editor, answer="gears").exists()
 
 
-def test_the_first_answer_can_be_changed(as_owner, url, both, owner):
-    pressed(as_owner, url, both, 1, do="save", answer="bell")
+def test_the_first_answer_can_be_changed(as_owner, url, two_answers, owner):
+    press_button(as_owner, url, two_answers, 1, do="save", answer="bell")
     page = as_owner.get(url("row", number=1)).content.decode()
     assert "It waits for a second person" in page
-    pressed(as_owner, url, both, 1, do="save", answer="gears")
+    press_button(as_owner, url, two_answers, 1, do="save", answer="gears")
     assert list(Label.objects.values_list("by", "answer")) == [(owner.pk, "gears")]
 
 
-def test_a_third_answer_is_rejected(as_owner, as_editor, url, both, team):
+def test_a_third_answer_is_rejected(as_owner, as_editor, url, two_answers, team):
     from tests.conftest import person, signed_in
 
     third = signed_in(person("tom@kettle.example", team))
-    pressed(as_owner, url, both, 1, do="save", answer="bell")
-    seen = row(both, 1).changed_at.isoformat()
-    pressed(as_editor, url, both, 1, do="save", answer="bell")
+    press_button(as_owner, url, two_answers, 1, do="save", answer="bell")
+    seen = row(two_answers, 1).changed_at.isoformat()
+    press_button(as_editor, url, two_answers, 1, do="save", answer="bell")
     reply = third.post(url("row", number=1), {"seen": seen, "do": "save", "answer": "fork"})
     assert reply.status_code == 422
-    assert row(both, 1).answer == "bell"
+    assert row(two_answers, 1).answer == "bell"
 
 
-def test_rows_with_two_answers_get_no_suggestion(both):
-    one = row(both, 1)
+def test_rows_with_two_answers_get_no_suggestion(two_answers):
+    one = row(two_answers, 1)
     suggestions.add_suggestion(example_id=one.pk, candidate_id=1, source="Tiny", answer="bell")
     assert suggestions.visible_suggestion(one) is None
-    assert suggestions.rows_without_suggestion(both, 2, 10) == []
+    assert suggestions.rows_without_suggestion(two_answers, 2, 10) == []
 
 
 def test_rows_with_two_answers_are_always_the_same(dataset, owner):
     dataset.twice_percent = 20
     dataset.save()
-    to_do(dataset, owner, 100)
+    add_pending_rows(dataset, owner, 100)
     twice = [one.number for one in dataset.examples.all() if queues.needs_two_answers(one)]
     assert 8 <= len(twice) <= 32
     assert twice == [one.number for one in dataset.examples.all() if queues.needs_two_answers(one)]
@@ -189,7 +191,7 @@ def test_alpha_is_undefined_for_one_distinct_answer():
 
 
 def test_the_page_describes_the_agreement(as_viewer, owner, editor, url, dataset):
-    done(dataset, owner, ["bell", "gears"] * 6)
+    add_answered_rows(dataset, owner, ["bell", "gears"] * 6)
     for at, one in enumerate(Example.objects.all()):
         Label.objects.create(example=one, by=owner, answer=one.answer)
         Label.objects.create(example=one, by=editor, answer="bell" if at == 1 else one.answer)
@@ -209,9 +211,9 @@ def test_only_editors_assign_rows(as_viewer, as_stranger, as_owner, url, waiting
     assert as_owner.post(url("assignment")).status_code == 405
 
 
-def test_the_second_answer_is_not_stale_for_the_first(owner, editor, both):
+def test_the_second_answer_is_not_stale_for_the_first(owner, editor, two_answers):
     """Both users have the row open; the first answer does not make the second one stale."""
-    one = row(both, 1)
+    one = row(two_answers, 1)
     answer_row(example=one, by=owner, text="bell", seen=one.changed_at)
     answer_row(example=one, by=editor, text="bell", seen=one.changed_at)
-    assert row(both, 1).status == Status.APPROVED
+    assert row(two_answers, 1).status == Status.APPROVED

@@ -4,12 +4,19 @@ import pytest
 
 from finetune_app.datasets.models import Status
 from finetune_app.labelling.models import Draft
-from tests.labelling.helpers import done, markup, pressed, row, to_do, typed
+from tests.labelling.helpers import (
+    add_answered_rows,
+    add_pending_rows,
+    markup,
+    press_button,
+    row,
+    send_draft,
+)
 
 
 @pytest.fixture
 def waiting(dataset, owner):
-    to_do(dataset, owner, 3)
+    add_pending_rows(dataset, owner, 3)
     return dataset
 
 
@@ -22,7 +29,7 @@ def test_labelling_starts_with_the_first_row_to_do(as_owner, url, waiting):
 
 
 def test_an_answer_approves_the_row_and_shows_the_next(as_owner, owner, url, waiting):
-    reply = pressed(as_owner, url, waiting, 1, do="save", answer="topic: bell\r\ndue: today")
+    reply = press_button(as_owner, url, waiting, 1, do="save", answer="topic: bell\r\ndue: today")
     assert reply.url == url("row", number=2)
     found = row(waiting, 1)
     assert (found.answer, found.status) == ("topic: bell\ndue: today", Status.APPROVED)
@@ -33,44 +40,44 @@ def test_an_answer_approves_the_row_and_shows_the_next(as_owner, owner, url, wai
 
 
 def test_an_empty_answer_is_rejected(as_owner, url, waiting):
-    reply = pressed(as_owner, url, waiting, 1, do="save", answer="  ")
+    reply = press_button(as_owner, url, waiting, 1, do="save", answer="  ")
     assert reply.status_code == 422
     assert "There is no answer yet." in reply.content.decode()
     assert row(waiting, 1).status == Status.PENDING
 
 
 def test_a_skipped_row_returns_at_the_end(as_owner, url, waiting):
-    assert pressed(as_owner, url, waiting, 1, do="skip").url == url("row", number=2)
-    assert pressed(as_owner, url, waiting, 3, do="skip").url == url("row", number=1)
+    assert press_button(as_owner, url, waiting, 1, do="skip").url == url("row", number=2)
+    assert press_button(as_owner, url, waiting, 3, do="skip").url == url("row", number=1)
 
 
 def test_back_shows_the_previous_row(as_owner, url, waiting):
-    assert pressed(as_owner, url, waiting, 3, do="back").url == url("row", number=2)
-    assert pressed(as_owner, url, waiting, 1, do="back").url == url("row", number=1)
+    assert press_button(as_owner, url, waiting, 3, do="back").url == url("row", number=2)
+    assert press_button(as_owner, url, waiting, 1, do="back").url == url("row", number=1)
 
 
 def test_a_row_is_saved_as_draft_set_aside_and_put_back(as_owner, url, waiting):
-    pressed(as_owner, url, waiting, 1, do="draft", answer="perhaps bell")
-    pressed(as_owner, url, waiting, 2, do="aside")
+    press_button(as_owner, url, waiting, 1, do="draft", answer="perhaps bell")
+    press_button(as_owner, url, waiting, 2, do="aside")
     assert row(waiting, 1).status == Status.DRAFT
     assert row(waiting, 2).status == Status.SET_ASIDE
     assert as_owner.get(url("start") + "?queue=draft").url == (
         url("row", number=1) + "?queue=draft"
     )
-    pressed(as_owner, url, waiting, 2, "?queue=aside", do="again")
+    press_button(as_owner, url, waiting, 2, "?queue=aside", do="again")
     assert row(waiting, 2).status == Status.PENDING
 
 
 def test_an_empty_queue_says_what_to_do_next(as_owner, url, waiting):
     for number in (1, 2, 3):
-        reply = pressed(as_owner, url, waiting, number, do="save", answer="bell")
+        reply = press_button(as_owner, url, waiting, number, do="save", answer="bell")
     assert reply.url == url("start")
     page = as_owner.get(reply.url).content.decode()
     assert "Every row has an answer." in page
     assert "3 of 3 done" in page
 
 
-def test_an_empty_dataset(as_owner, url, dataset):
+def test_an_empty_dataset_has_nothing_to_label(as_owner, url, dataset):
     assert "There is nothing to answer yet." in as_owner.get(url("start")).content.decode()
 
 
@@ -78,7 +85,7 @@ def test_an_empty_dataset(as_owner, url, dataset):
 
 
 def test_typed_text_is_saved_as_a_draft(as_owner, url, waiting):
-    reply = typed(as_owner, url, waiting, 1, "half a sen")
+    reply = send_draft(as_owner, url, waiting, 1, "half a sen")
     assert reply.status_code == 204
     page = as_owner.get(url("row", number=1)).content.decode()
     assert "half a sen" in page
@@ -87,12 +94,12 @@ def test_typed_text_is_saved_as_a_draft(as_owner, url, waiting):
 
 
 def test_skipping_without_javascript_saves_a_draft(as_owner, url, waiting):
-    pressed(as_owner, url, waiting, 1, do="skip", answer="half a sen")
+    press_button(as_owner, url, waiting, 1, do="skip", answer="half a sen")
     assert "half a sen" in as_owner.get(url("row", number=1)).content.decode()
 
 
 def test_a_draft_is_visible_to_its_user_only(as_owner, as_editor, url, waiting):
-    typed(as_owner, url, waiting, 1, "half a sen")
+    send_draft(as_owner, url, waiting, 1, "half a sen")
     assert Draft.objects.count() == 1
     assert "half a sen" not in as_editor.get(url("row", number=1)).content.decode()
 
@@ -100,7 +107,7 @@ def test_a_draft_is_visible_to_its_user_only(as_owner, as_editor, url, waiting):
 def test_saving_deletes_the_draft_and_rejects_a_late_one(as_owner, url, waiting):
     seen = row(waiting, 1).changed_at.isoformat()
     as_owner.post(url("save_draft", number=1), {"answer": "half a sen", "seen": seen})
-    pressed(as_owner, url, waiting, 1, do="save", answer="half a sentence")
+    press_button(as_owner, url, waiting, 1, do="save", answer="half a sentence")
     assert not Draft.objects.exists()
     late = as_owner.post(url("save_draft", number=1), {"answer": "half a sent", "seen": seen})
     assert "You saved this row elsewhere." in late["HX-Trigger"]
@@ -108,14 +115,14 @@ def test_saving_deletes_the_draft_and_rejects_a_late_one(as_owner, url, waiting)
 
 
 def test_a_draft_can_be_discarded(as_owner, url, waiting):
-    typed(as_owner, url, waiting, 1, "half a sen")
-    assert pressed(as_owner, url, waiting, 1, do="drop").url == url("row", number=1)
+    send_draft(as_owner, url, waiting, 1, "half a sen")
+    assert press_button(as_owner, url, waiting, 1, do="drop").url == url("row", number=1)
     assert not Draft.objects.exists()
 
 
 def test_a_stale_answer_is_reported(as_owner, as_editor, url, waiting):
     seen = row(waiting, 1).changed_at.isoformat()
-    pressed(as_editor, url, waiting, 1, do="save", answer="bell")
+    press_button(as_editor, url, waiting, 1, do="save", answer="bell")
     reply = as_owner.post(url("row", number=1), {"seen": seen, "do": "save", "answer": "gears"})
     assert reply.status_code == 422
     page = reply.content.decode()
@@ -129,8 +136,8 @@ def test_a_stale_answer_is_reported(as_owner, as_editor, url, waiting):
 
 
 def test_undo_and_redo_step_by_step(as_owner, url, waiting):
-    pressed(as_owner, url, waiting, 1, do="save", answer="bell")
-    pressed(as_owner, url, waiting, 2, do="aside")
+    press_button(as_owner, url, waiting, 1, do="save", answer="bell")
+    press_button(as_owner, url, waiting, 2, do="aside")
     assert as_owner.post(url("undo_last")).url == url("row", number=2)
     assert row(waiting, 2).status == Status.PENDING
     reply = as_owner.post(url("undo_last"))
@@ -145,10 +152,10 @@ def test_undo_and_redo_step_by_step(as_owner, url, waiting):
 
 
 def test_thirty_answers_can_be_undone(as_owner, owner, url, dataset):
-    to_do(dataset, owner, 30)
+    add_pending_rows(dataset, owner, 30)
     for number in range(1, 31):
         button = {"do": "aside"} if number % 7 == 0 else {"do": "save", "answer": f"bell {number}"}
-        pressed(as_owner, url, dataset, number, **button)
+        press_button(as_owner, url, dataset, number, **button)
     assert not dataset.examples.filter(status=Status.PENDING).exists()
     for _step in range(30):
         as_owner.post(url("undo_last"))
@@ -156,7 +163,7 @@ def test_thirty_answers_can_be_undone(as_owner, owner, url, dataset):
 
 
 def test_undo_does_not_revert_other_users(as_owner, as_editor, url, waiting):
-    pressed(as_editor, url, waiting, 1, do="save", answer="bell")
+    press_button(as_editor, url, waiting, 1, do="save", answer="bell")
     reply = as_owner.post(url("undo_last"), follow=True)
     assert "There is nothing of yours to undo." in reply.content.decode()
     assert row(waiting, 1).answer == "bell"
@@ -169,8 +176,8 @@ def test_undo_does_not_revert_other_users(as_owner, as_editor, url, waiting):
 
 
 def test_labels_are_offered_for_few_distinct_answers(as_owner, url, dataset, owner):
-    done(dataset, owner, ["bell", "gears", "chain"] * 4)
-    to_do(dataset, owner, 2)
+    add_answered_rows(dataset, owner, ["bell", "gears", "chain"] * 4)
+    add_pending_rows(dataset, owner, 2)
     page = as_owner.get(url("row", number=13)).content.decode()
     assert "Your answers are always one of these 3." in page
     as_owner.post(
@@ -179,14 +186,14 @@ def test_labels_are_offered_for_few_distinct_answers(as_owner, url, dataset, own
     page = markup(as_owner.get(url("row", number=13)))
     assert 'value="chain" data-key="3"' in page
     assert "always one of these" not in page
-    reply = pressed(as_owner, url, dataset, 13, label="gears")
+    reply = press_button(as_owner, url, dataset, 13, label="gears")
     assert reply.url == url("row", number=14)
     assert (row(dataset, 13).answer, row(dataset, 13).status) == ("gears", Status.APPROVED)
 
 
 def test_the_label_offer_can_be_declined(as_owner, url, dataset, owner):
-    done(dataset, owner, ["bell", "gears"] * 6)
-    to_do(dataset, owner, 1)
+    add_answered_rows(dataset, owner, ["bell", "gears"] * 6)
+    add_pending_rows(dataset, owner, 1)
     as_owner.post(url("save_labels"), {"use": "", "label": ["bell", "gears"]})
     page = as_owner.get(url("row", number=13)).content.decode()
     assert "always one of these" not in page
@@ -195,7 +202,7 @@ def test_the_label_offer_can_be_declined(as_owner, url, dataset, owner):
 
 def test_no_labels_are_offered_for_free_text(as_owner, url, add_examples, owner):
     dataset = add_examples(40)
-    to_do(dataset, owner, 1)
+    add_pending_rows(dataset, owner, 1)
     page = as_owner.get(url("row", number=41)).content.decode()
     assert "always one of these" not in page
 
@@ -217,25 +224,25 @@ def test_editors_change_the_guidelines(as_editor, as_viewer, url, waiting):
 
 
 def test_a_conversation_is_shown_whole_and_only_its_answer_changes(as_owner, url, add_examples):
-    said = [
+    chat = [
         {"role": "system", "content": "Be brief."},
         {"role": "user", "content": "Hello there"},
         {"role": "assistant", "content": "Hi"},
         {"role": "user", "content": "Opening hours?"},
         {"role": "assistant", "content": "Nine to six"},
     ]
-    dataset = add_examples(rows=[{"messages": said}])
+    dataset = add_examples(rows=[{"messages": chat}])
     page = as_owner.get(url("row", number=1)).content.decode()
-    assert all(message["content"] in page for message in said)
-    pressed(as_owner, url, dataset, 1, "?queue=done", do="save", answer="Nine to five")
+    assert all(message["content"] in page for message in chat)
+    press_button(as_owner, url, dataset, 1, "?queue=done", do="save", answer="Nine to five")
     assert row(dataset, 1).messages == [
-        *said[:-1],
+        *chat[:-1],
         {"role": "assistant", "content": "Nine to five"},
     ]
 
 
 def test_only_editors_answer(as_viewer, as_stranger, as_owner, url, waiting):
-    assert pressed(as_viewer, url, waiting, 1, do="save", answer="x").status_code == 403
+    assert press_button(as_viewer, url, waiting, 1, do="save", answer="x").status_code == 403
     assert as_viewer.post(url("save_draft", number=1), {"answer": "x"}).status_code == 403
     assert as_viewer.post(url("undo_last")).status_code == 403
     assert as_viewer.post(url("save_guidelines")).status_code == 403
@@ -260,15 +267,15 @@ def test_the_dataset_page_counts_rows_to_answer(as_owner, url, dataset_url, wait
 
 
 def test_the_labelling_speed_is_shown(as_owner, owner, url, dataset):
-    to_do(dataset, owner, 9)
+    add_pending_rows(dataset, owner, 9)
     for number in range(1, 7):
-        pressed(as_owner, url, dataset, number, do="save", answer="bell")
+        press_button(as_owner, url, dataset, number, do="save", answer="bell")
     assert "a minute" in as_owner.get(url("row", number=7)).content.decode()
 
 
 def test_an_outdated_draft_shows_the_saved_answer(as_owner, as_editor, url, waiting):
-    typed(as_owner, url, waiting, 1, "my long answer")
-    pressed(as_editor, url, waiting, 1, do="save", answer="bell")
+    send_draft(as_owner, url, waiting, 1, "my long answer")
+    press_button(as_editor, url, waiting, 1, do="save", answer="bell")
     page = as_owner.get(url("row", number=1)).content.decode()
     assert "my long answer" in page
     assert "Jonas has answered this row since you typed this." in page

@@ -4,7 +4,7 @@ import pytest
 
 from finetune_app.datasets.services import dataset_of
 from finetune_app.labelling import writing_ideas
-from tests.labelling.helpers import done
+from tests.labelling.helpers import add_answered_rows
 
 
 @pytest.fixture
@@ -41,17 +41,17 @@ def test_a_written_example_is_added_and_the_next_idea_shown(as_owner, url, datas
 
 def test_every_pair_gets_every_variation(goal):
     dataset = dataset_of(goal)
-    ways = len(writing_ideas.VARIATIONS)
+    count = len(writing_ideas.VARIATIONS)
     seen = {
         (one.pair.prompt, one.variation.key)
-        for at in range(2 * ways)
+        for at in range(2 * count)
         if (one := writing_ideas.idea_at(dataset, at))
     }
-    assert len(seen) == 2 * ways
+    assert len(seen) == 2 * count
 
 
 def test_the_target_rises_after_it_is_reached(as_owner, owner, url, dataset):
-    done(dataset, owner, ["card_swallowed", "get_pin"] * 25)
+    add_answered_rows(dataset, owner, ["card_swallowed", "get_pin"] * 25)
     page = as_owner.get(url("ideas")).content.decode()
     assert "50 of 100" in page
     assert "results get steady" in page
@@ -61,14 +61,14 @@ def test_without_pairs_ideas_use_training_examples(as_owner, owner, url, dataset
     goal.pairs = []
     goal.save()
     assert "Write the first one" in as_owner.get(url("ideas")).content.decode()
-    done(dataset, owner, ["bell"] * 12)
+    add_answered_rows(dataset, owner, ["bell"] * 12)
     prompts = {pair.prompt for pair in writing_ideas.source_pairs(dataset)}
     tests = set(dataset.examples.filter(split="test").values_list("prompt", flat=True))
     assert prompts
     assert not prompts & tests
 
 
-def test_the_target_without_training(as_owner, url, dataset, goal):
+def test_without_training_the_target_is_28(as_owner, url, dataset, goal):
     goal.method = "prompt"
     goal.save()
     assert "0 of 28" in as_owner.get(url("ideas")).content.decode()

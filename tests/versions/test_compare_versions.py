@@ -14,7 +14,7 @@ from tests.page_text import compact
 
 @pytest.fixture
 def two(add_examples, dataset, owner) -> tuple[Version, Version]:
-    """In the second one No. 3 is removed, 5 corrected, 7 moved, 9 both, 61 added."""
+    """In the second one No. 3 is removed, 5 changed, 7 moved, 9 both, 61 added."""
     add_examples(60)
     first, _new = freeze(dataset=dataset, by=owner)
     row = {one.number: one for one in dataset.examples.all()}
@@ -44,15 +44,15 @@ def two(add_examples, dataset, owner) -> tuple[Version, Version]:
 
 
 def test_differences_are_found(two):
-    found = reader.compare(*two, kind="", after=0, most=50)
+    found = reader.compare(*two, kind="", after=0, limit=50)
     assert found.counts == {"added": 1, "gone": 1, "changed": 2, "moved": 2}
-    assert [pair.number for pair in found.some] == [3, 5, 7, 9, 61]
+    assert [pair.number for pair in found.differences] == [3, 5, 7, 9, 61]
     assert found.moves["train", "test"] == 1
-    assert found.some[3].kinds == ("changed", "moved")
-    page = reader.compare(*two, kind="changed", after=5, most=1)
-    assert ([pair.number for pair in page.some], page.more) == ([9], False)
-    assert reader.compare(*two, kind="", after=0, most=2).more
-    assert not reader.compare(two[0], two[0], kind="", after=0, most=9).counts
+    assert found.differences[3].kinds == ("changed", "moved")
+    page = reader.compare(*two, kind="changed", after=5, limit=1)
+    assert ([pair.number for pair in page.differences], page.more) == ([9], False)
+    assert reader.compare(*two, kind="", after=0, limit=2).more
+    assert not reader.compare(two[0], two[0], kind="", after=0, limit=9).counts
 
 
 def test_page_shows_a_word_diff(as_viewer, url, two):
@@ -73,11 +73,11 @@ def test_page_shows_a_word_diff(as_viewer, url, two):
 
 
 def test_added_and_removed_turns_have_no_counterpart():
-    def talk(*said: tuple[str, str]) -> list[dict[str, str]]:
-        return [{"role": role, "content": text} for role, text in said]
+    def chat(*turns: tuple[str, str]) -> list[dict[str, str]]:
+        return [{"role": role, "content": text} for role, text in turns]
 
-    old = talk(("user", "Hello"), ("assistant", "Hi"), ("user", "When?"), ("assistant", "Nine"))
-    new = talk(
+    old = chat(("user", "Hello"), ("assistant", "Hi"), ("user", "When?"), ("assistant", "Nine"))
+    new = chat(
         ("system", "Be brief"),
         ("user", "Hello"),
         ("assistant", "Hi"),

@@ -29,13 +29,13 @@ def version(as_owner, url, add_examples) -> Version:
     return Version.objects.get()
 
 
-def fetched(client, url, form: str, **query: str) -> tuple[bytes, str]:
+def download(client, url, form: str, **query: str) -> tuple[bytes, str]:
     reply = client.get(url("versions:download", number=1, form=form), query)
     assert reply.status_code == 200
     return b"".join(reply.streaming_content), reply["Content-Disposition"]
 
 
-class Quiet(Channel):
+class SilentChannel(Channel):
     def emit(self, event: str, **fields: object) -> None: ...
     def stopping(self) -> bool:
         return False
@@ -43,32 +43,32 @@ class Quiet(Channel):
     def check(self) -> None: ...
 
 
-def brought_back(tmp_path, content: bytes) -> list[list[dict]]:
+def import_again(tmp_path, content: bytes) -> list[list[dict]]:
     """The conversations of a file, read like an upload."""
     path = tmp_path / "upload"
     path.write_bytes(content)
-    seen = inspect_file(path, "file", {}, Quiet())
-    read_rows(path, tmp_path, seen["shape"], seen["mapping"], Quiet())
+    inspection = inspect_file(path, "file", {}, SilentChannel())
+    read_rows(path, tmp_path, inspection["shape"], inspection["mapping"], SilentChannel())
     lines = (tmp_path / "rows.jsonl").read_text(encoding="utf-8").splitlines()
     return [json.loads(line)["messages"] for line in lines]
 
 
 def test_json_lines_are_the_frozen_file(as_viewer, url, version):
-    content, disposition = fetched(as_viewer, url, "jsonl")
+    content, disposition = download(as_viewer, url, "jsonl")
     assert content == local_path(version.stored_name).read_bytes()
     assert disposition == 'attachment; filename="examples-version-1.jsonl"'
 
 
 @pytest.mark.parametrize("form", [form for form in FORMATS if form not in ("csv", "tsv")])
 def test_every_format_can_be_imported_again(as_viewer, url, version, tmp_path, form):
-    content, disposition = fetched(as_viewer, url, form)
+    content, disposition = download(as_viewer, url, form)
     assert disposition.endswith(f'{FORMATS[form]}"')
     lines = local_path(version.stored_name).read_text(encoding="utf-8").splitlines()
-    assert brought_back(tmp_path, content) == [json.loads(line)["messages"] for line in lines]
+    assert import_again(tmp_path, content) == [json.loads(line)["messages"] for line in lines]
 
 
 def test_csv_is_safe_and_complete(as_viewer, url, version):
-    content, disposition = fetched(as_viewer, url, "csv")
+    content, disposition = download(as_viewer, url, "csv")
     rows = list(csv.reader(io.StringIO(content.decode("utf-8-sig"), newline="")))
     assert rows[0] == ["number", "split", "prompt", "answer"]
     assert len(rows) == 61
@@ -87,7 +87,7 @@ def test_table_has_the_requested_layout(as_viewer, url, version):
         "columns": "pairs",
         "cells": "exact",
     }
-    content, _disposition = fetched(as_viewer, url, "csv", **query)
+    content, _disposition = download(as_viewer, url, "csv", **query)
     text = content.decode("utf-16")
     assert text.startswith('"prompt";"answer"\n"')
     assert text.count("\r") == 1  # inside an answer
@@ -95,15 +95,15 @@ def test_table_has_the_requested_layout(as_viewer, url, version):
 
 
 def test_tab_delimiter_makes_a_tsv_file(as_viewer, url, version):
-    content, disposition = fetched(as_viewer, url, "tsv")
+    content, disposition = download(as_viewer, url, "tsv")
     assert content.decode("utf-8-sig").startswith("number\tsplit\tprompt\tanswer\r\n")
     assert disposition.endswith('.tsv"')
-    assert fetched(as_viewer, url, "csv", delimiter="\t")[1].endswith('.tsv"')
+    assert download(as_viewer, url, "csv", delimiter="\t")[1].endswith('.tsv"')
 
 
 def test_excel_cells_are_text(as_viewer, url, version, tmp_path):
     """Cells are text, and those that look like formulas have Excel's quote prefix."""
-    content, _disposition = fetched(as_viewer, url, "xlsx")
+    content, _disposition = download(as_viewer, url, "xlsx")
     import zipfile
 
     archive = zipfile.ZipFile(io.BytesIO(content))
@@ -117,7 +117,7 @@ def test_page_offers_every_format(as_viewer, url, version):
         assert url("versions:download", number=1, form=form) in page
 
 
-def test_unknown_layout_is_refused(as_owner, url, version):
+def test_unknown_layout_is_rejected(as_owner, url, version):
     address = url("versions:download", number=1, form="csv")
     assert as_owner.get(address, {"encoding": "zip"}).status_code == 400
     assert as_owner.get(address, {"delimiter": "x"}).status_code == 400
@@ -143,13 +143,13 @@ def test_unknown_format_and_stranger_get_404(as_owner, as_stranger, client, url,
 @pytest.mark.parametrize("form", ["jsonl", "csv", "parquet"])
 def test_download_is_streamed_under_asgi(as_viewer, url, version, form):
     """Installations run on ASGI, while the test client uses WSGI by default."""
-    there = AsyncClient()
-    there.cookies = as_viewer.cookies
-    reply = async_to_sync(there.get)(url("versions:download", number=1, form=form))
+    async_client = AsyncClient()
+    async_client.cookies = as_viewer.cookies
+    reply = async_to_sync(async_client.get)(url("versions:download", number=1, form=form))
     assert reply.status_code == 200
     assert reply.is_async
 
     async def content() -> bytes:
         return b"".join([piece async for piece in reply.streaming_content])
 
-    assert async_to_sync(content)() == fetched(as_viewer, url, form)[0]
+    assert async_to_sync(content)() == download(as_viewer, url, form)[0]

@@ -39,14 +39,14 @@ def test_version_contains_the_approved_rows(as_owner, url, add_examples):
 
 def test_number_of_queries_does_not_grow_with_the_rows(dataset, owner, add_examples):
     """With one query per row, a version of a million rows took minutes."""
-    asked = []
+    counts = []
     for count in (40, 80):
         add_examples(count)
         with CaptureQueriesContext(connection) as queries:
             freeze(dataset=dataset, by=owner)
-        asked.append(len(queries))
+        counts.append(len(queries))
         dataset.examples.all().delete()
-    assert asked[0] == asked[1]
+    assert counts[0] == counts[1]
 
 
 def test_same_content_returns_the_same_version(as_owner, url, add_examples):

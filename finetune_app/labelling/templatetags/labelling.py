@@ -1,4 +1,4 @@
-"""What other pages show of labelling."""
+"""Template tags with which pages of other apps show labelling."""
 
 from typing import Any
 

@@ -83,20 +83,22 @@ def assign(request: HttpRequest, goal: Goal) -> HttpResponse:
     dataset, post = dataset_of(goal), request.POST
     if "even" in post:
         count = assignment.split_evenly(dataset=dataset)
-        said = ngettext("%(n)s row is assigned.", "%(n)s rows are assigned.", count)
+        message = ngettext("%(n)s row is assigned.", "%(n)s rows are assigned.", count)
     elif "give" in post:
         who = _member(goal, post["give"])
         limit = whole_number(post.get("rows")) or ROW_COUNTS[0]
         count = assignment.assign_rows(dataset=dataset, to=who, limit=limit)
-        said = ngettext(
+        message = ngettext(
             "%(n)s row is assigned to them now.", "%(n)s rows are assigned to them now.", count
         )
     elif "back" in post:
         count = assignment.unassign_rows(dataset=dataset, of=_member(goal, post["back"]))
-        said = ngettext("%(n)s row is unassigned again.", "%(n)s rows are unassigned again.", count)
+        message = ngettext(
+            "%(n)s row is unassigned again.", "%(n)s rows are unassigned again.", count
+        )
     else:
         raise PlainError(_("Choose what to do with the rows."), status=422)
-    messages.success(request, said % {"n": f"{count:,}"})
+    messages.success(request, message % {"n": f"{count:,}"})
     return _redirect_to_page(goal)
 
 

@@ -1,4 +1,4 @@
-"""Guided writing: one of your own pairs, and one way to write it differently."""
+"""The page of writing ideas: a pair of the goal, and how to vary it."""
 
 from typing import Any
 
@@ -55,7 +55,7 @@ def ideas(request: HttpRequest, goal: Goal) -> HttpResponse:
 
 
 def _progress(dataset: Dataset) -> dict[str, Any]:
-    """How far it is to the next number worth reaching, and why that one."""
+    """Progress towards the next target, with its reason."""
     have = dataset.examples.usable().count()
     targets = writing_ideas.targets(dataset)
     aim, why = next((one for one in targets if have < one[0]), targets[-1])

@@ -5,7 +5,7 @@ Every button submits a form, so that it works without JavaScript, and no button 
 
 import json
 from datetime import datetime
-from typing import Any
+from typing import Any, TypedDict
 
 from django.contrib import messages
 from django.http import HttpResponse
@@ -25,7 +25,7 @@ from finetune_app.datasets import status_counts
 from finetune_app.datasets.models import Dataset, Edit, Example, Status
 from finetune_app.datasets.services import StaleExample, dataset_of, undo
 from finetune_app.datasets.text import newlines
-from finetune_app.datasets.views.common import answer_pairs
+from finetune_app.datasets.views.common import AnswerField, answer_pairs
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
 from finetune_app.labelling import (
@@ -104,8 +104,8 @@ def undo_last(request: HttpRequest, goal: Goal) -> HttpResponse:
     if left:
         messages.warning(request, _("Somebody changed the row since, so it stays as it is."))
     else:
-        said = _("Undone: %s.") % action.what
-        messages.success(request, _with_redo(said, "edit", back.pk), extra_tags="undo")
+        message = _("Undone: %s.") % action.what
+        messages.success(request, _with_redo(message, "edit", back.pk), extra_tags="undo")
     if change is None:
         return redirect(_queue_url(goal, chosen))
     return redirect(_row_url(goal, change.example, chosen))
@@ -123,8 +123,8 @@ def _swap_texts(request: HttpRequest, goal: Goal, draft: Draft) -> HttpResponse:
     if now.took:
         messages.success(request, _accepted_text(example))
     else:
-        said = _("Undone. The text that was in the box of %s before is back.") % example
-        messages.success(request, _with_redo(said, "draft", now.pk), extra_tags="undo")
+        message = _("Undone. The text that was in the box of %s before is back.") % example
+        messages.success(request, _with_redo(message, "draft", now.pk), extra_tags="undo")
     return redirect(_row_url(goal, example, QueueFilter.from_query(request.GET)))
 
 
@@ -146,15 +146,15 @@ def save_guidelines(request: HttpRequest, goal: Goal) -> HttpResponse:
 
 def _post(request: HttpRequest, goal: Goal, example: Example) -> HttpResponse:
     try:
-        said = _perform(request, example)
+        message = _perform(request, example)
     except StaleExample as stale:
         current = _get_row(goal, example.number)
         return _render_row(request, goal, current, status=422, theirs=stale.example)
     except PlainError as error:
         return _render_row(request, goal, example, status=422, problem=error.message)
     chosen = QueueFilter.from_query(request.GET)
-    if said:
-        messages.success(request, said)
+    if message:
+        messages.success(request, message)
     action = request.POST.get("do")
     if action in ("drop", "own", "take", "dismiss"):
         return redirect(_row_url(goal, example, chosen))
@@ -163,8 +163,8 @@ def _post(request: HttpRequest, goal: Goal, example: Example) -> HttpResponse:
         return redirect(_row_url(goal, found or example, chosen))
     found = queues.next_row(example.dataset, request.user, chosen, example.number)
     if found is None:
-        # Not after each answer, since there may be one a second. Until then the dataset page says
-        # that its examples have changed since the last check, and freezing checks them anyway.
+        # Not after each answer, because there may be one a second. Until then the dataset page
+        # says that examples have changed since the last check, and freezing checks them anyway.
         checks.check_after_edit(example.dataset)
         return redirect(_queue_url(goal, chosen))
     return redirect(_row_url(goal, found, chosen))
@@ -240,7 +240,7 @@ def _render_row(
 def _queue_context(
     request: HttpRequest, goal: Goal, chosen: QueueFilter, example: Example | None
 ) -> dict[str, Any]:
-    """What is around the row: the queues, the progress, the guidelines."""
+    """Context around the row: queues, progress, guidelines."""
     dataset = example.dataset if example else dataset_of(goal)
     counts = queues.queue_counts(dataset, request.user, chosen.whose)
     tabs = [
@@ -312,7 +312,7 @@ def _row_context(request: HttpRequest, example: Example) -> dict[str, Any]:
         ],
         "offered": class_labels.detect_labels(dataset) if may_edit(request) else [],
         "two_answers": queues.needs_two_answers(example),
-        "disputed": _disputed_answers(example) if disputed else [],
+        "disputed": _disputed_answer_contexts(example) if disputed else [],
         "pairs": answer_pairs(example.answer),
     }
 
@@ -329,10 +329,10 @@ def _accepted_text(example: Example) -> str:
     return _("Accepted the suggestion for %s") % example
 
 
-def _with_redo(said: str, name: str, value: int) -> str:
+def _with_redo(message: str, name: str, value: int) -> str:
     return format_html(
         '{} <button class="link" form="undo" name="{}" value="{}">{}</button>',
-        said,
+        message,
         name,
         value,
         _("Do it again"),
@@ -349,7 +349,7 @@ def _row_url(goal: Goal, example: Example, chosen: QueueFilter) -> str:
 
 
 def _parse_moment(text: str) -> datetime | None:
-    """The time in the form; if malformed, one that is older than every row."""
+    """The time in the form; a malformed one counts as older than every row."""
     try:
         return datetime.fromisoformat(text)
     except ValueError:
@@ -364,7 +364,14 @@ def _get_row(goal: Goal, number: int) -> Example:
     )
 
 
-def _disputed_answers(example: Example) -> list[dict[str, Any]]:
+class DisputedAnswer(TypedDict):
+    by: User
+    answer: str
+    pairs: list[AnswerField] | None
+    key: int  # on the keyboard
+
+
+def _disputed_answer_contexts(example: Example) -> list[DisputedAnswer]:
     return [
         {"by": one.by, "answer": one.answer, "pairs": answer_pairs(one.answer), "key": index}
         for index, one in enumerate(disputes.answers_of(example), start=1)

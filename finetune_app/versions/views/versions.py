@@ -26,19 +26,19 @@ from finetune_app.versions.forms import NameForm, TableForm
 from finetune_app.versions.models import Version
 from finetune_app.versions.services import freeze
 
-PAIRS = 20  # on one page of a comparison
+ROWS_PER_PAGE = 20  # of a comparison
 ROLES = {"system": _l("Instructions"), "user": _l("Prompt"), "assistant": _l("Answer")}
 
 
 @goal_page(Role.EDITOR, "POST")
 def freeze_version(request: HttpRequest, goal: Goal) -> HttpResponse:
     version, new = freeze(dataset=dataset_of(goal), by=request.user)
-    said = (
+    message = (
         _("Version %(n)s is frozen.")
         if new
         else _("Nothing has changed since version %(n)s, so that one is still current.")
     )
-    messages.success(request, said % {"n": version.number})
+    messages.success(request, message % {"n": version.number})
     return redirect("versions:detail", goal_id=goal.pk, number=version.number)
 
 
@@ -97,8 +97,8 @@ def compare(request: HttpRequest, goal: Goal, number: int, other: int) -> HttpRe
     kind = request.GET.get("kind", "")
     kind = kind if kind in reader.KINDS else ""
     after = whole_number(request.GET.get("after")) or 0
-    found = reader.compare(older, newer, kind=kind, after=after, most=PAIRS)
-    named = {
+    found = reader.compare(older, newer, kind=kind, after=after, limit=ROWS_PER_PAGE)
+    names = {
         "added": _("Added"),
         "gone": _("Removed"),
         "changed": _("Changed"),
@@ -109,17 +109,17 @@ def compare(request: HttpRequest, goal: Goal, number: int, other: int) -> HttpRe
         "older": older,
         "newer": newer,
         "kind": kind,
-        "tabs": [{"kind": one, "name": named[one], "count": found.counts[one]} for one in named],
+        "tabs": [{"kind": one, "name": names[one], "count": found.counts[one]} for one in names],
         "none": not found.counts,
-        "rows": [_side_by_side(pair) for pair in found.some],
-        "next": f"?kind={kind}&after={found.some[-1].number}" if found.more else "",
+        "rows": [_row_context(pair) for pair in found.differences],
+        "next": f"?kind={kind}&after={found.differences[-1].number}" if found.more else "",
         "into_test": sum(n for (_was, to), n in found.moves.items() if to == Split.TEST),
     }
     return render_page(request, "versions/compare.html", context)
 
 
-def _side_by_side(pair: reader.RowDifference) -> dict[str, Any]:
-    """Changed messages with their word diff; added and removed ones in full."""
+def _row_context(pair: reader.RowDifference) -> dict[str, Any]:
+    """A difference for the page: changed messages as a word diff, others in full."""
     before, after = pair.before, pair.after
     both = bool(before and after)
     turns = []
@@ -151,7 +151,7 @@ def aligned(
     old: list[Message], new: list[Message]
 ) -> Iterator[tuple[Message | None, Message | None]]:
     """Pairs of old and new messages; None on one side of an added or removed message."""
-    texts = [[(m["role"], m["content"]) for m in said] for said in (old, new)]
+    texts = [[(m["role"], m["content"]) for m in side] for side in (old, new)]
     for _tag, a, b, c, d in SequenceMatcher(None, texts[0], texts[1], autojunk=False).get_opcodes():
         left, right = old[a:b], new[c:d]
         while left or right:
