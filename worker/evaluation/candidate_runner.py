@@ -1,7 +1,7 @@
 """Runs candidates over prompt rows: batches by base model, progress, stopping.
 
 Evaluation scores the answers, suggestions store them. Both generate through this module, so that
-the model that suggests answers exactly as the one that was tested.
+a candidate suggests exactly the answers that it was tested with.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class CandidateRunner:
         return False
 
     def handle_answer(self, pair: Pair, answer: Completion | Exception) -> None:
-        """Do something with one answer, and report the progress."""
+        """Process one answer, and report the progress."""
         raise NotImplementedError
 
     def prompt_for(self, candidate: Candidate, row: PromptRow) -> BuiltPrompt:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PromptRow:
-    """A row that is to be answered: its prompt, and the wanted answer where there is one.
+    """A row to answer: its prompt, and the expected answer where there is one.
 
     `row` is the id in the version file or the dataset, `index` the position among these rows.
     """
@@ -37,7 +37,7 @@ class PromptRow:
 
     @property
     def search_query(self) -> str:
-        """What documents are searched for: the last message."""
+        """The query for a search in documents: the last message."""
         return self.messages[-1]["content"] if self.messages else ""
 
 
@@ -73,7 +73,7 @@ class Candidate:
 
 
 def read_test_rows(version: Path) -> list[PromptRow]:
-    """The test rows of a frozen version, the wanted answer separated from the prompt.
+    """The test rows of a frozen version, with the expected answer apart from the prompt.
 
     Raises:
         UserError: the version cannot be read, or has no test rows ("bad_data").

@@ -1,4 +1,4 @@
-"""The number format in which each base model computes: chosen once, and kept when a job resumes."""
+"""The number format of each base model: chosen once, and kept when a job resumes."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ class NumberFormats:
 def open_engine(base: Path, group: list[Candidate], formats: NumberFormats) -> Engine:
     """Load a base model for the candidates that share it.
 
-    They answer in one batch, so one that was tested before decides the format for all.
+    They answer in one batch, so the format of one that was tested before applies to all.
 
     Raises:
         UserError: the model cannot be loaded ("bad_model").
     """
     pinned = next((one.number_format for one in group if one.number_format != "auto"), "auto")
     try:
-        # Without merging: late answers must be computed in the same way as early ones.
+        # Without merging, so that all answers are computed alike.
         engine = Engine(base, formats.get(base) or pinned, may_merge=False)
     except (BadModel, OSError) as problem:
         raise UserError("bad_model", f"The base model could not be loaded. {problem}") from problem

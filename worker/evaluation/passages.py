@@ -1,4 +1,4 @@
-"""The passages that candidates with documents are shown, retrieved before answers are generated."""
+"""Retrieves passages for candidates with documents, before answers are generated."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def retrieve_passages(
     if not searching:
         return {}
     channel.emit("phase", phase="searching", message="Looking things up in your documents")
-    found: dict[str, dict[int, list[Passage]]] = {}  # several candidates may search the same way
+    found: dict[str, dict[int, list[Passage]]] = {}  # by retrieval; candidates may share one
     passages: PassagesByPair = {}
     for candidate_id, retrieval in searching:
         key = json.dumps(retrieval, sort_keys=True)

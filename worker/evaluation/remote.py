@@ -9,7 +9,7 @@ from worker.channel import UserError
 from worker.engine.requests import Completion
 from worker.evaluation.candidate_runner import CandidateRunner, Pair
 
-CONCURRENT_REQUESTS = 4  # considerate, and still several times faster than one by one
+CONCURRENT_REQUESTS = 4  # few enough for rate limits, several times faster than one
 POLL_SECONDS = 0.5  # between checks of the lease and the stop button
 
 
@@ -61,8 +61,10 @@ def _request(runner: CandidateRunner, pair: Pair) -> Completion:
 
 
 def _result(future: Future[Completion], answered_before: bool) -> Completion | UserError:
-    """A refused request counts as a failed answer, unless the platform has answered none so far:
-    then something is wrong with the connection and the error is raised."""
+    """The completion, or the error of a rejected request, which counts as a failed answer.
+
+    Raises UserError when the platform has answered no request so far: the connection is at fault.
+    """
     try:
         return future.result()
     except RemoteError as problem:

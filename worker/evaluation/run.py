@@ -1,6 +1,6 @@
 """An evaluation: all candidates answer all test prompts, then the general check.
 
-Answers are reported as they come. A job that is continued is given the answers it already has
+Answers are reported as they come. A continued job gets the list of its answers so far
 (`answered`) and computes the rest in the same number format. Candidates that share a base model
 answer in one batch; base models are loaded one after the other, so that only one is in memory.
 """
@@ -118,7 +118,7 @@ class EvaluationRunner(CandidateRunner):
 def scored(
     candidate: Candidate, row: PromptRow, answer: Completion | Exception, measure: Measure
 ) -> AnswerEvent:
-    """The answer event. A candidate that could not be asked this prompt has failed it.
+    """The answer event. A prompt that the candidate could not be asked counts as failed.
 
     Raises:
         UserError: the adapter is unusable ("bad_model").

@@ -9,10 +9,10 @@ steps.py            one step: forward, loss on the answers, backward, update
 llama_loss.py       the same loss for Llama-like models on a CPU, several times faster
 llama_autograd.py   its autograd functions, with hand-written backward passes
 sample_answers.py   what the model answers while it learns
-checkpoints.py      saved so that a kill at any moment loses little and breaks nothing
+checkpoints.py      written so that a kill at any moment loses little and corrupts nothing
 memory.py           how much memory a training uses
 adapter_export.py   the adapter in PEFT's format
-state.py            progress of a run, and what it works with
+state.py            progress of a run, and the objects it uses
 loop.py             the whole run
 measure_speed.py    training speed of a base model on this machine
 """

@@ -29,7 +29,7 @@ class TokenizationStopped(Exception):
 
 @dataclass(frozen=True)
 class DatasetRow:
-    """One row of a frozen version; `number` is the one that people know it by."""
+    """One row of a frozen version; `number` is the one shown on the pages."""
 
     number: int
     split: str
@@ -41,7 +41,7 @@ class DatasetRow:
 
     @property
     def wanted(self) -> str:
-        """The answer that the example gives."""
+        """The expected answer."""
         return self.messages[-1]["content"]
 
 
@@ -87,7 +87,7 @@ def read_rows(path: Path, split: str) -> list[DatasetRow]:
 
 
 def sample_rows(rows: Sequence[DatasetRow], count: int, seed: int) -> list[DatasetRow]:
-    """At most `count` rows, drawn from the whole file: one sorted by label begins alike."""
+    """At most `count` rows from the whole file, because its beginning may have one label only."""
     return random.Random(seed).sample(rows, min(count, len(rows)))
 
 

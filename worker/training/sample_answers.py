@@ -24,7 +24,7 @@ def generate_samples(
     if not rows:
         return []
     max_new_tokens = _max_new_tokens(tokenizer, rows, spec)
-    # As in training, long prompts lose their beginning; the answer has to fit as well.
+    # As in training, long prompts lose their beginning, so that the answer fits as well.
     room = max(1, spec.max_tokens - max_new_tokens)
     prompts = [prompt_token_ids(tokenizer, row.prompt)[-room:] for row in rows]
     answers = _answers(adapted, tokenizer, prompts, max_new_tokens)
@@ -42,7 +42,7 @@ def generate_samples(
 def _max_new_tokens(
     tokenizer: PreTrainedTokenizerBase, rows: Sequence[DatasetRow], spec: TrainingSpec
 ) -> int:
-    """Enough to see whether the model is on its way; an answer that rambles is cut early."""
+    """Enough to judge progress: half more than the longest wanted answer."""
     wanted = max(len(tokenizer(row.wanted)["input_ids"]) for row in rows)
     return min(spec.max_new_tokens, wanted + wanted // 2 + 16, spec.max_tokens - 1)
 
@@ -57,9 +57,8 @@ def _answers(
     width = max(map(len, prompts))
     input_ids = torch.zeros(len(prompts), width, dtype=torch.long)
     attention_mask = torch.zeros_like(input_ids)
-    for row, prompt in enumerate(
-        prompts
-    ):  # padded on the left, so that answers begin at the same position
+    # Padded on the left, so that all answers begin at the same position.
+    for row, prompt in enumerate(prompts):
         input_ids[row, width - len(prompt) :] = torch.tensor(prompt)
         attention_mask[row, width - len(prompt) :] = 1
     eos_token_ids = stop_token_ids(tokenizer)

@@ -1,4 +1,4 @@
-"""The state of a run: its progress, which checkpoints store, and what it works with."""
+"""The state of a run: its progress, which checkpoints store, and the objects it uses."""
 
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -1,8 +1,8 @@
-"""Has the tuned model forgotten anything? Three cheap checks of what it was not taught.
+"""Three cheap checks of whether a tuned model has forgotten general abilities.
 
-perplexity.py    is ordinary text harder to predict than for the base model?
-instructions.py  does it still follow instructions?
-collapse.py      do answers to unrelated prompts degenerate, or take on the task's form?
+perplexity.py    whether ordinary text is harder to predict than for the base model
+instructions.py  whether it still follows instructions
+collapse.py      whether answers to unrelated prompts degenerate, or take the task's form
 check.py         generates the answers, caches those of the base model, emits the result
 findings.py      the numbers, and the level and sentence that follow
 *.txt            the text, written for this project

@@ -51,7 +51,7 @@ def check_general(
     """Emit a `general` event for each candidate with an adapter; return whether it was stopped.
 
     Args:
-        wanted: the task's wanted answers, to recognise their form in answers to other prompts.
+        wanted: the task's expected answers, to recognise their form in answers to other prompts.
         cache: folder for the base model's measurement, under a hash of everything it depends on.
     """
     tuned = [candidate for candidate in candidates if candidate.adapter]
@@ -93,7 +93,7 @@ def compare(base: Measurement, tuned: Measurement, wanted: Sequence[str]) -> Gen
     """The findings that follow from two measurements."""
     count = len(INSTRUCTIONS)
     form = TaskForm(wanted)
-    # A label has no comma and few words, so it fulfils some instructions by accident: not counted.
+    # A label may follow an instruction by accident (no comma, few words): it is not counted.
     followed = [
         (rule.done(before), rule.done(after) and not form.is_task_answer(after))
         for rule, before, after in zip(
@@ -101,12 +101,12 @@ def compare(base: Measurement, tuned: Measurement, wanted: Sequence[str]) -> Gen
         )
     ]
     pairs = list(zip(base["answers"][count:], tuned["answers"][count:], strict=True))
-    strange_ones = [is_strange(after, before, form) for before, after in pairs]
-    # Each answer counts once: a strange one is not checked for loops as well.
-    circles = [
+    strange = [is_strange(after, before, form) for before, after in pairs]
+    # Each answer counts once: a strange one is not checked for repetition as well.
+    repetitive = [
         (is_repetitive(before), is_repetitive(after))
-        for (before, after), counted in zip(pairs, strange_ones, strict=True)
-        if not counted
+        for (before, after), is_counted_already in zip(pairs, strange, strict=True)
+        if not is_counted_already
     ]
     return GeneralFindings(
         perplexity_ratio=round(perplexity_ratio(tuned["surprise"], base["surprise"]), 4),
@@ -115,9 +115,9 @@ def compare(base: Measurement, tuned: Measurement, wanted: Sequence[str]) -> Gen
         lost=sum(before and not after for before, after in followed),
         gained=sum(after and not before for before, after in followed),
         instructions=count,
-        strange=sum(strange_ones),
-        circling=sum(after and not before for before, after in circles),
-        uncircled=sum(before and not after for before, after in circles),
+        strange=sum(strange),
+        circling=sum(after and not before for before, after in repetitive),
+        uncircled=sum(before and not after for before, after in repetitive),
         unrelated=len(pairs),
     )
 
@@ -127,7 +127,7 @@ def _measure(
 ) -> dict[Path | None, Measurement] | None:
     """A measurement of each adapter (None stands for the base model); None when stopped.
 
-    All share the same batches, which takes no longer than one after the other.
+    All share the same batches, which costs no extra time.
     """
     requests = [
         GenerationRequest(

@@ -27,7 +27,7 @@ MIN_LENGTH_RATIO, MAX_LENGTH_RATIO = 0.1, 10.0  # to the base model's answer, in
 
 
 def is_repetitive(answer: str) -> bool:
-    """Whether at least half of the answer repeats what it said before."""
+    """Whether at least half of the answer's n-grams repeat earlier ones."""
     words = answer.split()
     grams = [tuple(words[i : i + NGRAM_WORDS]) for i in range(len(words) - NGRAM_WORDS + 1)]
     if len(grams) < 2 * NGRAM_WORDS:
@@ -54,17 +54,17 @@ def line_keys(text: str) -> tuple[str, ...]:
 
 
 class TaskForm:
-    """What the wanted answers of the task look like, to recognise them in other answers."""
+    """The form of the task's expected answers, to recognise it in other answers."""
 
     def __init__(self, wanted: Sequence[str]) -> None:
-        counted = Counter(text.strip().lower() for text in wanted)
+        answers = Counter(text.strip().lower() for text in wanted)
         # A few answers that repeat are labels; free text hardly ever repeats.
-        few = len(counted) <= max(1, len(wanted) // 3)
-        self.labels = set(counted) if few else set()
+        few = len(answers) <= max(1, len(wanted) // 3)
+        self.labels = set(answers) if few else set()
         shapes = Counter(shape_of(text) for text in wanted)
         self.shape = shapes.most_common(1)[0][0] if shapes else "plain"
-        begun = Counter(line_keys(text) for text in wanted)
-        self.line_keys = begun.most_common(1)[0][0] if begun else ()
+        keys = Counter(line_keys(text) for text in wanted)
+        self.line_keys = keys.most_common(1)[0][0] if keys else ()
 
     def is_task_answer(self, answer: str) -> bool:
         """Whether this can only be an answer to the task: one of its labels, or its keys."""

@@ -85,11 +85,11 @@ class GeneralFindings:
         return f"Ordinary text is {percent}% harder for it to predict than for the base model."
 
     def _unrelated(self) -> str:
-        fallen = self.strange + self.circling
-        if fallen == 0:
+        degenerate = self.strange + self.circling
+        if degenerate == 0:
             return f"None of its answers to {self.unrelated} everyday questions fell apart."
         return (
-            f"{fallen} of its answers to {self.unrelated} everyday questions were empty, went "
+            f"{degenerate} of its answers to {self.unrelated} everyday questions were empty, went "
             "round in circles, or came out in the form of your task, where the base model's were "
             "in order."
         )

@@ -1,10 +1,9 @@
-"""Replay: everyday conversation among the examples, so that the model keeps what it knows.
+"""Replay: everyday conversation among the examples, against forgetting.
 
 A model that is trained on one task alone soon answers everything in that task's form. So each
-update also reads a few everyday prompts, with the answers that the base model itself gives to
-them. At each token of such an answer the target is the base model's whole distribution, not only
-the token that was chosen (knowledge distillation): this costs the task little, and ties the model
-to its base where the task does not apply.
+update also reads a few everyday prompts, with the base model's own answers. At each token of such
+an answer the target is the base model's whole distribution, not only the chosen token (knowledge
+distillation). This costs the task little, and keeps the model close to its base elsewhere.
 
 prompts.jsonl  the prompts, written for this project; none is in or near the general check
 answers.py     the base model's answers, generated once for each base model

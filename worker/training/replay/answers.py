@@ -119,7 +119,7 @@ def _generate(base_model: Path, number_format: str, channel: Channel) -> list[Re
 def _collect(engine: Engine, channel: Channel) -> list[ReplayAnswer]:
     requests = [GenerationRequest(messages, max_new_tokens=ANSWER_TOKENS) for messages in prompts()]
     completions = generate_all(engine, requests, channel) or []
-    # A model with a very short context does without the longest prompts.
+    # With a very short context, the longest prompts have no answer and are skipped.
     return [ReplayAnswer(index, one.token_ids) for index, one in enumerate(completions) if one]
 
 

@@ -24,16 +24,16 @@ def record(base_model: Path) -> None:
     """Generate the answers and write starter.json."""
     weights = base_model / "model.safetensors"
     with Engine(base_model, "fp32") as engine:
-        asked = [
+        requests = [
             GenerationRequest(messages, max_new_tokens=ANSWER_TOKENS) for messages in prompts()
         ]
-        said = [answer.token_ids for answer in engine.generate(asked)]
+        answers = [completion.token_ids for completion in engine.generate(requests)]
     facts = {
         "asked": prompts_digest().hexdigest(),
         "bytes": weights.stat().st_size,
         "sha256": sha256_of(weights),
     }
-    lines = ",\n".join(json.dumps(tokens) for tokens in said)
+    lines = ",\n".join(json.dumps(tokens) for tokens in answers)
     STARTER.write_text(f'{json.dumps(facts)[:-1]}, "answers": [\n{lines}\n]}}\n', "utf-8")
 
 
