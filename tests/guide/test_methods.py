@@ -1,4 +1,4 @@
-"""Step 4 follows the goal's method: the rail, the ways at the top of its pages, the next action."""
+"""Step 4 follows the goal's method: the rail, the methods on its pages, the next action."""
 
 import html
 
@@ -27,12 +27,12 @@ def step_4(goal):
     return rail(Goal.objects.get(pk=goal.pk), "training:page")[3]
 
 
-def now(goal) -> tuple[int, str, str]:
+def next_action(goal) -> tuple[int, str, str]:
     (found,) = progress_of([Goal.objects.get(pk=goal.pk)])
     return found.next.step, found.next.label, found.next.state
 
 
-def keep_instructions(goal):
+def save_instructions(goal):
     made = candidates.prompt_candidate(
         goal=goal, base_model=goal.base_choice.base_model, instructions="Sort it.", shots=[]
     )
@@ -41,7 +41,7 @@ def keep_instructions(goal):
     return made
 
 
-def bring_documents(goal, index=1):
+def add_documents(goal, index=1):
     knowledge = Knowledge.objects.create(
         goal=goal, index=index, indexed_at=timezone.now() if index else None
     )
@@ -50,7 +50,7 @@ def bring_documents(goal, index=1):
 
 
 @pytest.mark.parametrize(
-    ("method", "name", "way"),
+    ("method", "name", "method_option"),
     [
         ("prompt", "Instructions", INSTRUCTIONS),
         ("rag", "Documents", DOCUMENTS),
@@ -58,19 +58,19 @@ def bring_documents(goal, index=1):
         ("rag_then_fine_tune", "Documents, training", DOCUMENTS),
     ],
 )
-def test_the_fourth_step_is_called_after_the_method(goal, method, name, way):
+def test_step_4_is_named_after_the_method(goal, method, name, method_option):
     with_method(goal, method)
     step = step_4(goal)
-    assert (step.name, step.url) == (name, way.url(goal))
+    assert (step.name, step.url) == (name, method_option.url(goal))
 
 
-def test_documents_then_training_goes_on_to_the_training(goal):
+def test_after_documents_step_4_links_to_training(goal):
     with_method(goal, "rag_then_fine_tune")
-    bring_documents(goal)
+    add_documents(goal)
     assert step_4(goal).url == TRAINING.url(goal)
 
 
-def test_the_second_step_asks_for_questions_where_nothing_is_learned(goal):
+def test_without_training_step_2_asks_for_test_questions(goal):
     with_method(goal, "prompt")
     assert rail(goal, "goals")[1].fact == "What it is tested with"
 
@@ -88,74 +88,74 @@ def test_pages_belong_to_their_step():
     assert {page: step_of(page) for page in pages} == pages
 
 
-# ---- What to do next ----
+# ---- The next action ----
 
 
-def test_instructions_from_the_first_question_to_the_verdict(goal, owner):
+def test_next_actions_of_the_instructions_method(goal, owner):
     goals.choose_measure(goal=goal, kind="exact", settings={})
     with_method(goal, "prompt")
-    assert now(goal) == (2, "Write questions", "No test questions yet.")
+    assert next_action(goal) == (2, "Write questions", "No test questions yet.")
     journey.freeze(goal, owner).delete()
-    assert now(goal) == (2, "Check them", "60 questions, not frozen yet.")
+    assert next_action(goal) == (2, "Check them", "60 questions, not frozen yet.")
     journey.freeze(goal, owner)
-    assert now(goal)[:2] == (3, "Choose a model")
+    assert next_action(goal)[:2] == (3, "Choose a model")
     BaseModelChoice.objects.create(goal=goal, base_model=journey.install(), chosen_by=owner)
-    assert now(goal) == (4, "Write them", "Ready to write instructions for Tiny.")
+    assert next_action(goal) == (4, "Write them", "Ready to write instructions for Tiny.")
     assert step_4(goal).fact == "What you tell it"
-    keep_instructions(goal)
-    step, label, state = now(goal)
+    save_instructions(goal)
+    step, label, state = next_action(goal)
     assert (step, label) == (5, "Evaluate")
     assert state.startswith("Instructions saved ")
     assert rail(goal, "goals")[3].state == "done"
 
 
-def test_documents_from_the_first_file_to_the_test(goal, owner):
+def test_next_actions_of_the_documents_method(goal, owner):
     with_method(journey.ready(goal, owner), "rag")
-    assert now(goal) == (4, "Add documents", "No documents yet.")
-    knowledge = bring_documents(goal, index=0)
-    assert now(goal) == (4, "See why", "Your documents cannot be searched yet.")
+    assert next_action(goal) == (4, "Add documents", "No documents yet.")
+    knowledge = add_documents(goal, index=0)
+    assert next_action(goal) == (4, "See why", "Your documents cannot be searched yet.")
     knowledge.index, knowledge.indexed_at = 1, timezone.now()
     knowledge.save()
-    assert now(goal) == (5, "Evaluate", "Your documents can be searched. Not tested yet.")
+    assert next_action(goal) == (5, "Evaluate", "Your documents can be searched. Not tested yet.")
     assert step_4(goal).fact == "Can be searched"
 
 
-def test_documents_then_training_asks_for_both(goal, owner):
+def test_documents_then_training_needs_both(goal, owner):
     with_method(journey.ready(goal, owner), "rag_then_fine_tune")
-    assert now(goal)[1] == "Add documents"
-    bring_documents(goal)
-    assert now(goal)[1] == "Train"
+    assert next_action(goal)[1] == "Add documents"
+    add_documents(goal)
+    assert next_action(goal)[1] == "Train"
     assert rail(goal, "goals")[3].state == "todo"
     journey.trained(goal, owner)
-    assert now(goal)[1] == "Evaluate"
+    assert next_action(goal)[1] == "Evaluate"
     assert rail(goal, "goals")[3].state == "done"
 
 
-def test_new_instructions_are_news_after_a_verdict(goal, owner):
+def test_new_instructions_after_a_verdict_are_to_be_evaluated(goal, owner):
     journey.evaluated(journey.trained(journey.ready(goal, owner), owner), owner)
     with_method(goal, "prompt")
-    assert now(goal)[1] == "See the verdict"
-    keep_instructions(goal)
-    assert now(goal)[1] == "Evaluate"
+    assert next_action(goal)[1] == "See the verdict"
+    save_instructions(goal)
+    assert next_action(goal)[1] == "Evaluate"
 
 
-def test_questions_alone_are_nothing_to_train_on(goal, owner):
+def test_a_version_without_training_examples_needs_some_for_training(goal, owner):
     with_method(journey.ready(goal, owner), "fine_tune")
     version = goal.dataset.versions.get()
     version.counts = {"train": 0, "validation": 18, "test": 42}
     version.save()
-    assert now(goal) == (2, "Add examples", "Version 1 holds only questions to test with.")
+    assert next_action(goal) == (2, "Add examples", "Version 1 holds only questions to test with.")
     with_method(goal, "prompt")
-    assert now(goal)[0] == 4
+    assert next_action(goal)[0] == 4
 
 
-def test_home_names_the_step_after_the_method(as_viewer, goal, owner):
+def test_the_home_page_names_step_4_after_the_method(as_viewer, goal, owner):
     with_method(journey.ready(goal, owner), "prompt")
     page = compact(as_viewer.get(reverse("guide:home")))
     assert "4 of 6 · Instructions" in page
 
 
-# ---- The ways, at the top of the pages of step 4 ----
+# ---- The methods at the top of the pages of step 4 ----
 
 
 def training_page(browser, goal) -> str:
@@ -163,7 +163,7 @@ def training_page(browser, goal) -> str:
     return compact(html.unescape(page))
 
 
-def test_the_chosen_way_is_marked_and_the_others_say_why_not_yet(
+def test_the_chosen_method_is_marked_and_the_others_have_a_reason(
     as_viewer,
     goal,
     advised,  # noqa: F811
@@ -176,11 +176,11 @@ def test_the_chosen_way_is_marked_and_the_others_say_why_not_yet(
     assert "Use this method" not in page
 
 
-def test_without_advice_nothing_is_put_off(as_viewer, goal):
+def test_without_advice_no_method_is_deferred(as_viewer, goal):
     assert "Not yet" not in training_page(as_viewer, goal)
 
 
-def test_an_editor_may_make_another_way_theirs(as_editor, as_viewer, goal):
+def test_an_editor_may_choose_another_method(as_editor, as_viewer, goal):
     with_method(goal, "prompt")
     assert "Use this method" in training_page(as_editor, goal)
     assert "Use this method" not in training_page(as_viewer, goal)
@@ -189,11 +189,11 @@ def test_an_editor_may_make_another_way_theirs(as_editor, as_viewer, goal):
     assert goal.method == "fine_tune"
 
 
-# ---- With nothing to learn from, every step works ----
+# ---- Without training examples ----
 
 
 @pytest.mark.parametrize("method", ["prompt", "rag"])
-def test_questions_alone_lead_through_all_steps(as_editor, goal, owner, method):
+def test_every_step_works_without_training_examples(as_editor, goal, owner, method):
     goals.choose_measure(goal=goal, kind="exact", settings={})
     with_method(goal, method)
     version = journey.freeze(goal, owner)
@@ -217,11 +217,11 @@ def test_questions_alone_lead_through_all_steps(as_editor, goal, owner, method):
     chosen = as_editor.post(
         reverse("basemodels:choose", args=[goal.pk]), {"base": model.slug}, follow=True
     )
-    way = INSTRUCTIONS if method == "prompt" else DOCUMENTS
-    assert chosen.redirect_chain[-1][0] == way.url(goal)
+    method_option = INSTRUCTIONS if method == "prompt" else DOCUMENTS
+    assert chosen.redirect_chain[-1][0] == method_option.url(goal)
     for page in ("basemodels:page", "training:page", "candidates:workbench", "evaluation:page"):
         assert as_editor.get(reverse(page, args=[goal.pk]), follow=True).status_code == 200, page
-    keep_instructions(goal)
+    save_instructions(goal)
     reply = as_editor.post(reverse("evaluation:start", args=[goal.pk]))
     assert reply.status_code == 302
     (evaluation,) = goal.evaluations.all()

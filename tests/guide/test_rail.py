@@ -1,4 +1,4 @@
-"""The rail: six steps, each with the one fact it has produced."""
+"""The rail: six steps, each with its result."""
 
 from finetune_app.goals.models import Goal
 from finetune_app.guide.rail import rail, step_of
@@ -6,11 +6,11 @@ from tests import journey
 from tests.routes import ROUTES
 
 
-def steps(goal, room="goals"):
-    return rail(Goal.objects.get(pk=goal.pk), room)
+def steps(goal, app="goals"):
+    return rail(Goal.objects.get(pk=goal.pk), app)
 
 
-def test_at_the_beginning_every_step_says_what_it_is_for(goal):
+def test_a_new_goal_shows_the_purpose_of_each_step(goal):
     found = steps(goal)
     assert [step.number for step in found] == [1, 2, 3, 4, 5, 6]
     assert found[0].state == "now"
@@ -18,7 +18,7 @@ def test_at_the_beginning_every_step_says_what_it_is_for(goal):
     assert found[1].fact == "What it learns from"
 
 
-def test_each_step_shows_what_came_of_it(goal, owner):
+def test_each_finished_step_shows_its_result(goal, owner):
     journey.evaluated(journey.trained(journey.ready(goal, owner), owner), owner)
     facts = [step.fact for step in steps(goal, "evaluation")]
     assert facts[0] == "The exact answer"

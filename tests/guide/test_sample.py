@@ -1,4 +1,4 @@
-"""The sample goal: one click, and only the training is left to do."""
+"""The sample goal: created by one click, and ready to train."""
 
 import pytest
 from django.urls import reverse
@@ -19,7 +19,7 @@ def starter(db):
     return journey.install(STARTER)
 
 
-def test_it_is_ready_to_train(as_editor, editor, team, starter):
+def test_the_sample_goal_is_ready_to_train(as_editor, editor, team, starter):
     reply = as_editor.post(URL)
     goal = Goal.objects.get()
     assert reply["Location"] == reverse("training:page", args=[goal.pk])
@@ -32,7 +32,7 @@ def test_it_is_ready_to_train(as_editor, editor, team, starter):
     assert as_editor.get(reply["Location"]).status_code == 200
 
 
-def test_twice_gives_two_of_them(as_editor, starter):
+def test_creating_it_twice_gives_two_goals(as_editor, starter):
     as_editor.post(URL)
     as_editor.post(URL)
     one, two = Goal.objects.all()
@@ -40,24 +40,24 @@ def test_twice_gives_two_of_them(as_editor, starter):
     assert one.dataset != two.dataset
 
 
-def test_without_the_starter_only_the_model_is_left_to_choose(as_editor):
+def test_without_the_starter_model_a_model_is_chosen_next(as_editor):
     as_editor.post(URL)
     (found,) = progress_of(Goal.objects.all())
     assert (found.next.step, found.next.label) == (3, "Choose a model")
 
 
-def test_only_an_editor_makes_one(as_viewer, as_owner, client):
+def test_only_editors_may_create_it(as_viewer, as_owner, client):
     assert as_viewer.post(URL).status_code == 403
     assert as_owner.get(URL).status_code == 405
-    assert client.post(URL).status_code == 302  # to the door
+    assert client.post(URL).status_code == 302  # to the sign-in page
     assert not Goal.objects.exists()
 
 
-def test_the_minutes_are_a_guess_until_this_machine_was_measured(db):
+def test_without_a_measurement_the_minutes_are_the_default(db):
     assert services.sample_minutes() == services.DEFAULT_MINUTES
 
 
-def test_then_they_come_from_the_last_measurement(starter):
+def test_the_minutes_follow_the_newest_measurement(starter):
     tokens = sample().training_tokens
     for minutes in (30, 4):
         Speed.objects.create(
@@ -70,6 +70,6 @@ def test_then_they_come_from_the_last_measurement(starter):
     assert services.sample_minutes() == 4
 
 
-def test_home_says_how_long_it_takes_here(as_editor, starter):
+def test_the_home_page_shows_the_minutes(as_editor, starter):
     Speed.objects.create(base_model=starter, what="training", tokens_per_second=1e9)
     assert "about 1 minute here" in as_editor.get(reverse("guide:home")).content.decode()

@@ -1,4 +1,4 @@
-"""The sample dataset teaches what it says it teaches, and its test emails are honest."""
+"""The sample dataset: consistent answers, and test emails that are not close to training emails."""
 
 import re
 from collections import Counter
@@ -13,8 +13,8 @@ from finetune_app.guide.sample import new_wording, sample
 DESKS = {"repair": "workshop", "delivery": "office", "return": "office", "hire": "counter"}
 DUES = ("today", "this_week")
 SIZES = {"train": 240, "validation": 40, "test": 60}
-TOO_ALIKE = 0.6
-SHINGLE = 2  # words in a row: short texts share few longer runs, so two is the stricter choice
+MAX_SIMILARITY = 0.6
+SHINGLE_WORDS = 2  # short texts share few longer shingles, so two is the strict choice
 PERMUTATIONS = 256
 COMMON = {
     "did",
@@ -53,7 +53,9 @@ def words(text: str) -> list[str]:
 
 def shingles(text: str) -> set[str]:
     found = words(text)
-    return {" ".join(found[at : at + SHINGLE]) for at in range(len(found) - SHINGLE + 1)}
+    return {
+        " ".join(found[at : at + SHINGLE_WORDS]) for at in range(len(found) - SHINGLE_WORDS + 1)
+    }
 
 
 def min_hash(text: str) -> MinHash:
@@ -78,9 +80,9 @@ def trained_words(of_topic: str) -> set[str]:
 
 
 def trained_cues(of_topic: str) -> set[str]:
-    """The words that give this topic away in training.
+    """Words that are typical of the topic in training.
 
-    In at least four of its emails, and at least three times in four in this topic's.
+    They occur in at least four of its emails, and at least 75% of their emails are on this topic.
     """
     here: Counter[str] = Counter()
     anywhere: Counter[str] = Counter()
@@ -95,11 +97,11 @@ def trained_cues(of_topic: str) -> set[str]:
     }
 
 
-def test_240_rows_for_training_40_for_practice_60_for_the_test() -> None:
+def test_the_splits_have_240_40_and_60_rows() -> None:
     assert Counter(row["split"] for row in sample().rows) == SIZES
 
 
-def test_every_answer_has_exactly_the_three_lines_the_shop_uses() -> None:
+def test_every_answer_has_the_three_lines() -> None:
     allowed = {
         f"topic: {name}\ndesk: {DESKS[name]}\ndue: {due}" for name, due in product(DESKS, DUES)
     }
@@ -113,14 +115,14 @@ def test_the_answers_are_balanced_in_every_split(split: str) -> None:
     assert max(counted.values()) - min(counted.values()) <= 1
 
 
-def test_the_emails_are_short_and_free_of_stray_space() -> None:
+def test_the_emails_are_short_and_without_extra_spaces() -> None:
     for row in sample().rows:
         email = row["messages"][0]["content"]
         assert 12 <= len(email.split()) <= 45, email
         assert email == " ".join(email.split())
 
 
-def test_no_email_comes_twice() -> None:
+def test_no_email_occurs_twice() -> None:
     seen = Counter(" ".join(words(row["messages"][0]["content"])) for row in sample().rows)
     assert [email for email, count in seen.items() if count > 1] == []
 
@@ -131,22 +133,22 @@ def test_no_held_out_email_is_close_to_a_training_email(split: str) -> None:
     for email, _ in emails(split):
         mine = min_hash(email)
         closest = max(trained, key=lambda pair: mine.jaccard(pair[1]))
-        assert mine.jaccard(closest[1]) < TOO_ALIKE, (email, closest[0])
+        assert mine.jaccard(closest[1]) < MAX_SIMILARITY, (email, closest[0])
         exact = max(
             len(shingles(email) & shingles(other)) / len(shingles(email) | shingles(other))
             for other, _ in trained
         )
-        assert exact < TOO_ALIKE
+        assert exact < MAX_SIMILARITY
 
 
-def test_the_closeness_check_would_notice_a_reworded_copy() -> None:
+def test_a_reworded_copy_is_detected_as_close() -> None:
     email = emails("train")[0][0]
-    index = MinHashLSH(threshold=TOO_ALIKE, num_perm=PERMUTATIONS)
+    index = MinHashLSH(threshold=MAX_SIMILARITY, num_perm=PERMUTATIONS)
     index.insert("original", min_hash(email))
     assert index.query(min_hash("Hello, " + email + " Thanks")) == ["original"]
 
 
-def test_three_test_emails_in_ten_need_words_training_never_uses_for_their_topic() -> None:
+def test_30_percent_of_the_test_emails_have_words_new_to_their_topic() -> None:
     answers = dict(emails("test"))
     flagged = new_wording()
     assert set(flagged) <= set(answers)
@@ -158,18 +160,18 @@ def test_three_test_emails_in_ten_need_words_training_never_uses_for_their_topic
         assert set(cues) & trained_words(named) == set(), email
 
 
-def test_the_flagged_emails_have_no_familiar_word_to_go_by() -> None:
+def test_those_emails_have_no_cue_of_their_topic() -> None:
     answers = dict(emails("test"))
     for email in new_wording():
         assert set(words(email)) & trained_cues(topic(answers[email])) == set(), email
 
 
-def test_training_does_have_familiar_words_for_every_topic() -> None:
+def test_the_training_emails_have_cues_for_every_topic() -> None:
     for name in DESKS:
         assert len(trained_cues(name)) >= 3, name
 
 
-def test_the_pairs_and_the_shots_are_emails_the_model_may_learn_from() -> None:
+def test_the_pairs_and_shots_are_training_emails() -> None:
     trained = dict(emails("train"))
     found = sample()
     for shown in [*found.pairs, *found.best_prompt["shots"]]:
@@ -177,7 +179,7 @@ def test_the_pairs_and_the_shots_are_emails_the_model_may_learn_from() -> None:
     assert {topic(shown["answer"]) for shown in found.best_prompt["shots"]} == set(DESKS)
 
 
-def test_the_measure_passes_the_wanted_answer_and_no_other() -> None:
+def test_the_measure_passes_only_the_expected_answer() -> None:
     measure = get_measure(sample().measure, sample().measure_settings)
     wanted = "topic: hire\ndesk: counter\ndue: today"
     other = "topic: hire\ndesk: office\ndue: today"

@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from finetune_app.guide.advice import Answers, AnswersError
-from tests.guide.advice.stories import STORIES
+from tests.guide.advice.scenarios import SCENARIOS
 
 
 @pytest.fixture
 def ask(monkeypatch, capsys):
-    def ask_(text: str | bytes) -> tuple[int, str, str]:
+    def run(text: str | bytes) -> tuple[int, str, str]:
         """(exit code, output, errors)."""
         given_bytes = text.encode() if isinstance(text, str) else text
         monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(given_bytes)))
@@ -27,12 +27,12 @@ def ask(monkeypatch, capsys):
         out, err = capsys.readouterr()
         return code, out, err
 
-    return ask_
+    return run
 
 
-def test_a_story_in_its_advice_out(ask):
-    story = next(one for one in STORIES if one["name"] == "funeral_home_voice")
-    code, out, err = ask(json.dumps(story["answers"]))
+def test_advise_prints_the_advice_as_json(ask):
+    scenario = next(one for one in SCENARIOS if one["name"] == "funeral_home_voice")
+    code, out, err = ask(json.dumps(scenario["answers"]))
     found = json.loads(out)
     assert (code, err) == (0, "")
     assert list(found) == [
@@ -50,14 +50,14 @@ def test_a_story_in_its_advice_out(ask):
     assert {later["method"] for later in found["not_yet"]} == {"prompt", "rag", "fine_tune"}
 
 
-def test_nothing_answered_is_an_answer_too(ask):
+def test_without_answers_the_advice_is_a_prompt(ask):
     assert json.loads(ask("{}")[1])["recommendation"] == "prompt"
     nulls = dict.fromkeys(Answers().__dict__)
     assert json.loads(ask(json.dumps(nulls))[1])["recommendation"] == "prompt"
 
 
 @pytest.mark.parametrize(
-    ("given_text", "says"),
+    ("given_text", "message"),
     [
         ("", "could not be read as JSON"),
         ("{", "could not be read as JSON"),
@@ -80,10 +80,10 @@ def test_nothing_answered_is_an_answer_too(ask):
         ('{"heavy_use": 1}', "“heavy_use” is true or false"),
     ],
 )
-def test_what_cannot_be_read_is_told_in_a_sentence(ask, given_text, says):
+def test_invalid_input_is_reported_in_one_line(ask, given_text, message):
     code, out, err = ask(given_text)
     assert (code, out) == (2, "")
-    assert says in err
+    assert message in err
     assert len(err.strip().splitlines()) == 1
 
 
@@ -97,7 +97,7 @@ names = st.sampled_from(list(Answers().__dict__)) | st.text(max_size=8)
 
 @settings(max_examples=300, deadline=None)
 @given(json_values | st.dictionaries(names, json_values, max_size=4))
-def test_whatever_comes_is_read_or_told(value):
+def test_any_json_is_read_or_rejected_with_a_sentence(value):
     try:
         answers = Answers.read(value)
     except AnswersError as error:

@@ -31,14 +31,14 @@ def sources_list() -> str:
     return "\n".join(f"- **{key}**: {title}" for key, title in SOURCES.items())
 
 
-def test_the_page_shows_every_rule_as_it_is():
+def test_the_docs_contain_every_rule():
     assert rules_table() in PAGE, f"put this into docs/wizard.md:\n{rules_table()}"
 
 
-def test_the_page_shows_every_question_as_it_is():
+def test_the_docs_contain_every_question():
     assert questions_table() in PAGE, f"put this into docs/wizard.md:\n{questions_table()}"
 
 
-def test_the_page_lists_every_source_and_each_is_used():
+def test_the_docs_list_every_source_and_each_is_used():
     assert sources_list() in PAGE, f"put this into docs/wizard.md:\n{sources_list()}"
     assert {key for rule in RULES for key in rule.source} == set(SOURCES)

@@ -10,16 +10,16 @@ from finetune_app.guide.advice.decide import decide
 from finetune_app.guide.advice.questions import QUESTIONS, quoted
 from finetune_app.guide.advice.rules.conditions import FAST_CHANGING
 from finetune_app.guide.advice.sources import SOURCES
-from tests.guide.advice.stories import answers, count
+from tests.guide.advice.scenarios import answers, count
 
-# How close an advice is to training a model. More examples may never lead further from it.
+# How close an advice is to training. More examples may never lead further from it.
 CLOSER = {
     Recommend.PROMPT: 0,
     Recommend.RAG: 0,
     Recommend.GOOD_ENOUGH: 0,
     Recommend.COLLECT_DOCUMENTS: 0,
-    Recommend.COLLECT_PAIRS: 1,  # training is right, its examples are missing
-    Recommend.COLLECT_TESTS: 2,  # nothing is missing but questions to test with
+    Recommend.COLLECT_PAIRS: 1,  # training, once there are examples
+    Recommend.COLLECT_TESTS: 2,  # training, once there are test questions
     Recommend.FINE_TUNE: 3,
     Recommend.RAG_THEN_FINE_TUNE: 3,
 }
@@ -28,7 +28,7 @@ many = settings(max_examples=400, deadline=None)
 
 @many
 @given(answers)
-def test_any_answers_get_one_advice_with_a_reason(given_answers):
+def test_any_answers_get_advice_with_a_reason(given_answers):
     found = advise(given_answers)
     assert found.reasons
     assert found.confidence in ("high", "medium", "low")
@@ -64,14 +64,14 @@ def test_more_examples_never_lead_away_from_training(given_answers, one, other):
 
 @many
 @given(answers)
-def test_only_answers_that_were_given_are_quoted(given_answers):
+def test_only_given_answers_are_quoted(given_answers):
     found = advise(given_answers)
     for reason in found.reasons + found.keep_in_mind:
         for quote in reason.quotes:
             assert getattr(given_answers, quote.question) is not None
             assert quote.words == quoted(quote.question, given_answers)
-    said = found.as_json()
-    quotes = {name for reason in said["reasons"] for name in reason["you_said"]}
+    as_json = found.as_json()
+    quotes = {name for reason in as_json["reasons"] for name in reason["you_said"]}
     assert quotes <= set(given_answers.as_json())
 
 
@@ -87,7 +87,7 @@ def test_only_skipped_questions_are_doubts_and_each_would_change_the_advice(give
 
 @many
 @given(answers)
-def test_no_method_is_both_advised_and_put_off(given_answers):
+def test_no_method_is_both_advised_and_deferred(given_answers):
     found = advise(given_answers)
     later = [one.method for one in found.not_yet]
     assert found.recommendation not in later
@@ -96,12 +96,12 @@ def test_no_method_is_both_advised_and_put_off(given_answers):
 
 @many
 @given(answers)
-def test_answers_survive_being_written_down(given_answers):
+def test_answers_round_trip_through_json(given_answers):
     assert Answers.read(given_answers.as_json()) == given_answers
 
 
 @given(st.sampled_from([field.name for field in fields(Answers)]))
-def test_every_answer_has_a_question_with_words(name):
+def test_every_answer_has_a_question(name):
     question = QUESTIONS[name]
     assert question.title
     assert question.why

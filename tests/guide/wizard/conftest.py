@@ -5,7 +5,7 @@ from finetune_app.goals import services as goals
 from finetune_app.guide.wizard import services
 from finetune_app.guide.wizard.question_screens import ALL
 
-# Ready for training: everything is at hand.
+# Answers that lead to training.
 READY = {
     "improve": "format",
     "tried_prompt": "inconsistent",
@@ -21,28 +21,28 @@ READY = {
 
 @pytest.fixture
 def goal(goal):
-    """After step 1."""
+    """A goal after step 1."""
     return goals.choose_measure(goal=goal, kind="close", settings={})
 
 
 @pytest.fixture
 def url(goal):
-    """The address of a page of the wizard."""
+    """The URL of a page of the wizard."""
 
-    def url_(name: str, **ids) -> str:
+    def build(name: str, **ids) -> str:
         return reverse(f"guide:{name}", kwargs={"goal_id": goal.pk} | ids)
 
-    return url_
+    return build
 
 
 @pytest.fixture
 def advised(goal, owner):
     """Go through the whole wizard; questions without a given answer are skipped."""
 
-    def advised_(**answers):
+    def advise(**answers):
         for screen in ALL:
             given = {name: answers[name] for name in screen.names if name in answers}
             services.answer(goal=goal, user=owner, screen=screen, given=given or None)
         return services.finish(goal=goal, user=owner)
 
-    return advised_
+    return advise

@@ -1,4 +1,4 @@
-"""Answering the wizard: one question a screen, back and forth, each can be skipped."""
+"""Answer the questions of the wizard, go back, and skip some."""
 
 import html
 
@@ -18,7 +18,7 @@ def post(browser, url, question, **given):
     return browser.post(url("question", question=question), given)
 
 
-def test_after_the_measure_comes_the_first_question(as_editor, goal, url):
+def test_choosing_a_measure_leads_to_the_first_question(as_editor, goal, url):
     reply = as_editor.post(
         reverse("goals:measure", args=[goal.pk]), {"measure": "choice"}, follow=True
     )
@@ -29,7 +29,7 @@ def test_after_the_measure_comes_the_first_question(as_editor, goal, url):
     assert "Question 1 of 8" in page
 
 
-def test_there_are_eight_questions_and_the_last_gives_two_answers():
+def test_the_last_of_eight_questions_gives_two_answers():
     assert [screen.name for screen in ALL] == [
         "improve",
         "tried_prompt",
@@ -44,7 +44,7 @@ def test_there_are_eight_questions_and_the_last_gives_two_answers():
     assert len(both) == 4
 
 
-def test_an_answer_leads_to_the_next_question_and_stays(as_editor, goal, url):
+def test_an_answer_is_stored_and_leads_to_the_next_question(as_editor, goal, url):
     reply = post(as_editor, url, "improve", answer="tone", go="next")
     assert reply["Location"] == url("question", question="tried_prompt")
     back = post(as_editor, url, "tried_prompt", answer="inconsistent", go="back")
@@ -54,7 +54,7 @@ def test_an_answer_leads_to_the_next_question_and_stays(as_editor, goal, url):
     assert 'value="inconsistent" id="id_answer_2" checked' in " ".join(page.split())
 
 
-def test_going_back_without_an_answer_loses_none(as_editor, goal, url):
+def test_going_back_without_an_answer_keeps_the_others(as_editor, goal, url):
     post(as_editor, url, "improve", answer="tone")
     post(as_editor, url, "tried_prompt", go="back")
     assert goal.advices.draft().answers == {"improve": "tone"}
@@ -62,7 +62,7 @@ def test_going_back_without_an_answer_loses_none(as_editor, goal, url):
     assert first["Location"] == reverse("goals:measure", args=[goal.pk])
 
 
-def test_a_question_may_be_skipped_but_not_overlooked(as_editor, goal, url):
+def test_a_question_needs_an_answer_or_a_skip(as_editor, goal, url):
     reply = post(as_editor, url, "improve", go="next")
     assert reply.status_code == 422
     assert "Choose one, or skip this question." in reply.content.decode()
@@ -71,7 +71,7 @@ def test_a_question_may_be_skipped_but_not_overlooked(as_editor, goal, url):
     assert goal.advices.draft().answers == {"improve": None}
 
 
-def test_an_answer_that_is_none_of_ours_is_refused(as_editor, goal, url):
+def test_an_unknown_answer_is_rejected(as_editor, goal, url):
     assert post(as_editor, url, "improve", answer="magic").status_code == 422
     assert post(as_editor, url, "pairs", number="-3").status_code == 422
     assert post(as_editor, url, "pairs", number="9" * 12).status_code == 422
@@ -79,24 +79,24 @@ def test_an_answer_that_is_none_of_ours_is_refused(as_editor, goal, url):
     assert not goal.advices.exists()
 
 
-def test_a_number_may_be_typed_and_the_last_change_counts(as_editor, goal, url):
+def test_the_last_change_of_card_or_number_counts(as_editor, goal, url):
     post(as_editor, url, "pairs", number="28")
     assert goal.advices.draft().answers == {"pairs": 28}
     assert 'value="28"' in as_editor.get(url("question", question="pairs")).content.decode()
-    post(as_editor, url, "pairs", number="28", answer="200")  # a card was pressed since
+    post(as_editor, url, "pairs", number="28", answer="200")  # the card was chosen last
     assert goal.advices.draft().answers == {"pairs": 200}
-    post(as_editor, url, "pairs", number="31", answer="200")  # a number was typed since
+    post(as_editor, url, "pairs", number="31", answer="200")  # the number was typed last
     assert goal.advices.draft().answers == {"pairs": 31}
 
 
-def test_coming_back_later_continues_where_one_stopped(as_editor, as_owner, url):
+def test_the_wizard_continues_at_the_first_open_question(as_editor, as_owner, url):
     post(as_editor, url, "improve", answer="tone")
     post(as_editor, url, "tried_prompt", go="skip")
     reply = as_owner.get(url("advice"))
     assert reply["Location"] == url("question", question="facts_change")
 
 
-def test_what_is_known_is_shown_and_not_asked(as_editor, goal, owner, url):
+def test_known_facts_are_shown_and_not_asked_about(as_editor, goal, owner, url):
     journey.freeze(goal, owner)
     knowledge = Knowledge.objects.create(goal=goal)
     for state in (Document.State.READY, Document.State.READY, Document.State.FAILED):
@@ -109,10 +109,10 @@ def test_what_is_known_is_shown_and_not_asked(as_editor, goal, owner, url):
     assert "Question 1 of 5" in page
     for name in ("pairs", "documents", "test_questions"):
         reply = as_editor.get(url("question", question=name))
-        assert reply["Location"] == url("advice")  # it was open in another tab, say
+        assert reply["Location"] == url("advice")  # as for one that is open in another tab
 
 
-def test_private_data_that_a_check_found_is_not_asked_about(as_editor, goal, editor, url):
+def test_private_data_found_by_a_check_is_not_asked_about(as_editor, goal, editor, url):
     asked = {"role": "user", "content": "Write to priya.nair@posteo.de about her bike, please."}
     rows = [{"messages": [asked, {"role": "assistant", "content": "Done."}], "split": ""}]
     add_rows(dataset=dataset_of(goal), by=editor, rows=rows)
@@ -122,7 +122,7 @@ def test_private_data_that_a_check_found_is_not_asked_about(as_editor, goal, edi
     assert as_editor.get(url("question", question="use"))["Location"] == url("advice")
 
 
-def test_the_last_answer_brings_the_letter(as_editor, goal, editor, url):
+def test_the_last_answer_leads_to_the_advice(as_editor, goal, editor, url):
     for screen in ALL[:-1]:
         value = READY[screen.name]
         if screen.counts:
@@ -145,7 +145,7 @@ def test_all_questions_can_be_skipped_at_once(as_editor, goal, url):
     assert goal.method == "fine_tune"
     advice = Advice.objects.get()
     assert (advice.recommendation, advice.chosen) == ("", "fine_tune")
-    # and they do not come up again by themselves, but when asked for
+    # The questions are shown again only on request.
     assert as_editor.get(url("onward"))["Location"] == reverse("datasets:page", args=[goal.pk])
     assert as_editor.get(url("advice"))["Location"] == url("question", question="tried_prompt")
 
@@ -157,7 +157,7 @@ def test_after_skipping_another_method_can_be_chosen(as_editor, goal, url, metho
     assert goal.method == method
 
 
-def test_a_viewer_reads_and_does_not_answer(as_viewer, goal, url):
+def test_a_viewer_may_read_but_not_answer(as_viewer, goal, url):
     page = as_viewer.get(url("advice"))
     assert page.status_code == 200
     assert "Nobody has asked for advice yet." in page.content.decode()
@@ -168,12 +168,12 @@ def test_a_viewer_reads_and_does_not_answer(as_viewer, goal, url):
     assert not goal.advices.exists()
 
 
-def test_another_team_does_not_see_it(as_stranger, url):
+def test_another_team_gets_404(as_stranger, url):
     assert as_stranger.get(url("advice")).status_code == 404
     assert post(as_stranger, url, "improve", answer="tone").status_code == 404
 
 
-def test_other_methods_are_refused(as_owner, url):
+def test_other_http_methods_are_rejected(as_owner, url):
     assert as_owner.post(url("advice")).status_code == 405
     assert as_owner.get(url("take")).status_code == 405
     assert as_owner.get(url("skip")).status_code == 405

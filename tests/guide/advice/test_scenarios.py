@@ -1,14 +1,14 @@
-"""Forty stories, written before the rules: each gets the expected advice."""
+"""Scenarios that were written before the rules: each gets the expected advice."""
 
 import pytest
 
 from finetune_app.guide.advice import Answers, advise
 from finetune_app.guide.advice.decide import Recommend, decide
 from finetune_app.guide.advice.rules import RULES
-from tests.guide.advice.stories import STORIES
+from tests.guide.advice.scenarios import SCENARIOS
 
-# What no story reaches, with answers that do.
-FURTHER = {
+# Rules that apply to no scenario, with answers that they apply to.
+RULES_WITHOUT_SCENARIO = {
     "uneven_with_examples": (
         {"improve": "unsure", "tried_prompt": "inconsistent", "pairs": 250, "test_questions": 30},
         Recommend.FINE_TUNE,
@@ -58,25 +58,27 @@ def rules_of(given: dict) -> set[str]:
     return {rule.name for rule in decision.rules + decision.notes}
 
 
-@pytest.mark.parametrize("story", STORIES, ids=[story["name"] for story in STORIES])
-def test_each_story_gets_its_advice(story):
-    assert advise(Answers.read(story["answers"])).recommendation == story["expect"]
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=[scenario["name"] for scenario in SCENARIOS])
+def test_each_scenario_gets_the_expected_advice(scenario):
+    assert advise(Answers.read(scenario["answers"])).recommendation == scenario["expect"]
 
 
-def test_there_are_forty_stories_and_every_advice_is_among_them():
-    assert len(STORIES) == 40
-    assert {story["expect"] for story in STORIES} == {one.value for one in Recommend}
+def test_the_scenarios_cover_every_advice():
+    assert len(SCENARIOS) == 40
+    assert {scenario["expect"] for scenario in SCENARIOS} == {one.value for one in Recommend}
 
 
-def test_every_rule_is_reached():
-    reached = set().union(*(rules_of(story["answers"]) for story in STORIES))
-    assert reached | set(FURTHER) == {rule.name for rule in RULES}
-    assert not reached & set(FURTHER), "a story reaches it: take it out of FURTHER"
+def test_every_rule_is_applied():
+    applied = set().union(*(rules_of(scenario["answers"]) for scenario in SCENARIOS))
+    assert applied | set(RULES_WITHOUT_SCENARIO) == {rule.name for rule in RULES}
+    assert not applied & set(RULES_WITHOUT_SCENARIO), (
+        "a scenario covers it: remove it from RULES_WITHOUT_SCENARIO"
+    )
 
 
-@pytest.mark.parametrize("name", FURTHER)
-def test_the_rules_that_no_story_reaches(name):
-    given, expected = FURTHER[name]
+@pytest.mark.parametrize("name", RULES_WITHOUT_SCENARIO)
+def test_rules_without_a_scenario_apply_to_other_answers(name):
+    given, expected = RULES_WITHOUT_SCENARIO[name]
     assert name in rules_of(given)
     assert advise(Answers.read(given)).recommendation == expected
 
@@ -86,26 +88,26 @@ def test_no_two_rules_have_the_same_name():
     assert len(names) == len(set(names))
 
 
-# ---- Near the edges ----
+# ---- Around the thresholds ----
 
 READY = {"improve": "format", "tried_prompt": "inconsistent", "pairs": 120, "test_questions": 25}
 
 
-def says(**changed) -> str:
+def recommendation(**changed) -> str:
     return advise(Answers.read(READY | changed)).recommendation
 
 
-def test_pairs_decide_when_training_may_begin():
-    assert [says(pairs=n) for n in (9, 10, 49)] == ["collect_pairs"] * 3
-    assert [says(pairs=n) for n in (50, 99, 100)] == ["fine_tune"] * 3
+def test_training_is_recommended_from_50_pairs():
+    assert [recommendation(pairs=n) for n in (9, 10, 49)] == ["collect_pairs"] * 3
+    assert [recommendation(pairs=n) for n in (50, 99, 100)] == ["fine_tune"] * 3
     few = advise(Answers.read(READY | {"pairs": 6}))
     assert "about 44 more" in few.reasons[0].text
     one = advise(Answers.read(READY | {"pairs": 49}))
     assert "about 1 more" in one.reasons[0].text
 
 
-def test_eight_questions_may_begin_twenty_are_better():
-    assert [says(test_questions=n) for n in (0, 7, 8, 20)] == [
+def test_training_needs_8_test_questions_and_fewer_than_20_are_noted():
+    assert [recommendation(test_questions=n) for n in (0, 7, 8, 20)] == [
         "collect_tests",
         "collect_tests",
         "fine_tune",
@@ -115,26 +117,26 @@ def test_eight_questions_may_begin_twenty_are_better():
     assert "few_tests" not in rules_of(READY | {"test_questions": 20})
 
 
-def test_facts_that_move_or_need_a_source_bring_the_search_in():
+def test_changing_facts_and_sources_need_documents():
     for needs in ({"facts_change": "weekly"}, {"facts_change": "daily"}, {"needs_sources": True}):
-        assert says(**needs, documents=40) == "rag_then_fine_tune"
-        assert says(**needs, documents=40, pairs=20) == "rag"
-        assert says(**needs) == "collect_documents"
-    assert says(facts_change="monthly", documents=40) == "fine_tune"
+        assert recommendation(**needs, documents=40) == "rag_then_fine_tune"
+        assert recommendation(**needs, documents=40, pairs=20) == "rag"
+        assert recommendation(**needs) == "collect_documents"
+    assert recommendation(facts_change="monthly", documents=40) == "fine_tune"
 
 
-def test_private_data_alone_does_not_forbid_training_but_is_said():
-    assert says(private_data=True) == "fine_tune"
+def test_private_data_is_noted_but_does_not_prevent_training():
+    assert recommendation(private_data=True) == "fine_tune"
     assert "private_data" in rules_of(READY | {"private_data": True})
 
 
-def test_a_few_pages_are_pasted_before_a_search_is_built():
+def test_up_to_three_documents_go_into_the_prompt():
     asked = {"improve": "facts", "tried_prompt": "no", "test_questions": 30}
     given = [advise(Answers.read(asked | {"documents": n})).recommendation for n in (0, 1, 3, 4)]
     assert given == ["collect_documents", "prompt", "prompt", "rag"]
 
 
-def test_what_was_skipped_makes_it_less_sure():
+def test_skipped_questions_lower_the_confidence():
     sure = {
         "facts_change": "never",
         "needs_sources": False,

@@ -1,4 +1,4 @@
-"""The letter: what is advised, why in the person's own words, what not yet, how sure."""
+"""The page with the advice: reasons, deferred methods, confidence, and later changes."""
 
 import html
 
@@ -18,7 +18,7 @@ def read(browser, address: str) -> str:
     return " ".join(html.unescape(reply.content.decode()).split())
 
 
-def test_it_says_why_in_the_persons_own_words(as_viewer, advised, url):
+def test_the_advice_quotes_the_answers(as_viewer, advised, url):
     advised(**READY)
     page = read(as_viewer, url("advice"))
     assert "<h1>Teach a model.</h1>" in page
@@ -29,7 +29,7 @@ def test_it_says_why_in_the_persons_own_words(as_viewer, advised, url):
     assert "<b>Documents.</b> Not needed so far" in page
 
 
-def test_what_was_skipped_is_not_put_into_anybodys_mouth(as_owner, advised, url):
+def test_skipped_questions_are_not_quoted(as_owner, advised, url):
     advised(improve="format", tried_prompt="inconsistent", pairs=300, test_questions=20)
     page = read(as_owner, url("advice"))
     letter = page[page.index('<article class="letter">') : page.index("</article>")]
@@ -40,12 +40,12 @@ def test_what_was_skipped_is_not_put_into_anybodys_mouth(as_owner, advised, url)
     assert "If the facts changed every week, we would say: gather your documents" in letter
 
 
-def test_it_counts_how_many_examples_are_missing(as_owner, advised, url):
+def test_missing_examples_are_counted(as_owner, advised, url):
     advised(**READY | {"pairs": 6})
     assert "Collect about 44 more examples first." in read(as_owner, url("advice"))
 
 
-def test_what_was_counted_is_not_called_an_answer(as_owner, goal, owner, advised, url):
+def test_counted_facts_are_not_called_answers(as_owner, goal, owner, advised, url):
     journey.freeze(goal, owner)
     advised(**READY | {"pairs": 6})
     page = read(as_owner, url("advice"))
@@ -53,7 +53,7 @@ def test_what_was_counted_is_not_called_an_answer(as_owner, goal, owner, advised
     assert "6 examples</q> Your answer" not in page
 
 
-def test_the_button_takes_the_method_and_leads_to_its_step(as_editor, goal, advised, url):
+def test_the_button_chooses_the_advised_method(as_editor, goal, advised, url):
     advice = advised(**READY | {"improve": "facts", "documents": 50})
     assert advice.recommendation == "rag"
     assert "Add documents" in read(as_editor, url("advice"))
@@ -72,7 +72,7 @@ def test_the_button_takes_the_method_and_leads_to_its_step(as_editor, goal, advi
         ({"tried_prompt": "no"}, "prompt", "Write questions"),
     ],
 )
-def test_what_is_missing_is_collected_in_the_dataset(
+def test_missing_examples_are_collected_in_the_dataset(
     as_editor, goal, advised, url, changed, method, verb
 ):
     advised(**READY | changed)
@@ -84,7 +84,7 @@ def test_what_is_missing_is_collected_in_the_dataset(
     assert goal.method == method
 
 
-def test_another_way_may_be_taken(as_editor, goal, advised, url):
+def test_another_method_may_be_chosen(as_editor, goal, advised, url):
     advised(**READY)
     as_editor.post(url("take"), {"method": "prompt"})
     goal.refresh_from_db()
@@ -95,12 +95,12 @@ def test_another_way_may_be_taken(as_editor, goal, advised, url):
     assert goal.method == "prompt"
 
 
-def test_nothing_can_be_taken_before_anything_was_advised(as_editor, goal, url):
+def test_without_advice_no_method_can_be_chosen(as_editor, goal, url):
     assert as_editor.post(url("take")).status_code == 422
     assert as_editor.post(url("advise_again")).status_code == 409
 
 
-def test_the_three_ways_are_compared_and_the_doctor_comes_once(as_viewer, advised, url):
+def test_the_three_methods_are_compared(as_viewer, advised, url):
     advised(**READY)
     page = read(as_viewer, url("advice"))
     for words in (
@@ -116,7 +116,7 @@ def test_the_three_ways_are_compared_and_the_doctor_comes_once(as_viewer, advise
     assert page.count("doctor fresh from medical school") == 1
 
 
-def test_a_viewer_reads_it_and_changes_nothing(as_viewer, advised, url):
+def test_a_viewer_may_read_but_not_change_the_advice(as_viewer, advised, url):
     advised(**READY)
     page = read(as_viewer, url("advice"))
     assert "You can read this; an editor" in page
@@ -127,7 +127,7 @@ def test_a_viewer_reads_it_and_changes_nothing(as_viewer, advised, url):
 # ---- Later ----
 
 
-def test_it_says_what_has_changed_since_and_is_asked_again(as_editor, goal, owner, advised, url):
+def test_changed_facts_are_shown_and_give_new_advice(as_editor, goal, owner, advised, url):
     first = advised(**READY | {"pairs": 6, "test_questions": 10})
     assert "Since this was written" not in read(as_editor, url("advice"))
     journey.freeze(goal, owner)
@@ -145,13 +145,13 @@ def test_it_says_what_has_changed_since_and_is_asked_again(as_editor, goal, owne
     assert url("earlier", advice_id=first.pk) in page
 
 
-def test_a_change_that_changes_nothing_is_said_calmly(as_editor, goal, owner, advised, url):
+def test_changed_facts_may_keep_the_advice(as_editor, goal, owner, advised, url):
     advised(**READY | {"pairs": 55})
     journey.freeze(goal, owner)
     assert "The advice stays the same." in read(as_editor, url("advice"))
 
 
-def test_an_earlier_letter_reads_as_it_did(as_viewer, goal, owner, advised, url):
+def test_earlier_advice_stays_unchanged(as_viewer, goal, owner, advised, url):
     first = advised(**READY | {"pairs": 6})
     services.answer(goal=goal, user=owner, screen=ALL[5], given={"pairs": 300})
     services.finish(goal=goal, user=owner)
@@ -161,7 +161,7 @@ def test_an_earlier_letter_reads_as_it_did(as_viewer, goal, owner, advised, url)
     assert url("take") not in page
 
 
-def test_the_same_answers_twice_are_one_advice(goal, owner, advised):
+def test_repeated_answers_give_one_advice(goal, owner, advised):
     advised(**READY)
     advised(**READY)
     assert goal.advices.count() == 1
@@ -170,7 +170,7 @@ def test_the_same_answers_twice_are_one_advice(goal, owner, advised):
     assert goal.advices.count() == 2
 
 
-def test_an_advice_of_another_goal_is_not_found_here(as_owner, goal, team, advised):
+def test_advice_of_another_goal_is_not_found(as_owner, goal, team, advised):
     advice = advised(**READY)
     other = goals.create_goal(
         team=team, user=None, name="Other", description="", kind="task", pairs=[]
