@@ -26,21 +26,21 @@ def rag(training, **more):
     return services.rag_candidate(goal=training.goal, base_model=training.base_model, **more)
 
 
-def test_it_pins_the_index_in_use(trained, knowledge):
+def test_a_candidate_pins_the_current_index(trained, knowledge):
     made = rag(trained)
     assert (made.kind, made.knowledge_index, made.passages) == (CandidateKind.RAG, 3, 1)
     assert rag(trained) == made
     assert services.prompt_template(made).grounded
 
 
-def test_with_a_training_both_are_pinned(trained, knowledge):
+def test_with_a_training_the_adapter_is_pinned_too(trained, knowledge):
     made = services.rag_candidate(goal=trained.goal, training=trained)
     assert made.kind == CandidateKind.COMBINED
     assert (made.training, made.adapter_sha256) == (trained, trained.adapter_sha256)
     assert made.base_model == trained.base_model
 
 
-def test_without_documents_there_is_none(trained):
+def test_without_documents_no_candidate_is_created(trained):
     with pytest.raises(PlainError, match="no documents"):
         rag(trained)
 
@@ -56,7 +56,7 @@ def test_the_worker_gets_the_folder_of_the_index(trained, knowledge, data_dir):
     assert services.candidate_spec(plain)["knowledge"] is None
 
 
-def test_a_few_pages_go_into_the_prompt_whole(trained, knowledge):
+def test_small_documents_go_into_the_prompt_as_a_whole(trained, knowledge):
     Knowledge.objects.update(characters=300)
     assert services.candidate_spec(rag(trained))["knowledge"]["whole"]
     long = rag(trained, instructions="Be brief. " * 10)  # the tiny model sees 512 tokens
@@ -64,15 +64,15 @@ def test_a_few_pages_go_into_the_prompt_whole(trained, knowledge):
 
 
 @pytest.mark.parametrize("context", [512, 2048, 8192, 128_000])
-def test_documents_that_fit_whole_are_never_cut(trained, knowledge, context):
+def test_documents_that_fit_are_never_truncated(trained, knowledge, context):
     knowledge.characters = max(n for n in range(100, 20_000, 50) if _fits(knowledge, n, context))
     pieces = [
         Passage(1, "a.md", "A title of the usual length", 0, at, "x" * 150)
         for at in range(0, knowledge.characters, 150)
     ]
     asked = [{"role": "user", "content": "How long is the warranty?"}]
-    recipe = PromptTemplate(grounded=True, context_length=context)
-    assert build_prompt(recipe, asked, pieces).passages == pieces
+    template = PromptTemplate(grounded=True, context_length=context)
+    assert build_prompt(template, asked, pieces).passages == pieces
 
 
 def _fits(knowledge: Knowledge, characters: int, context: int) -> bool:
@@ -80,7 +80,7 @@ def _fits(knowledge: Knowledge, characters: int, context: int) -> bool:
     return fits_whole(knowledge, context)
 
 
-def test_when_the_documents_change_the_old_one_says_what_to_do(trained, knowledge):
+def test_changed_documents_are_reported_and_need_a_new_revision(trained, knowledge):
     old = rag(trained)
     Knowledge.objects.update(index=4, last_index=4)
     journey.write(f"{knowledge.folder}/index-4/index.json", "{}")
@@ -94,7 +94,7 @@ def test_when_the_documents_change_the_old_one_says_what_to_do(trained, knowledg
     assert services.with_current_documents(new) == new
 
 
-def test_an_index_that_is_not_on_the_disk_is_not_used(trained, knowledge, data_dir):
+def test_an_index_missing_on_disk_is_not_used(trained, knowledge, data_dir):
     made = rag(trained)
     (data_dir / knowledge.index_folder / "index.json").unlink()
     with pytest.raises(PlainError, match="documents have changed"):

@@ -13,7 +13,7 @@ from tests.candidates.workbench_helpers import HELLO, text
 
 
 @pytest.fixture
-def nobody(settings, tmp_path):
+def no_engine(settings, tmp_path):
     """No engine listens."""
     settings.ENGINE_SOCKET = tmp_path / "engine.sock"
 
@@ -89,10 +89,10 @@ def test_a_long_question_is_rejected_and_kept_in_the_form(as_viewer, trained, en
     assert engine_requests == []
 
 
-def test_a_missing_engine_is_reported(as_viewer, trained, nobody, url):
+def test_a_missing_engine_is_reported(as_viewer, trained, no_engine, url):
     reply = as_viewer.post(url("chat"), HELLO)
     assert "The model cannot be reached just now." in text(reply)
-    assert "Is my bike ready?" in text(reply)  # nothing typed is lost
+    assert "Is my bike ready?" in text(reply)  # the question is kept
     lines = b"".join(as_viewer.post(url("chat_stream"), HELLO))
     assert "cannot be reached" in json.loads(lines)["error"]
 

@@ -184,8 +184,8 @@ def test_changed_documents_are_reported(as_viewer, ready, documents, url):
     reply = as_viewer.post(url("chat") + f"?a=kept-{candidate.pk}", HELLO)
     assert reply.status_code == 422
     assert "The documents have changed" in text(reply)
-    told = as_viewer.post(url("chat_stream") + f"?a=kept-{candidate.pk}", HELLO)
-    assert "The documents have changed" in told.json()["error"]
+    streamed = as_viewer.post(url("chat_stream") + f"?a=kept-{candidate.pk}", HELLO)
+    assert "The documents have changed" in streamed.json()["error"]
 
 
 # ---- Remote models ----
@@ -204,8 +204,10 @@ def test_a_local_and_a_remote_model_stream_together(
     base = selection.default_base_model(ready)
     query = f"?a=base-{base.pk}&b=endpoint-{endpoint.pk}"
     found = events(as_viewer.post(url("chat_stream") + query, HELLO))
-    said = "".join(e.get("text", "") for e in found if e["candidate"] == f"endpoint-{endpoint.pk}")
-    assert said == "It is 5. "
+    remote_text = "".join(
+        e.get("text", "") for e in found if e["candidate"] == f"endpoint-{endpoint.pk}"
+    )
+    assert remote_text == "It is 5. "
     assert {e["candidate"] for e in found if e.get("done")} == {"base", f"endpoint-{endpoint.pk}"}
 
 
@@ -292,7 +294,7 @@ def test_a_guess_reveals_the_names_and_keeps_the_conversation(
     wrong = text(as_viewer.post(address, {"history": history, "guess": "AB".strip(order[0])}))
     assert "It is the other one." in wrong
     shown = as_viewer.post(address, {"history": history, "reveal": "1"})
-    assert f"seed={seed}" in text(shown)  # the sides stay where they are
+    assert f"seed={seed}" in text(shown)  # the order of the columns is kept
     assert [one.letter for one in shown.context["columns"] if one.is_ours] == order
 
 

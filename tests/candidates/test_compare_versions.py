@@ -10,7 +10,7 @@ PIECES = ["sort", "each", "mail", ".", " ", "\n", "well", "ü"]
 WORDS = st.lists(st.sampled_from(PIECES), max_size=30)
 
 
-def told(before: str, after: str) -> list[tuple[str, str]]:
+def diff(before: str, after: str) -> list[tuple[str, str]]:
     return [(piece.kind, piece.text) for piece in diff_words(before, after)]
 
 
@@ -30,7 +30,7 @@ def told(before: str, after: str) -> list[tuple[str, str]]:
     ],
 )
 def test_words_are_compared(before, after, pieces):
-    assert told(before, after) == pieces
+    assert diff(before, after) == pieces
 
 
 @given(WORDS, WORDS)

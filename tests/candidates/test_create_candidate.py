@@ -12,7 +12,7 @@ from tests import journey
 SHOTS = [{"prompt": "Hello", "answer": "topic: other"}]
 
 
-def every() -> QuerySet[Candidate]:
+def all_candidates() -> QuerySet[Candidate]:
     return Candidate.objects.all()
 
 
@@ -25,7 +25,7 @@ def baseline(training, instructions="Sort it.", shots=SHOTS):
 def test_an_identical_candidate_is_reused(trained):
     assert baseline(trained) == baseline(trained, "  Sort it.\n")
     assert services.tuned_candidate(training=trained) == services.tuned_candidate(training=trained)
-    assert every().count() == 2
+    assert all_candidates().count() == 2
 
 
 def test_an_edit_makes_a_new_revision(trained):
@@ -52,9 +52,9 @@ def test_a_tuned_candidate_pins_its_adapter(trained, goal, owner):
 
 def test_a_frozen_candidate_never_changes(trained):
     first = baseline(trained)
-    services.freeze(every(), number_format="fp32")
+    services.freeze(all_candidates(), number_format="fp32")
     frozen = Candidate.objects.get(pk=first.pk)
-    services.freeze(every(), number_format="bf16")
+    services.freeze(all_candidates(), number_format="bf16")
     again = Candidate.objects.get(pk=first.pk)
     assert (again.frozen_at, again.number_format) == (frozen.frozen_at, "fp32")
     assert baseline(trained) == first

@@ -23,36 +23,36 @@ LINES = ["topic: card\ndue: today", "topic: bike\ndue: monday", "topic: card\ndu
 SORTS = ["card_lost", "top_up", "card_lost", "refund", "top_up", "card_lost"]
 
 
-def tried(*answers: tuple, finish: str = "stop") -> list[PromptResult]:
+def results_of(*answers: tuple, finish: str = "stop") -> list[PromptResult]:
     """Results from (expected answer, given answer, passed[, reason]) tuples."""
     return [
         PromptResult(
             ValidationPrompt(at, ({"role": "user", "content": f"Question {at}"},), wanted),
             ValidationAnswer(
                 example_id=at,
-                text=said,
+                text=answer,
                 passed=passed,
                 why=(why or ["Not as wanted"])[0],
                 finish_reason=finish,
             ),
         )
-        for at, (wanted, said, passed, *why) in enumerate(answers)
+        for at, (wanted, answer, passed, *why) in enumerate(answers)
     ]
 
 
-def found(rows, known, shots=True, instructions="Do it.") -> dict[str, prompt_hints.Hint]:
+def hints(rows, known, shots=True, instructions="Do it.") -> dict[str, prompt_hints.Hint]:
     shown = [{"prompt": "p", "answer": "a"}] if shots else []
     candidate = Candidate(instructions=instructions, shots=shown)
     return {hint.key: hint for hint in find_hints(rows, known, candidate)}
 
 
 def test_no_hints_without_wrong_answers():
-    assert found(tried(("a", "a", True)), SORTS) == {}
-    assert found([], SORTS) == {}
+    assert hints(results_of(("a", "a", True)), SORTS) == {}
+    assert hints([], SORTS) == {}
 
 
 @pytest.mark.parametrize(
-    ("known", "said", "told", "words"),
+    ("known", "answer", "text_part", "insert_part"),
     [
         (JSON, "Sure! Here it is", "the wanted form (JSON)", "with the fields a and b,"),
         (LINES, "It is a card", "(lines topic and due)", "topic: …\ndue: …"),
@@ -60,22 +60,24 @@ def test_no_hints_without_wrong_answers():
         (["<a>1</a>", "<a>2</a>"], "one", "(XML)", "XML only"),
     ],
 )
-def test_a_missed_format_is_named(known, said, told, words):
-    rows = tried((known[0], said, False), (known[1], said, False), (known[0], known[0], True))
-    hint = found(rows, known)["form"]
+def test_a_missed_format_is_named(known, answer, text_part, insert_part):
+    rows = results_of(
+        (known[0], answer, False), (known[1], answer, False), (known[0], known[0], True)
+    )
+    hint = hints(rows, known)["form"]
     assert "2 of 2 wrong answers are not in the wanted form" in hint.text
-    assert told in hint.text
-    assert words in hint.insert
+    assert text_part in hint.text
+    assert insert_part in hint.insert
 
 
 def test_no_format_hint_for_a_wrong_answer_in_the_right_format():
-    assert "form" not in found(tried(("card_lost", "top_up", False)), SORTS)
+    assert "form" not in hints(results_of(("card_lost", "top_up", False)), SORTS)
 
 
 def test_an_invalid_field_value_is_named_with_the_valid_ones():
     known = [f"topic: {topic}\ndue: {n}" for n in range(4) for topic in ("card", "bike")]
-    rows = tried((known[0], "topic: parcel\ndue: 0", False), (known[1], known[0], False))
-    hint = found(rows, known)["values"]
+    rows = results_of((known[0], "topic: parcel\ndue: 0", False), (known[1], known[0], False))
+    hint = hints(rows, known)["values"]
     assert hint.text == "1 wrong answer has a “topic” that you never use, like “parcel”."
     assert hint.insert == "topic is one of: bike, card."
 
@@ -86,50 +88,52 @@ def test_free_text_has_no_format():
 
 
 def test_a_correct_answer_among_other_words():
-    hint = found(tried(("card_lost", "The topic is card_lost.", False)), SORTS)["around"]
+    hint = hints(results_of(("card_lost", "The topic is card_lost.", False)), SORTS)["around"]
     assert hint.text == "1 wrong answer holds the right one among other words."
     assert "alone" in hint.insert
 
 
 def test_answer_length_is_compared_with_the_expected_answers():
-    rows = tried(("a b", "one two three four", False), ("a b", "x " * 50, False))
-    hint = found(rows, ["a b c"])["length"]
+    rows = results_of(("a b", "one two three four", False), ("a b", "x " * 50, False))
+    hint = hints(rows, ["a b c"])["length"]
     assert "2 answers are longer than any you want (3 words at most)" in hint.text
     assert hint.insert == "Answer in at most 3 words."
 
 
 def test_empty_and_truncated_answers_are_counted():
-    assert "1 answer is empty." in found(tried(("a", "", False)), ["a"])["empty"].text
-    cut = found(tried(("a", "b", False), finish="length"), ["a"])["cut"]
+    assert "1 answer is empty." in hints(results_of(("a", "", False)), ["a"])["empty"].text
+    cut = hints(results_of(("a", "b", False), finish="length"), ["a"])["cut"]
     assert "did not end by itself" in cut.text
 
 
 def test_an_answer_that_is_always_missed_should_be_shown():
-    rows = tried(
+    rows = results_of(
         ("card_lost", "top_up", False), ("card_lost", "refund", False), ("top_up", "top_up", True)
     )
-    hint = found(rows, SORTS)["missed"]
+    hint = hints(rows, SORTS)["missed"]
     assert "“card_lost” was wanted 2 times and missed each time" in hint.text
     assert hint.show == "card_lost"
-    rows = tried(("card_lost", "top_up", False), ("card_lost", "card_lost", True))
-    assert "missed" not in found(rows, SORTS)
+    rows = results_of(("card_lost", "top_up", False), ("card_lost", "card_lost", True))
+    assert "missed" not in hints(rows, SORTS)
 
 
 def test_a_repeated_reason_is_named():
-    rows = tried(("a", "x", False, "“thanks” is missing"), ("b", "y", False, "“thanks” is missing"))
-    hint = found(rows, ["a", "b"])["reason"]
+    rows = results_of(
+        ("a", "x", False, "“thanks” is missing"), ("b", "y", False, "“thanks” is missing")
+    )
+    hint = hints(rows, ["a", "b"])["reason"]
     assert "2 of 2 for the same reason" in hint.text
     assert hint.insert == "Always say “thanks”."
 
 
 def test_instructions_that_exist_are_not_offered_again():
-    rows = tried(("card_lost", "no", False))
-    words = found(rows, SORTS)["form"].insert
-    assert found(rows, SORTS, instructions=f"Hello. {words}")["form"].insert == ""
+    rows = results_of(("card_lost", "no", False))
+    insert = hints(rows, SORTS)["form"].insert
+    assert hints(rows, SORTS, instructions=f"Hello. {insert}")["form"].insert == ""
 
 
 def test_missing_examples_are_named():
-    assert found(tried(("a", "b", False)), ["a"], shots=False)["shots"].pick
+    assert hints(results_of(("a", "b", False)), ["a"], shots=False)["shots"].pick
 
 
 # ---- On the page ----

@@ -11,12 +11,12 @@ def test_a_new_draft_has_the_goals_instructions(as_editor, bench, at):
     page = text(as_editor.get(at()))
     assert "Sort each email." in page
     assert "Answer with the answer alone: no greeting, no explanation" in page
-    assert not WorkbenchDraft.objects.exists()  # to look is not to write
+    assert not WorkbenchDraft.objects.exists()  # opening the page stores nothing
 
 
 def test_typed_text_is_saved(as_editor, bench, at):
     reply = as_editor.post(at("save_draft"), {"instructions": "Only  the\r\ntopic. "}, headers=HTMX)
-    assert reply.status_code == 200  # other words: what was tried no longer holds
+    assert reply.status_code == 200  # new text: earlier results no longer apply
     assert "Not tried yet with these instructions" in text(reply)
     seen = reply.context["fingerprint"]
     again = as_editor.post(
@@ -51,7 +51,7 @@ def test_another_teams_model_cannot_be_chosen(as_editor, bench, at, platform, st
     assert WorkbenchDraft.objects.get().endpoint is None
 
 
-def test_a_viewer_looks_and_a_stranger_does_not(as_viewer, as_stranger, as_editor, bench, at):
+def test_viewers_may_read_and_strangers_get_404(as_viewer, as_stranger, as_editor, bench, at):
     as_editor.post(at("save_version"), {"instructions": "First."})
     kept = Candidate.objects.get(saved=True)
     assert "You can look here, but only editors can change it." in text(as_viewer.get(at()))

@@ -16,12 +16,12 @@ from tests.worker.engine.engine_server import SECRET, EngineServer
 from tests.worker.engine.tiny_models import make_adapter, make_base
 
 QUESTION = "Hello there"
-# The test client reads an asynchronous answer in one piece; uvicorn does not.
+# The test client reads an asynchronous response as a whole; uvicorn does not.
 pytestmark = pytest.mark.filterwarnings("ignore:StreamingHttpResponse must consume")
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory):
+def server(tmp_path_factory):
     data = tmp_path_factory.mktemp("data")
     make_base(data / "base", "llama")
     make_adapter(data / "base", data / "adapter", 1)
@@ -32,19 +32,21 @@ def house(tmp_path_factory):
 
 
 @pytest.fixture
-def engine(house, trained, settings, monkeypatch):
+def engine(server, trained, settings, monkeypatch):
     """The engine loads a tiny model instead of the goal's base model."""
-    settings.ENGINE_SOCKET, settings.ENGINE_SECRET = house.socket, SECRET
+    settings.ENGINE_SOCKET, settings.ENGINE_SECRET = server.socket, SECRET
     folders = {trained.base_model.folder: "base", trained.adapter_folder: "adapter"}
-    monkeypatch.setattr(inference.services, "local_folder", lambda name: house.data / folders[name])
-    return house
+    monkeypatch.setattr(
+        inference.services, "local_folder", lambda name: server.data / folders[name]
+    )
+    return server
 
 
 def events(body: bytes) -> list[dict]:
     return [json.loads(line) for line in body.splitlines()]
 
 
-def said(found: list[dict], request: str) -> str:
+def streamed_text(found: list[dict], request: str) -> str:
     return "".join(event.get("text", "") for event in found if event["candidate"] == request)
 
 
@@ -54,14 +56,14 @@ def test_both_answers_stream_and_end(as_viewer, trained, engine, url):
     assert reply["Cache-Control"] == "no-store"
     found = events(b"".join(reply))
     assert {event["candidate"] for event in found if event.get("done")} == {"base", "tuned"}
-    assert said(found, "base") != said(found, "tuned")
+    assert streamed_text(found, "base") != streamed_text(found, "tuned")
 
 
 def test_the_answers_are_the_same_without_javascript(as_viewer, trained, engine, url):
     streamed = events(b"".join(as_viewer.post(url("chat_stream"), {"question": QUESTION})))
     (turn,) = as_viewer.post(url("chat"), {"question": QUESTION}).context["turns"]
     whole = {side.column.name: side.text for side in turn.sides}
-    assert whole == {request: said(streamed, request) for request in ("base", "tuned")}
+    assert whole == {request: streamed_text(streamed, request) for request in ("base", "tuned")}
 
 
 def test_disconnecting_cancels_the_answers(trained: Training, engine):
@@ -69,12 +71,12 @@ def test_disconnecting_cancels_the_answers(trained: Training, engine):
     pair = selection.selected_options(goal, selection.candidate_options(goal))
     asked = conversation.next_batch(selection.chat_columns(pair), [], QUESTION)
 
-    async def leave_after_the_first_line():
+    async def read_one_line():
         async with aclosing(inference.stream_ndjson(asked)) as lines:
             async for _line in lines:
                 break
 
-    asyncio.run(leave_after_the_first_line())
+    asyncio.run(read_one_line())
     engine.wait_until(lambda: engine.get("/health").json()["queue"] == 0)
 
 
@@ -85,14 +87,14 @@ def test_a_missing_adapter_is_reported(as_viewer, trained, engine, url, monkeypa
 
 
 @pytest.mark.django_db(transaction=True)
-def test_it_streams_under_asgi_too(owner, trained, engine, url):
+def test_answers_stream_under_asgi(owner, trained, engine, url):
     client = AsyncClient()
     client.force_login(owner, backend="django.contrib.auth.backends.ModelBackend")
 
     async def ask() -> bytes:
         reply = await client.post(url("chat_stream"), {"question": QUESTION})
         body = b"".join([part async for part in reply])
-        await sync_to_async(connections.close_all)()  # of the thread that the view ran in
+        await sync_to_async(connections.close_all)()  # connections of the thread that ran the view
         return body
 
     found = events(asyncio.run(ask()))

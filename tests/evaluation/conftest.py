@@ -1,4 +1,4 @@
-"""A trained model, tested by measure or by a person's blind choice."""
+"""A trained model, evaluated by a measure or by blind votes."""
 
 from collections.abc import Callable
 

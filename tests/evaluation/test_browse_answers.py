@@ -24,7 +24,7 @@ def test_the_filter_shows_one_kind(as_viewer, mixed, url):
     assert "<html" not in text
 
 
-def test_the_search_looks_into_prompts_and_answers(as_viewer, mixed, url):
+def test_the_search_covers_prompts_and_answers(as_viewer, mixed, url):
     def found(words):
         reply = as_viewer.get(url("detail", mixed.pk), {"q": words}, headers=HTMX)
         return reply.context["found"]
@@ -69,7 +69,7 @@ def test_a_poll_after_the_end_reloads_the_page(as_viewer, mixed, url):
     assert reply["HX-Refresh"] == "true"
 
 
-def test_step_five_shows_the_newest(as_viewer, mixed, url):
+def test_step_5_shows_the_newest_evaluation(as_viewer, mixed, url):
     assert as_viewer.get(url("page"))["Location"] == url("detail", mixed.pk)
 
 

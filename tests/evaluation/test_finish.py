@@ -15,7 +15,7 @@ def outcomes(evaluation: Evaluation) -> list[str]:
     return list(evaluation.comparisons.values_list("outcome", flat=True))
 
 
-def test_every_prompt_is_compared_and_the_verdict_stored(tested):
+def test_finishing_compares_every_prompt_and_stores_the_verdict(tested):
     total = tested.version.counts["test"]
     assert outcomes(tested) == ["better"] * total
     first = tested.comparisons.first()
@@ -76,7 +76,7 @@ def test_a_repeated_answer_event_is_stored_once(tested):
 def test_a_stopped_evaluation_has_no_verdict_and_continues_where_it_was(trained, owner):
     evaluation = journey.begun(trained, owner)
     first = held_out.read_test_prompts(evaluation.version)[0]
-    told = {
+    event = {
         "event": "answer",
         "candidate": evaluation.base_id,
         "row": first.row,
@@ -85,7 +85,7 @@ def test_a_stopped_evaluation_has_no_verdict_and_continues_where_it_was(trained,
         "passed": False,
         "score": 0.0,
     }
-    handler_for(evaluation.job).record(evaluation.job, told)
+    handler_for(evaluation.job).record(evaluation.job, event)
     journey.end(evaluation.job, stopped=True)
     evaluation.refresh_from_db()
     assert evaluation.verdict == {}
@@ -100,15 +100,17 @@ def test_the_child_spec_is_complete(trained, owner, data_dir):
     assert json.loads(json.dumps(spec)) == spec
     assert [c["name"] for c in spec["candidates"]] == ["base", "prompt", "tuned"]
     assert spec["candidates"][2]["adapter"] == str(data_dir / trained.adapter_folder)
-    assert {c["number_format"] for c in spec["candidates"]} == {""}, "nobody was tested before"
+    assert {c["number_format"] for c in spec["candidates"]} == {""}, (
+        "no candidate was tested before"
+    )
     assert len({c["base_model"] for c in spec["candidates"]}) == 1
     assert spec["general"] is True
 
 
 def test_a_candidate_keeps_its_number_format(tested, trained, owner):
     again = journey.begun(trained, owner)
-    told = handler_for(again.job).child_spec(again.job).spec["candidates"]
-    assert [one["number_format"] for one in told] == ["fp32", "fp32"]
+    candidates = handler_for(again.job).child_spec(again.job).spec["candidates"]
+    assert [one["number_format"] for one in candidates] == ["fp32", "fp32"]
 
 
 def test_the_candidates_are_frozen(tested):
@@ -116,12 +118,12 @@ def test_the_candidates_are_frozen(tested):
     assert tested.ours.frozen_at
 
 
-def test_the_general_check_of_ours_is_used(trained, owner):
+def test_the_general_check_of_the_tuned_candidate_is_used(trained, owner):
     evaluation = journey.begun(trained, owner)
-    told = {"event": "general", "level": "red", "sentence": "It forgot how to write."}
-    handler_for(evaluation.job).record(evaluation.job, told | {"candidate": evaluation.ours_id})
+    event = {"event": "general", "level": "red", "sentence": "It forgot how to write."}
+    handler_for(evaluation.job).record(evaluation.job, event | {"candidate": evaluation.ours_id})
     handler_for(evaluation.job).record(
-        evaluation.job, told | {"candidate": 12345, "level": "green"}
+        evaluation.job, event | {"candidate": 12345, "level": "green"}
     )
     journey.answer_all(evaluation, journey.tuned_is_right)
     journey.finish(evaluation)
@@ -130,7 +132,7 @@ def test_the_general_check_of_ours_is_used(trained, owner):
     assert evaluation.verdict["level"] != "consistently_better"
 
 
-# ---- looks at one test set ----
+# ---- Looks at a test set ----
 
 
 def test_the_third_look_is_mentioned(as_owner, trained, owner, url):

@@ -18,8 +18,8 @@ from worker.channel import Job
 from worker.drift.run import run as compare
 from worker.training.loop import run
 
-# The rooms that import, split and freeze rows, and evaluation.
-MAY_TELL_TEST_ROWS_APART = (
+# The apps that import, split and freeze rows, and evaluation.
+MAY_SELECT_TEST_ROWS = (
     "finetune_app/datasets/",
     "finetune_app/checks/",
     "finetune_app/versions/",
@@ -28,11 +28,11 @@ MAY_TELL_TEST_ROWS_APART = (
     "finetune_app/evaluation/",
     "worker/evaluation/",
 )
-COUNTS = re.compile(r"filter\(split=Split\.TEST\)\.count\(\)")  # how many, not which
+COUNTS = re.compile(r"filter\(split=Split\.TEST\)\.count\(\)")  # the number only
 EXCLUDES_TEST_ROWS = {"finetune_app/candidates/few_shot.py"}
-PASS_THE_PATH_ON = ("finetune_app/training/jobs.py", "finetune_app/monitoring/jobs.py")
+PASS_THE_PATH = ("finetune_app/training/jobs.py", "finetune_app/monitoring/jobs.py")
 OPEN_OTHER_FILES = ("finetune_app/model_export/",)  # the `stored_name` of an export, not a version
-MAY_OPEN = (*MAY_TELL_TEST_ROWS_APART, *PASS_THE_PATH_ON, *OPEN_OTHER_FILES)
+MAY_OPEN = (*MAY_SELECT_TEST_ROWS, *PASS_THE_PATH, *OPEN_OTHER_FILES)
 
 
 def poison(training) -> Path:
@@ -47,7 +47,7 @@ def poison(training) -> Path:
 
 @pytest.fixture
 def poisoned(trained):
-    """Restores the file afterwards."""
+    """A training whose version file has unusable test rows."""
     path = local_path(trained.version.stored_name)
     before = path.read_text()
     poison(trained)
@@ -95,7 +95,7 @@ def test_training_and_its_sample_answers_read_no_test_row(poisoned, tmp_path):
 
 
 def test_drift_detection_reads_no_test_row(poisoned, tmp_path):
-    """Run its child's code on a version with unusable test rows."""
+    """Its runner works on a version with unusable test rows."""
     rows = poisoned.version.counts
     spec = {
         "version": str(local_path(poisoned.version.stored_name)),
@@ -127,7 +127,7 @@ def test_no_other_module_selects_test_rows():
         for name, text in sources()
         for line in text.splitlines()
         if asks.search(line)
-        and not name.startswith(MAY_TELL_TEST_ROWS_APART)
+        and not name.startswith(MAY_SELECT_TEST_ROWS)
         and '"split":' not in line
         and not COUNTS.search(line)
         and name not in EXCLUDES_TEST_ROWS

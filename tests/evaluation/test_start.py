@@ -16,7 +16,7 @@ from tests import journey
 TICKED = {"from_page": "1", "with_prompt": "on", "with_tuned": "on"}
 
 
-def test_a_click_starts_an_evaluation(as_editor, editor, goal, trained, url):
+def test_starting_creates_an_evaluation_and_its_job(as_editor, editor, goal, trained, url):
     reply = as_editor.post(url("start"))
     evaluation = Evaluation.objects.get()
     assert reply["Location"] == url("detail", evaluation.pk)
@@ -28,7 +28,7 @@ def test_a_click_starts_an_evaluation(as_editor, editor, goal, trained, url):
     assert "About to start" in as_editor.get(url("detail", evaluation.pk)).content.decode()
 
 
-def test_a_bare_click_uses_the_default_prompt(as_editor, goal, trained, url):
+def test_an_empty_form_uses_the_default_prompt(as_editor, goal, trained, url):
     as_editor.post(url("start"))
     baseline = Evaluation.objects.get().prompt_baseline()
     assert "Sort each email." in baseline.instructions
@@ -41,23 +41,23 @@ def test_instructions_from_the_form_are_used(as_editor, trained, url):
     assert baseline.instructions == "You sort emails. Be terse."
 
 
-def test_without_a_tick_there_is_no_prompt_baseline(as_editor, trained, url):
+def test_an_unticked_prompt_baseline_is_left_out(as_editor, trained, url):
     as_editor.post(url("start"), {"from_page": "1", "with_tuned": "on", "instructions": "Any"})
     assert Evaluation.objects.get().prompt_baseline() is None
 
 
-def test_too_long_instructions_are_refused(as_editor, trained, url):
+def test_too_long_instructions_are_rejected(as_editor, trained, url):
     form = TICKED | {"instructions": "x" * 20_001}
     assert as_editor.post(url("start"), form).status_code == 422
     assert not Evaluation.objects.exists()
 
 
-def test_a_second_click_returns_the_active_evaluation(as_editor, trained, url):
+def test_starting_twice_returns_the_active_evaluation(as_editor, trained, url):
     assert as_editor.post(url("start"))["Location"] == as_editor.post(url("start"))["Location"]
     assert Job.objects.filter(kind="evaluation").count() == 1
 
 
-def test_a_bare_click_on_a_finished_test_shows_it(as_editor, tested, url):
+def test_an_empty_form_shows_a_finished_evaluation(as_editor, tested, url):
     """The same greedy answers again would only be a second look at the held-out prompts."""
     form = {"training": tested.ours.training_id}
     as_editor.post(url("start"), form)
@@ -98,14 +98,14 @@ def test_the_measure_is_frozen_with_it(as_editor, goal, trained, url):
     assert Evaluation.objects.get().measure == "exact"
 
 
-def test_the_training_named_is_the_one_tested(as_editor, owner, goal, trained, url):
+def test_the_chosen_training_is_tested(as_editor, owner, goal, trained, url):
     journey.trained(goal, owner, weights="another")
     as_editor.post(url("start"), {"training": trained.pk})
     assert Evaluation.objects.get().ours.training == trained
 
 
 @pytest.mark.parametrize("odd", ["²", "9" * 5000, "1e3", "-1"])
-def test_an_invalid_training_number_is_handled(as_editor, trained, url, odd):
+def test_an_invalid_training_number_is_ignored(as_editor, trained, url, odd):
     assert as_editor.post(url("start"), {"training": odd}).status_code in (302, 404)
 
 
@@ -127,13 +127,13 @@ def test_without_a_version_or_a_model_the_page_says_what_is_missing(as_editor, g
     assert as_editor.post(url("start")).status_code == 400
 
 
-def test_without_any_ticked_option_there_is_nothing_to_compare(as_editor, trained, url):
+def test_without_a_ticked_option_starting_is_rejected(as_editor, trained, url):
     reply = as_editor.post(url("start"), {"from_page": "1", "instructions": "Sort."})
     assert reply.status_code == 400
     assert "nothing yet to compare" in reply.content.decode()
 
 
-def test_without_test_prompts_there_is_nothing_to_test_it_on(as_editor, trained, url):
+def test_without_test_prompts_starting_is_rejected(as_editor, trained, url):
     Version.objects.update(counts={"train": 60, "validation": 0, "test": 0})
     reply = as_editor.post(url("start"))
     assert reply.status_code == 400

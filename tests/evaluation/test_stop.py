@@ -16,7 +16,7 @@ def waiting(trained, owner):
     return journey.begun(trained, owner)
 
 
-def test_stop_and_continue(as_editor, waiting, url):
+def test_an_evaluation_can_be_stopped_and_continued(as_editor, waiting, url):
     as_editor.post(url("stop", waiting.pk))
     waiting.job.refresh_from_db()
     assert waiting.job.state == State.STOPPED
@@ -47,7 +47,7 @@ def test_deleting_removes_answers_votes_and_files(
     assert not Answer.objects.exists()
     assert not file.parent.exists()
     assert not Job.objects.filter(kind="evaluation").exists()
-    assert Candidate.objects.count() == 2  # what took part stays as it was
+    assert Candidate.objects.count() == 2  # candidates are kept
     assert Path(settings.DATA_DIR, tested.version.stored_name).exists()
 
 

@@ -27,20 +27,20 @@ def verdict(wins: int, ties: int, losses: int, general: str | None = "green", **
     return compute_verdict(outcomes(wins, ties, losses), general, **more)
 
 
-def test_consistently_better():
-    said = verdict(41, 12, 7)
-    assert said.level == "consistently_better"
-    assert said.headline == "Yes, consistently better."
-    assert said.sentence == (
+def test_many_more_wins_are_consistently_better():
+    result = verdict(41, 12, 7)
+    assert result.level == "consistently_better"
+    assert result.headline == "Yes, consistently better."
+    assert result.sentence == (
         "On 60 prompts it had never seen, the tuned model did better than the "
         "base model on 41, the same on 12, and worse on 7."
     )
-    assert said.rarity == (
+    assert result.rarity == (
         "If there were no real difference, a split this lopsided would be very "
         "rare: about once in 1.6 million tries."
     )
-    assert said.notes == ("General ability: no large loss found.",)
-    assert said.interval.low > 0.5
+    assert result.notes == ("General ability: no large loss found.",)
+    assert result.interval.low > 0.5
 
 
 @pytest.mark.parametrize(
@@ -59,21 +59,21 @@ def test_consistently_better():
         ((0, 0, 0), "too_few_to_tell"),
     ],
 )
-def test_levels(split, level):
+def test_wins_ties_and_losses_determine_the_level(split, level):
     assert verdict(*split).level == level
 
 
 def test_better_on_average_counts_what_got_worse():
-    said = verdict(30, 15, 15)
-    assert said.headline == "Better on average, not consistently."
-    assert said.sentence.endswith("It wins more than it loses, but gets worse on 1 in 4.")
+    result = verdict(30, 15, 15)
+    assert result.headline == "Better on average, not consistently."
+    assert result.sentence.endswith("It wins more than it loses, but gets worse on 1 in 4.")
     assert "about 1 in 4" in verdict(31, 14, 16).sentence
 
 
 def test_too_few_to_tell_says_how_many_more_are_needed():
-    said = verdict(12, 0, 8)
-    assert said.more_prompts_needed == 240
-    assert said.sentence.endswith(
+    result = verdict(12, 0, 8)
+    assert result.more_prompts_needed == 240
+    assert result.sentence.endswith(
         "12 to 8 could be chance. About 240 more prompts would settle a difference this size."
     )
     assert "thousands of prompts" in verdict(300, 0, 290).sentence
@@ -126,17 +126,17 @@ def test_looks_are_mentioned_from_the_third_on():
     ],
 )
 def test_the_comparison_with_a_good_prompt_comes_first(against_prompt, versus, start):
-    said = verdict(41, 12, 7, prompt_result=outcomes(*against_prompt))
-    assert said.versus_prompt == versus
-    assert said.notes[0].startswith(start)
+    result = verdict(41, 12, 7, prompt_result=outcomes(*against_prompt))
+    assert result.versus_prompt == versus
+    assert result.notes[0].startswith(start)
     as_good = "Better than the base model, but a good prompt does at least as well."
-    assert said.headline == (as_good if versus == "not_better" else "Yes, consistently better.")
+    assert result.headline == (as_good if versus == "not_better" else "Yes, consistently better.")
 
 
-@pytest.mark.parametrize(("wrong", "said"), [(59, True), (36, False), (None, False)])
-def test_a_better_model_that_is_mostly_wrong_is_called_wrong(wrong, said):
+@pytest.mark.parametrize(("wrong", "is_noted"), [(59, True), (36, False), (None, False)])
+def test_a_better_model_that_is_mostly_wrong_is_called_wrong(wrong, is_noted):
     sentence = verdict(12, 60, 0, wrong=wrong).sentence
-    assert sentence.endswith("But it is still wrong on 59 of 72.") is said
+    assert sentence.endswith("But it is still wrong on 59 of 72.") is is_noted
 
 
 def test_blind_choices_have_their_own_sentence():
@@ -147,9 +147,9 @@ def test_blind_choices_have_their_own_sentence():
 
 
 def test_answers_from_one_thread_count_as_one():
-    said = compute_verdict([PairedOutcome(1, group="thread 1")] * 10)
-    assert said.level == "too_few_to_tell"
-    assert any("Fewer than 6" in note for note in said.notes)
+    result = compute_verdict([PairedOutcome(1, group="thread 1")] * 10)
+    assert result.level == "too_few_to_tell"
+    assert any("Fewer than 6" in note for note in result.notes)
 
 
 def test_passes_and_scores_become_wins_ties_and_losses():
@@ -167,12 +167,12 @@ def test_passes_and_scores_become_wins_ties_and_losses():
 
 def test_many_small_wins_do_not_hide_a_few_large_losses():
     small, large = PairedOutcome.of_scores(0.5, 0.52), PairedOutcome.of_scores(1.0, 0.0)
-    said = compute_verdict([small] * 50 + [large] * 10, "green")
-    assert said.level == "too_few_to_tell"
-    assert said.headline == "Mixed: no clear answer."
-    assert said.more_prompts_needed is None
-    assert "could be chance" not in said.sentence
-    assert any("further in the other" in note for note in said.notes)
+    result = compute_verdict([small] * 50 + [large] * 10, "green")
+    assert result.level == "too_few_to_tell"
+    assert result.headline == "Mixed: no clear answer."
+    assert result.more_prompts_needed is None
+    assert "could be chance" not in result.sentence
+    assert any("further in the other" in note for note in result.notes)
     steady = compute_verdict([PairedOutcome.of_scores(0.4, 0.6)] * 30, "green")
     assert steady.level == "consistently_better"
     assert steady.mean_gain == pytest.approx((0.2, 0.2))
@@ -185,13 +185,13 @@ general_levels = st.sampled_from([None, "green", "amber", "red"])
 @settings(deadline=None)
 @given(counts, counts, counts, general_levels, st.integers(0, 9))
 def test_any_split_gets_a_verdict_in_complete_sentences(wins, ties, losses, general, looks):
-    said = verdict(wins, ties, losses, general, looks=looks)
-    assert (said.wins, said.ties, said.losses) == (wins, ties, losses)
-    assert said.level in RANK
-    for text in (said.headline, said.sentence, said.rarity, *said.notes):
+    result = verdict(wins, ties, losses, general, looks=looks)
+    assert (result.wins, result.ties, result.losses) == (wins, ties, losses)
+    assert result.level in RANK
+    for text in (result.headline, result.sentence, result.rarity, *result.notes):
         assert text.endswith(".")
         assert not [word for word in ("None", "nan", "!") if word in text]
-    assert 0 < said.p_value <= 1
+    assert 0 < result.p_value <= 1
 
 
 @settings(deadline=None)

@@ -30,7 +30,7 @@ def fill(evaluation: Evaluation, better: int, same: int, worse: int) -> Evaluati
     evaluation.answers.all().delete()
     signs = [1] * better + [0] * same + [-1] * worse
     for index, sign in enumerate(signs):
-        both = index % 2 == 0  # of those that are the same: right by turns
+        both = index % 2 == 0  # equal outcomes are right and wrong in turn
         right = {"base": sign < 0 or (not sign and both), "ours": sign > 0 or (not sign and both)}
         for name, passed in right.items():
             Answer.objects.create(
@@ -55,7 +55,7 @@ def fill(evaluation: Evaluation, better: int, same: int, worse: int) -> Evaluati
 
 
 def page(client, evaluation: Evaluation, query: str = "") -> str:
-    """The page with every run of white space as one space, as a browser shows it."""
+    """The page with white space collapsed, as a browser shows it."""
     url = f"/goals/{evaluation.goal_id}/evaluation/{evaluation.pk}/{query}"
     return " ".join(client.get(url).content.decode().split())
 
@@ -108,10 +108,10 @@ def test_a_good_prompt_that_does_as_well_is_prominent(as_owner, evaluation):
     }
     evaluation.save()
     prompted = evaluation.others.get()
-    said = "Your tuned model is not better than a prompt."
-    assert f"{said} A good prompt costs nothing" not in page(as_owner, evaluation)
+    note = "Your tuned model is not better than a prompt."
+    assert f"{note} A good prompt costs nothing" not in page(as_owner, evaluation)
     evaluation.answers.filter(candidate=evaluation.base).update(candidate=prompted, passed=True)
-    assert f"{said} A good prompt costs nothing" in page(as_owner, evaluation)
+    assert f"{note} A good prompt costs nothing" in page(as_owner, evaluation)
 
 
 def test_the_same_is_both_right_or_both_wrong(evaluation):

@@ -1,4 +1,4 @@
-"""A person's blind choice: sides hidden and shuffled, until the votes are counted."""
+"""Blind votes: names hidden and sides shuffled until the votes are counted."""
 
 import re
 
@@ -25,7 +25,7 @@ def outcome(evaluation, index=0):
     return evaluation.comparisons.get(index=index).outcome
 
 
-def papers(html: str) -> list[str]:
+def shown_answers(html: str) -> list[str]:
     """The two answers in the order of the page."""
     return re.findall(r"Long and winding \d+|Short \d+", html)
 
@@ -34,15 +34,15 @@ def test_the_ballot_hides_the_names(as_editor, ballot, url):
     page = as_editor.get(url("detail", ballot.pk), follow=True).content.decode()
     assert "Which answer would you send?" in page
     body = page[page.index("<main") : page.index("</main>")].lower()
-    assert len(papers(page)) == 2
+    assert len(shown_answers(page)) == 2
     assert not re.search(r"\bbase\b|tuned|ours|candidate|left_was", body)
 
 
 def test_sides_are_shuffled_but_stable(as_editor, editor, ballot, url):
     sides = {votes.left_side(ballot, index, editor) for index in range(20)}
     assert sides == {"base", "ours"}
-    one = papers(as_editor.get(url("vote", ballot.pk)).content.decode())
-    assert one == papers(as_editor.get(url("vote", ballot.pk)).content.decode())
+    one = shown_answers(as_editor.get(url("vote", ballot.pk)).content.decode())
+    assert one == shown_answers(as_editor.get(url("vote", ballot.pk)).content.decode())
 
 
 def test_each_person_has_their_own_shuffle(owner, editor, ballot):
@@ -59,7 +59,7 @@ def test_a_vote_is_stored_for_the_right_candidate(as_editor, editor, ballot, url
     assert (kept.choice, kept.by, kept.counts) == ("ours", editor, True)
     assert outcome(ballot) == "better"
     page = as_editor.get(url("vote", ballot.pk)).content.decode()
-    assert papers(page)[0].endswith(" 1")  # the next pair
+    assert shown_answers(page)[0].endswith(" 1")  # the next pair
 
 
 @pytest.mark.parametrize(
@@ -76,9 +76,9 @@ def test_undo_removes_the_last_vote(as_editor, editor, ballot, url):
     vote(ballot, 1, editor, "base")
     as_editor.post(url("vote", ballot.pk), {"undo": "1"})
     assert (outcome(ballot, 0), outcome(ballot, 1)) == ("better", "open")
-    assert papers(as_editor.get(url("vote", ballot.pk)).content.decode())[0].endswith(" 1")
+    assert shown_answers(as_editor.get(url("vote", ballot.pk)).content.decode())[0].endswith(" 1")
     as_editor.post(url("vote", ballot.pk), {"undo": "1"})
-    as_editor.post(url("vote", ballot.pk), {"undo": "1"})  # nothing left: no harm
+    as_editor.post(url("vote", ballot.pk), {"undo": "1"})  # without a vote nothing happens
     assert not Vote.objects.exists()
 
 
@@ -106,7 +106,7 @@ def test_votes_after_the_names_were_shown_do_not_count(owner, editor, ballot):
     vote(ballot, 0, editor, "ours")
     votes.reveal(evaluation=ballot)
     vote(ballot, 0, owner, "base")
-    vote(ballot, 0, editor, "base")  # nor do they replace one from before
+    vote(ballot, 0, editor, "base")  # does not replace the earlier vote either
     assert outcome(ballot) == "better"
     assert list(Vote.objects.filter(counts=True).values_list("choice", flat=True)) == ["ours"]
     votes.reveal(evaluation=ballot)
@@ -127,7 +127,7 @@ def test_without_a_vote_the_names_stay_hidden(as_editor, ballot, url):
     assert ballot.revealed_at is None
 
 
-def test_invalid_votes_are_refused(as_editor, ballot, url):
+def test_invalid_votes_are_rejected(as_editor, ballot, url):
     assert as_editor.post(url("vote", ballot.pk), {"vote": "c", "index": "0"}).status_code == 400
     assert as_editor.post(url("vote", ballot.pk), {"vote": "a", "index": "99"}).status_code == 404
     assert as_editor.post(url("vote", ballot.pk), {"vote": "a", "index": "²"}).status_code == 302
@@ -144,7 +144,7 @@ def test_a_viewer_sees_nothing_before_the_count(as_viewer, editor, ballot, url):
     reply = as_viewer.get(url("detail", ballot.pk))
     assert reply.status_code == 403
     assert "once the votes are counted" in reply.content.decode()
-    assert not papers(reply.content.decode())
+    assert not shown_answers(reply.content.decode())
     vote(ballot, 0, editor, "ours")
     votes.reveal(evaluation=ballot)
     assert as_viewer.get(url("detail", ballot.pk)).status_code == 200
@@ -161,5 +161,5 @@ def test_only_editors_of_the_team_can_vote(as_viewer, as_stranger, as_owner, bal
 
 def test_votes_of_others_are_not_shown(owner, as_editor, ballot, url):
     vote(ballot, 0, owner, "ours")
-    assert len(papers(as_editor.get(url("vote", ballot.pk)).content.decode())) == 2
+    assert len(shown_answers(as_editor.get(url("vote", ballot.pk)).content.decode())) == 2
     assert signed_in(owner).get(url("vote", ballot.pk)).status_code == 200

@@ -1,4 +1,4 @@
-"""Changing the words of a goal."""
+"""Change the name, description and pairs of a goal."""
 
 import pytest
 from django.urls import reverse
@@ -33,7 +33,7 @@ def test_the_form_shows_the_current_values(as_editor, goal, url):
     assert "Sort each email." in page
 
 
-def test_a_mistake_changes_nothing_and_the_rail_keeps_the_old_name(as_editor, goal, url):
+def test_an_invalid_form_changes_nothing_and_the_rail_keeps_the_name(as_editor, goal, url):
     reply = as_editor.post(url, FORM | {"name": "", "description": ""})
     assert reply.status_code == 422
     assert "Sort shop emails" in reply.content.decode()
@@ -41,7 +41,7 @@ def test_a_mistake_changes_nothing_and_the_rail_keeps_the_old_name(as_editor, go
     assert goal.name == "Sort shop emails"
 
 
-def test_only_editors_of_the_team_change_it(as_viewer, as_stranger, as_owner, goal, url):
+def test_only_editors_of_the_team_can_change_it(as_viewer, as_stranger, as_owner, goal, url):
     assert as_viewer.post(url, FORM).status_code == 403
     assert as_stranger.post(url, FORM).status_code == 404
     assert as_owner.put(url).status_code == 405

@@ -1,4 +1,4 @@
-"""Choosing how to tell a right answer from a wrong one, with each kind's settings."""
+"""Choose a success measure and its settings."""
 
 import pytest
 from django.urls import reverse
@@ -59,7 +59,7 @@ def test_each_kind_keeps_its_settings(as_editor, goal, url, kind, typed, kept):
         ("", {}),
     ],
 )
-def test_invalid_settings_are_refused(as_editor, goal, url, kind, typed):
+def test_invalid_settings_are_rejected(as_editor, goal, url, kind, typed):
     form = {f"{kind}-{name}": value for name, value in typed.items()}
     assert as_editor.post(url, {"measure": kind} | form).status_code == 422
     goal.refresh_from_db()
@@ -74,13 +74,13 @@ def test_invalid_settings_of_another_kind_are_ignored(as_editor, goal, url):
     assert goal.measure == "exact"
 
 
-def test_the_form_shows_what_was_chosen(as_editor, url):
+def test_the_form_shows_the_chosen_settings(as_editor, url):
     as_editor.post(url, {"measure": "rules", "rules-never_contains": "sorry\nunfortunately"})
     page = as_editor.get(url).content.decode()
     assert "sorry\nunfortunately" in page
 
 
-def test_only_editors_of_the_team_choose(as_viewer, as_stranger, as_owner, goal, url):
+def test_only_editors_of_the_team_can_choose(as_viewer, as_stranger, as_owner, goal, url):
     assert as_viewer.post(url, {"measure": "exact"}).status_code == 403
     assert as_stranger.get(url).status_code == 404
     assert as_owner.patch(url).status_code == 405

@@ -1,4 +1,4 @@
-"""Deleting a goal, with its rows, files and jobs."""
+"""Delete a goal with its rows, files and jobs."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ def url(goal):
 
 
 @pytest.fixture
-def whole(goal, owner):
+def finished_goal(goal, owner):
     """A goal with all steps done, and another training waiting."""
     journey.ready(goal, owner)
     journey.evaluated(journey.trained(goal, owner), owner)
@@ -33,7 +33,7 @@ def whole(goal, owner):
 
 
 def rows_below() -> dict[str, int]:
-    models = [model for room in BELOW for model in apps.get_app_config(room).get_models()]
+    models = [model for app in BELOW for model in apps.get_app_config(app).get_models()]
     return {m.__name__: m.objects.count() for m in models if m.objects.count()}
 
 
@@ -43,8 +43,10 @@ def files(goal: Goal) -> list[Path]:
     return [file for name in folders for file in (data / name).rglob("*") if file.is_file()]
 
 
-def test_everything_below_is_deleted(as_owner, whole, url, django_capture_on_commit_callbacks):
-    before = files(whole)
+def test_deleting_a_goal_deletes_everything_below_it(
+    as_owner, finished_goal, url, django_capture_on_commit_callbacks
+):
+    before = files(finished_goal)
     assert {file.name for file in before} >= {"1.jsonl", "adapter_model.safetensors"}
     assert {"Version", "Training", "Candidate", "Evaluation", "Answer"} <= rows_below().keys()
     with django_capture_on_commit_callbacks(execute=True):
@@ -53,16 +55,16 @@ def test_everything_below_is_deleted(as_owner, whole, url, django_capture_on_com
     assert rows_below() == {}
     assert not Job.objects.exists()
     assert not [file for file in before if file.exists()]
-    assert BaseModel.objects.count() == 1  # that stays: it belongs to nobody's goal alone
+    assert BaseModel.objects.count() == 1  # it belongs to no goal
 
 
-def test_it_asks_before_deleting(as_owner, goal, url):
+def test_the_page_asks_before_deleting(as_owner, goal, url):
     page = as_owner.get(url).content.decode()
     assert "Delete “Sort shop emails”?" in page
     assert Goal.objects.filter(pk=goal.pk).exists()
 
 
-def test_the_page_after_says_what_happened(as_owner, goal, url):
+def test_the_next_page_confirms_the_deletion(as_owner, goal, url):
     reply = as_owner.post(url, follow=True)
     assert "“Sort shop emails” and everything in it is deleted." in reply.content.decode()
 

@@ -1,4 +1,4 @@
-"""Templates of goals, which fill in the form of a new goal."""
+"""Templates that fill in the form of a new goal."""
 
 import html
 
@@ -15,7 +15,9 @@ from finetune_app.goals.measures import get_measure, propose
 from finetune_app.goals.models import Goal, GoalKind
 
 NEW = reverse("goals:new")
-EVERY = pytest.mark.parametrize("template", goal_templates(), ids=lambda template: template.slug)
+each_template = pytest.mark.parametrize(
+    "template", goal_templates(), ids=lambda template: template.slug
+)
 
 
 def page(browser, query: str = "") -> str:
@@ -43,8 +45,8 @@ def test_every_common_use_has_a_template():
     assert len(goal_templates_by_kind()) == len(GoalKind)
 
 
-@EVERY
-def test_it_fills_a_form_that_can_be_saved(template):
+@each_template
+def test_a_template_fills_a_valid_form(template):
     form = GoalForm(template.initial())
     assert form.is_valid(), form.errors
     assert 2 <= len(form.pairs()) <= PAIR_COUNT
@@ -54,14 +56,14 @@ def test_it_fills_a_form_that_can_be_saved(template):
     assert template.description.endswith((".", ")."))
 
 
-@EVERY
-def test_its_words_lead_to_the_measure_it_names(template):
+@each_template
+def test_the_description_of_a_template_proposes_its_measure(template):
     found = propose(template.description, template.kind, template.pairs)
     assert found.kind == template.measure
 
 
-@EVERY
-def test_its_own_answers_are_right_by_that_measure(template):
+@each_template
+def test_the_answers_of_a_template_pass_its_measure(template):
     found = propose(template.description, template.kind, template.pairs)
     measure = get_measure(found.kind, found.settings)
     if template.measure == "choice":
@@ -70,8 +72,8 @@ def test_its_own_answers_are_right_by_that_measure(template):
         assert measure.check(pair["answer"], pair["answer"]).passed
 
 
-@EVERY
-def test_its_link_fills_the_form(as_editor, template):
+@each_template
+def test_the_link_of_a_template_fills_the_form(as_editor, template):
     shown = page(as_editor, f"?example={template.slug}")
     assert f'value="{template.name}"' in shown
     assert template.description in shown
@@ -81,25 +83,25 @@ def test_its_link_fills_the_form(as_editor, template):
     assert f"Filled in from “{template.title}”" in shown
 
 
-def test_the_empty_form_links_to_all_of_them(as_editor):
+def test_the_empty_form_links_to_all_templates(as_editor):
     shown = page(as_editor)
     for template in goal_templates():
         assert f'href="?example={template.slug}"' in shown
     assert "Filled in from" not in shown
 
 
-def test_an_unknown_example_is_an_empty_form(as_editor):
+def test_an_unknown_template_gives_an_empty_form(as_editor):
     assert 'name="name" value' not in page(as_editor, "?example=magic")
     assert find_goal_template("magic") is None
 
 
-def test_what_was_filled_in_can_be_changed_and_saved(as_editor):
+def test_a_filled_form_can_be_changed_and_saved(as_editor):
     typed = find_goal_template("json").initial() | {"name": "Orders of ours"}
     as_editor.post(f"{NEW}?example=json", typed)
     goal = Goal.objects.get()
     assert (goal.name, goal.kind, goal.measure) == ("Orders of ours", "format", "json")
 
 
-def test_an_existing_goal_offers_no_examples(as_editor, goal):
+def test_the_form_of_an_existing_goal_offers_no_templates(as_editor, goal):
     shown = as_editor.get(reverse("goals:edit", args=[goal.pk])).content.decode()
     assert "?example=" not in shown

@@ -55,7 +55,7 @@ def test_commands_parse(answer):
         ("To list files, run this:\n\nls -la", "Reads like a sentence, not a command"),
     ],
 )
-def test_what_is_not_bash(answer, label):
+def test_invalid_bash_is_labelled(answer, label):
     assert score(answer).why == label
     assert not score(answer).passed
 
@@ -84,7 +84,7 @@ def test_no_command_is_executed(tmp_path, monkeypatch):
         ("dir -la", "Does not use ls"),
     ],
 )
-def test_the_same_programs_and_flags(answer, label):
+def test_programs_and_flags_are_compared(answer, label):
     assert score(answer, compare="same_command").why == label
 
 
@@ -95,14 +95,14 @@ def test_long_options_with_one_dash_are_not_split():
     assert score("du --max-depth=1", "du --max-depth 2", compare="same_command").passed
 
 
-def test_exact_ignores_only_the_space_between_words():
+def test_exact_comparison_ignores_only_space_between_words():
     assert score("ls   -la   /tmp", compare="exact").passed
     assert not score("ls -al /tmp", compare="exact").passed
     assert not score('echo "a  b"', 'echo "a b"', compare="exact").passed
     assert score("ls", "ls |", compare="exact").why == "The wanted answer does not parse as bash"
 
 
-def test_it_agrees_with_bash_on_real_commands():
+def test_the_parser_agrees_with_bash_on_real_commands():
     """`bash -n` parses without executing; it is the reference, in this test only."""
     path = SAMPLES / "nl2bash.csv"
     if not path.exists():

@@ -1,4 +1,4 @@
-"""Close wording by chrF, and the blind choice that only a person can make."""
+"""Close wording by chrF, and the blind choice of a person."""
 
 import pytest
 

@@ -25,7 +25,7 @@ from finetune_app.goals.measures import mark_differences, parse_fields
         ("", None),
     ],
 )
-def test_fields(answer, pairs):
+def test_an_answer_is_parsed_into_fields(answer, pairs):
     assert parse_fields(answer) == pairs
 
 
@@ -44,7 +44,7 @@ def test_words_are_marked_together_with_the_space_between_them():
     assert marks == [("Thank you so much!", True), (" We refund it.", False)]
 
 
-def test_equal_answers_have_no_marks_and_empty_ones_no_parts():
+def test_equal_answers_have_no_marks_and_empty_answers_no_parts():
     assert mark_differences("same", "same") == [("same", False)]
     assert mark_differences("", "x") == []
     assert mark_differences("x", "") == [("x", True)]
@@ -68,7 +68,7 @@ def test_the_parts_of_lines_joined_are_the_answer(answer, wanted):
     assert "".join(piece for piece, _ in mark_differences(text, "\n".join(wanted))) == text
 
 
-def test_long_answers_are_compared_by_line_and_longer_ones_whole():
+def test_long_answers_are_compared_by_line_and_very_long_ones_as_a_whole():
     lines = "\n".join(f"line {n}" for n in range(3000))
     assert mark_differences(lines + "\nmore", lines)[-1][1] is True
     words = "\n".join("word" for _ in range(20_000))

@@ -1,4 +1,4 @@
-"""An exact answer, and labels that say what differs."""
+"""Exact answers, and labels that name the difference."""
 
 import pytest
 
@@ -30,7 +30,7 @@ def test_the_label_names_the_line_that_differs(answer, label):
     assert why(answer) == label
 
 
-def test_a_label_answer_is_right_or_wrong():
+def test_a_class_label_passes_or_fails():
     measure = get_measure("exact", {})
     assert measure.check("card_lost\n", "card_lost").passed
     assert not measure.check("card_lost", "card_stolen").passed
@@ -49,7 +49,7 @@ def test_only_the_chosen_lines_must_match():
     assert measure.check(other_words.replace("return", "order"), WANTED).why == "Topic differs"
 
 
-def test_more_right_lines_score_higher_but_only_all_of_them_pass():
+def test_more_correct_lines_score_higher_and_only_all_pass():
     measure = get_measure("exact", {})
     scores = [
         measure.check(answer, WANTED).value
@@ -65,7 +65,7 @@ def test_more_right_lines_score_higher_but_only_all_of_them_pass():
     assert scores[-2] < scores[-1] == 1.0
 
 
-def test_bad_settings_are_refused_in_plain_words():
+def test_invalid_settings_are_rejected_with_a_reason():
     with pytest.raises(MeasureError, match="no setting called “ignore_cases”"):
         get_measure("exact", {"ignore_cases": True})
     with pytest.raises(MeasureError, match="either on or off"):
@@ -90,5 +90,5 @@ def test_bad_settings_are_refused_in_plain_words():
         ("Anything", " .", False),
     ],
 )
-def test_a_fact_may_stand_anywhere_in_the_answer(answer, wanted, right):
+def test_a_fact_may_be_anywhere_in_the_answer(answer, wanted, right):
     assert get_measure("exact", {"within": True}).check(answer, wanted).passed is right

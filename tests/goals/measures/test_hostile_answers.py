@@ -1,4 +1,4 @@
-"""Whatever a model or a person writes, a measure answers with a score."""
+"""Any answer and expected answer get a score."""
 
 import pytest
 from hypothesis import given, settings
@@ -27,7 +27,7 @@ CHECKED = [
     ("rules", {"max_words": 3, "order": ["a", "b"], "starts_with": "a"}),
     ("close", {}),
 ]
-NASTY = [
+HOSTILE = [
     "",
     " ",
     "\0",
@@ -66,7 +66,7 @@ NASTY = [
 
 
 @pytest.mark.parametrize(("kind", "chosen"), CHECKED)
-@pytest.mark.parametrize("text", NASTY, ids=range(len(NASTY)))
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
 def test_hostile_texts_get_a_score(kind, chosen, text):
     measure = get_measure(kind, chosen)
     for answer, wanted in ((text, "a: 1\nb: 2"), (text, text), ("a: 1\nb: 2", text)):
@@ -77,8 +77,8 @@ def test_hostile_texts_get_a_score(kind, chosen, text):
         assert "\n" not in score.why
 
 
-@pytest.mark.parametrize("text", NASTY, ids=range(len(NASTY)))
-def test_hostile_texts_can_be_shown_and_proposed_from(text):
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+def test_hostile_texts_can_be_shown_and_used_to_propose_a_measure(text):
     assert "".join(piece for piece, _ in mark_differences(text, text[::-1])) == text
     parse_fields(text)
     proposal = propose(text, "task", [{"answer": text}, {"answer": "ls"}])

@@ -23,18 +23,18 @@ LONG = "With kind regards from all of us at Kettle Lane Cycles"
         ("choice", {}, ""),
     ],
 )
-def test_it_says_what_to_do(kind, chosen, words):
+def test_the_instruction_states_the_rule(kind, chosen, words):
     assert words in instruction(kind, chosen)
     assert bool(instruction(kind, chosen)) == bool(words)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_it_does_not_mention_the_wanted_answer(kind):
+def test_the_instruction_does_not_mention_the_expected_answer(kind):
     settings = {"max_words": 20} if kind == "rules" else {}
-    told = instruction(kind, settings)
+    text = instruction(kind, settings)
     assert "Right when" in summary(kind, settings) or kind == "choice"
-    assert "Right when" not in told
-    assert "you wanted" not in told
+    assert "Right when" not in text
+    assert "you wanted" not in text
 
 
 def test_a_prompt_begins_with_the_goal_and_the_rule(goal):

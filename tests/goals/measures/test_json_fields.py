@@ -36,7 +36,7 @@ def score(answer, wanted=WANTED, **settings):
         ("9" * 50_000, "Not valid JSON"),
     ],
 )
-def test_labels(answer, label):
+def test_answers_are_labelled(answer, label):
     assert score(answer).why == label
     assert score(answer).passed == (label == "As wanted")
 
@@ -53,11 +53,11 @@ def test_only_the_chosen_fields_are_compared():
     assert score('{"intent": "x"}', fields=["intent"]).why == "Intent differs"
     assert score('{"intent": "x"}', fields=["intent"], compare="fields").passed
     assert score('{"artist": "x"}', fields=["intent"], compare="fields").why == "Intent is missing"
-    # With names and no values, what was wanted need not even be JSON.
+    # When only names are compared, the expected answer need not be JSON.
     assert score('{"intent": "x"}', "prose", fields=["intent"], compare="fields").passed
 
 
-def test_fields_without_values():
+def test_only_names_of_fields_can_be_compared():
     assert score('{"intent": 1, "artist": 2, "year": 3}', compare="fields").passed
     assert not score('{"intent": 1, "artist": 2}', compare="fields").passed
 

@@ -1,4 +1,4 @@
-"""A measure proposed from the goal's own words and examples."""
+"""Propose a measure from the goal's description and examples."""
 
 import json
 import os
@@ -85,7 +85,7 @@ def test_contradictory_rules_are_not_proposed(description):
     assert proposed(description, PROSE).kind == "choice"
 
 
-def test_free_prose_lines_are_left_free():
+def test_lines_of_prose_are_not_compared():
     answers = [
         f"topic: {topic}\ndue: today\nreply: {text}"
         for topic, text in zip(("stock", "return"), PROSE, strict=True)
@@ -95,15 +95,15 @@ def test_free_prose_lines_are_left_free():
     assert "reply may be worded freely" in proposal.because
 
 
-def test_style_with_short_answers_is_for_a_person():
+def test_style_with_short_answers_needs_a_person():
     assert proposed("My tone", ["Cheers", "Ta, Mara"], kind="style").kind == "choice"
 
 
-def test_pairs_may_lack_an_answer_or_call_it_wanted():
+def test_pairs_may_lack_an_answer():
     assert propose("x", "task", [{}, {"answer": None}, {"answer": '{"a": 1}'}]).kind == "json"
 
 
-def test_real_data_gets_the_obvious_measure():
+def test_sample_data_gets_the_expected_measure():
     path = SAMPLES / "snips_json.jsonl"
     if not path.exists():
         pytest.skip(f"no sample data at {path}")
@@ -115,7 +115,7 @@ def test_real_data_gets_the_obvious_measure():
     assert all(measure.check(answer, answer).passed for answer in answers)
 
 
-def test_short_facts_may_be_said_in_a_sentence():
+def test_short_facts_may_be_part_of_a_sentence():
     pairs = [{"prompt": "How strong is the pump?", "answer": "90 W"}]
     proposal = propose("Answer from the handbook.", "knowledge", pairs)
     assert (proposal.kind, proposal.settings) == ("exact", {"within": True})

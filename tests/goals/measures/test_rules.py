@@ -29,7 +29,7 @@ def why(answer, **settings):
         ({"max_words": 5}, "  ", "Empty answer"),
     ],
 )
-def test_one_rule(chosen, answer, label):
+def test_a_kept_or_broken_rule_is_labelled(chosen, answer, label):
     assert why(answer, **chosen) == label
 
 
@@ -58,12 +58,12 @@ def test_the_first_broken_rule_is_named_and_the_rest_are_counted():
         ({"regex": "(a+)+$"}, "no setting called"),
     ],
 )
-def test_unusable_rules_are_refused(chosen, message):
+def test_invalid_rules_are_rejected(chosen, message):
     with pytest.raises(MeasureError, match=message):
         get_measure("rules", chosen)
 
 
-def test_the_summary_reads_as_a_sentence():
+def test_the_summary_is_a_sentence():
     text = summary("rules", {"min_words": 1, "max_words": 20, "never_contains": ["sorry", "but"]})
     assert text == (
         "Right when the answer keeps your rules: at least 1 word; at most 20 words; "

@@ -47,7 +47,7 @@ def score(answer, wanted=WANTED, **settings):
         ("<a>" * 60_000, "Not valid XML"),
     ],
 )
-def test_labels(answer, label):
+def test_answers_are_labelled(answer, label):
     assert score(answer).why == label
     assert score(answer).passed == (label == "As wanted")
 
@@ -62,6 +62,6 @@ def test_only_the_chosen_elements_are_compared():
     assert score(answer, "not xml").why == "The wanted answer is not valid XML"
 
 
-def test_elements_without_values():
+def test_only_names_of_elements_can_be_compared():
     assert score(WANTED.replace("today", "later"), compare="fields").passed
     assert not score("<order/>", compare="fields").passed
