@@ -37,7 +37,7 @@ def platform(settings) -> Iterator[fake_provider.Platform]:
 
 
 @pytest.fixture
-def bench(goal, owner) -> Goal:
+def ready_goal(goal, owner) -> Goal:
     """A goal with examples, a measure and a model; nothing trained."""
     return journey.ready(goal, owner)
 

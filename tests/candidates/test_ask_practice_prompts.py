@@ -13,19 +13,19 @@ from tests.candidates.workbench_helpers import (
 )
 
 
-def test_prompts_come_from_the_validation_split_only(bench):
-    asked = validation_prompts.prompts_of_goal(bench)
+def test_prompts_come_from_the_validation_split_only(ready_goal):
+    asked = validation_prompts.prompts_of_goal(ready_goal)
     assert 0 < len(asked) <= validation_prompts.MAX_PROMPTS
     found = Example.objects.filter(pk__in=[one.example_id for one in asked])
     assert {one.split for one in found} == {Split.VALIDATION}
-    assert validation_prompts.prompts_of_goal(bench) == asked
+    assert validation_prompts.prompts_of_goal(ready_goal) == asked
 
 
 def test_each_prompt_is_asked_once_and_correct_answers_are_counted(
-    as_editor, bench, at, fake_engine
+    as_editor, ready_goal, at, fake_engine
 ):
-    fake_engine.say = answer_correctly(bench)
-    total = len(validation_prompts.prompts_of_goal(bench))
+    fake_engine.say = answer_correctly(ready_goal)
+    total = len(validation_prompts.prompts_of_goal(ready_goal))
     page = ask_all_prompts(as_editor, at)
     assert f"{total} of {total} right" in page
     assert sum(len(one["requests"]) for one in fake_engine.asked) == total
@@ -36,14 +36,14 @@ def test_each_prompt_is_asked_once_and_correct_answers_are_counted(
     assert sum(len(one["requests"]) for one in fake_engine.asked) == total  # nothing is asked twice
 
 
-def test_the_page_requests_the_next_prompts(as_editor, bench, at, fake_engine):
+def test_the_page_requests_the_next_prompts(as_editor, ready_goal, at, fake_engine):
     page = text(as_editor.post(at("ask_prompts"), {"instructions": "Sort it."}, headers=HTMX))
-    assert len(validation_prompts.prompts_of_goal(bench)) > 4
+    assert len(validation_prompts.prompts_of_goal(ready_goal)) > 4
     assert "so far" in page
     assert 'hx-trigger="load"' in page
 
 
-def test_asking_stops_when_the_draft_has_changed(as_editor, bench, at, fake_engine):
+def test_asking_stops_when_the_draft_has_changed(as_editor, ready_goal, at, fake_engine):
     first = as_editor.post(at("ask_prompts"), {"instructions": "Sort it."}, headers=HTMX)
     form = {"instructions": "Other words.", "fingerprint": first.context["fingerprint"]}
     page = text(as_editor.post(at("ask_prompts"), form, headers=HTMX))
@@ -52,13 +52,13 @@ def test_asking_stops_when_the_draft_has_changed(as_editor, bench, at, fake_engi
 
 
 def test_without_javascript_a_post_asks_some_prompts_and_redirects(
-    as_editor, bench, at, fake_engine
+    as_editor, ready_goal, at, fake_engine
 ):
     assert as_editor.post(at("ask_prompts"), {"instructions": "Sort it."}).status_code == 302
     assert ValidationAnswer.objects.count() == 4
 
 
-def test_the_test_split_is_never_asked(as_editor, bench, at, fake_engine):
+def test_the_test_split_is_never_asked(as_editor, ready_goal, at, fake_engine):
     ask_all_prompts(as_editor, at)
     sealed = set(Example.objects.filter(split=Split.TEST).values_list("prompt", flat=True))
     asked = {
@@ -70,7 +70,7 @@ def test_the_test_split_is_never_asked(as_editor, bench, at, fake_engine):
     assert not asked & sealed
 
 
-def test_an_error_is_shown_and_earlier_answers_are_kept(as_editor, bench, at, fake_engine):
+def test_an_error_is_shown_and_earlier_answers_are_kept(as_editor, ready_goal, at, fake_engine):
     as_editor.post(at("ask_prompts"), {"instructions": "Sort it."}, headers=HTMX)
     fake_engine.fail = "The model cannot be reached just now."
     page = text(as_editor.post(at("ask_prompts"), {"instructions": "Sort it."}, headers=HTMX))
@@ -79,52 +79,52 @@ def test_an_error_is_shown_and_earlier_answers_are_kept(as_editor, bench, at, fa
     assert ValidationAnswer.objects.count() == 4
 
 
-def test_sampling_settings_are_sent_to_the_engine(as_editor, bench, at, fake_engine):
+def test_sampling_settings_are_sent_to_the_engine(as_editor, ready_goal, at, fake_engine):
     form = {"instructions": "x", "temperature": "0.5", "top_p": "0.9"}
     as_editor.post(at("ask_prompts"), form, headers=HTMX)
     assert fake_engine.asked[0]["requests"][0]["temperature"] == 0.5
 
 
-def test_stored_answers_are_judged_again_with_a_new_measure(as_editor, bench, at, fake_engine):
-    known = expected_answers(bench)
+def test_stored_answers_are_judged_again_with_a_new_measure(as_editor, ready_goal, at, fake_engine):
+    known = expected_answers(ready_goal)
     fake_engine.say = lambda messages: known[messages[-1]["content"]].upper()
     page = ask_all_prompts(as_editor, at)
     assert f"0 of {len(known)} right" in page
-    goals.choose_measure(goal=bench, kind="exact", settings={"ignore_case": True})
+    goals.choose_measure(goal=ready_goal, kind="exact", settings={"ignore_case": True})
     assert f"{len(known)} of {len(known)} right" in text(as_editor.get(at()))
 
 
-def test_answers_for_a_human_judge_have_no_verdict(as_editor, bench, at, fake_engine):
-    goals.choose_measure(goal=bench, kind="choice", settings={})
+def test_answers_for_a_human_judge_have_no_verdict(as_editor, ready_goal, at, fake_engine):
+    goals.choose_measure(goal=ready_goal, kind="choice", settings={})
     page = ask_all_prompts(as_editor, at)
     assert "answered" in page
     assert "Only a person can judge these" in page
 
 
-def test_a_changed_example_is_asked_again(as_editor, bench, at, fake_engine):
+def test_a_changed_example_is_asked_again(as_editor, ready_goal, at, fake_engine):
     ask_all_prompts(as_editor, at)
-    row = Example.objects.get(pk=validation_prompts.prompts_of_goal(bench)[0].example_id)
+    row = Example.objects.get(pk=validation_prompts.prompts_of_goal(ready_goal)[0].example_id)
     row.set_messages([*row.messages[:-1], {"role": "assistant", "content": "something else"}])
     row.save()
     tried = validation_prompts.results_of(
-        bench,
+        ready_goal,
         WorkbenchDraft.objects.get().as_candidate(),
-        validation_prompts.prompts_of_goal(bench),
+        validation_prompts.prompts_of_goal(ready_goal),
     )
     assert [one.prompt.example_id for one in tried if one.answer is None] == [row.pk]
 
 
-def test_answers_are_deleted_with_their_example(as_editor, bench, at, fake_engine):
+def test_answers_are_deleted_with_their_example(as_editor, ready_goal, at, fake_engine):
     ask_all_prompts(as_editor, at)
-    gone = validation_prompts.prompts_of_goal(bench)[0].example_id
+    gone = validation_prompts.prompts_of_goal(ready_goal)[0].example_id
     Example.objects.filter(pk=gone).delete()
     ask_all_prompts(as_editor, at, instructions="Other words.")
     assert not ValidationAnswer.objects.filter(example_id=gone).exists()
     assert ValidationAnswer.objects.exists()
 
 
-def test_a_remote_model_gets_the_same_prompt(as_editor, bench, at, platform, team, owner):
-    known = expected_answers(bench)
+def test_a_remote_model_gets_the_same_prompt(as_editor, ready_goal, at, platform, team, owner):
+    known = expected_answers(ready_goal)
     platform.say = lambda messages: known[messages[-1]["content"]]
     endpoint = platform.endpoint(team, owner)
     page = ask_all_prompts(as_editor, at, model=f"endpoint:{endpoint.pk}")
@@ -136,7 +136,7 @@ def test_a_remote_model_gets_the_same_prompt(as_editor, bench, at, platform, tea
     assert not [one for one in learned if one.prompt in sent]
 
 
-def test_a_remote_error_is_not_a_wrong_answer(as_editor, bench, at, platform, team, owner):
+def test_a_remote_error_is_not_a_wrong_answer(as_editor, ready_goal, at, platform, team, owner):
     endpoint = platform.endpoint(team, owner, "wrong key")
     page = ask_all_prompts(as_editor, at, model=f"endpoint:{endpoint.pk}")
     assert "did not accept the key" in page

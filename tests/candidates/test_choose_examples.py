@@ -11,17 +11,17 @@ from tests import journey
 from tests.candidates.workbench_helpers import HTMX, answer_correctly, ask_all_prompts, text
 
 
-def test_examples_come_from_the_train_split_only(as_editor, bench, at):
+def test_examples_come_from_the_train_split_only(as_editor, ready_goal, at):
     sealed = Example.objects.exclude(split=Split.TRAIN).first()
     reply = as_editor.post(at("change_shots"), {"add": sealed.pk}, headers=HTMX)
     assert "That example is gone" in text(reply)
     assert WorkbenchDraft.objects.get().shots == []
-    found = [int(one.key) for one in few_shot.search(bench, sealed.prompt[:20], [])]
+    found = [int(one.key) for one in few_shot.search(ready_goal, sealed.prompt[:20], [])]
     assert not Example.objects.filter(pk__in=found).exclude(split=Split.TRAIN)
 
 
-def test_an_example_is_added_and_removed(as_editor, bench, at):
-    example = few_shot.search(bench, "", [])[0]
+def test_an_example_is_added_and_removed(as_editor, ready_goal, at):
+    example = few_shot.search(ready_goal, "", [])[0]
     as_editor.post(at("change_shots"), {"add": example.key, "instructions": "Kept too."})
     draft = WorkbenchDraft.objects.get()
     assert draft.shots == [{"prompt": example.prompt, "answer": example.answer}]
@@ -32,16 +32,16 @@ def test_an_example_is_added_and_removed(as_editor, bench, at):
     assert WorkbenchDraft.objects.get().shots == []
 
 
-def test_picked_examples_have_different_answers(as_editor, bench, at):
+def test_picked_examples_have_different_answers(as_editor, ready_goal, at):
     as_editor.post(at("change_shots"), {"pick": "1"})
     picked = WorkbenchDraft.objects.get().shots
     assert len(picked) == few_shot.DEFAULT_SHOTS
     assert len({shot["answer"] for shot in picked}) == few_shot.DEFAULT_SHOTS
-    assert picked == few_shot.pick(bench, context_length=512)
+    assert picked == few_shot.pick(ready_goal, context_length=512)
 
 
-def test_a_search_finds_training_examples(as_editor, bench, at):
-    example = few_shot.search(bench, "", [])[0]
+def test_a_search_finds_training_examples(as_editor, ready_goal, at):
+    example = few_shot.search(ready_goal, "", [])[0]
     page = text(as_editor.get(at(), {"q": example.prompt}, headers=HTMX))
     assert page.lstrip().startswith('<ul class="found"')
     assert f'value="{example.key}"' in page
@@ -96,7 +96,7 @@ def test_a_pair_that_is_also_in_the_test_is_not_shown(questions):
     assert few_shot.find_by_key(questions, str(sealed.pk)) is None
 
 
-def test_shots_leave_room_for_the_question(bench):
+def test_shots_leave_room_for_the_question(ready_goal):
     assert few_shot.fitting(
         [{"prompt": "x" * 500, "answer": "y" * 500}] * 9, context_length=1000
     ) == [{"prompt": "x" * 500, "answer": "y" * 500}]

@@ -140,7 +140,7 @@ def test_missing_examples_are_named():
 
 
 @pytest.fixture
-def bench(goal, owner):
+def ready_goal(goal, owner):
     return journey.ready(goal, owner)
 
 
@@ -154,10 +154,10 @@ def fake_engine(monkeypatch) -> FakeEngine:
 
 
 @pytest.fixture
-def failed(as_editor, bench, fake_engine):
+def failed(as_editor, ready_goal, fake_engine):
     """A draft whose answers to all prompts are wrong."""
     for _press in range(4):
-        as_editor.post(at(bench, "ask_prompts"), {"instructions": "Sort it."}, headers=HTMX)
+        as_editor.post(at(ready_goal, "ask_prompts"), {"instructions": "Sort it."}, headers=HTMX)
     return as_editor
 
 
@@ -165,11 +165,11 @@ def at(goal, name: str) -> str:
     return reverse(f"candidates:{name}", args=[goal.pk])
 
 
-def test_a_hint_is_added_to_the_instructions(failed, bench):
-    page = text(failed.get(at(bench, "workbench")))
+def test_a_hint_is_added_to_the_instructions(failed, ready_goal):
+    page = text(failed.get(at(ready_goal, "workbench")))
     assert "are not in the wanted form (lines topic and due)" in page
     reply = failed.post(
-        at(bench, "apply_hint"), {"instructions": "Sort it.", "hint": "form"}, headers=HTMX
+        at(ready_goal, "apply_hint"), {"instructions": "Sort it.", "hint": "form"}, headers=HTMX
     )
     assert "topic: …\ndue: …" in WorkbenchDraft.objects.get().instructions
     assert WorkbenchDraft.objects.get().instructions.startswith("Sort it.\n\n")
@@ -177,64 +177,64 @@ def test_a_hint_is_added_to_the_instructions(failed, bench):
     assert 'id="tries" aria-labelledby="h-tries" hx-swap-oob="true"' in text(reply)
 
 
-def test_a_hint_adds_examples(failed, bench):
-    failed.post(at(bench, "apply_hint"), {"instructions": "Sort it.", "hint": "shots"})
+def test_a_hint_adds_examples(failed, ready_goal):
+    failed.post(at(ready_goal, "apply_hint"), {"instructions": "Sort it.", "hint": "shots"})
     assert len(WorkbenchDraft.objects.get().shots) == 4
 
 
-def test_an_unknown_hint_changes_nothing(failed, bench):
-    failed.post(at(bench, "apply_hint"), {"instructions": "Sort it.", "hint": "<script>"})
+def test_an_unknown_hint_changes_nothing(failed, ready_goal):
+    failed.post(at(ready_goal, "apply_hint"), {"instructions": "Sort it.", "hint": "<script>"})
     assert WorkbenchDraft.objects.get().instructions == "Sort it."
 
 
-def test_a_small_model_is_not_offered_as_writer(failed, bench):
-    page = text(failed.get(at(bench, "workbench")))
+def test_a_small_model_is_not_offered_as_writer(failed, ready_goal):
+    page = text(failed.get(at(ready_goal, "workbench")))
     assert "a small one would only pretend" in page
     assert "Suggest an improvement" not in page
     BaseModel.objects.update(parameters=prompt_rewriting.MIN_WRITER_PARAMETERS)
-    assert "Suggest an improvement" in text(failed.get(at(bench, "workbench")))
+    assert "Suggest an improvement" in text(failed.get(at(ready_goal, "workbench")))
 
 
-def test_a_remote_model_proposes_instructions(failed, bench, platform, team, owner):
+def test_a_remote_model_proposes_instructions(failed, ready_goal, platform, team, owner):
     endpoint = platform.endpoint(team, owner)
     platform.say = lambda messages: "# Instructions\nSort each mail by its topic."
     form = {"instructions": "Sort it.", "write": "1", "writer": f"endpoint:{endpoint.pk}"}
-    page = text(failed.post(at(bench, "improve"), form, headers=HTMX))
+    page = text(failed.post(at(ready_goal, "improve"), form, headers=HTMX))
     assert f"{endpoint.name} suggests" in page
     assert "<ins>" in page
     draft = WorkbenchDraft.objects.get()
     assert (draft.instructions, draft.proposal) == ("Sort it.", "Sort each mail by its topic.")
-    failed.post(at(bench, "improve"), {"instructions": "Sort it.", "take": "1"})
+    failed.post(at(ready_goal, "improve"), {"instructions": "Sort it.", "take": "1"})
     draft.refresh_from_db()
     assert (draft.instructions, draft.proposal) == ("Sort each mail by its topic.", "")
 
 
-def test_a_proposal_can_be_rejected(failed, bench, platform, team, owner):
+def test_a_proposal_can_be_rejected(failed, ready_goal, platform, team, owner):
     platform.endpoint(team, owner)
     platform.say = lambda messages: "Better words."
-    failed.post(at(bench, "improve"), {"instructions": "Sort it.", "write": "1"})
-    failed.post(at(bench, "improve"), {"instructions": "Sort it.", "leave": "1"})
+    failed.post(at(ready_goal, "improve"), {"instructions": "Sort it.", "write": "1"})
+    failed.post(at(ready_goal, "improve"), {"instructions": "Sort it.", "leave": "1"})
     draft = WorkbenchDraft.objects.get()
     assert (draft.instructions, draft.proposal) == ("Sort it.", "")
 
 
-def test_the_writer_gets_only_what_the_page_says(failed, bench, platform, team, owner):
+def test_the_writer_gets_only_what_the_page_says(failed, ready_goal, platform, team, owner):
     platform.endpoint(team, owner)
-    failed.post(at(bench, "improve"), {"instructions": "Sort it.", "write": "1"})
+    failed.post(at(ready_goal, "improve"), {"instructions": "Sort it.", "write": "1"})
     sent = json.dumps(platform.requests[-1]["body"]["messages"], ensure_ascii=False)
-    asked = validation_prompts.prompts_of_goal(bench)
+    asked = validation_prompts.prompts_of_goal(ready_goal)
     shown = [one for one in asked if json.dumps(one.prompt)[1:-1] in sent]
     assert 0 < len(shown) <= prompt_rewriting.MAX_FAILURES
     assert "Sort it." in sent
     assert "Nothing of that." in sent
-    others = bench.dataset.examples.exclude(pk__in=[one.example_id for one in asked])
+    others = ready_goal.dataset.examples.exclude(pk__in=[one.example_id for one in asked])
     assert not [one for one in others if json.dumps(one.prompt)[1:-1] in sent]
 
 
-def test_a_proposal_needs_wrong_answers(as_editor, bench, platform, team, owner):
+def test_a_proposal_needs_wrong_answers(as_editor, ready_goal, platform, team, owner):
     platform.endpoint(team, owner)
     page = text(
-        as_editor.post(at(bench, "improve"), {"instructions": "x", "write": "1"}, headers=HTMX)
+        as_editor.post(at(ready_goal, "improve"), {"instructions": "x", "write": "1"}, headers=HTMX)
     )
     assert "Try the instructions first" in page
     assert platform.requests == []

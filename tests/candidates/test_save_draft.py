@@ -7,14 +7,14 @@ from finetune_app.goals import services as goals
 from tests.candidates.workbench_helpers import HTMX, text
 
 
-def test_a_new_draft_has_the_goals_instructions(as_editor, bench, at):
+def test_a_new_draft_has_the_goals_instructions(as_editor, ready_goal, at):
     page = text(as_editor.get(at()))
     assert "Sort each email." in page
     assert "Answer with the answer alone: no greeting, no explanation" in page
     assert not WorkbenchDraft.objects.exists()  # opening the page stores nothing
 
 
-def test_typed_text_is_saved(as_editor, bench, at):
+def test_typed_text_is_saved(as_editor, ready_goal, at):
     reply = as_editor.post(at("save_draft"), {"instructions": "Only  the\r\ntopic. "}, headers=HTMX)
     assert reply.status_code == 200  # new text: earlier results no longer apply
     assert "Not tried yet with these instructions" in text(reply)
@@ -26,14 +26,14 @@ def test_typed_text_is_saved(as_editor, bench, at):
     assert "Only  the\ntopic. " in html.unescape(as_editor.get(at()).content.decode())
 
 
-def test_every_user_has_their_own_draft(as_editor, as_owner, bench, at):
+def test_every_user_has_their_own_draft(as_editor, as_owner, ready_goal, at):
     as_editor.post(at("save_draft"), {"instructions": "Mine."})
     as_owner.post(at("save_draft"), {"instructions": "Yours."})
     assert "Mine." in text(as_editor.get(at()))
     assert "Yours." in text(as_owner.get(at()))
 
 
-def test_an_invalid_number_loses_no_text(as_editor, bench, at):
+def test_an_invalid_number_loses_no_text(as_editor, ready_goal, at):
     form = {"instructions": "New words.", "temperature": "9", "top_p": ""}
     reply = as_editor.post(at("ask_prompts"), form)
     assert reply.status_code == 422
@@ -45,13 +45,13 @@ def test_an_invalid_number_loses_no_text(as_editor, bench, at):
     assert WorkbenchDraft.objects.get().sampling == {}
 
 
-def test_another_teams_model_cannot_be_chosen(as_editor, bench, at, platform, stranger):
+def test_another_teams_model_cannot_be_chosen(as_editor, ready_goal, at, platform, stranger):
     theirs = platform.endpoint(stranger.teams.get(), stranger)
     as_editor.post(at("save_draft"), {"instructions": "x", "model": f"endpoint:{theirs.pk}"})
     assert WorkbenchDraft.objects.get().endpoint is None
 
 
-def test_viewers_may_read_and_strangers_get_404(as_viewer, as_stranger, as_editor, bench, at):
+def test_viewers_may_read_and_strangers_get_404(as_viewer, as_stranger, as_editor, ready_goal, at):
     as_editor.post(at("save_version"), {"instructions": "First."})
     kept = Candidate.objects.get(saved=True)
     assert "You can look here, but only editors can change it." in text(as_viewer.get(at()))
@@ -79,7 +79,7 @@ def test_without_examples_or_a_model_the_page_says_what_is_missing(as_editor, go
     assert "Choose which model answers first." in text(reply)
 
 
-def test_a_draft_is_deleted_with_its_goal(as_editor, bench, at):
+def test_a_draft_is_deleted_with_its_goal(as_editor, ready_goal, at):
     as_editor.post(at("save_draft"), {"instructions": "x"})
-    goals.delete_goal(goal=bench)
+    goals.delete_goal(goal=ready_goal)
     assert not WorkbenchDraft.objects.exists()

@@ -5,7 +5,7 @@ from finetune_app.candidates.models import Candidate, WorkbenchDraft
 from tests.candidates.workbench_helpers import answer_correctly, ask_all_prompts, text
 
 
-def test_a_kept_version_never_changes(as_editor, bench, at):
+def test_a_kept_version_never_changes(as_editor, ready_goal, at):
     as_editor.post(at("save_version"), {"instructions": "First."})
     as_editor.post(at("save_version"), {"instructions": "Second."})
     as_editor.post(at("save_version"), {"instructions": "First."})
@@ -15,9 +15,9 @@ def test_a_kept_version_never_changes(as_editor, bench, at):
     assert kept[0].name == "Instructions 1"
 
 
-def test_versions_show_the_score_they_had(as_editor, bench, at, fake_engine):
-    fake_engine.say = answer_correctly(bench)
-    total = len(validation_prompts.prompts_of_goal(bench))
+def test_versions_show_the_score_they_had(as_editor, ready_goal, at, fake_engine):
+    fake_engine.say = answer_correctly(ready_goal)
+    total = len(validation_prompts.prompts_of_goal(ready_goal))
     ask_all_prompts(as_editor, at)
     as_editor.post(at("save_version"), {"instructions": "Sort it."})
     as_editor.post(at("save_draft"), {"instructions": "Something else."})
@@ -28,17 +28,19 @@ def test_versions_show_the_score_they_had(as_editor, bench, at, fake_engine):
     assert len(fake_engine.asked) == asked
 
 
-def test_an_empty_draft_cannot_be_saved(as_editor, bench, at):
+def test_an_empty_draft_cannot_be_saved(as_editor, ready_goal, at):
     reply = as_editor.post(at("save_version"), {"instructions": "  "})
     assert reply.status_code == 422
     assert "nothing to save yet" in text(reply)
     assert not Candidate.objects.filter(saved=True).exists()
 
 
-def test_two_versions_side_by_side_say_what_changed(as_viewer, as_editor, bench, at, fake_engine):
+def test_two_versions_side_by_side_say_what_changed(
+    as_viewer, as_editor, ready_goal, at, fake_engine
+):
     ask_all_prompts(as_editor, at)
     as_editor.post(at("save_version"), {"instructions": "Sort it."})
-    fake_engine.say = answer_correctly(bench)
+    fake_engine.say = answer_correctly(ready_goal)
     ask_all_prompts(as_editor, at, instructions="Sort it well.")
     as_editor.post(at("save_version"), {"instructions": "Sort it well."})
     first, second = Candidate.objects.filter(saved=True).order_by("revision")
@@ -49,7 +51,7 @@ def test_two_versions_side_by_side_say_what_changed(as_viewer, as_editor, bench,
     assert "The practice prompts on which they differ" in page
 
 
-def test_restoring_a_version_restores_its_prompt(as_editor, bench, at):
+def test_restoring_a_version_restores_its_prompt(as_editor, ready_goal, at):
     as_editor.post(at("change_shots"), {"pick": "1", "instructions": "First."})
     as_editor.post(at("save_version"), {"instructions": "First."})
     as_editor.post(at("save_draft"), {"instructions": "Spoiled."})
@@ -59,7 +61,7 @@ def test_restoring_a_version_restores_its_prompt(as_editor, bench, at):
     assert (draft.instructions, draft.shots) == ("First.", kept.shots)
 
 
-def test_removing_a_version_keeps_the_candidate(as_editor, bench, at):
+def test_removing_a_version_keeps_the_candidate(as_editor, ready_goal, at):
     as_editor.post(at("save_version"), {"instructions": "First."})
     kept = Candidate.objects.get(saved=True)
     as_editor.post(at("remove_version", kept.pk))
