@@ -89,7 +89,7 @@ def messages_from_row(cells: Cells, mapping: Mapping[str, str]) -> list[Message]
 
 
 def split_of_row(cells: Cells, mapping: Mapping[str, str]) -> str:
-    """train, validation, test, or "" where the row does not say."""
+    """train, validation, test, or "" when the row names no split."""
     column = mapping.get("split", "")
     return SPLIT_BY_WORD.get(normalised_name(cell_text(cells.get(column))), "") if column else ""
 

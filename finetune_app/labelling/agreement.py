@@ -13,7 +13,7 @@ from finetune_app.datasets.models import Dataset, Label
 MAX_ROWS = 1_000  # the newest ones with two answers
 MAX_DISTINCT_ANSWERS = 300  # with more of them, only the newest MAX_FREE_TEXT_ROWS are compared
 MAX_FREE_TEXT_ROWS = 150
-MIN_ROWS = 10  # below that alpha says nothing
+MIN_ROWS = 10  # with fewer, alpha is not meaningful
 # Krippendorff, Content Analysis (2004), p. 241: data with an alpha of at least 0.800 are reliable,
 # from 0.667 they allow tentative conclusions.
 RELIABLE_ALPHA, TENTATIVE_ALPHA = 0.8, 2 / 3

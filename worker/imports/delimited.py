@@ -50,7 +50,7 @@ UNCLOSED = (
 def table_shape(
     path: Path, base: FileShape, sample: str, file_name: str, options: ReadOptions
 ) -> FileShape:
-    """`base` with delimiter, header and columns. What `options` say is not detected."""
+    """`base` with delimiter, header and columns. `options` take precedence over detection."""
     by_name = "\t" if file_name.lower().endswith(TSV_ENDINGS) else ""
     delimiter = options.get("delimiter") or by_name or detect_delimiter(sample)
     first = _first_records(path, base["encoding"], delimiter)

@@ -28,7 +28,7 @@ MARKUP = re.compile(r"\s*<(\?xml|!doctype html|html|head|body|meta|table|style)\
 def detect_shape(
     path: Path, file_name: str, options: ReadOptions, in_zip: bool = False
 ) -> FileShape:
-    """The shape of the file, by its content. What `options` say is not detected.
+    """The shape of the file, by its content. `options` take precedence over detection.
 
     Raises UserError for a file that cannot be read.
     """

@@ -130,7 +130,7 @@ def choose_number_format(spec: TrainingSpec, channel: Channel) -> str:
 def load_replay_examples(
     spec: TrainingSpec, number_format: str, folder: Path, channel: Channel
 ) -> list[TokenizedExample]:
-    """Everyday conversation, which keeps the model from forgetting; empty if it is turned off."""
+    """Everyday conversation against forgetting; empty if it is turned off."""
     if not spec.replay_share:
         return []
     return replay_examples(spec.base_model, number_format, folder, channel)
@@ -143,7 +143,7 @@ def choose_loss(adapted: AdaptedModel) -> Loss:
 
 
 def run_step(training: Run, state: State) -> None:
-    """One update, then whatever is due after it: samples, validation, a point of the curve."""
+    """One update, then samples and validation where they are due, and a point of the curve."""
     start = time.monotonic()
     step = update(training, state)
     seconds = time.monotonic() - start

@@ -100,7 +100,7 @@ def read_config(folder: Path) -> ModelConfig:
 
 
 def context_length(folder: Path) -> int | None:
-    """Most tokens of a sequence, where the model's config says so."""
+    """Maximum tokens of a sequence; None when the model's config has none."""
     config = read_config(folder)
     text = config.get("text_config", config)
     stated = text.get("max_position_embeddings") or text.get("n_positions")

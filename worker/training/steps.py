@@ -64,7 +64,7 @@ class CausalLMLoss:
 
     @contextmanager
     def without_adapter(self) -> Iterator[None]:
-        """See `Loss`; without dropout, whatever the base model was built with."""
+        """See `Loss`; dropout of the base model is off, too."""
         was_training = self._model.training
         self._model.eval()
         try:

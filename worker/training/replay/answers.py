@@ -34,7 +34,7 @@ class ReplayAnswer:
 
 
 def prompts() -> list[list[Message]]:
-    """The everyday conversations, each ending where the assistant speaks next."""
+    """The everyday conversations; each ends with a message of the user."""
     with PROMPTS.open(encoding="utf-8") as lines:
         return [json.loads(line) for line in lines]
 
