@@ -41,7 +41,7 @@ from finetune_app.imports.schemas import (
 )
 from finetune_app.jobs.models import Job
 
-INSERT_BATCH_ROWS = 1_000  # in one transaction; most of its time goes into the search index
+INSERT_BATCH_ROWS = 1_000  # in one transaction, so that others can write in between
 UPDATE_BATCH_ROWS = 1_000
 VACUUM_ROWS = 5_000
 MAX_CHANGES_SHOWN = 3  # in the plan
