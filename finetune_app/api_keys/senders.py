@@ -17,21 +17,26 @@ from finetune_app.core.body_limit import Scope
 
 async def is_known_sender(scope: Scope) -> bool:
     headers = dict(scope["headers"])
-    bearer = headers.get(b"authorization", b"").decode("latin-1").removeprefix("Bearer ")
+    key = _bearer_token(headers.get(b"authorization", b"").decode("latin-1"))
     session = _session_key(headers.get(b"cookie", b"").decode("latin-1"))
-    if not (bearer or session):
+    if not (key or session) or not (key + session).isprintable():  # no database searches a NUL
         return False
-    return await sync_to_async(_is_known)(bearer, session)
+    return await sync_to_async(_is_known)(key, session)
 
 
-def _is_known(bearer: str, session: str) -> bool:
+def _is_known(key: str, session: str) -> bool:
     try:
-        if bearer and authenticate(bearer):
+        if key and authenticate(key):
             return True
         store = import_module(settings.SESSION_ENGINE).SessionStore
         return bool(session) and SESSION_KEY in store(session)
     finally:
         connection.close()  # no request has begun whose end would close it
+
+
+def _bearer_token(authorization: str) -> str:
+    scheme, _space, token = authorization.partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
 
 
 def _session_key(cookies: str) -> str:

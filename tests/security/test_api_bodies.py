@@ -93,6 +93,9 @@ def test_a_large_file_is_taken_from_known_senders_only(site, ask):
     large = {"file": ("rows.jsonl", b"not JSON\n" * 500_000)}
     form = {"purpose": "fine-tune"}
     assert ask("POST", "/files", files=large, data=form).status_code == 200
+    _key, text = site.key()
+    other_case = {"Authorization": f"bearer  {text}"}
+    assert ask("POST", "/files", files=large, data=form, headers=other_case).status_code == 200
     web = site.address.removesuffix("/v1")
     for headers in ({}, {"Authorization": "Bearer ft-wrong"}, {"Cookie": "sessionid=wrong"}):
         for path in ("/v1/files", "/sign-in/"):
