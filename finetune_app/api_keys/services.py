@@ -76,6 +76,12 @@ def revoke_key(*, key: ApiKey) -> None:
     ApiKey.objects.not_revoked().filter(pk=key.pk).update(revoked_at=timezone.now())
 
 
+def revoke_keys_of(*, user_id: int, team_id: int) -> None:
+    """Revoke the keys that this user made in this team."""
+    theirs = ApiKey.objects.not_revoked().filter(created_by=user_id, team=team_id)
+    theirs.update(revoked_at=timezone.now())
+
+
 def count_month_tokens(*, key: ApiKey, tokens: int) -> None:
     """Add a request's tokens to the key's month."""
     month, mine = this_month(), ApiKey.objects.filter(pk=key.pk)
@@ -86,13 +92,16 @@ def count_month_tokens(*, key: ApiKey, tokens: int) -> None:
 
 
 def authenticate(text: str) -> ApiKey | None:
-    """The active key with this text, or None."""
+    """The active key with this text, or None. The keys of an inactive account do not work."""
     start, _dash, rest = text.partition("-")
     prefix = rest.partition("-")[0]
     if start != KEY_START or not prefix:
         return None
-    key = ApiKey.objects.select_related("team", "deployment").filter(prefix=prefix[:12]).first()
+    rows = ApiKey.objects.select_related("team", "deployment", "created_by")
+    key = rows.filter(prefix=prefix[:12]).first()
     if key is None or not _matches(key, _digest(text)) or not key.is_active:
+        return None
+    if key.created_by and not key.created_by.is_active:
         return None
     now = timezone.now()
     if key.used_at is None or now - key.used_at > USED_AT_RESOLUTION:

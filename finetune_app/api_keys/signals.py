@@ -1,0 +1,15 @@
+"""Revokes the keys that somebody made in a team when they are no longer a member of it."""
+
+from typing import Any
+
+from django.db.models.signals import pre_delete
+from django.dispatch import receiver
+
+from finetune_app.accounts.models import Membership
+from finetune_app.api_keys.services import revoke_keys_of
+
+
+@receiver(pre_delete, sender=Membership)
+def revoke_keys(sender: type[Membership], instance: Membership, **kwargs: Any) -> None:
+    """Before, because the deletion of an account also clears `ApiKey.created_by`."""
+    revoke_keys_of(user_id=instance.user_id, team_id=instance.team_id)

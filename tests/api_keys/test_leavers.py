@@ -1,0 +1,77 @@
+"""The keys of somebody who leaves a team stop working at that moment."""
+
+import pytest
+
+from finetune_app.api_keys import services as api_keys
+from tests.accounts.pages import text
+from tests.api_keys.api import ask
+from tests.conftest import PASSWORD, person
+
+
+def status(key_text: str) -> int:
+    return ask(key_text, "/v1/models", "GET").status_code
+
+
+@pytest.fixture
+def editors_key(team, editor) -> str:
+    _key, key_text = api_keys.create_key(team=team, by=editor, name="the mailbox")
+    assert status(key_text) == 200
+    return key_text
+
+
+def test_the_key_of_a_removed_member_is_refused(as_owner, editor, editors_key):
+    as_owner.post(f"/team/members/{editor.memberships.get().pk}/remove/")
+    assert status(editors_key) == 401
+
+
+def test_the_key_of_somebody_who_leaves_is_refused(as_editor, owner, editors_key):
+    as_editor.post("/team/leave/")
+    assert status(editors_key) == 401
+
+
+def test_the_key_of_a_deleted_account_is_refused_and_stays_listed(as_editor, as_owner, editors_key):
+    as_editor.post("/account/delete/", {"password": PASSWORD})
+    assert status(editors_key) == 401
+    assert "the mailbox" in text(as_owner.get("/team/keys/?over=1"))
+
+
+def test_the_key_of_an_inactive_account_is_refused_until_it_is_active_again(editor, editors_key):
+    editor.is_active = False
+    editor.save()
+    assert status(editors_key) == 401
+    editor.is_active = True
+    editor.save()
+    assert status(editors_key) == 200
+
+
+def test_the_previous_secret_of_a_rotated_key_is_refused_too(as_editor, owner, editor, team):
+    key, before = api_keys.create_key(team=team, by=editor, name="the mailbox")
+    api_keys.rotate_key(key=key, hours=24)
+    assert status(before) == 200
+    as_editor.post("/team/leave/")
+    assert status(before) == 401
+
+
+def test_the_keys_of_others_and_of_other_teams_go_on(as_owner, editor, owner, stranger, team):
+    _key, of_the_owner = api_keys.create_key(team=team, by=owner, name="x")
+    elsewhere = stranger.teams.get()
+    elsewhere.memberships.create(user=editor)
+    _key, of_the_editor_elsewhere = api_keys.create_key(team=elsewhere, by=editor, name="y")
+    as_owner.post(f"/team/members/{editor.memberships.get(team=team).pk}/remove/")
+    assert status(of_the_owner) == 200
+    assert status(of_the_editor_elsewhere) == 200
+
+
+def test_a_changed_role_leaves_the_keys_as_they_are(as_owner, editor, editors_key):
+    membership = editor.memberships.get()
+    as_owner.post(f"/team/members/{membership.pk}/role/", {"role": "viewer"})
+    assert status(editors_key) == 200
+
+
+def test_the_pages_say_so_before(as_owner, as_editor, team):
+    person("nils@kettle.example", team)
+    assert "API keys they made here stop working" in text(as_owner.get("/team/"))
+    assert "API keys you made here stop working" in text(as_editor.get("/team/"))
+    assert "API keys you made stop working" in " ".join(
+        text(as_editor.get("/account/delete/")).split()
+    )
