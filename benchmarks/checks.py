@@ -41,7 +41,7 @@ from finetune_app.checks import row_scan  # noqa: E402
 from finetune_app.checks import services as checks  # noqa: E402
 from finetune_app.checks.rules import leakage  # noqa: E402
 from finetune_app.checks.rules.base import CheckContext, CheckRow, RowScan  # noqa: E402
-from finetune_app.datasets.text import last_said, normalise, prompt_hash  # noqa: E402
+from finetune_app.datasets.text import last_content, normalise, prompt_hash  # noqa: E402
 
 Messages = list[dict[str, str]]
 SPLITS = ["train"] * 7 + ["validation"] + ["test"] * 2
@@ -70,8 +70,8 @@ class Planted:
         row = CheckRow(
             pk,
             pk,
-            last_said(conversation, "user"),
-            last_said(conversation, "assistant"),
+            last_content(conversation, "user"),
+            last_content(conversation, "assistant"),
             split,
             prompt_hash(conversation),
             conversation,
@@ -101,7 +101,7 @@ def real_rows(data: Path) -> dict[str, list[Messages]]:
 def unlike(rows: list[Messages], most: int, dice: random.Random) -> list[Messages]:
     """Rows of which no two ask nearly the same, judged by rapidfuzz."""
     some = dice.sample(rows, min(len(rows), most))
-    prompts = [normalise(last_said(one, "user")) for one in some]
+    prompts = [normalise(last_content(one, "user")) for one in some]
     likeness = process.cdist(prompts, prompts, scorer=fuzz.ratio, score_cutoff=85, dtype=np.uint8)
     distinct: list[int] = []
     for at in range(len(some)):
@@ -182,12 +182,12 @@ def _plant_words(
         planted.add(conversation(foreign.rude(dice) + extra, answer), "train", "toxic")
         planted.add(conversation(foreign.sentence(dice, "en") + extra, answer), "train")
         planted.add(
-            conversation(last_said(fresh(), "user"), dice.choice(BLANK)), "train", "blank_answer"
+            conversation(last_content(fresh(), "user"), dice.choice(BLANK)), "train", "blank_answer"
         )
-        prompt = last_said(fresh(), "user")
+        prompt = last_content(fresh(), "user")
         planted.add(conversation(prompt, f"{prompt} "), "train", "copied_answer")
         row = planted.add(
-            conversation(last_said(fresh(), "user"), dice.choice(REFUSING)), "train", "refusals"
+            conversation(last_content(fresh(), "user"), dice.choice(REFUSING)), "train", "refusals"
         )
         planted.either["languages"].add(row.pk)  # some refuse in another language
 
@@ -235,9 +235,9 @@ def _leak(planted: Planted, tests: list[CheckRow], dice: random.Random) -> None:
 
 
 def _with(messages: Messages, more: str, dice: random.Random) -> Messages:
-    asked = last_said(messages, "user")
+    asked = last_content(messages, "user")
     prompt = dice.choice((f"{asked} {more}", f"{more} {asked}", f"{asked}\n{more}"))
-    return conversation(prompt, last_said(messages, "assistant"))
+    return conversation(prompt, last_content(messages, "assistant"))
 
 
 # --- judging ----------------------------------------------------------------------------
@@ -329,15 +329,15 @@ class Clock:
 def many(data: Path, count: int, seed: int) -> Iterator[Messages]:
     """Real commands, then copies with a third of their words replaced."""
     dice, real = random.Random(seed), real_rows(data)["nl2bash"]
-    words = sorted({word for one in real for word in last_said(one, "user").split()})
+    words = sorted({word for one in real for word in last_content(one, "user").split()})
     for number in range(count):
         one = real[number % len(real)]
-        prompt = last_said(one, "user")
+        prompt = last_content(one, "user")
         if number >= len(real):
             prompt = " ".join(
                 word if dice.random() > 0.35 else dice.choice(words) for word in prompt.split()
             )
-        yield conversation(prompt, last_said(one, "assistant"))
+        yield conversation(prompt, last_content(one, "assistant"))
 
 
 def timed(data: Path, count: int, seed: int) -> None:

@@ -90,7 +90,7 @@ def pages(rows: int, other: int) -> dict[str, Callable[[int], str]]:
         "the same, its place unknown": lambda at: f"?after={deep(at)}",
         "status draft (10 %)": lambda at: "?status=draft",
         "used for the test (18 %)": lambda at: "?split=test",
-        "drafts of the practice split": lambda at: "?status=draft&split=validation",
+        "drafts of the validation split": lambda at: "?status=draft&split=validation",
         "the trash (1 %)": lambda at: "?status=trash",
         "changed by somebody (0.1 %)": lambda at: f"?by={other}",
         "assigned to somebody (0.1 %)": lambda at: f"?assigned={other}",

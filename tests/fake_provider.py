@@ -26,7 +26,7 @@ class Platform:
 
     def __init__(self) -> None:
         self.requests: list[dict[str, Any]] = []
-        self.say: Callable[[list[dict[str, str]]], str] = lambda messages: "It is 5."
+        self.reply_to: Callable[[list[dict[str, str]]], str] = lambda messages: "It is 5."
         self.hung_up = threading.Event()
         platform = self
 
@@ -74,7 +74,7 @@ class Platform:
 
     def answers(self, to: BaseHTTPRequestHandler, body: dict[str, Any]) -> None:
         kind = body["model"]
-        said = self.say(body["messages"])
+        said = self.reply_to(body["messages"])
         if kind in ERRORS:
             status, headers, message = ERRORS[kind]
             _json(to, status, {"error": {"message": message}}, headers)

@@ -50,11 +50,11 @@ class AnswerParts(PresentedAnswer):
 
 
 class ResultRow(TypedDict):
-    """A validation prompt and the draft's answer (`said`), if it was asked."""
+    """A validation prompt and the draft's answer (`given`), if it was asked."""
 
     prompt: str
     wanted: PresentedAnswer
-    said: AnswerParts | None
+    given: AnswerParts | None
 
 
 class ChangedRow(TypedDict):
@@ -139,7 +139,7 @@ def _result_row(result: PromptResult) -> ResultRow:
     return {
         "prompt": result.prompt.prompt,
         "wanted": present_answer(result.prompt.wanted),
-        "said": _answer_parts(result.answer, result.prompt) if result.answer else None,
+        "given": _answer_parts(result.answer, result.prompt) if result.answer else None,
     }
 
 

@@ -12,7 +12,7 @@ from finetune_app.checks.detectors import languages, mojibake, pii
 from finetune_app.checks.detectors.refusals import refusal_length
 from finetune_app.checks.rules.base import Mark, RowScan
 from finetune_app.core.chat_messages import Message
-from finetune_app.datasets.text import last_said, normalise
+from finetune_app.datasets.text import last_content, normalise
 
 # Increase when a rule below, in pii.py or in refusals.py changes: every row is then scanned again.
 RULES = 4
@@ -83,7 +83,7 @@ def _answer(messages: list[Message]) -> Iterator[Mark]:
         yield Mark("blank_answer", last)
     elif plain in PERHAPS_NO_ANSWER:
         yield Mark("perhaps_blank", last)
-    elif plain == normalise(last_said(messages, "user")):
+    elif plain == normalise(last_content(messages, "user")):
         yield Mark("copied_answer", last)
     if end := refusal_length(answer):
         yield Mark("refusals", last, 0, end, "refusal")

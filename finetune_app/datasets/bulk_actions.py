@@ -14,7 +14,7 @@ class BulkAction:
     name: str  # value in the form
     label: str  # in the menu
     ask: str  # the question before it, with %(n)s for the examples
-    said: str  # the message afterwards
+    message: str  # the message afterwards
     verb: str  # on the button
     after: dict[str, Any]  # the new values, as in a Change
     note: str = ""

@@ -29,14 +29,14 @@ class MessageField(TypedDict):
     rows: int  # height in lines
 
 
-def message_fields(said: list[Message], saved: list[Message]) -> list[MessageField]:
+def message_fields(turns: list[Message], saved: list[Message]) -> list[MessageField]:
     """One field per message."""
-    new = int(has_instructions(said) and not has_instructions(saved))
-    users = sum(message["role"] == "user" for message in said)
+    new = int(has_instructions(turns) and not has_instructions(saved))
+    users = sum(message["role"] == "user" for message in turns)
     found: list[MessageField] = []
-    for place, message in enumerate(said, -new):
+    for place, message in enumerate(turns, -new):
         theirs = saved[place]["content"] if 0 <= place < len(saved) else ""
-        last = place == len(said) - 1 - new
+        last = place == len(turns) - 1 - new
         found.append(
             {
                 "name": f"message-{place}" if place >= 0 else INSTRUCTIONS,
@@ -61,8 +61,8 @@ def _speaker(role: str, several: bool) -> str:
     return names.get(role, role)
 
 
-def has_instructions(said: list[Message]) -> bool:
-    return bool(said) and said[0]["role"] == "system"
+def has_instructions(turns: list[Message]) -> bool:
+    return bool(turns) and turns[0]["role"] == "system"
 
 
 def from_post(post: Mapping[str, str], saved: list[Message]) -> list[Message]:
@@ -70,42 +70,42 @@ def from_post(post: Mapping[str, str], saved: list[Message]) -> list[Message]:
 
     Browsers send line ends as CR LF. A text that differs only in its line ends is unchanged too.
     """
-    said: list[Message] = []
+    turns: list[Message] = []
     for place, message in enumerate(saved):
         text = post.get(f"message-{place}", message["content"])
         if newlines(text) == newlines(message["content"]):
             text = message["content"]
         else:
             text = newlines(text)
-        said.append({"role": message["role"], "content": text})
-    while f"message-{len(said)}" in post or not said or said[-1]["role"] != "assistant":
-        role = "assistant" if said and said[-1]["role"] == "user" else "user"
-        said.append({"role": role, "content": newlines(post.get(f"message-{len(said)}", ""))})
-    if INSTRUCTIONS in post and not has_instructions(said):
-        said.insert(0, {"role": "system", "content": newlines(post[INSTRUCTIONS])})
-    return said
+        turns.append({"role": message["role"], "content": text})
+    while f"message-{len(turns)}" in post or not turns or turns[-1]["role"] != "assistant":
+        role = "assistant" if turns and turns[-1]["role"] == "user" else "user"
+        turns.append({"role": role, "content": newlines(post.get(f"message-{len(turns)}", ""))})
+    if INSTRUCTIONS in post and not has_instructions(turns):
+        turns.insert(0, {"role": "system", "content": newlines(post[INSTRUCTIONS])})
+    return turns
 
 
-def with_added(said: list[Message], what: str) -> list[Message]:
+def with_added(turns: list[Message], what: str) -> list[Message]:
     """The conversation with an empty turn at the end or empty instructions at the start."""
     if what == TURN:
-        return [*said, {"role": "user", "content": ""}, {"role": "assistant", "content": ""}]
-    if what == INSTRUCTIONS and not has_instructions(said):
-        return [{"role": "system", "content": ""}, *said]
-    return said
+        return [*turns, {"role": "user", "content": ""}, {"role": "assistant", "content": ""}]
+    if what == INSTRUCTIONS and not has_instructions(turns):
+        return [{"role": "system", "content": ""}, *turns]
+    return turns
 
 
-def without_empty_turns(said: list[Message], saved: list[Message]) -> list[Message]:
+def without_empty_turns(turns: list[Message], saved: list[Message]) -> list[Message]:
     """The conversation to save. Raises PlainError if only one half of a turn is empty."""
     kept: list[Message] = []
-    for message in said:
+    for message in turns:
         pair = kept and kept[-1]["role"] == "user" and message["role"] == "assistant"
         if pair and _empty(kept[-1]) and _empty(message):
             kept.pop()
         elif not (_empty(message) and message["role"] == "system"):
             kept.append(message)
     if not any(message["role"] == "user" for message in kept):
-        return said  # the prompt is missing: saving reports that
+        return turns  # the prompt is missing: saving reports that
     halves = [one for one in kept[:-1] if _empty(one) and one not in saved]
     if halves and any(not _empty(one) for one in kept if one["role"] == "user"):
         raise PlainError(

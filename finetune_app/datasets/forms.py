@@ -18,7 +18,7 @@ from finetune_app.datasets.text import newlines
 class WriteForm(forms.Form):
     """One example by hand: the prompt and the answer.
 
-    Optional fields come before them: instructions, and earlier turns as said-0, said-1 and so on.
+    Optional fields come before them: instructions, and earlier turns as turn-0, turn-1 and so on.
     """
 
     prompt = forms.CharField(
@@ -38,8 +38,8 @@ class WriteForm(forms.Form):
         before = {}
         if conversation_form.INSTRUCTIONS in given:
             before[conversation_form.INSTRUCTIONS] = self._box(_("Instructions"))
-        for place in takewhile(lambda place: f"said-{place}" in given, count()):
-            before[f"said-{place}"] = self._box(_("Assistant") if place % 2 else _("Person"))
+        for place in takewhile(lambda place: f"turn-{place}" in given, count()):
+            before[f"turn-{place}"] = self._box(_("Assistant") if place % 2 else _("Person"))
         self.fields = before | self.fields
         self.fields["prompt"].required = not self.several  # an empty turn is left out
 
@@ -54,10 +54,10 @@ class WriteForm(forms.Form):
         if what == conversation_form.INSTRUCTIONS:
             given.setdefault(what, "")
         elif what == conversation_form.TURN:
-            place = sum(name.startswith("said-") for name in self.fields)
+            place = sum(name.startswith("turn-") for name in self.fields)
             given |= {
-                f"said-{place}": given["prompt"],
-                f"said-{place + 1}": given["answer"],
+                f"turn-{place}": given["prompt"],
+                f"turn-{place + 1}": given["answer"],
                 "prompt": "",
                 "answer": "",
             }
@@ -65,7 +65,7 @@ class WriteForm(forms.Form):
 
     @property
     def several(self) -> bool:
-        return "said-0" in self.fields
+        return "turn-0" in self.fields
 
     @property
     def has_instructions(self) -> bool:
@@ -74,12 +74,12 @@ class WriteForm(forms.Form):
     def clean(self) -> dict[str, Any]:
         given = super().clean() or {}
         try:
-            self.said = conversation_form.without_empty_turns(self._said(given), [])
+            self.turns = conversation_form.without_empty_turns(self._turns(given), [])
         except PlainError as error:
             raise forms.ValidationError(error.message) from error
         return given
 
-    def _said(self, given: dict[str, Any]) -> list[Message]:
+    def _turns(self, given: dict[str, Any]) -> list[Message]:
         roles = {conversation_form.INSTRUCTIONS: "system", "prompt": "user", "answer": "assistant"}
         return [
             {
@@ -90,7 +90,7 @@ class WriteForm(forms.Form):
         ]
 
     def messages(self) -> list[Message]:
-        return self.said
+        return self.turns
 
 
 class MoveForm(forms.Form):

@@ -56,13 +56,13 @@ def _find_alike(dataset: Dataset, rows: list[NewRow], known: ExistingRows) -> No
     """Set `like` of each row: the prompt hash of the first row that asks nearly the same."""
     here = list(dataset.examples.kept().values_list("prompt_hash", "messages", "split"))
     texts = near_duplicates.without_shared_ends(
-        [near_duplicates.question(said) for _hash, said, _split in here]
+        [near_duplicates.question(prompt) for _hash, prompt, _split in here]
         + [row.text for row in rows]
     )
     leaders = near_duplicates.group_leaders(texts)
     sizes = Counter(leaders)
-    hashes = [one for one, _said, _split in here] + [row.prompt_hash for row in rows]
-    for one, _said, split in here:
+    hashes = [one for one, _prompt, _split in here] + [row.prompt_hash for row in rows]
+    for one, _prompt, split in here:
         known.prompts.setdefault(one, split)
     for row, leader in zip(rows, leaders[len(here) :], strict=True):
         if not splits.is_too_big(sizes[leader], len(texts)):

@@ -20,7 +20,7 @@ def newlines(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def last_said(messages: list[Message], role: str) -> str:
+def last_content(messages: list[Message], role: str) -> str:
     return next((m["content"] for m in reversed(messages) if m.get("role") == role), "")
 
 

@@ -10,6 +10,8 @@ from finetune_app.candidates import inference
 from finetune_app.core.errors import PlainError
 from finetune_app.deployment.models import Deployment, Release
 
+CANARY_PERCENTS = (5, 10, 25, 50)  # of the conversations
+
 
 def release_for(deployment: Deployment, conversation_id: str) -> Release | None:
     """The release for this conversation: the canary if it includes the conversation and can answer,

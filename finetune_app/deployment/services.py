@@ -12,11 +12,11 @@ from finetune_app.accounts.models import User
 from finetune_app.candidates import services as candidates
 from finetune_app.candidates.models import Candidate
 from finetune_app.core.errors import PlainError
+from finetune_app.deployment.canary import CANARY_PERCENTS
 from finetune_app.deployment.models import Deployment, Release
 from finetune_app.goals.models import Goal
 
 EVERYBODY_PERCENT = 100
-CANARY_PERCENTS = (5, 10, 25, 50)  # of the conversations
 
 
 @transaction.atomic

@@ -58,7 +58,7 @@ class OtherAnswer(TypedDict):
     """The answer of a candidate beside base and ours."""
 
     label: str
-    said: ShownAnswer | None
+    shown: ShownAnswer | None
 
 
 class ComparisonRow(TypedDict):
@@ -311,7 +311,7 @@ def _side_by_side(
         "others": [
             {
                 "label": label,
-                "said": _candidate_answer(answers[one.pk, row.index], target, document_names),
+                "shown": _candidate_answer(answers[one.pk, row.index], target, document_names),
             }
             for one, label in others
             if (one.pk, row.index) in answers

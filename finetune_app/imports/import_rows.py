@@ -30,7 +30,7 @@ from finetune_app.datasets.services.locking import (
     mark_changed,
     vacuum_after_commit,
 )
-from finetune_app.datasets.text import last_said
+from finetune_app.datasets.text import last_content
 from finetune_app.imports.row_matching import RowMatcher
 from finetune_app.imports.schemas import (
     ChangePlan,
@@ -81,8 +81,8 @@ def _planned_change(example: Example, row: ImportRow) -> PlannedChange:
 
 def _prompt_and_answer(messages: list[Message]) -> PromptAndAnswer:
     return {
-        "prompt": last_said(messages, "user")[:MAX_SHOWN_CHARACTERS],
-        "answer": last_said(messages, "assistant")[:MAX_SHOWN_CHARACTERS],
+        "prompt": last_content(messages, "user")[:MAX_SHOWN_CHARACTERS],
+        "answer": last_content(messages, "assistant")[:MAX_SHOWN_CHARACTERS],
     }
 
 

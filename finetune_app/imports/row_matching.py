@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from finetune_app.datasets.models import Dataset, Example, ExampleQuerySet
-from finetune_app.datasets.text import last_said, prompt_hash
+from finetune_app.datasets.text import last_content, prompt_hash
 from finetune_app.imports.column_mapping import MAX_KEY_LENGTH
 from finetune_app.imports.schemas import ImportRow
 
@@ -34,7 +34,7 @@ class Match:
         """Whether the row has other messages. A row without an answer never removes one."""
         if self.example is None or self.example.messages == self.row["messages"]:
             return False
-        return bool(last_said(self.row["messages"], "assistant").strip())
+        return bool(last_content(self.row["messages"], "assistant").strip())
 
     @property
     def sets_key(self) -> bool:

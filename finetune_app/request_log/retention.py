@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from finetune_app.accounts.models import User
 from finetune_app.core.chat_messages import Message
-from finetune_app.datasets.text import last_said
+from finetune_app.datasets.text import last_content
 from finetune_app.deployment.models import Deployment
 from finetune_app.request_log.models import Feedback, Request, Retention, Transcript
 from finetune_app.request_log.redaction import redact
@@ -85,7 +85,7 @@ def store_transcript(
         clean.append({"role": message["role"], "content": text})
         total += count
     answer, count = redact(answer)
-    prompt = last_said(clean, "user")
+    prompt = last_content(clean, "user")
     return Transcript.objects.create(
         request=request,
         deployment_id=request.deployment_id,

@@ -31,8 +31,8 @@
     hideSaved = setTimeout(() => place.classList.remove("shown"), 2400);
   }
   document.addEventListener("saved", (event) => {
-    const said = event.detail && event.detail.value;
-    saved(typeof said === "string" ? said : "Saved");
+    const text = event.detail && event.detail.value;
+    saved(typeof text === "string" ? text : "Saved");
   });
 
   /* A fragment may rename the tab: <... data-title="Done: Is it learning?">. */

@@ -72,7 +72,7 @@
     const text = column.querySelector("p");
     if (event.cited && !hidden) showCitations(column, event.cited);
     if (event.trouble) {
-      text.className = "said bad";
+      text.className = "remark bad";
       text.textContent = event.trouble;
       column.classList.remove("writing");
       return;
@@ -95,7 +95,7 @@
       turns.push({ asked: question, ...answers });
       for (const field of document.querySelectorAll("[name=history]")) field.value = JSON.stringify(turns);
       document.getElementById("guessing")?.removeAttribute("hidden");
-    } else if (!turn.querySelector(".said.bad")) turn.remove();
+    } else if (!turn.querySelector(".remark.bad")) turn.remove();
     turn.removeAttribute("aria-busy");
     for (const column of turn.querySelectorAll(".writing")) column.classList.remove("writing");
   }

@@ -35,19 +35,19 @@
     const seen = began(form), now = seen && seen.value;
     for (const box of other) box.value = kept.texts[box.name];
     if (seen && kept.began) seen.value = kept.began;
-    const said = document.createElement("p"), forget = document.createElement("button");
-    said.className = "note calm small wide";
-    said.setAttribute("role", "status");
+    const note = document.createElement("p"), forget = document.createElement("button");
+    note.className = "note calm small wide";
+    note.setAttribute("role", "status");
     Object.assign(forget, { type: "button", className: "link", textContent: form.dataset.forget });
     forget.addEventListener("click", () => {
       for (const box of other) box.value = box.defaultValue;
       if (seen) seen.value = now;
       localStorage.removeItem(key(form));
-      said.remove();
+      note.remove();
       other[0].focus();
     });
-    said.append(form.dataset.kept, " ", forget);
-    form.prepend(said);
+    note.append(form.dataset.kept, " ", forget);
+    form.prepend(note);
   }
 
   function ready(root) {

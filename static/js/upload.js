@@ -6,7 +6,7 @@
   const box = form && form.querySelector(".sending");
   if (!box) return;
   const input = form.querySelector("input[type=file]");
-  const said = box.querySelector("[role=status]");
+  const status = box.querySelector("[role=status]");
   const meter = box.querySelector("progress");
   const pause = box.querySelector("[data-pause]");
   const token = form.querySelector("[name=csrfmiddlewaretoken]").value;
@@ -80,7 +80,7 @@
       } catch (error) {
         if (!(error instanceof TypeError)) throw error;
         if (!running) throw error;
-        said.textContent = words.offline;
+        status.textContent = words.offline;
         await new Promise((go) => { wake = go; setTimeout(go, 1000 * wait); });
         if (!running) throw error;
       }
@@ -95,21 +95,21 @@
     const minutes = Math.ceil(left / 60);
     meter.max = upload.size;
     meter.value = upload.received;
-    said.textContent = words.going
+    status.textContent = words.going
       .replace("{done}", size(upload.received)).replace("{all}", size(upload.size))
       .replace("{name}", file.name)
       + (left ? ` ${words.left.replace("{minutes}", minutes)}` : "");
   }
 
   function stopped(why) {
-    said.textContent = why;
+    status.textContent = why;
     pause.textContent = words.go;
   }
 
   function show(on) {
     box.hidden = !on;
     pause.textContent = words.stop;
-    said.textContent = "";
+    status.textContent = "";
     box.scrollIntoView({ block: "nearest" });
   }
 })();

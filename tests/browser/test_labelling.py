@@ -1,4 +1,5 @@
-"""Somebody with rows to answer and a keyboard. Nothing they typed is ever lost."""
+"""Labelling by keyboard in the browser: what was typed survives reloads, conflicts and lost
+connections."""
 
 from collections.abc import Callable
 

@@ -24,10 +24,11 @@ def test_prompts_come_from_the_validation_split_only(ready_goal):
 def test_each_prompt_is_asked_once_and_correct_answers_are_counted(
     as_editor, ready_goal, at, fake_engine
 ):
-    fake_engine.say = answer_correctly(ready_goal)
+    fake_engine.reply_to = answer_correctly(ready_goal)
     total = len(validation_prompts.prompts_of_goal(ready_goal))
     page = ask_all_prompts(as_editor, at)
     assert f"{total} of {total} right" in page
+    assert "Not asked yet" not in page
     assert sum(len(one["requests"]) for one in fake_engine.asked) == total
     assert 'hx-trigger="load"' not in page
     request = fake_engine.asked[0]["requests"][0]["messages"]
@@ -87,7 +88,7 @@ def test_sampling_settings_are_sent_to_the_engine(as_editor, ready_goal, at, fak
 
 def test_stored_answers_are_judged_again_with_a_new_measure(as_editor, ready_goal, at, fake_engine):
     known = expected_answers(ready_goal)
-    fake_engine.say = lambda messages: known[messages[-1]["content"]].upper()
+    fake_engine.reply_to = lambda messages: known[messages[-1]["content"]].upper()
     page = ask_all_prompts(as_editor, at)
     assert f"0 of {len(known)} right" in page
     goals.choose_measure(goal=ready_goal, kind="exact", settings={"ignore_case": True})
@@ -125,7 +126,7 @@ def test_answers_are_deleted_with_their_example(as_editor, ready_goal, at, fake_
 
 def test_a_remote_model_gets_the_same_prompt(as_editor, ready_goal, at, platform, team, owner):
     known = expected_answers(ready_goal)
-    platform.say = lambda messages: known[messages[-1]["content"]]
+    platform.reply_to = lambda messages: known[messages[-1]["content"]]
     endpoint = platform.endpoint(team, owner)
     page = ask_all_prompts(as_editor, at, model=f"endpoint:{endpoint.pk}")
     assert f"{len(known)} of {len(known)} right" in page

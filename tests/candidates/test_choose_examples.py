@@ -74,7 +74,7 @@ def test_without_a_train_split_pairs_and_validation_examples_are_shown(as_editor
 
 def test_a_practice_prompt_that_is_shown_is_not_asked(as_editor, questions, at, fake_engine):
     total = len(validation_prompts.prompts_of_goal(questions))
-    fake_engine.say = answer_correctly(questions)
+    fake_engine.reply_to = answer_correctly(questions)
     assert f"{total} of {total} right" in ask_all_prompts(as_editor, at)
     shown = validation_prompts.prompts_of_goal(questions)[0]
     as_editor.post(at("change_shots"), {"add": shown.example_id})

@@ -197,7 +197,7 @@ def test_a_small_model_is_not_offered_as_writer(failed, ready_goal):
 
 def test_a_remote_model_proposes_instructions(failed, ready_goal, platform, team, owner):
     endpoint = platform.endpoint(team, owner)
-    platform.say = lambda messages: "# Instructions\nSort each mail by its topic."
+    platform.reply_to = lambda messages: "# Instructions\nSort each mail by its topic."
     form = {"instructions": "Sort it.", "write": "1", "writer": f"endpoint:{endpoint.pk}"}
     page = text(failed.post(at(ready_goal, "improve"), form, headers=HTMX))
     assert f"{endpoint.name} suggests" in page
@@ -211,7 +211,7 @@ def test_a_remote_model_proposes_instructions(failed, ready_goal, platform, team
 
 def test_a_proposal_can_be_rejected(failed, ready_goal, platform, team, owner):
     platform.endpoint(team, owner)
-    platform.say = lambda messages: "Better words."
+    platform.reply_to = lambda messages: "Better words."
     failed.post(at(ready_goal, "improve"), {"instructions": "Sort it.", "write": "1"})
     failed.post(at(ready_goal, "improve"), {"instructions": "Sort it.", "leave": "1"})
     draft = WorkbenchDraft.objects.get()

@@ -16,7 +16,7 @@ def test_a_kept_version_never_changes(as_editor, ready_goal, at):
 
 
 def test_versions_show_the_score_they_had(as_editor, ready_goal, at, fake_engine):
-    fake_engine.say = answer_correctly(ready_goal)
+    fake_engine.reply_to = answer_correctly(ready_goal)
     total = len(validation_prompts.prompts_of_goal(ready_goal))
     ask_all_prompts(as_editor, at)
     as_editor.post(at("save_version"), {"instructions": "Sort it."})
@@ -40,7 +40,7 @@ def test_two_versions_side_by_side_say_what_changed(
 ):
     ask_all_prompts(as_editor, at)
     as_editor.post(at("save_version"), {"instructions": "Sort it."})
-    fake_engine.say = answer_correctly(ready_goal)
+    fake_engine.reply_to = answer_correctly(ready_goal)
     ask_all_prompts(as_editor, at, instructions="Sort it well.")
     as_editor.post(at("save_version"), {"instructions": "Sort it well."})
     first, second = Candidate.objects.filter(saved=True).order_by("revision")

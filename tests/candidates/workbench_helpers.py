@@ -21,7 +21,7 @@ class FakeEngine:
 
     def __init__(self) -> None:
         self.asked: list[dict] = []
-        self.say: Callable[[list[dict]], str] = lambda messages: "Nothing of that."
+        self.reply_to: Callable[[list[dict]], str] = lambda messages: "Nothing of that."
         self.fail = ""
 
     async def __call__(self, base_model, requests, **options):
@@ -29,7 +29,7 @@ class FakeEngine:
         if self.fail:
             raise engine_client.EngineUnavailable(self.fail)
         for request in requests:
-            yield {"candidate": request["candidate"], "text": self.say(request["messages"])}
+            yield {"candidate": request["candidate"], "text": self.reply_to(request["messages"])}
             yield {
                 "candidate": request["candidate"],
                 "done": True,

@@ -238,8 +238,8 @@ def test_conversation_is_written_by_hand(as_owner, url, dataset):
     """Adding a turn and instructions keeps the typed text, which becomes one example."""
     form = {"prompt": "My bell fell off", "answer": "Is it new?"}
     page = as_owner.post(url("write"), form | {"more": "turn"}).content.decode()
-    assert 'name="said-1"' in page
-    form = {"said-0": form["prompt"], "said-1": form["answer"], "prompt": "", "answer": "bell"}
+    assert 'name="turn-1"' in page
+    form = {"turn-0": form["prompt"], "turn-1": form["answer"], "prompt": "", "answer": "bell"}
     page = as_owner.post(url("write"), form | {"more": "instructions"}).content.decode()
     assert 'name="instructions"' in page
     assert "My bell fell off" in page

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from finetune_app.checks.rules.base import CheckRow
 from finetune_app.core.chat_messages import Message
-from finetune_app.datasets.text import last_said
+from finetune_app.datasets.text import last_content
 
 
 class RowFile:
@@ -55,11 +55,11 @@ class StoredRow:
 
     @property
     def prompt(self) -> str:
-        return last_said(self.messages, "user")
+        return last_content(self.messages, "user")
 
     @property
     def answer(self) -> str:
-        return last_said(self.messages, "assistant")
+        return last_content(self.messages, "assistant")
 
 
 def read_rows(file: RowFile) -> Iterator[tuple[CheckRow, list[Any] | None]]:

@@ -47,7 +47,7 @@ def _training_prompts(spec: DriftSpec) -> Iterator[str]:
     """The last user message of each example, redacted; every n-th if there are more than
     MAX_PROMPTS."""
     setup_django()
-    from finetune_app.datasets.text import last_said
+    from finetune_app.datasets.text import last_content
     from finetune_app.request_log.redaction import redact
 
     step = max(1, -(-spec["examples"] // MAX_PROMPTS))
@@ -58,6 +58,6 @@ def _training_prompts(spec: DriftSpec) -> Iterator[str]:
             if row["split"] not in spec["splits"]:
                 continue
             if index % step == 0:
-                prompt = redact(last_said(row["messages"], "user")).text
+                prompt = redact(last_content(row["messages"], "user")).text
                 yield prompt[: spec["max_characters"]]
             index += 1

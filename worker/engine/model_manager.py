@@ -16,16 +16,11 @@ from finetune_app.core.engine_protocol import EngineHealth
 from worker.engine.backend import Backend, BackendUnsupported
 from worker.engine.backend_selector import BackendSelector
 from worker.engine.memory import release_memory
+from worker.engine.request_queue import RequestQueue
 
 log = logging.getLogger(__name__)
 
 Prepare = Callable[[Backend], None]
-
-
-class QueueFull(Exception):
-    """Too many requests are queued (HTTP 429)."""
-
-    retry_after_seconds = 5
 
 
 class PathNotAllowed(ValueError):
@@ -38,30 +33,26 @@ class ModelManager:
     Everything runs on the event loop; only loading and `prepare` use other threads.
 
     data: only folders below it may be read.
-    queue_limit: most requests running or waiting.
+    queue: admits requests.
     idle_unload_seconds: time without a request after which the model is unloaded.
-    max_wait_seconds: once a request has been queued this long, new ones are rejected: an
-        immediate 429 is more useful than an answer in minutes.
     """
 
     def __init__(
         self,
         data: Path,
-        queue_limit: int = 64,
+        queue: RequestQueue | None = None,
         idle_unload_seconds: float = 600.0,
-        max_wait_seconds: float = 10.0,
         selector: BackendSelector | None = None,
     ) -> None:
         self.data = data.resolve()
-        self.queue_limit = queue_limit
-        self.idle_unload_seconds, self.max_wait_seconds = idle_unload_seconds, max_wait_seconds
+        self.queue = queue or RequestQueue()
+        self.idle_unload_seconds = idle_unload_seconds
         self.selector = selector or BackendSelector(
             vllm_installation.find_vllm(), self.data / "logs" / "vllm.log"
         )
         self.backend: Backend | None = None
         self._requested_format = ""
         self._active_users = 0  # callers inside `acquire`
-        self._reserved = 0  # requests running or waiting
         self._used_at = time.monotonic()
         self._loading_lock = asyncio.Lock()
         self._unused = asyncio.Event()  # set while there are no active users
@@ -87,18 +78,13 @@ class ModelManager:
 
         Raises QueueFull, BadModel, and whatever `prepare` raises.
         """
-        overdue = self.backend is not None and self.backend.wait_seconds > self.max_wait_seconds
-        if overdue or self._reserved + count > self.queue_limit:
-            raise QueueFull
-        self._reserved += count
-        try:
+        waiting_seconds = self.backend.wait_seconds if self.backend else 0.0
+        with self.queue.places(count, waiting_seconds):
             backend = await self._acquire(base, number_format, prepare)
             try:
                 yield backend
             finally:
                 self._release()
-        finally:
-            self._reserved -= count
 
     async def _acquire(self, base: Path, number_format: str, prepare: Prepare) -> Backend:
         while True:
@@ -148,8 +134,8 @@ class ModelManager:
             "merged": backend.merged_adapter if backend else None,
             "memory_bytes": psutil.Process().memory_info().rss
             + (backend.memory_bytes if backend else 0),
-            "queue": self._reserved,
-            "queue_limit": self.queue_limit,
+            "queue": self.queue.length,
+            "queue_limit": self.queue.limit,
         }
 
     def _is_loaded(self, base: Path, number_format: str) -> bool:

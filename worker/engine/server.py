@@ -36,7 +36,8 @@ from finetune_app.core.engine_protocol import ChatBody, ChatEvent, ChatRequest, 
 from worker.channel import UserError
 from worker.engine import retrieval
 from worker.engine.backend import Backend, Listener, StreamItem
-from worker.engine.model_manager import ModelManager, PathNotAllowed, QueueFull
+from worker.engine.model_manager import ModelManager, PathNotAllowed
+from worker.engine.request_queue import QueueFull, RequestQueue
 from worker.engine.requests import Completion, GenerationRequest, TextWithLogprobs
 
 log = logging.getLogger(__name__)
@@ -338,7 +339,7 @@ def main() -> None:
         parser.error("FINETUNE_ENGINE_SECRET and FINETUNE_DATA_DIR must be set")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     exit_with_parent()
-    models = ModelManager(Path(data), options.queue_limit, options.idle_unload)
+    models = ModelManager(Path(data), RequestQueue(options.queue_limit), options.idle_unload)
     config = uvicorn.Config(
         make_app(models, secret),
         access_log=False,

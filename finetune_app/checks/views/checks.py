@@ -61,8 +61,8 @@ def fix(request: HttpRequest, goal: Goal, check_name: str) -> HttpResponse:
         return redirect("datasets:edit", goal_id=goal.pk, edit_id=edit.pk)
     services.check_after_edit(dataset)
     count = edit.changes.count()
-    said = ngettext("Done: %(n)s example changed.", "Done: %(n)s examples changed.", count)
-    return _back(request, goal, said % {"n": count}, edit)
+    message = ngettext("Done: %(n)s example changed.", "Done: %(n)s examples changed.", count)
+    return _back(request, goal, message % {"n": count}, edit)
 
 
 @goal_page(Role.VIEWER, "GET")
@@ -87,24 +87,24 @@ def rows_of(finding: Finding) -> example_export.Rows:
         last = 0
         while some := list(found.filter(pk__gt=last).values_list(*COLUMNS)[:QUERY_ROWS]):
             last = some[-1][0]
-            for _pk, number, split, source, said in some:
+            for _pk, number, split, source, turns in some:
                 yield {
                     "id": number,
                     "split": split,
                     "source": source,
-                    "messages": said or [{"role": "user", "content": ""}],
+                    "messages": turns or [{"role": "user", "content": ""}],
                 }
 
     return rows
 
 
 def _back(
-    request: HttpRequest, goal: Goal, said: str = "", edit: Edit | None = None
+    request: HttpRequest, goal: Goal, message: str = "", edit: Edit | None = None
 ) -> HttpResponse:
     """Redirect to the page whose button was pressed."""
     if request.POST.get("from") != "health":
-        return back_to_table(request, goal, said=said, edit=edit)
-    if said:
-        text = with_undo(goal, said, edit) if edit else said
+        return back_to_table(request, goal, message=message, edit=edit)
+    if message:
+        text = with_undo(goal, message, edit) if edit else message
         messages.success(request, text, extra_tags="undo" if edit else "")
     return redirect("checks:health", goal_id=goal.pk)

@@ -10,7 +10,7 @@ from finetune_app.accounts.models import User
 from finetune_app.core.chat_messages import Message
 from finetune_app.datasets.models.base import Dataset, Split, Status
 from finetune_app.datasets.models.imports import Import
-from finetune_app.datasets.text import last_said, prompt_hash
+from finetune_app.datasets.text import last_content, prompt_hash
 
 
 class ExampleQuerySet(models.QuerySet["Example"]):
@@ -149,8 +149,8 @@ class Example(models.Model):
     def set_messages(self, messages: list[Message]) -> None:
         """Set the conversation and the fields derived from it."""
         self.messages = messages
-        self.prompt = last_said(messages, "user")
-        self.answer = last_said(messages, "assistant")
+        self.prompt = last_content(messages, "user")
+        self.answer = last_content(messages, "assistant")
         self.prompt_hash = prompt_hash(messages)
 
 

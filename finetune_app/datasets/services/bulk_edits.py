@@ -26,13 +26,13 @@ def bulk_edit(
     *,
     dataset: Dataset,
     by: User | None,
-    said: str,
+    message: str,
     after: Fields,
     filters: TableFilters,
     numbers: Iterable[int] | None = None,
 ) -> Edit:
     """One Edit that sets the fields `after` on all rows that match the filters, or on the rows
-    with these `numbers`. `said` describes it afterwards, with %(n)s for "12 examples". Very many
+    with these `numbers`. `message` describes it afterwards, with %(n)s for "12 examples". Very many
     rows change in a job: then the edit is not done when this returns, and `todo` has the rest."""
     rows, fixed = dataset.last_number, None if numbers is None else sorted(numbers)
     if fixed is None:
@@ -45,14 +45,14 @@ def bulk_edit(
     return batch_edits.begin(
         dataset=dataset,
         by=by,
-        what=said % {"n": _("many examples")},
-        todo=pending_bulk_edit(after, said, filters.query(), fixed, dataset.last_number),
+        what=message % {"n": _("many examples")},
+        todo=pending_bulk_edit(after, message, filters.query(), fixed, dataset.last_number),
         rows=rows if fixed is None else len(fixed),
     )
 
 
 def pending_bulk_edit(
-    after: Fields, said: str, filters: str, numbers: list[int] | None, last: int
+    after: Fields, message: str, filters: str, numbers: list[int] | None, last: int
 ) -> Fields:
     """The `todo` of an edit that has this bulk edit to do. Without `numbers` each window asks
     the filters."""
@@ -60,7 +60,7 @@ def pending_bulk_edit(
         "do": "bulk_edit",
         "filters": filters,
         "after": after,
-        "said": said,
+        "message": message,
         "numbers": numbers,
         "next": 0,
         "last": last,
@@ -88,7 +88,7 @@ def _edit_window(edit: Edit, dataset: Dataset) -> None:
     )
     edit.todo = todo | {"next": up_to, "numbers": numbers}
     if up_to >= todo["last"]:
-        edit.what = (todo["said"] % {"n": count_label(edit.count)})[:120]
+        edit.what = (todo["message"] % {"n": count_label(edit.count)})[:120]
         *then, edit.todo = todo.get("then") or [{}]
         if then:
             edit.todo["then"] = then

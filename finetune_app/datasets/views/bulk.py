@@ -41,9 +41,9 @@ def bulk(request: HttpRequest, goal: Goal) -> HttpResponse:
     filters, numbers = _filters(request), _numbers(given)
     action = _action_named(goal, filters, given.get("what", ""))
     if action is None:
-        return back_to_table(request, goal, said=_("Choose what to do with them."), warn=True)
+        return back_to_table(request, goal, message=_("Choose what to do with them."), warn=True)
     if numbers is not None and not numbers:
-        return back_to_table(request, goal, said=_("Tick the rows first."), warn=True)
+        return back_to_table(request, goal, message=_("Tick the rows first."), warn=True)
     rows = _rows(dataset, filters, numbers)
     if request.method == "POST":
         return _apply_action(request, goal, dataset, action, filters, numbers)
@@ -98,7 +98,7 @@ def _changing(rows: ExampleQuerySet, action: BulkAction) -> ExampleQuerySet:
         ~Q(**{name: value}) | Q(**{name: None}) if name == "assigned_to" else ~Q(**{name: value})
     )
     if value == Status.APPROVED:
-        rows = rows.annotate(said=Length(Trim("answer"))).filter(said__gt=0)
+        rows = rows.annotate(answer_length=Length(Trim("answer"))).filter(answer_length__gt=0)
     return rows
 
 
@@ -115,7 +115,7 @@ def _apply_action(
     edit = bulk_edit(
         dataset=dataset,
         by=request.user,
-        said=action.said,
+        message=action.message,
         after=action.after,
         filters=filters,
         numbers=numbers,
@@ -129,7 +129,7 @@ def _redirect_after(request: HttpRequest, goal: Goal, edit: Edit) -> HttpRespons
         return redirect("datasets:edit", goal_id=goal.pk, edit_id=edit.pk)
     examples_changed.send(Dataset, dataset=edit.dataset)
     return back_to_table(
-        request, goal, said=f"{edit.what}. {skipped_message(edit.left)}", edit=edit
+        request, goal, message=f"{edit.what}. {skipped_message(edit.left)}", edit=edit
     )
 
 

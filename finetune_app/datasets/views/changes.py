@@ -48,11 +48,11 @@ def undo_edit(request: HttpRequest, goal: Goal, edit_id: int) -> HttpResponse:
     if back.todo:
         return redirect("datasets:edit", goal_id=goal.pk, edit_id=back.pk)
     examples_changed.send(Dataset, dataset=dataset)
-    said = _("Undone.")
+    message = _("Undone.")
     if left:
-        said += " " + ngettext(
+        message += " " + ngettext(
             "%(n)s example was changed since and stays as it is.",
             "%(n)s examples were changed since and stay as they are.",
             left,
         ) % {"n": left}
-    return back_to_table(request, goal, said=said, edit=back)
+    return back_to_table(request, goal, message=message, edit=back)

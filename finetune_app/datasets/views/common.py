@@ -167,27 +167,27 @@ def back_to_table(
     request: HttpRequest,
     goal: Goal,
     *,
-    said: str = "",
+    message: str = "",
     edit: Edit | None = None,
     at: int = 0,
     warn: bool = False,
 ) -> HttpResponse:
     """Redirect to the table with the same filters, with a message and its undo button."""
-    if said:
+    if message:
         level = messages.WARNING if warn else messages.SUCCESS
-        text = with_undo(goal, said, edit) if edit else said
+        text = with_undo(goal, message, edit) if edit else message
         messages.add_message(request, level, text, extra_tags="undo" if edit else "")
     filters = TableFilters.read(request.GET)
     url = reverse("datasets:page", kwargs={"goal_id": goal.pk}) + filters.here.rstrip("?")
     return redirect(url + (f"#row-{at}" if at else ""))
 
 
-def with_undo(goal: Goal, said: str, edit: Edit) -> str:
+def with_undo(goal: Goal, message: str, edit: Edit) -> str:
     """The message with an undo button. It belongs to the page's form "undo", because a paragraph
     cannot contain a form."""
     return format_html(
         '{} <button class="link" form="undo" formaction="{}">{}</button>',
-        said,
+        message,
         reverse("datasets:undo", kwargs={"goal_id": goal.pk, "edit_id": edit.pk}),
         _("Undo"),
     )

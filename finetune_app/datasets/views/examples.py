@@ -48,18 +48,18 @@ def _open_row(
     goal: Goal,
     row: Example,
     status: int = 200,
-    said: list[Message] | None = None,
+    turns: list[Message] | None = None,
     **more: Any,
 ) -> HttpResponse:
-    """The open row alone for htmx, else the page with the row open. `said` is the text of its
+    """The open row alone for htmx, else the page with the row open. `turns` are the messages in its
     fields if that differs from what is saved."""
-    said = said or conversation_form.from_post({}, row.messages)
+    turns = turns or conversation_form.from_post({}, row.messages)
     row_context = {
         "open": row,
-        "boxes": conversation_form.message_fields(said, row.messages),
+        "boxes": conversation_form.message_fields(turns, row.messages),
         "splits": Split.choices,
-        "has_instructions": conversation_form.has_instructions(said),
-        "several": sum(message["role"] == "user" for message in said) > 1,
+        "has_instructions": conversation_form.has_instructions(turns),
+        "several": sum(message["role"] == "user" for message in turns) > 1,
         "seen": row.changed_at.isoformat(),
         **more,
     }
@@ -80,27 +80,27 @@ def _open_row(
 
 
 def _save(request: HttpRequest, goal: Goal, row: Example) -> HttpResponse:
-    said = conversation_form.from_post(request.POST, row.messages)
+    turns = conversation_form.from_post(request.POST, row.messages)
     if more := request.POST.get("more"):  # another box to write in; nothing is saved yet
         seen = _parse_time(request.POST.get("changed_at", "")).isoformat()
         return _open_row(
-            request, goal, row, said=conversation_form.with_added(said, more), seen=seen
+            request, goal, row, turns=conversation_form.with_added(turns, more), seen=seen
         )
     try:
         edit = save_example(
             example=row,
             by=request.user,
-            messages=conversation_form.without_empty_turns(said, row.messages),
+            messages=conversation_form.without_empty_turns(turns, row.messages),
             seen=_parse_time(request.POST.get("changed_at", "")),
         )
     except StaleExample as stale:
-        return _open_row(request, goal, stale.example, status=422, said=said, stale_edit=True)
+        return _open_row(request, goal, stale.example, status=422, turns=turns, stale_edit=True)
     except PlainError as error:
-        return _open_row(request, goal, row, status=422, said=said, problem=error.message)
+        return _open_row(request, goal, row, status=422, turns=turns, problem=error.message)
     if edit is None:
         return back_to_table(request, goal, at=row.number)
     examples_changed.send(Dataset, dataset=row.dataset)
-    return back_to_table(request, goal, said=_("Saved %s.") % row, edit=edit, at=row.number)
+    return back_to_table(request, goal, message=_("Saved %s.") % row, edit=edit, at=row.number)
 
 
 def _parse_time(text: str) -> datetime:
@@ -118,7 +118,7 @@ def change(request: HttpRequest, goal: Goal, number: int) -> HttpResponse:
     what = request.POST.get("what", "")
     if what not in ACTIONS:
         raise PlainError(_("That button is not known. Open the row again."))
-    said, fields = ACTIONS[what]
+    message, fields = ACTIONS[what]
     if what == "move":
         form = MoveForm(request.POST)
         if not form.is_valid():
@@ -126,9 +126,9 @@ def change(request: HttpRequest, goal: Goal, number: int) -> HttpResponse:
         fields = {"split": form.cleaned_data["split"]}
     if what == "approve" and not row.answer.strip():
         raise PlainError(_("%s has no answer yet. Write one, then approve it.") % row)
-    edit = _apply_action(row.dataset, request, row, str(said) % {"row": row}, fields)
+    edit = _apply_action(row.dataset, request, row, str(message) % {"row": row}, fields)
     at = 0 if what == "delete" else row.number
-    return back_to_table(request, goal, said=edit.what, edit=edit, at=at)
+    return back_to_table(request, goal, message=edit.what, edit=edit, at=at)
 
 
 ACTIONS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -174,7 +174,7 @@ def write(request: HttpRequest, goal: Goal) -> HttpResponse:
         else:
             examples_changed.send(Dataset, dataset=dataset)
             return (
-                back_to_table(request, goal, said=_("Added %s.") % row, edit=edit, at=row.number)
+                back_to_table(request, goal, message=_("Added %s.") % row, edit=edit, at=row.number)
                 if "again" not in request.POST
                 else _write_another(request, goal, row)
             )

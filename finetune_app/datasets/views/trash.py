@@ -23,7 +23,7 @@ def empty(request: HttpRequest, goal: Goal) -> HttpResponse:
     dataset.refresh_from_db()
     count = status_counts.counts(dataset)["trash"]
     if going and not count:
-        reply = back_to_table(request, goal, said=_("Deleted for good. The trash is empty."))
+        reply = back_to_table(request, goal, message=_("Deleted for good. The trash is empty."))
         return HttpResponse(headers={"HX-Redirect": reply["Location"]}) if request.htmx else reply
     if not count:
         return redirect("datasets:page", goal_id=goal.pk)

@@ -85,9 +85,9 @@ def canary_context(deployment: Deployment, current: Release) -> dict[str, Any]:
     """Context of templates/deployment/_canary.html."""
     release = deployment.canary
     if release is None:
-        return {"canary": None, "canary_percents": services.CANARY_PERCENTS}
+        return {"canary": None, "canary_percents": canary.CANARY_PERCENTS}
     return {
         "canary": release,
-        "canary_percents": services.CANARY_PERCENTS,
+        "canary_percents": canary.CANARY_PERCENTS,
         "canary_problem": canary.unavailable_reason(release),
     }

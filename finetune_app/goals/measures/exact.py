@@ -66,12 +66,12 @@ class Exact(Measure):
 
     def _check_within(self, answer: str, wanted: str) -> Score:
         """Only letters and digits count: case, white space and punctuation are ignored."""
-        said, sought = (f" {' '.join(_WORD.findall(t.casefold()))} " for t in (answer, wanted))
+        given, sought = (f" {' '.join(_WORD.findall(t.casefold()))} " for t in (answer, wanted))
         if not sought.strip():
             return Score(False, 0.0, "There is no wanted answer")
-        if sought in said:
+        if sought in given:
             return Score(True, 1.0, "It says so")
-        return Score(False, 0.0, "Empty answer" if not said.strip() else "Does not say so")
+        return Score(False, 0.0, "Empty answer" if not given.strip() else "Does not say so")
 
     def _normalised(self, text: str) -> str:
         """Remove the differences that the settings ignore."""

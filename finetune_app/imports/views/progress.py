@@ -62,7 +62,7 @@ def cancel(request: HttpRequest, goal: Goal, import_id: int) -> HttpResponse:
     if item.step == Import.Step.DONE:
         raise PlainError(_("This import is done already. Undo it on the dataset page."), status=409)
     cancel_import(item=item)
-    return back_to_table(request, goal, said=_("%s was not added.") % name)
+    return back_to_table(request, goal, message=_("%s was not added.") % name)
 
 
 @goal_page(Role.VIEWER, "GET")

@@ -6,7 +6,8 @@ from contextlib import AsyncExitStack
 import pytest
 
 from worker.engine.engine import Engine
-from worker.engine.model_manager import ModelManager, QueueFull
+from worker.engine.model_manager import ModelManager
+from worker.engine.request_queue import QueueFull, RequestQueue
 from worker.engine.requests import GenerationRequest
 
 HELLO = [{"role": "user", "content": "Hello there"}]
@@ -26,7 +27,7 @@ def test_the_engine_reports_how_long_the_first_request_has_waited(base):
 
 def test_requests_are_rejected_while_one_has_waited_too_long(base):
     async def acquire_twice() -> list[str]:
-        manager, acquired = ModelManager(base.parent, max_wait_seconds=0.0), []
+        manager, acquired = ModelManager(base.parent, RequestQueue(max_wait_seconds=0.0)), []
         async with AsyncExitStack() as stack:
             engine = await stack.enter_async_context(manager.acquire(base, "fp32", 1))
             engine._max_sequences = 1
@@ -36,7 +37,7 @@ def test_requests_are_rejected_while_one_has_waited_too_long(base):
             with pytest.raises(QueueFull):
                 async with manager.acquire(base, "fp32", 1):
                     acquired.append("while full")
-        manager.max_wait_seconds = 60.0
+        manager.queue.max_wait_seconds = 60.0
         async with manager.acquire(base, "fp32", 1):
             acquired.append("afterwards")
         await asyncio.to_thread(engine.close)

@@ -38,7 +38,7 @@ def remote_evaluation(platform, job):
 def test_a_remote_candidate_gets_its_own_prompt_and_is_scored(
     remote_evaluation, platform, recorder
 ):
-    platform.say = lambda messages: "ok"
+    platform.reply_to = lambda messages: "ok"
     channel = recorder()
     result = run(remote_evaluation(), channel)
     answers = [answer for answer in channel.of("answer") if answer["candidate"] == 8]
