@@ -1,0 +1,77 @@
+"""An installation with its own data folder and its own database, of the kind that is tested."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.db import connection
+
+HERE = Path(__file__).parent
+CODE = Path(settings.BASE_DIR)
+# Secrets and services of whoever runs the tests; a host has its own.
+OF_THE_TESTS = ("SECRET_KEY", "FIELD_KEYS", "KEY_PEPPER", "ENGINE_SECRET", "REDIS_URL", "S3_BUCKET")
+
+
+@dataclass(frozen=True)
+class Host:
+    data_dir: Path
+    database_url: str
+
+    def run(self, *command: str, code: Path = CODE, **variables: str) -> str:
+        """What `python COMMAND` prints, run with the source code in `code`."""
+        done = self.attempt(*command, code=code, **variables)
+        assert done.returncode == 0, done.stderr[-4000:]
+        return done.stdout
+
+    def attempt(
+        self, *command: str, code: Path = CODE, **variables: str
+    ) -> subprocess.CompletedProcess[str]:
+        environment = {name: text for name, text in os.environ.items() if name not in OF_THE_TESTS}
+        environment |= {
+            "DATA_DIR": str(self.data_dir),
+            "DATABASE_URL": self.database_url,
+            "DEBUG": "1",
+            "DJANGO_SETTINGS_MODULE": "finetune_app.settings",
+            "PYTHONPATH": str(code),
+        }
+        return subprocess.run(
+            [sys.executable, *command],
+            cwd=code,
+            env=environment | variables,
+            capture_output=True,
+            text=True,
+        )
+
+    def manage(self, *words: str, code: Path = CODE, **variables: str) -> str:
+        return self.run("manage.py", *words, code=code, **variables)
+
+    def script(self, name: str, *words: str, code: Path = CODE, **variables: str) -> Any:
+        """The JSON that a script of this folder prints, or None."""
+        said = self.run(str(HERE / f"{name}.py"), *words, code=code, **variables)
+        return json.loads(said) if said else None
+
+
+@contextmanager
+def empty_host(data_dir: Path) -> Iterator[Host]:
+    """An installation without anything in it."""
+    if connection.vendor == "sqlite":
+        yield Host(data_dir, "")
+        return
+    found = connection.settings_dict
+    name = f"{found['NAME']}_{data_dir.parent.name}_{data_dir.name}".replace("-", "_")[-60:]
+    login = f"{found['USER']}:{found['PASSWORD']}" if found["PASSWORD"] else found["USER"]
+    url = f"postgres://{login}@{found['HOST']}:{found['PORT'] or 5432}/{name}"
+    with connection.cursor() as cursor:
+        cursor.execute(f'CREATE DATABASE "{name}"')
+    try:
+        yield Host(data_dir, url)
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute(f'DROP DATABASE "{name}" WITH (FORCE)')

@@ -1,0 +1,46 @@
+"""Migrates every app of ours back to its first migration, and forward again.
+
+Prints one line of JSON: the migrations, and the rows of each table before, between and after.
+"""
+
+import json
+
+import django
+
+django.setup()
+
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+from row_counts import row_counts
+
+FIRST = "0001_initial"
+
+
+def migrate(targets: list[tuple[str, str]]) -> list[str]:
+    executor = MigrationExecutor(connection)
+    plan = [f"{migration}" for migration, _backwards in executor.migration_plan(targets)]
+    executor.migrate(targets)
+    return plan
+
+
+graph = MigrationExecutor(connection).loader.graph
+ours = [
+    (app, FIRST)
+    for app, _last in graph.leaf_nodes()
+    if (app, FIRST) in graph.nodes
+    and type(graph.nodes[app, FIRST]).__module__.startswith("finetune_app.")
+]
+before = row_counts()
+back = migrate(ours)
+between = row_counts()
+forward = migrate(graph.leaf_nodes())
+print(
+    json.dumps(
+        {
+            "apps": len(ours),
+            "back": back,
+            "forward": forward,
+            "rows": [before, between, row_counts()],
+        }
+    )
+)
