@@ -10,6 +10,17 @@ def main() -> None:
     from django.core.management import execute_from_command_line
 
     execute_from_command_line(sys.argv)
+    if sys.argv[1:2] != ["up"]:
+        _leave_audit_line()
+
+
+def _leave_audit_line() -> None:
+    from django.apps import apps
+
+    if apps.ready:
+        from finetune_app.audit.commands import record
+
+        record(sys.argv[1:])
 
 
 if __name__ == "__main__":

@@ -100,6 +100,7 @@ INSTALLED_APPS = [
     "finetune_app.playground",
     "finetune_app.alerts",
     "finetune_app.guide",
+    "finetune_app.audit",
     "finetune_app.operations",
 ]
 
@@ -118,6 +119,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "finetune_app.accounts.middleware.TeamMiddleware",
+    "finetune_app.audit.middleware.AuditMiddleware",
     "finetune_app.core.middleware.PlainErrorMiddleware",
     "axes.middleware.AxesMiddleware",
 ]

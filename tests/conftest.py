@@ -9,7 +9,11 @@ from django.test import Client
 
 from finetune_app.accounts.models import Membership, Role, Team, User
 from finetune_app.goals.models import Goal
-from tests.database import django_db_keepdb, django_db_modify_db_settings  # noqa: F401
+from tests.database import (  # noqa: F401
+    django_db_keepdb,
+    django_db_modify_db_settings,
+    flush_empties_the_audit_log,
+)
 from tests.starter import starter  # noqa: F401
 
 PASSWORD = "correct horse battery"

@@ -6,12 +6,15 @@ under a name derived from the migrations.
 
 import fcntl
 import hashlib
+import importlib
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import django
 import pytest
@@ -39,6 +42,25 @@ def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: N
         if not template.exists():
             create_template(template)
         shutil.copy(template, connection.creation._get_test_db_name())
+
+
+@pytest.fixture(scope="session", autouse=True)
+def flush_empties_the_audit_log() -> Iterator[None]:
+    """Tests with real transactions empty every table; a trigger of SQLite keeps the audit log."""
+    if not settings.ON_SQLITE:
+        yield
+        return
+    append_only = importlib.import_module("finetune_app.audit.migrations.0002_append_only")
+    operations = type(connection.ops)
+    flush = operations.sql_flush
+
+    def sql_flush(self: Any, *args: Any, **options: Any) -> list[str]:
+        drop, create = "DROP TRIGGER IF EXISTS audit_no_delete", append_only.SQLITE[-1]
+        return [drop, *flush(self, *args, **options), create]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(operations, "sql_flush", sql_flush)
+        yield
 
 
 def fingerprint() -> str:

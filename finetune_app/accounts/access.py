@@ -4,7 +4,8 @@ a test walks the URL configuration and fails on a view without one.
     @public("GET", "POST")            anyone, signed in or not
     @member(Role.EDITOR, "POST")      a member of the current team, in that role or above
 
-The goals room adds `@goal_page(...)` for everything below a goal.
+The goals room adds `@goal_page(...)` for everything below a goal. What is privileged adds
+`audit=AuditAction.…`, and leaves a line in the audit log (the audit room's middleware).
 A stranger gets 404 (the thing does not exist for them), a member without the role 403.
 """
 
@@ -23,6 +24,7 @@ from django.views.decorators.http import require_http_methods
 from finetune_app.accounts.models import Membership, Role
 from finetune_app.accounts.next_page import page_before
 from finetune_app.accounts.requests import HttpRequest
+from finetune_app.core.audit import AuditAction
 from finetune_app.core.errors import PlainError
 
 View = Callable[..., HttpResponseBase]
@@ -33,16 +35,22 @@ class Policy:
     """`needed` is None for public views; `scope` names what the role is looked up on.
 
     `changing` is the role for everything but GET, on a page that some may only look at.
+    `audit` is what the audit log says was done.
     """
 
     needed: Role | None
     methods: tuple[str, ...]
     scope: str  # "public", "account", "team", "goal"
     changing: Role | None = None
+    audit: AuditAction | None = None
 
     def needed_for(self, method: str | None) -> Role:
         role = self.needed if method == "GET" else self.changing or self.needed
         return role or Role.VIEWER
+
+    def is_audited(self, method: str | None) -> bool:
+        """Opening a form leaves no line; a download, which has only GET, does."""
+        return self.audit is not None and (method != "GET" or self.methods == ("GET",))
 
 
 def declare(view: View, policy: Policy) -> View:
@@ -51,11 +59,11 @@ def declare(view: View, policy: Policy) -> View:
     return checked
 
 
-def public(*methods: str) -> Callable[[View], View]:
-    return lambda view: declare(view, Policy(None, methods, "public"))
+def public(*methods: str, audit: AuditAction | None = None) -> Callable[[View], View]:
+    return lambda view: declare(view, Policy(None, methods, "public", audit=audit))
 
 
-def account(*methods: str) -> Callable[[View], View]:
+def account(*methods: str, audit: AuditAction | None = None) -> Callable[[View], View]:
     """Any signed-in person, about themselves."""
 
     def decorate(view: View) -> View:
@@ -65,12 +73,12 @@ def account(*methods: str) -> Callable[[View], View]:
                 return to_sign_in(request)
             return view(request, *args, **kwargs)
 
-        return declare(inner, Policy(Role.VIEWER, methods, "account"))
+        return declare(inner, Policy(Role.VIEWER, methods, "account", audit=audit))
 
     return decorate
 
 
-def member(needed: Role, *methods: str) -> Callable[[View], View]:
+def member(needed: Role, *methods: str, audit: AuditAction | None = None) -> Callable[[View], View]:
     """A member of the current team (request.team) in the role `needed` or above.
 
     A user who is in no team is asked to create one.
@@ -87,7 +95,7 @@ def member(needed: Role, *methods: str) -> Callable[[View], View]:
             require_role(request.membership, needed)
             return view(request, *args, **kwargs)
 
-        return declare(inner, Policy(needed, methods, "team"))
+        return declare(inner, Policy(needed, methods, "team", audit=audit))
 
     return decorate
 

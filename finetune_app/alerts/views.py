@@ -14,6 +14,7 @@ from finetune_app.accounts.requests import HttpRequest
 from finetune_app.alerts import rechecks, sending, services
 from finetune_app.alerts.forms import WatchForm
 from finetune_app.alerts.models import Watch
+from finetune_app.core.audit import AuditAction
 from finetune_app.core.requests import render_page
 from finetune_app.deployment.models import Deployment
 from finetune_app.goals.access import goal_page
@@ -23,7 +24,7 @@ MAX_NOTICES = 20  # shown, the newest
 PAGE = "alerts/page.html"
 
 
-@goal_page(Role.VIEWER, "GET", "POST", changing=Role.EDITOR)
+@goal_page(Role.VIEWER, "GET", "POST", changing=Role.EDITOR, audit=AuditAction.ALERTS_CHANGED)
 def page(request: HttpRequest, goal: Goal) -> HttpResponse:
     """POST: change the settings. Only that response contains the secret of a new webhook."""
     deployment = get_object_or_404(Deployment, goal=goal)

@@ -20,6 +20,7 @@ from finetune_app.basemodels.estimates import work_of
 from finetune_app.basemodels.forms import InstallForm, TokenForm
 from finetune_app.basemodels.models import BaseModelChoice, HubToken, Install
 from finetune_app.core import charts
+from finetune_app.core.audit import AuditAction
 from finetune_app.core.machine import GIB, this_machine
 from finetune_app.core.requests import render_page
 from finetune_app.goals.access import goal_page
@@ -41,7 +42,7 @@ def choose(request: HttpRequest, goal: Goal) -> HttpResponse:
     return redirect(page, goal_id=goal.pk)
 
 
-@goal_page(Role.EDITOR, "POST")
+@goal_page(Role.EDITOR, "POST", audit=AuditAction.BASE_MODEL_INSTALLED)
 def install(request: HttpRequest, goal: Goal) -> HttpResponse:
     """Queue the download of a hub id, or the copy of a local folder."""
     form = InstallForm(request.POST)
@@ -94,7 +95,7 @@ def resume(request: HttpRequest, goal: Goal, install_id: int) -> HttpResponse:
     return redirect("basemodels:page", goal_id=goal.pk)
 
 
-@goal_page(Role.OWNER, "POST")
+@goal_page(Role.OWNER, "POST", audit=AuditAction.HUB_TOKEN_CHANGED)
 def token(request: HttpRequest, goal: Goal) -> HttpResponse:
     form = TokenForm(request.POST)
     if not form.is_valid():

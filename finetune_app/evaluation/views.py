@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from finetune_app.accounts.access import may_edit
 from finetune_app.accounts.models import Role
 from finetune_app.accounts.requests import HttpRequest
+from finetune_app.core.audit import AuditAction
 from finetune_app.core.errors import PlainError
 from finetune_app.core.requests import render_page, whole_number
 from finetune_app.evaluation import method_table, presenters, services, votes
@@ -150,7 +151,7 @@ def resume(request: HttpRequest, goal: Goal, evaluation_id: int) -> HttpResponse
     return redirect("evaluation:detail", goal_id=goal.pk, evaluation_id=evaluation_id)
 
 
-@goal_page(Role.EDITOR, "POST")
+@goal_page(Role.EDITOR, "POST", audit=AuditAction.EVALUATION_DELETED)
 def delete(request: HttpRequest, goal: Goal, evaluation_id: int) -> HttpResponse:
     services.delete(evaluation=get_evaluation(goal, evaluation_id))
     messages.success(request, _("That evaluation is deleted."))

@@ -15,6 +15,7 @@ from finetune_app.accounts.access import Policy
 from finetune_app.api_keys import rate_limits
 from finetune_app.api_keys import services as api_keys
 from finetune_app.api_keys.models import ACTIONS, ApiKey
+from finetune_app.core.audit import AuditAction
 from finetune_app.gateway.errors import ApiError
 from finetune_app.monitoring import costs
 
@@ -23,7 +24,9 @@ ACTIONS_WITH_BUDGET = ("chat", "embeddings")  # those that use tokens
 ApiView = Callable[..., Coroutine[Any, Any, HttpResponseBase]]
 
 
-def api_view(*methods: str, action: str | None) -> Callable[[ApiView], ApiView]:
+def api_view(
+    *methods: str, action: str | None, audit: AuditAction | None = None
+) -> Callable[[ApiView], ApiView]:
     """Decorate `async view(request, key, ...)`; every exception becomes an API error.
 
     action: what the key must be allowed to do (api_keys.models.ACTIONS); None: any valid key.
@@ -52,7 +55,7 @@ def api_view(*methods: str, action: str | None) -> Callable[[ApiView], ApiView]:
                 log.exception("the API failed")
                 return ApiError(500, "Something went wrong here. Try again.").response()
 
-        inner.policy = Policy(None, methods, "key")  # type: ignore[attr-defined]
+        inner.policy = Policy(None, methods, "key", audit=audit)  # type: ignore[attr-defined]
         inner.action = action  # type: ignore[attr-defined]
         return csrf_exempt(inner)
 
@@ -65,6 +68,7 @@ def authorised_key(request: HttpRequest, action: str | None) -> ApiKey:
     Raises ApiError if the key is unknown, may not do this, or has used up its budget or limit.
     """
     key = _authenticate(request)
+    request.api_key = key  # type: ignore[attr-defined]  # read by the audit log
     if action is not None and action not in key.actions:
         raise ApiError(
             403,

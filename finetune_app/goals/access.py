@@ -9,10 +9,16 @@ from django.http import Http404, HttpResponseBase
 from finetune_app.accounts.access import Policy, View, declare, require_role, to_sign_in
 from finetune_app.accounts.models import Membership, Role
 from finetune_app.accounts.requests import HttpRequest
+from finetune_app.core.audit import AuditAction
 from finetune_app.goals.models import Goal
 
 
-def goal_page(needed: Role, *methods: str, changing: Role | None = None) -> Callable[[View], View]:
+def goal_page(
+    needed: Role,
+    *methods: str,
+    changing: Role | None = None,
+    audit: AuditAction | None = None,
+) -> Callable[[View], View]:
     """Decorate `view(request, goal, ...)` for a URL with `<int:goal_id>`.
 
     `changing` is the role for everything but GET, where that is not `needed` itself.
@@ -21,7 +27,7 @@ def goal_page(needed: Role, *methods: str, changing: Role | None = None) -> Call
     becomes the goal's team; the rail is drawn for `request.goal`.
     """
 
-    policy = Policy(needed, methods, "goal", changing)
+    policy = Policy(needed, methods, "goal", changing, audit)
 
     def decorate(view: View) -> View:
         @wraps(view)

@@ -8,6 +8,7 @@ from django.utils.translation import gettext as _
 from finetune_app.accounts.access import member
 from finetune_app.accounts.models import Role
 from finetune_app.accounts.requests import HttpRequest
+from finetune_app.core.audit import AuditAction, set_audit_target
 from finetune_app.core.requests import render_page
 from finetune_app.goals import services
 from finetune_app.goals.access import goal_page
@@ -17,7 +18,7 @@ from finetune_app.goals.measures import summary
 from finetune_app.goals.models import Goal
 
 
-@member(Role.EDITOR, "GET", "POST")
+@member(Role.EDITOR, "GET", "POST", audit=AuditAction.GOAL_CREATED)
 def new(request: HttpRequest) -> HttpResponse:
     """Create a goal, optionally from a template (?example=)."""
     assert request.team is not None
@@ -36,6 +37,7 @@ def new(request: HttpRequest) -> HttpResponse:
             kind=form.cleaned_data["kind"],
             pairs=form.pairs(),
         )
+        set_audit_target(request, goal)
         return redirect("goals:measure", goal_id=goal.pk)
     context = {"form": form, "template": template, "goal_templates": goal_templates_by_kind()}
     return render_page(request, "goals/goal.html", context, status=_status(form))
@@ -83,7 +85,7 @@ def measure(request: HttpRequest, goal: Goal) -> HttpResponse:
     return render_page(request, "goals/measure.html", context, status=_status(form))
 
 
-@goal_page(Role.OWNER, "GET", "POST")
+@goal_page(Role.OWNER, "GET", "POST", audit=AuditAction.GOAL_DELETED)
 def delete(request: HttpRequest, goal: Goal) -> HttpResponse:
     """GET asks for confirmation; POST deletes."""
     if request.method == "POST":

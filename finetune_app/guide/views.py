@@ -7,6 +7,7 @@ from django.shortcuts import redirect
 from finetune_app.accounts.access import may_edit, member
 from finetune_app.accounts.models import Role
 from finetune_app.accounts.requests import HttpRequest
+from finetune_app.core.audit import AuditAction, set_audit_target
 from finetune_app.core.machine import this_machine
 from finetune_app.core.requests import render_page, whole_number
 from finetune_app.goals.models import Goal
@@ -42,9 +43,10 @@ def home(request: HttpRequest) -> HttpResponse:
     )
 
 
-@member(Role.EDITOR, "POST")
+@member(Role.EDITOR, "POST", audit=AuditAction.GOAL_CREATED)
 def sample(request: HttpRequest) -> HttpResponse:
     """Make the sample goal, ready to train, and go to its training page."""
     assert request.team is not None
     goal = services.create_sample(team=request.team, user=request.user)
+    set_audit_target(request, goal)
     return redirect("training:page", goal_id=goal.pk)

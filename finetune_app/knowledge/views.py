@@ -11,6 +11,7 @@ from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from finetune_app.accounts.models import Role
 from finetune_app.accounts.requests import HttpRequest
 from finetune_app.core import engine_client
+from finetune_app.core.audit import AuditAction
 from finetune_app.core.errors import PlainError
 from finetune_app.core.files import local_folder
 from finetune_app.core.requests import render_page, whole_number
@@ -119,7 +120,7 @@ def document(request: HttpRequest, goal: Goal, document_id: int) -> HttpResponse
     return render_page(request, "knowledge/document.html", context)
 
 
-@goal_page(Role.EDITOR, "POST")
+@goal_page(Role.EDITOR, "POST", audit=AuditAction.DOCUMENT_DELETED)
 def delete(request: HttpRequest, goal: Goal, document_id: int) -> HttpResponse:
     document = _document_or_404(goal, document_id)
     services.delete_document(document=document)

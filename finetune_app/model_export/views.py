@@ -7,6 +7,7 @@ from django.utils.translation import gettext as _
 from finetune_app.accounts.access import may_edit
 from finetune_app.accounts.models import Role
 from finetune_app.accounts.requests import HttpRequest
+from finetune_app.core.audit import AuditAction
 from finetune_app.core.downloads import download, file_chunks
 from finetune_app.core.errors import PlainError
 from finetune_app.core.files import local_path
@@ -17,7 +18,7 @@ from finetune_app.model_export import presenters, services
 from finetune_app.model_export.models import ModelExport
 
 
-@goal_page(Role.VIEWER, "GET", "POST", changing=Role.EDITOR)
+@goal_page(Role.VIEWER, "GET", "POST", changing=Role.EDITOR, audit=AuditAction.MODEL_EXPORT_STARTED)
 def page(request: HttpRequest, goal: Goal) -> HttpResponse:
     """GET: each format and how far it is. POST: start an export."""
     if request.method == "POST":
@@ -42,13 +43,13 @@ def stop(request: HttpRequest, goal: Goal, export_id: int) -> HttpResponse:
     return redirect("model_export:page", goal_id=goal.pk)
 
 
-@goal_page(Role.EDITOR, "POST")
+@goal_page(Role.EDITOR, "POST", audit=AuditAction.MODEL_EXPORT_DELETED)
 def delete(request: HttpRequest, goal: Goal, export_id: int) -> HttpResponse:
     services.delete(export=_export_or_404(goal, export_id))
     return redirect("model_export:page", goal_id=goal.pk)
 
 
-@goal_page(Role.VIEWER, "GET")
+@goal_page(Role.VIEWER, "GET", audit=AuditAction.MODEL_EXPORTED)
 def file(request: HttpRequest, goal: Goal, export_id: int) -> StreamingHttpResponse:
     """Download the zip. There is none unless the export passed its check."""
     export = _export_or_404(goal, export_id)

@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from finetune_app.accounts.access import is_owner, member
 from finetune_app.accounts.models import Role, Team
 from finetune_app.accounts.requests import HttpRequest
+from finetune_app.core.audit import AuditAction
 from finetune_app.core.errors import PlainError
 from finetune_app.core.requests import render_page
 from finetune_app.providers import services
@@ -36,7 +37,7 @@ def page(request: HttpRequest) -> HttpResponse:
     return _page(request)
 
 
-@member(Role.OWNER, "GET", "POST")
+@member(Role.OWNER, "GET", "POST", audit=AuditAction.ENDPOINT_ADDED)
 def add(request: HttpRequest) -> HttpResponse:
     """Step 1 asks for the address (?url=), step 2 for the rest and the consent."""
     if request.method == "POST":
@@ -57,7 +58,7 @@ def add(request: HttpRequest) -> HttpResponse:
     return render_page(request, "providers/where.html", {"form": first}, status=status)
 
 
-@member(Role.OWNER, "GET", "POST")
+@member(Role.OWNER, "GET", "POST", audit=AuditAction.ENDPOINT_CHANGED)
 def change(request: HttpRequest, endpoint_id: int) -> HttpResponse:
     endpoint = find(request, endpoint_id)
     names = ("name", "context", "price_in", "price_out")
@@ -76,7 +77,7 @@ def change(request: HttpRequest, endpoint_id: int) -> HttpResponse:
     return render_page(request, "providers/change.html", context, status=status)
 
 
-@member(Role.OWNER, "POST")
+@member(Role.OWNER, "POST", audit=AuditAction.ENDPOINT_DELETED)
 def delete(request: HttpRequest, endpoint_id: int) -> HttpResponse:
     services.delete(endpoint=find(request, endpoint_id))
     messages.success(request, _("Deleted, with its key."))

@@ -13,6 +13,7 @@ from finetune_app.accounts.requests import HttpRequest
 from finetune_app.basemodels.automatic_settings import AutomaticSettings
 from finetune_app.basemodels.estimates import automatic_for, estimate, times
 from finetune_app.basemodels.models import BaseModelChoice
+from finetune_app.core.audit import AuditAction
 from finetune_app.core.requests import render_page
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
@@ -74,7 +75,7 @@ def resume(request: HttpRequest, goal: Goal, number: int) -> HttpResponse:
     return redirect("training:detail", goal_id=goal.pk, number=number)
 
 
-@goal_page(Role.EDITOR, "POST")
+@goal_page(Role.EDITOR, "POST", audit=AuditAction.TRAINING_DELETED)
 def delete(request: HttpRequest, goal: Goal, number: int) -> HttpResponse:
     services.delete(training=get_training(goal, number))
     messages.success(request, _("Training %(n)d is deleted, with its files.") % {"n": number})

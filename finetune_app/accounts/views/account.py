@@ -13,6 +13,7 @@ from finetune_app.accounts.forms import ChangePasswordForm, DeleteAccountForm, P
 from finetune_app.accounts.models import User
 from finetune_app.accounts.next_page import page_before
 from finetune_app.accounts.requests import HttpRequest
+from finetune_app.core.audit import AuditAction
 from finetune_app.core.context_processors import THEMES
 from finetune_app.core.requests import render_page
 
@@ -37,7 +38,7 @@ def _profile_of(user: User) -> dict[str, str]:
     return {"name": user.name, "email": user.email}
 
 
-@account("GET", "POST")
+@account("GET", "POST", audit=AuditAction.PROFILE_CHANGED)
 @sensitive_post_parameters("password")
 def account_page(request: HttpRequest) -> HttpResponse:
     """POST changes name and e-mail address."""
@@ -53,7 +54,7 @@ def account_page(request: HttpRequest) -> HttpResponse:
     return redirect("accounts:account")
 
 
-@account("POST")
+@account("POST", audit=AuditAction.PASSWORD_CHANGED)
 @sensitive_post_parameters("old", "new")
 def change_password(request: HttpRequest) -> HttpResponse:
     """Keeps this session and ends the user's other sessions."""
@@ -82,7 +83,7 @@ def theme(request: HttpRequest) -> HttpResponse:
     return response
 
 
-@account("GET", "POST")
+@account("GET", "POST", audit=AuditAction.ACCOUNT_DELETED)
 @sensitive_post_parameters("password")
 def delete_account(request: HttpRequest) -> HttpResponse:
     blocked_by = services.teams_left_without_owner(request.user)

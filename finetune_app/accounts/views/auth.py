@@ -14,13 +14,14 @@ from finetune_app.accounts.middleware import SESSION_KEY as TEAM_KEY
 from finetune_app.accounts.models import Invitation, User
 from finetune_app.accounts.next_page import next_page
 from finetune_app.accounts.requests import HttpRequest
+from finetune_app.core.audit import AuditAction, set_audit_target
 from finetune_app.core.requests import render_page
 
 CODE_KEY = "set_up_code"  # session key: hash of the right code
 BACKEND = "django.contrib.auth.backends.ModelBackend"
 
 
-@public("GET", "POST")
+@public("GET", "POST", audit=AuditAction.SET_UP)
 @sensitive_post_parameters("password", "code")
 def set_up(request: HttpRequest) -> HttpResponse:
     """Create the first account. A code in the address is removed by a redirect at once."""
@@ -38,6 +39,7 @@ def set_up(request: HttpRequest) -> HttpResponse:
         return render_page(request, "accounts/set_up.html", {"form": form}, status=status)
     owner = services.set_up(code_hash=request.session.pop(CODE_KEY), **form.cleaned_data)
     login(request, owner, backend=BACKEND)
+    set_audit_target(request, owner)
     return redirect("guide:home")
 
 
@@ -83,7 +85,7 @@ def sign_out(request: HttpRequest) -> HttpResponse:
     return redirect(after)
 
 
-@public("GET", "POST")
+@public("GET", "POST", audit=AuditAction.JOINED)
 @sensitive_post_parameters("password")
 def join(request: HttpRequest, secret: str) -> HttpResponse:
     """A signed-in user joins with a click; anybody else creates an account first."""
@@ -114,5 +116,6 @@ def _join_as_me(request: HttpRequest, invitation: Invitation) -> HttpResponse:
 
 def _welcome(request: HttpRequest, invitation: Invitation) -> HttpResponse:
     request.session[TEAM_KEY] = invitation.team_id
+    set_audit_target(request, invitation.team)
     messages.success(request, _("Welcome to %(team)s.") % {"team": invitation.team})
     return redirect("guide:home")

@@ -14,6 +14,7 @@ from finetune_app.accounts.middleware import SESSION_KEY
 from finetune_app.accounts.models import Invitation, Membership, Role, Team
 from finetune_app.accounts.next_page import next_page
 from finetune_app.accounts.requests import HttpRequest
+from finetune_app.core.audit import AuditAction, set_audit_target
 from finetune_app.core.errors import PlainError
 from finetune_app.core.requests import render_page, whole_number
 
@@ -58,7 +59,7 @@ def team_page(request: HttpRequest) -> HttpResponse:
     return _page(request)
 
 
-@member(Role.OWNER, "POST")
+@member(Role.OWNER, "POST", audit=AuditAction.TEAM_RENAMED)
 def rename_team(request: HttpRequest) -> HttpResponse:
     form = TeamNameForm(request.POST)
     if not form.is_valid():
@@ -68,7 +69,7 @@ def rename_team(request: HttpRequest) -> HttpResponse:
     return redirect("accounts:team")
 
 
-@member(Role.OWNER, "POST")
+@member(Role.OWNER, "POST", audit=AuditAction.ROLE_CHANGED)
 def change_role(request: HttpRequest, membership_id: int) -> HttpResponse:
     membership = get_object_or_404(_team(request).memberships, pk=membership_id)
     form = RoleForm(request.POST)
@@ -81,7 +82,7 @@ def change_role(request: HttpRequest, membership_id: int) -> HttpResponse:
     return redirect("accounts:team")
 
 
-@member(Role.OWNER, "POST")
+@member(Role.OWNER, "POST", audit=AuditAction.MEMBER_REMOVED)
 def remove_member(request: HttpRequest, membership_id: int) -> HttpResponse:
     membership = get_object_or_404(_team(request).memberships, pk=membership_id)
     services.remove_member(membership=membership)
@@ -89,7 +90,7 @@ def remove_member(request: HttpRequest, membership_id: int) -> HttpResponse:
     return redirect("accounts:team")
 
 
-@account("POST")
+@account("POST", audit=AuditAction.LEFT)
 def leave_team(request: HttpRequest) -> HttpResponse:
     require_same_team(request)
     team = _team(request)
@@ -99,7 +100,7 @@ def leave_team(request: HttpRequest) -> HttpResponse:
     return redirect("accounts:account")
 
 
-@member(Role.OWNER, "POST")
+@member(Role.OWNER, "POST", audit=AuditAction.INVITED)
 def invite(request: HttpRequest) -> HttpResponse:
     """Renders the page instead of a redirect, because the link is shown only once."""
     form = RoleForm(request.POST)
@@ -110,7 +111,7 @@ def invite(request: HttpRequest) -> HttpResponse:
     return _page(request, link=link, partial="invitations")
 
 
-@member(Role.OWNER, "POST")
+@member(Role.OWNER, "POST", audit=AuditAction.INVITATION_WITHDRAWN)
 def withdraw(request: HttpRequest, invitation_id: int) -> HttpResponse:
     rows = Invitation.objects.usable().filter(team=_team(request))
     services.withdraw(invitation=get_object_or_404(rows, pk=invitation_id))
@@ -130,19 +131,20 @@ def switch_team(request: HttpRequest) -> HttpResponse:
     return redirect(next_page(request))
 
 
-@account("GET", "POST")
+@account("GET", "POST", audit=AuditAction.TEAM_CREATED)
 def new_team(request: HttpRequest) -> HttpResponse:
     form = TeamNameForm(request.POST or None)
     if not form.is_valid():
         status = 422 if form.is_bound else 200
         return render_page(request, "accounts/new_team.html", {"form": form}, status=status)
     team = services.make_team(owner=request.user, name=form.cleaned_data["name"])
+    set_audit_target(request, team)
     request.session[SESSION_KEY] = team.pk
     messages.success(request, _("%(team)s is ready.") % {"team": team})
     return redirect("guide:home")
 
 
-@member(Role.OWNER, "GET", "POST")
+@member(Role.OWNER, "GET", "POST", audit=AuditAction.TEAM_DELETED)
 def delete_team(request: HttpRequest) -> HttpResponse:
     team = _team(request)
     form = DeleteTeamForm(team, request.POST or None)

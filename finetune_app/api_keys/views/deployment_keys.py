@@ -10,6 +10,7 @@ from finetune_app.accounts.requests import HttpRequest
 from finetune_app.api_keys import services
 from finetune_app.api_keys.forms import DeploymentKeyForm
 from finetune_app.api_keys.models import ApiKey
+from finetune_app.core.audit import AuditAction, set_audit_target
 from finetune_app.core.requests import render_page
 from finetune_app.deployment import code_snippets
 from finetune_app.deployment.models import Deployment
@@ -20,7 +21,7 @@ from finetune_app.goals.models import Goal
 ACTIONS_OF_DEPLOYMENT_KEY = ["chat", "models"]  # enough to use one deployment
 
 
-@goal_page(Role.EDITOR, "POST")
+@goal_page(Role.EDITOR, "POST", audit=AuditAction.KEY_CREATED)
 def new(request: HttpRequest, goal: Goal) -> HttpResponse:
     """Create a key and show it, in this response and never again."""
     deployment = get_object_or_404(Deployment, goal=goal)
@@ -38,6 +39,7 @@ def new(request: HttpRequest, goal: Goal) -> HttpResponse:
         requests_per_minute=given["requests_per_minute"],
         actions=ACTIONS_OF_DEPLOYMENT_KEY,
     )
+    set_audit_target(request, key)
     context = {
         "key": key,
         "text": text,
@@ -49,7 +51,7 @@ def new(request: HttpRequest, goal: Goal) -> HttpResponse:
     return response
 
 
-@goal_page(Role.EDITOR, "POST")
+@goal_page(Role.EDITOR, "POST", audit=AuditAction.KEY_REVOKED)
 def revoke(request: HttpRequest, goal: Goal, key_id: int) -> HttpResponse:
     key = get_object_or_404(ApiKey, pk=key_id, deployment__goal=goal)
     services.revoke_key(key=key)

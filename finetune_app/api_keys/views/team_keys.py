@@ -11,6 +11,7 @@ from finetune_app.accounts.requests import HttpRequest
 from finetune_app.api_keys import services
 from finetune_app.api_keys.forms import ChangeKeyForm, RotateForm, TeamKeyForm
 from finetune_app.api_keys.models import ApiKey
+from finetune_app.core.audit import AuditAction, set_audit_target
 from finetune_app.core.requests import render_page
 from finetune_app.deployment import code_snippets
 from finetune_app.deployment.models import Deployment
@@ -32,7 +33,7 @@ def page(request: HttpRequest) -> HttpResponse:
     return render_page(request, "api_keys/page.html", context)
 
 
-@member(Role.EDITOR, "GET", "POST")
+@member(Role.EDITOR, "GET", "POST", audit=AuditAction.KEY_CREATED)
 def new(request: HttpRequest) -> HttpResponse:
     """Create a key and show it, in this response and never again."""
     assert request.team is not None
@@ -41,10 +42,11 @@ def new(request: HttpRequest) -> HttpResponse:
         status = 422 if request.method == "POST" else 200
         return render_page(request, "api_keys/new.html", {"form": form}, status=status)
     key, text = services.create_key(team=request.team, by=request.user, **form.cleaned_data)
+    set_audit_target(request, key)
     return _shown_once(request, key, text)
 
 
-@member(Role.EDITOR, "GET", "POST")
+@member(Role.EDITOR, "GET", "POST", audit=AuditAction.KEY_CHANGED)
 def change(request: HttpRequest, key_id: int) -> HttpResponse:
     """Change the actions, limits and expiry of a key. Its secret stays."""
     key = _not_revoked(request, key_id)
@@ -58,7 +60,7 @@ def change(request: HttpRequest, key_id: int) -> HttpResponse:
     return render_page(request, "api_keys/change.html", context, status=status)
 
 
-@member(Role.EDITOR, "POST")
+@member(Role.EDITOR, "POST", audit=AuditAction.KEY_ROTATED)
 def rotate(request: HttpRequest, key_id: int) -> HttpResponse:
     """Give the key a new secret, shown in this response and never again."""
     key = _not_revoked(request, key_id)
@@ -70,7 +72,7 @@ def rotate(request: HttpRequest, key_id: int) -> HttpResponse:
     return _shown_once(request, key, text)
 
 
-@member(Role.EDITOR, "POST")
+@member(Role.EDITOR, "POST", audit=AuditAction.KEY_REVOKED)
 def revoke(request: HttpRequest, key_id: int) -> HttpResponse:
     key = get_object_or_404(ApiKey, pk=key_id, team=request.team)
     services.revoke_key(key=key)

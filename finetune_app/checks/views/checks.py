@@ -14,6 +14,7 @@ from finetune_app.checks import fixes, services
 from finetune_app.checks.health import check_progress
 from finetune_app.checks.models import Finding
 from finetune_app.checks.table_filters import in_finding
+from finetune_app.core.audit import AuditAction
 from finetune_app.core.downloads import download
 from finetune_app.core.requests import render_page
 from finetune_app.datasets import example_export
@@ -65,7 +66,7 @@ def fix(request: HttpRequest, goal: Goal, check_name: str) -> HttpResponse:
     return _back(request, goal, message % {"n": count}, edit)
 
 
-@goal_page(Role.VIEWER, "GET")
+@goal_page(Role.VIEWER, "GET", audit=AuditAction.DATA_EXPORTED)
 def download_finding(request: HttpRequest, goal: Goal, check_name: str) -> HttpResponseBase:
     """The current rows of a finding as a CSV file."""
     finding = get_object_or_404(Finding.objects.light(), dataset__goal=goal, check_name=check_name)

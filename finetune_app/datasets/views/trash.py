@@ -6,6 +6,7 @@ from django.utils.translation import gettext as _
 
 from finetune_app.accounts.models import Role
 from finetune_app.accounts.requests import HttpRequest
+from finetune_app.core.audit import AuditAction
 from finetune_app.datasets import status_counts
 from finetune_app.datasets.services import count_label, dataset_of, empty_trash
 from finetune_app.datasets.views.common import back_to_table, render
@@ -13,7 +14,7 @@ from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
 
 
-@goal_page(Role.EDITOR, "GET", "POST")
+@goal_page(Role.EDITOR, "GET", "POST", audit=AuditAction.TRASH_EMPTIED)
 def empty(request: HttpRequest, goal: Goal) -> HttpResponse:
     """GET asks for confirmation and shows which versions hold the examples; POST deletes, at least
     the first part of a large trash."""

@@ -4,12 +4,13 @@ from django.http import FileResponse, Http404
 
 from finetune_app.accounts.models import Role
 from finetune_app.accounts.requests import HttpRequest
+from finetune_app.core.audit import AuditAction
 from finetune_app.deployment.adapter_archive import adapter_archive
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
 
 
-@goal_page(Role.VIEWER, "GET")
+@goal_page(Role.VIEWER, "GET", audit=AuditAction.MODEL_EXPORTED)
 def adapter(request: HttpRequest, goal: Goal, number: int) -> FileResponse:
     training = goal.trainings.select_related("base_model", "goal").filter(number=number).first()
     if training is None:

@@ -11,6 +11,7 @@ from finetune_app.accounts.access import may_edit
 from finetune_app.accounts.models import Role
 from finetune_app.accounts.requests import HttpRequest
 from finetune_app.candidates import selection
+from finetune_app.core.audit import AuditAction
 from finetune_app.core.errors import PlainError
 from finetune_app.core.requests import render_page, whole_number
 from finetune_app.deployment import adapter_check, code_snippets, services
@@ -30,7 +31,7 @@ def page(request: HttpRequest, goal: Goal) -> HttpResponse:
     return render_page(request, "deployment/page.html", context)
 
 
-@goal_page(Role.EDITOR, "POST")
+@goal_page(Role.EDITOR, "POST", audit=AuditAction.WENT_LIVE)
 def go_live(request: HttpRequest, goal: Goal) -> HttpResponse:
     """Let one of the goal's candidates answer everybody, or a percentage of the conversations."""
     option = selection.option_by_key(goal, request.POST.get("candidate", ""))
@@ -59,7 +60,7 @@ def go_live(request: HttpRequest, goal: Goal) -> HttpResponse:
     return redirect("deployment:page", goal_id=goal.pk)
 
 
-@goal_page(Role.EDITOR, "POST")
+@goal_page(Role.EDITOR, "POST", audit=AuditAction.PAUSED)
 def pause(request: HttpRequest, goal: Goal) -> HttpResponse:
     """Pause or resume, as the button says."""
     deployment = get_object_or_404(Deployment, goal=goal)

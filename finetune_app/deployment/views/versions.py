@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 from finetune_app.accounts.access import may_edit
 from finetune_app.accounts.models import Role
 from finetune_app.accounts.requests import HttpRequest
+from finetune_app.core.audit import AuditAction
 from finetune_app.core.requests import render_page, whole_number
 from finetune_app.deployment import adapter_check, canary, release_history, services
 from finetune_app.deployment.models import Deployment, Release
@@ -30,7 +31,7 @@ def page(request: HttpRequest, goal: Goal) -> HttpResponse:
     return render_page(request, "deployment/versions.html", context)
 
 
-@goal_page(Role.EDITOR, "POST")
+@goal_page(Role.EDITOR, "POST", audit=AuditAction.CANARY_CHANGED)
 def set_canary_percent(request: HttpRequest, goal: Goal, number: int) -> HttpResponse:
     """Change the percentage of the conversations that the canary answers."""
     release = _release(goal, number)
@@ -46,14 +47,14 @@ def set_canary_percent(request: HttpRequest, goal: Goal, number: int) -> HttpRes
     return redirect("deployment:page", goal_id=goal.pk)
 
 
-@goal_page(Role.EDITOR, "POST")
+@goal_page(Role.EDITOR, "POST", audit=AuditAction.PROMOTED)
 def promote(request: HttpRequest, goal: Goal, number: int) -> HttpResponse:
     services.promote(release=_release(goal, number), by=request.user)
     messages.success(request, _("Version %(n)d now answers everybody.") % {"n": number})
     return redirect("deployment:page", goal_id=goal.pk)
 
 
-@goal_page(Role.EDITOR, "POST")
+@goal_page(Role.EDITOR, "POST", audit=AuditAction.WITHDRAWN)
 def withdraw(request: HttpRequest, goal: Goal, number: int) -> HttpResponse:
     release = services.withdraw(release=_release(goal, number), by=request.user)
     current = release.deployment.current
@@ -65,7 +66,7 @@ def withdraw(request: HttpRequest, goal: Goal, number: int) -> HttpResponse:
     return redirect("deployment:page", goal_id=goal.pk)
 
 
-@goal_page(Role.EDITOR, "POST")
+@goal_page(Role.EDITOR, "POST", audit=AuditAction.ROLLED_BACK)
 def roll_back(request: HttpRequest, goal: Goal, number: int) -> HttpResponse:
     """Make an earlier version's candidate live again, as a new version."""
     deployment = get_object_or_404(Deployment, goal=goal)

@@ -4,6 +4,7 @@ from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponseBase, JsonResponse
 
 from finetune_app.api_keys.models import ApiKey
+from finetune_app.core.audit import AuditAction, set_audit_target
 from finetune_app.core.downloads import download, file_chunks
 from finetune_app.core.errors import PlainError
 from finetune_app.core.files import local_path
@@ -24,18 +25,20 @@ async def file_list(request: HttpRequest, key: ApiKey) -> HttpResponseBase:
     return JsonResponse(await sync_to_async(work)(request, require_team_key(key)))
 
 
-@api_view("GET", "DELETE", action="files")
+@api_view("GET", "DELETE", action="files", audit=AuditAction.FILE_DELETED)
 async def file_detail(request: HttpRequest, key: ApiKey, file_id: str) -> HttpResponseBase:
     file = await sync_to_async(find_file)(require_team_key(key), file_id)
+    set_audit_target(request, file)
     if request.method == "DELETE":
         await sync_to_async(file.delete)()  # examples that were read from it stay
         return JsonResponse({"id": file_id, "object": "file", "deleted": True})
     return JsonResponse(file_object(file))
 
 
-@api_view("GET", action="files")
+@api_view("GET", action="files", audit=AuditAction.FILE_EXPORTED)
 async def file_content(request: HttpRequest, key: ApiKey, file_id: str) -> HttpResponseBase:
     file = await sync_to_async(find_file)(require_team_key(key), file_id)
+    set_audit_target(request, file)
     path = await sync_to_async(local_path)(file.storage_path)
     return download(
         request, file_chunks(path), name="file.jsonl", content_type="application/octet-stream"

@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 from finetune_app.accounts.access import may_edit
 from finetune_app.accounts.models import Role
 from finetune_app.accounts.requests import HttpRequest
+from finetune_app.core.audit import AuditAction
 from finetune_app.core.downloads import download
 from finetune_app.core.errors import PlainError
 from finetune_app.core.files import local_path
@@ -65,7 +66,7 @@ def cancel(request: HttpRequest, goal: Goal, import_id: int) -> HttpResponse:
     return back_to_table(request, goal, message=_("%s was not added.") % name)
 
 
-@goal_page(Role.VIEWER, "GET")
+@goal_page(Role.VIEWER, "GET", audit=AuditAction.DATA_EXPORTED)
 def rejected_rows(request: HttpRequest, goal: Goal, import_id: int) -> HttpResponseBase:
     """The rejected rows as CSV: line, reason, text."""
     item = get_import(goal, import_id)

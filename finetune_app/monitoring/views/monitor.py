@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from finetune_app.accounts.access import may_edit
 from finetune_app.accounts.models import Role
 from finetune_app.accounts.requests import HttpRequest
+from finetune_app.core.audit import AuditAction
 from finetune_app.core.requests import render_page
 from finetune_app.deployment.models import Deployment
 from finetune_app.goals.access import goal_page
@@ -33,7 +34,7 @@ def page(request: HttpRequest, goal: Goal) -> HttpResponse:
     return render_page(request, "monitoring/page.html", context, partial="figures")
 
 
-@goal_page(Role.EDITOR, "POST")
+@goal_page(Role.EDITOR, "POST", audit=AuditAction.PRICE_CHANGED)
 def price(request: HttpRequest, goal: Goal) -> HttpResponse:
     """Set or remove the prices."""
     deployment = get_object_or_404(Deployment, goal=goal)

@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 
 from finetune_app.accounts.models import Role
 from finetune_app.accounts.requests import HttpRequest
+from finetune_app.core.audit import AuditAction
 from finetune_app.core.requests import render_page
 from finetune_app.deployment import code_snippets
 from finetune_app.deployment.models import Deployment
@@ -19,7 +20,7 @@ from finetune_app.playground.forms import PublicChatForm
 from finetune_app.playground.models import PublicChat
 
 
-@goal_page(Role.EDITOR, "GET", "POST")
+@goal_page(Role.EDITOR, "GET", "POST", audit=AuditAction.CHAT_PAGE_CHANGED)
 def page(request: HttpRequest, goal: Goal) -> HttpResponse:
     deployment = get_object_or_404(Deployment, goal=goal)
     chat = PublicChat.objects.filter(deployment=deployment).first()
@@ -51,7 +52,7 @@ def page(request: HttpRequest, goal: Goal) -> HttpResponse:
     return render_page(request, "playground/chat_page_settings.html", context, status=status)
 
 
-@goal_page(Role.EDITOR, "POST")
+@goal_page(Role.EDITOR, "POST", audit=AuditAction.CHAT_LINK_CHANGED)
 def new_link(request: HttpRequest, goal: Goal) -> HttpResponse:
     """Replace the link; the old one stops working."""
     deployment = get_object_or_404(Deployment, goal=goal)

@@ -11,6 +11,7 @@ from django.shortcuts import get_object_or_404
 
 from finetune_app.accounts.models import Role
 from finetune_app.accounts.requests import HttpRequest
+from finetune_app.core.audit import AuditAction
 from finetune_app.core.downloads import BLOCK, download, file_chunks
 from finetune_app.core.errors import PlainError
 from finetune_app.core.files import local_path
@@ -21,7 +22,7 @@ from finetune_app.versions.forms import TableForm
 from finetune_app.versions.models import Version
 
 
-@goal_page(Role.VIEWER, "GET")
+@goal_page(Role.VIEWER, "GET", audit=AuditAction.DATA_EXPORTED)
 def version(request: HttpRequest, goal: Goal, number: int, form: str) -> HttpResponseBase:
     """`form` is a key of example_export.FORMATS; a table's layout is in the query string."""
     found = get_object_or_404(Version, dataset__goal=goal, number=number)

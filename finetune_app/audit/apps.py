@@ -1,0 +1,9 @@
+from django.apps import AppConfig
+
+
+class AuditConfig(AppConfig):
+    name = "finetune_app.audit"
+    label = "audit"
+
+    def ready(self) -> None:
+        from finetune_app.audit import signals  # noqa: F401  (connects the receivers)
