@@ -12,6 +12,7 @@ urlpatterns = [
     path("", include("finetune_app.guide.urls")),
     path("", include("finetune_app.accounts.urls")),
     path("team/keys/", include("finetune_app.api_keys.urls")),
+    path("team/audit/", include("finetune_app.audit.urls")),
     path("team/models/", include("finetune_app.providers.urls")),
     path("goals/", include("finetune_app.goals.urls")),
     path("goals/<int:goal_id>/dataset/", include("finetune_app.datasets.urls")),

@@ -33,6 +33,7 @@ class AuditAction(TextChoices):
     LEFT = "team.left", _("left the team")
     ROLE_CHANGED = "team.role_changed", _("changed a member's role")
     MEMBER_REMOVED = "team.member_removed", _("removed a member")
+    AUDIT_EXPORTED = "team.audit_exported", _("downloaded the audit log")
     # Keys and tokens
     KEY_CREATED = "key.created", _("created an API key")
     KEY_CHANGED = "key.changed", _("changed an API key")

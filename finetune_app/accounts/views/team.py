@@ -76,6 +76,7 @@ def change_role(request: HttpRequest, membership_id: int) -> HttpResponse:
     if not form.is_valid():
         return _page(request, status=422)
     role = form.chosen()
+    set_audit_target(request, membership.user)
     services.change_role(membership=membership, role=role)
     words = {"name": membership.user, "role": role.label}
     messages.success(request, _("%(name)s is now %(role)s.") % words)
@@ -85,6 +86,7 @@ def change_role(request: HttpRequest, membership_id: int) -> HttpResponse:
 @member(Role.OWNER, "POST", audit=AuditAction.MEMBER_REMOVED)
 def remove_member(request: HttpRequest, membership_id: int) -> HttpResponse:
     membership = get_object_or_404(_team(request).memberships, pk=membership_id)
+    set_audit_target(request, membership.user)
     services.remove_member(membership=membership)
     messages.success(request, _("%(name)s is no longer in the team.") % {"name": membership.user})
     return redirect("accounts:team")

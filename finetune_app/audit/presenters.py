@@ -1,0 +1,75 @@
+"""Lines of the audit log as pages show them: their ids with the names of today."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _l
+
+from finetune_app.accounts.models import User
+from finetune_app.api_keys.models import ApiKey
+from finetune_app.audit.models import AuditEntry
+from finetune_app.goals.models import Goal
+
+TARGET_WORDS = {"apikey": _l("key"), "apifile": _l("file"), "user": _l("person")}
+
+
+@dataclass(frozen=True)
+class AuditRow:
+    line: AuditEntry
+    who: str
+    what_to: str  # "key Shop", "training 3"
+    goal: str  # its name, or its number when it is gone
+
+
+class Names:
+    """Names of what some lines are about, in three queries."""
+
+    def __init__(self, lines: Sequence[AuditEntry]) -> None:
+        targets = [_target_of(line) for line in lines]
+
+        def ids(field: str, model: str) -> set[int]:
+            named = {getattr(line, field) for line in lines} - {None}
+            return named | {number for name, number in targets if name == model}
+
+        self.users = User.objects.in_bulk(ids("actor_id", "user"))
+        keys = ApiKey.objects.in_bulk(ids("key_id", "apikey"))
+        goals = Goal.objects.in_bulk(ids("goal_id", "goal"))
+        self.names: dict[str, dict[int, str]] = {
+            "user": {pk: str(user) for pk, user in self.users.items()},
+            "apikey": {pk: key.name for pk, key in keys.items()},
+            "goal": {pk: goal.name for pk, goal in goals.items()},
+        }
+
+    def who(self, line: AuditEntry) -> str:
+        if line.actor_id is not None:
+            gone = _("somebody who is gone (%(n)d)") % {"n": line.actor_id}
+            return self.names["user"].get(line.actor_id, gone)
+        if line.key_id is not None:
+            name = self.names["apikey"].get(line.key_id, str(line.key_id))
+            return _("a program, key %(name)s") % {"name": name}
+        return _("the shell") if line.action.startswith("command.") else _("nobody known")
+
+    def target(self, line: AuditEntry) -> str:
+        model, number = _target_of(line)
+        if not number:
+            return line.target
+        name = self.names.get(model, {}).get(number, str(number))
+        return f"{TARGET_WORDS.get(model, model)} {name}"
+
+    def goal(self, line: AuditEntry) -> str:
+        if line.goal_id is None:
+            return ""
+        gone = _("%(n)d, which is gone") % {"n": line.goal_id}
+        return self.names["goal"].get(line.goal_id, gone)
+
+
+def _target_of(line: AuditEntry) -> tuple[str, int]:
+    """("apikey", 7); the number is 0 if there is none, or several ids."""
+    model, _space, number = line.target.partition(" ")
+    return model, int(number) if number.isdecimal() else 0
+
+
+def rows_of(lines: Sequence[AuditEntry]) -> list[AuditRow]:
+    names = Names(lines)
+    return [AuditRow(line, names.who(line), names.target(line), names.goal(line)) for line in lines]
