@@ -75,6 +75,9 @@ INSTALLED_APPS = [
     "template_partials",
     "csp",
     "axes",
+    "allauth",
+    "allauth.account",
+    "allauth.usersessions",
     "finetune_app.core",
     "finetune_app.accounts",
     "finetune_app.jobs",
@@ -118,6 +121,8 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "finetune_app.accounts.middleware.SessionListMiddleware",
     "finetune_app.accounts.middleware.TeamMiddleware",
     "finetune_app.audit.middleware.AuditMiddleware",
     "finetune_app.core.middleware.PlainErrorMiddleware",
@@ -203,6 +208,15 @@ AXES_SENSITIVE_PARAMETERS = [
     "csrfmiddlewaretoken",
 ]
 
+# allauth carries what follows the password (docs/decisions/0032).
+ACCOUNT_ADAPTER = "finetune_app.accounts.adapters.AccountAdapter"
+ACCOUNT_USER_MODEL_USERNAME_FIELD = None
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
+ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_REAUTHENTICATION_TIMEOUT = 60 * 10
+ACCOUNT_RATE_LIMITS = {"reauthenticate": None}  # axes counts wrong passwords
+
 LANGUAGE_CODE = "en-gb"
 # What there is a translation for. Others would come half in Django's own words, half in ours.
 LANGUAGES = [("en-gb", "English")]
@@ -261,6 +275,13 @@ CONTENT_SECURITY_POLICY = {
 # Jobs: the database is the truth, the broker only wakes a worker (docs/decisions/0002).
 BROKER_SOCKET = None if os.environ.get("REDIS_URL") else RUN_DIR / "broker.sock"
 REDIS_URL = os.environ.get("REDIS_URL") or f"redis+socket://{BROKER_SOCKET}"
+# Counts the tries and the used codes of second factors, for all web processes together.
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": REDIS_URL.replace("redis+socket://", "unix://"),
+    }
+}
 CELERY_BROKER_URL = REDIS_URL
 CELERY_RESULT_BACKEND = None
 CELERY_TASK_IGNORE_RESULT = True

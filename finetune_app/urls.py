@@ -11,6 +11,7 @@ urlpatterns = [
     path("chat/", include("finetune_app.playground.public_chat_urls")),
     path("", include("finetune_app.guide.urls")),
     path("", include("finetune_app.accounts.urls")),
+    path("", include("finetune_app.accounts.allauth_urls")),
     path("team/keys/", include("finetune_app.api_keys.urls")),
     path("team/audit/", include("finetune_app.audit.urls")),
     path("team/models/", include("finetune_app.providers.urls")),

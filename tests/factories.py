@@ -4,6 +4,8 @@ with the rows and small files that its pages read.
 
 from dataclasses import dataclass
 
+from allauth.usersessions.models import UserSession
+from django.test import Client
 from django.utils import timezone
 
 from finetune_app.accounts import services
@@ -56,6 +58,7 @@ class World:
     asked: Request
     export: ModelExport
     public_chat: PublicChat
+    session: UserSession  # of the person who made it all
 
 
 def build_world(team: Team, by: User) -> World:
@@ -118,9 +121,22 @@ def build_world(team: Team, by: User) -> World:
         asked=asked,
         export=factories_live.model_exports(training, by),
         public_chat=factories_live.chat_page(goal),
+        session=_session(by),
     )
     factories_evaluation.suggestion_run(world.kept, by)
     return world
+
+
+def _session(user: User) -> UserSession:
+    """Another browser in which `user` is signed in."""
+    client = Client()
+    client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
+    return UserSession.objects.create(
+        user=user,
+        ip="192.0.2.7",
+        session_key=client.session.session_key,
+        user_agent="Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+    )
 
 
 def _install(team: Team) -> Install:

@@ -1,12 +1,26 @@
-"""Sets the request's team: the one chosen last, else the first one joined."""
+"""Notes the use of sessions, and sets the request's team: the one chosen last, else the first one
+joined."""
 
 from collections.abc import Callable
 
 from django.http import HttpRequest, HttpResponse
 
+from finetune_app.accounts import services
 from finetune_app.accounts.models import Membership
 
 SESSION_KEY = "team"
+
+
+class SessionListMiddleware:
+    """Keeps the list of a person's sessions up to date."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if request.user.is_authenticated:
+            services.note_use(request)  # type: ignore[arg-type]
+        return self.get_response(request)
 
 
 class TeamMiddleware:

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from finetune_app.accounts.views import account, auth, team
+from finetune_app.accounts.views import account, auth, sessions, team
 
 app_name = "accounts"
 urlpatterns = [
@@ -12,6 +12,9 @@ urlpatterns = [
     path("account/", account.account_page, name="account"),
     path("account/password/", account.change_password, name="change_password"),
     path("account/delete/", account.delete_account, name="delete_account"),
+    path("account/sessions/", sessions.session_list, name="sessions"),
+    path("account/sessions/end-others/", sessions.end_other_sessions, name="end_other_sessions"),
+    path("account/sessions/<int:session_id>/end/", sessions.end_session, name="end_session"),
     path("team/", team.team_page, name="team"),
     path("team/rename/", team.rename_team, name="rename_team"),
     path("team/invite/", team.invite, name="invite"),

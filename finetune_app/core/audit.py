@@ -22,6 +22,7 @@ class AuditAction(TextChoices):
     SET_UP = "account.set_up", _("made the first account")
     PROFILE_CHANGED = "account.profile_changed", _("changed their name or e-mail address")
     PASSWORD_CHANGED = "account.password_changed", _("changed their password")
+    SESSIONS_ENDED = "account.sessions_ended", _("signed out of other browsers")
     ACCOUNT_DELETED = "account.deleted", _("deleted their account")
     # Teams
     TEAM_CREATED = "team.created", _("created a team")

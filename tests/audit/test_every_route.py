@@ -27,7 +27,11 @@ REQUESTS = "counted in the request log"
 VIEW = "changes only what this person sees"
 SIGNALS = "Django's signals of signing in and out leave the line (test_sign_in.py)"
 
+CONFIRMS = "asks who is there, and changes nothing; a failure leaves the line of a failed sign-in"
+
 NOT_PRIVILEGED = {
+    "account_login": SIGNALS,
+    "account_reauthenticate": CONFIRMS,
     "accounts:sign_in": SIGNALS,
     "accounts:sign_out": SIGNALS,
     "accounts:switch_team": VIEW,

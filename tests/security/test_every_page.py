@@ -66,7 +66,8 @@ MACHINE = {
 }
 
 
-BOOKS = ("django_session", '"deployment_hour')  # kept by looking: sessions, hours added up
+# Kept by looking: sessions, the list of them, hours added up.
+BOOKS = ("django_session", "usersessions_usersession", '"deployment_hour')
 
 
 class Visit:

@@ -18,6 +18,12 @@ from finetune_app.accounts.services.people import (
     teams_left_without_owner,
     teams_that_go_with,
 )
+from finetune_app.accounts.services.sessions import (
+    end_other_sessions,
+    end_session,
+    list_sessions,
+    note_use,
+)
 from finetune_app.accounts.services.set_up import (
     check_code,
     create_owner,
@@ -45,12 +51,16 @@ __all__ = [
     "create_owner",
     "delete_account",
     "delete_team",
+    "end_other_sessions",
+    "end_session",
     "invitation_for",
     "invite",
     "is_current",
     "join_as_new",
+    "list_sessions",
     "make_account",
     "make_team",
+    "note_use",
     "password_is_right",
     "remove_member",
     "rename_team",

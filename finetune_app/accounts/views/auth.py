@@ -1,5 +1,6 @@
 """Set up, sign in, sign out, join by invitation."""
 
+from allauth.account.utils import perform_login
 from django.contrib import messages
 from django.contrib.auth import login, logout
 from django.http import HttpResponse
@@ -9,6 +10,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 
 from finetune_app.accounts import services
 from finetune_app.accounts.access import account, public
+from finetune_app.accounts.adapters import BACKEND
 from finetune_app.accounts.forms import NewAccountForm, SetUpCodeForm, SetUpForm, SignInForm
 from finetune_app.accounts.middleware import SESSION_KEY as TEAM_KEY
 from finetune_app.accounts.models import Invitation, User
@@ -18,7 +20,6 @@ from finetune_app.core.audit import AuditAction, set_audit_target
 from finetune_app.core.requests import render_page
 
 CODE_KEY = "set_up_code"  # session key: hash of the right code
-BACKEND = "django.contrib.auth.backends.ModelBackend"
 
 
 @public("GET", "POST", audit=AuditAction.SET_UP)
@@ -61,7 +62,7 @@ def _ask_for_code(request: HttpRequest) -> HttpResponse:
 @public("GET", "POST")
 @sensitive_post_parameters("password")
 def sign_in(request: HttpRequest) -> HttpResponse:
-    """Sign in, with a new session id (from django.contrib.auth.login)."""
+    """Check the password; allauth asks for the second factor, if there is one, and signs in."""
     after = next_page(request)
     if request.user.is_authenticated:
         return redirect(after)
@@ -71,8 +72,7 @@ def sign_in(request: HttpRequest) -> HttpResponse:
         return render_page(request, "errors/429.html", status=429)
     form = SignInForm(request, request.POST or None)
     if form.is_valid() and form.user:
-        login(request, form.user, backend=BACKEND)
-        return redirect(after)
+        return perform_login(request, form.user, redirect_url=after)
     status = 422 if form.is_bound else 200
     context = {"form": form, "next": after}
     return render_page(request, "accounts/sign_in.html", context, status=status)

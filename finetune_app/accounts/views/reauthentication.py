@@ -1,0 +1,18 @@
+"""Asks again who is there, before a change that would let somebody else in.
+
+allauth redirects here from its own views; afterwards one is where one wanted to go.
+"""
+
+from allauth.account.views import ReauthenticateView
+from django.http import HttpResponse
+from django.views.decorators.debug import sensitive_post_parameters
+
+from finetune_app.accounts.access import account
+from finetune_app.accounts.requests import HttpRequest
+from finetune_app.accounts.views.allauth_views import show
+
+
+@account("GET", "POST")
+@sensitive_post_parameters("password")
+def confirm_with_password(request: HttpRequest) -> HttpResponse:
+    return show(ReauthenticateView, "accounts/confirm_with_password.html", request)
