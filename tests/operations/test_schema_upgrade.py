@@ -98,13 +98,19 @@ def test_a_bulk_edit_becomes_a_change_for_each_example(first_schema):
     assert json.loads(todo) == {"do": "bulk_edit", "numbers": [6, 9], "next": 5}
 
 
+YOUNGER = ("account_", "audit_", "mfa_", "socialaccount_", "usersessions_")
+
+
 def test_every_column_has_a_place():
-    """All but the running total of a large dataset, which is counted now."""
+    """All but the running total of a large dataset, which is counted now. Rooms that are younger
+    than that schema have none there."""
     database = sqlite3.connect(":memory:")
     database.executescript(FIRST_SCHEMA.read_text())
     left = {}
     for model in apps.get_models(include_auto_created=True):
         table = model._meta.db_table
+        if table.startswith(YOUNGER):
+            continue
         source = TABLES.get(table, table)
         then = {
             name for (name,) in database.execute(f"SELECT name FROM pragma_table_info('{source}')")
