@@ -2,14 +2,17 @@
 
 import os
 
+from django.conf import settings
 from django.core.asgi import get_asgi_application
 
+from finetune_app.core import in_use
 from finetune_app.core.body_limit import BodyLimit, Scope
 from finetune_app.core.slow_clients import SlowClientTimeout
 from finetune_app.core.tracing import traced
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "finetune_app.settings")
 django_app = get_asgi_application()
+in_use.hold(settings.DATA_DIR, "web")
 
 
 async def is_known_sender(scope: Scope) -> bool:

@@ -47,7 +47,7 @@ class Installation:
 
     def files_of_goals(self) -> list[str]:
         """All files of goals: uploads, versions, runs, evaluations."""
-        kept = {"models", "logs", "static", "run", "secrets"}
+        kept = {"models", "logs", "static", "run", "in-use", "secrets"}
         folders = [one for one in self.data_dir.iterdir() if one.is_dir() and one.name not in kept]
         found = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
         names = sorted(str(path.relative_to(self.data_dir)) for path in found)

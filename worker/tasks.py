@@ -11,10 +11,11 @@ import threading
 from typing import Any
 
 import psutil
-from celery.signals import worker_process_init, worker_ready, worker_shutting_down
+from celery.signals import worker_init, worker_process_init, worker_ready, worker_shutting_down
+from django.conf import settings
 
 from finetune_app.celery import app
-from finetune_app.core import parent_death
+from finetune_app.core import in_use, parent_death
 from finetune_app.jobs import lease, process_ids, recovery
 from worker import warm_child
 from worker.supervise import Supervision
@@ -51,6 +52,12 @@ def _run_waiting_jobs(*, heavy: bool) -> None:
         Supervision(
             job, warm_child.take if heavy else warm_child.new_light_child, _shutting_down
         ).run()
+
+
+@worker_init.connect
+def on_worker_init(**_: Any) -> None:
+    """Before the pool processes are forked, which inherit the lock."""
+    in_use.hold(settings.DATA_DIR, "worker")
 
 
 @worker_process_init.connect

@@ -47,15 +47,26 @@ def load_secrets(data_dir: Path) -> Secrets:
     found: Secrets = json.loads(path.read_text())
     # An older installation has no pepper yet; derive it from the engine's secret.
     found.setdefault("key_pepper", _derived(found["engine_secret"]))
+    return _with_environment(found)
+
+
+def _with_environment(found: Secrets) -> Secrets:
+    changed = found.copy()
     if os.environ.get("KEY_PEPPER"):
-        found["key_pepper"] = os.environ["KEY_PEPPER"]
+        changed["key_pepper"] = os.environ["KEY_PEPPER"]
     if os.environ.get("SECRET_KEY"):
-        found["secret_key"] = os.environ["SECRET_KEY"]
+        changed["secret_key"] = os.environ["SECRET_KEY"]
     if os.environ.get("FIELD_KEYS"):
-        found["field_keys"] = os.environ["FIELD_KEYS"].split(",")
+        changed["field_keys"] = os.environ["FIELD_KEYS"].split(",")
     if os.environ.get("ENGINE_SECRET"):
-        found["engine_secret"] = os.environ["ENGINE_SECRET"]
-    return found
+        changed["engine_secret"] = os.environ["ENGINE_SECRET"]
+    return changed
+
+
+def names_set_otherwise(found: Secrets) -> list[str]:
+    """The environment variables that set another secret than `found` has."""
+    changed = _with_environment(found)
+    return [name.upper() for name, secret in changed.items() if secret != found.get(name)]
 
 
 def _write_once(path: Path) -> None:

@@ -1,10 +1,12 @@
-"""Backs up an installation into one file, and restores it.
+"""Backs up an installation into one file; restores.py puts it back.
 
-A backup contains the database, the secrets, the frozen versions, the uploads (those of the API
-too), the documents and the adapters. It leaves out what can be downloaded or computed again: base
-models, exported models, training checkpoints and document indexes. See docs/backup.md.
+A backup contains the database, the secrets in force, the frozen versions, the uploads (those of the
+API too), the documents and the adapters. It leaves out what can be downloaded or computed again:
+base models, exported models, training checkpoints and document indexes. See docs/backup.md.
 """
 
+import io
+import json
 import os
 import re
 import shutil
@@ -15,29 +17,37 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from typing import TypedDict
 
 from django.conf import settings
-from django.db import DatabaseError, connection, connections
+from django.db import DatabaseError, connection
+from django.db.migrations.recorder import MigrationRecorder
+from django.utils import timezone
 
-from finetune_app.core.files import local_folder, publish_folder
+from finetune_app.core import files
 from finetune_app.goals.models import Goal
-from finetune_app.jobs.preflight import NotReady, lock_installation
-from finetune_app.knowledge import services as knowledge
 
 FOLDERS = ("versions", "uploads", "api-files", "runs", "evaluations", "knowledge")
 EXCLUDED_FOLDERS = re.compile(r"checkpoints|index-\d+")
 DATABASE = "database.sqlite3"
 DUMP = "database.dump"
-RESTORE_OPTIONS = ("--clean", "--if-exists", "--no-owner", "--single-transaction")
+SECRETS = "secrets.json"
+MANIFEST = "manifest.json"
 
 
 class BackupError(Exception):
     """The message says what happened and what to do."""
 
 
+class Manifest(TypedDict):
+    """What a backup says of itself; backups before 0.1.0 have none."""
+
+    made_at: str
+    migrations: dict[str, list[str]]  # the applied ones, by app
+
+
 def backup(target: Path) -> Path:
     """Write a backup to `target` (a .tar.gz), which exists only once it is complete."""
-    data = Path(settings.DATA_DIR)
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = target.with_name(target.name + ".part")
     with (
@@ -47,13 +57,19 @@ def backup(target: Path) -> Path:
             dir=target.parent,  # /tmp may be small
         ) as scratch,
     ):
+        manifest: Manifest = {
+            "made_at": timezone.now().isoformat(),
+            "migrations": applied_migrations(),
+        }
         saved = save_database(Path(scratch))
         with tarfile.open(draft, "w:gz", compresslevel=3) as archive:
+            _add_json(archive, MANIFEST, manifest)
             archive.add(saved, saved.name)
-            archive.add(data / "secrets.json", "secrets.json")
-            for name in FOLDERS:
-                for path in sorted(local_folder(name).rglob("*")):
-                    _add(archive, path, path.relative_to(data))
+            # Those in force; the file does not have the ones that the environment sets.
+            _add_json(archive, SECRETS, settings.SECRETS)
+            for folder in FOLDERS:
+                for name in _names(folder):
+                    _add(archive, name)
     draft.replace(target)
     return target
 
@@ -70,10 +86,36 @@ def _private_file(draft: Path) -> Iterator[None]:
         raise
 
 
-def _add(archive: tarfile.TarFile, path: Path, name: Path) -> None:
-    if path.is_file() and not any(EXCLUDED_FOLDERS.fullmatch(part) for part in name.parts):
-        with suppress(FileNotFoundError):  # a running job has removed it
-            archive.add(path, name, recursive=False)
+def applied_migrations() -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for app, name in sorted(MigrationRecorder(connection).applied_migrations()):
+        found.setdefault(app, []).append(name)
+    return found
+
+
+def _add_json(archive: tarfile.TarFile, name: str, content: object) -> None:
+    text = json.dumps(content).encode()
+    entry = tarfile.TarInfo(name)
+    entry.size, entry.mode = len(text), 0o600
+    archive.addfile(entry, io.BytesIO(text))
+
+
+def _names(folder: str) -> list[str]:
+    """The files of a folder that belong into a backup; with a remote store those in the store."""
+    if files.is_local():
+        root = Path(settings.DATA_DIR)
+        found = (path for path in (root / folder).rglob("*") if path.is_file())
+        names = [path.relative_to(root).as_posix() for path in found]
+    else:
+        names = files.names_below(folder)
+    return sorted(
+        name for name in names if not any(map(EXCLUDED_FOLDERS.fullmatch, name.split("/")))
+    )
+
+
+def _add(archive: tarfile.TarFile, name: str) -> None:
+    with suppress(FileNotFoundError):  # a running job has removed it
+        archive.add(files.local_path(name), name, recursive=False)
 
 
 def save_database(folder: Path) -> Path:
@@ -86,65 +128,8 @@ def save_database(folder: Path) -> Path:
         return target
     target = folder / DUMP
     database = str(connection.settings_dict["NAME"])
-    _postgres("pg_dump", ["--format=custom", "--no-owner", "--file", str(target), database])
+    run_postgres("pg_dump", ["--format=custom", "--no-owner", "--file", str(target), database])
     return target
-
-
-def restore(source: Path, *, force: bool = False) -> None:
-    """Restore a backup into DATA_DIR and the database.
-
-    Raises BackupError while Finetune is running, for a file that is not a backup, and without
-    `force` if there are goals already.
-    """
-    data = Path(settings.DATA_DIR)
-    if not tarfile.is_tarfile(source):
-        raise BackupError(f"{source} is not a backup made by `manage.py backup`.")
-    with tarfile.open(source) as archive:
-        names = archive.getnames()
-        if "secrets.json" not in names or not {DATABASE, DUMP} & set(names):
-            raise BackupError(f"{source} is not a backup made by `manage.py backup`.")
-        if (DATABASE in names) != settings.ON_SQLITE:
-            raise BackupError("That backup is of another kind of database (see DATABASE_URL).")
-        if has_goals() and not force:
-            raise BackupError(
-                f"There are goals in {data} already. Add --force to put the backup in their place."
-            )
-        scratch = tempfile.TemporaryDirectory(prefix="finetune-restore-", dir=data)
-        with _not_running(), scratch as folder:
-            archive.extractall(folder, filter="data")
-            _replace_data(Path(folder), data)
-            knowledge.rebuild_missing_indexes()
-
-
-@contextmanager
-def _not_running() -> Iterator[None]:
-    """Hold the lock that `make run` needs. Raises BackupError while Finetune is running."""
-    try:
-        lock = lock_installation(settings.RUN_DIR)
-    except NotReady as error:
-        raise BackupError("Finetune is running here. Stop it first, then restore.") from error
-    try:
-        yield
-    finally:
-        os.close(lock)
-
-
-def _replace_data(found: Path, data: Path) -> None:
-    connections.close_all()
-    if settings.ON_SQLITE:
-        place = Path(connection.settings_dict["NAME"])
-        for suffix in ("-wal", "-shm"):
-            place.with_name(place.name + suffix).unlink(missing_ok=True)
-        shutil.move(found / DATABASE, place)
-    else:
-        name = str(connection.settings_dict["NAME"])
-        _postgres("pg_restore", [*RESTORE_OPTIONS, "--dbname", name, str(found / DUMP)])
-    for name in FOLDERS:
-        shutil.rmtree(data / name, ignore_errors=True)
-        if (found / name).exists():
-            shutil.move(found / name, data / name)
-            publish_folder(name)
-    shutil.move(found / "secrets.json", data / "secrets.json")
 
 
 def has_goals() -> bool:
@@ -154,7 +139,7 @@ def has_goals() -> bool:
         return False
 
 
-def _postgres(tool: str, arguments: list[str]) -> None:
+def run_postgres(tool: str, arguments: list[str]) -> None:
     """Run a PostgreSQL client. The password is in the environment, where `ps` does not show it."""
     if shutil.which(tool) is None:
         raise BackupError(f"{tool} is needed for a PostgreSQL backup. Install PostgreSQL's client.")

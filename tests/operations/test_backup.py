@@ -1,6 +1,5 @@
 """A backup in one file, and back again, with the real database."""
 
-import os
 import shutil
 import tarfile
 from io import StringIO
@@ -12,14 +11,14 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 
 from finetune_app.accounts.models import User
+from finetune_app.core import in_use
 from finetune_app.core.files import local_path
 from finetune_app.evaluation.models import Answer
 from finetune_app.fine_tuning_api import services as fine_tuning
 from finetune_app.fine_tuning_api.models import ApiFile
 from finetune_app.goals.models import Goal
-from finetune_app.jobs.preflight import lock_installation
 from finetune_app.knowledge.models import Document, Knowledge
-from finetune_app.operations import backups
+from finetune_app.operations import backups, exclusive_use
 from finetune_app.training.models import Training
 from tests import journey
 
@@ -28,6 +27,13 @@ needs_client = pytest.mark.skipif(
     reason="pg_dump is not on this machine",
 )
 pytestmark = [needs_client, pytest.mark.django_db(transaction=True)]
+
+
+@pytest.fixture(autouse=True)
+def alone(monkeypatch):
+    """Other tests of this process may have served pages."""
+    in_use.release()
+    monkeypatch.setattr(exclusive_use, "WATCH_SECONDS", 0)
 
 
 @pytest.fixture
@@ -62,7 +68,9 @@ def test_it_comes_back_whole(saved, whole, owner, data_dir):
     shutil.rmtree(data_dir / "runs")
     late = journey.write("uploads/99/late.csv", "came after the backup")
 
-    assert "Restored." in restore(saved)
+    said = restore(saved)
+    assert "Restored." in said
+    assert "  uploads/99/late.csv" in said
 
     back = Goal.objects.get()
     assert (back.name, back.created_by.email) == ("Sort shop emails", owner.email)
@@ -106,16 +114,6 @@ def test_what_is_here_is_not_overwritten_unasked(saved, whole):
     assert Goal.objects.get().name == "Sort shop emails"
 
 
-def test_not_while_finetune_runs(saved, settings):
-    lock = lock_installation(settings.RUN_DIR)
-    try:
-        with pytest.raises(CommandError, match="Stop it first"):
-            restore(saved, force=True)
-    finally:
-        os.close(lock)
-    restore(saved, force=True)
-
-
 def test_any_other_file_is_refused(tmp_path, db):
     with pytest.raises(CommandError, match="There is no file"):
         restore(tmp_path / "nothing.tar.gz")
@@ -136,6 +134,17 @@ def test_a_backup_of_another_kind_of_database_is_refused(tmp_path, data_dir, set
         archive.add(data_dir / "secrets.json", wrong)
     with pytest.raises(CommandError, match="another kind of database"):
         restore(tmp_path / "other.tar.gz")
+
+
+def test_a_backup_of_a_newer_version_is_refused(tmp_path, data_dir, settings, db):
+    manifest = tmp_path / "manifest.json"
+    manifest.write_text('{"made_at": "", "migrations": {"goals": ["0099_next_year"]}}')
+    with tarfile.open(tmp_path / "newer.tar.gz", "w:gz") as archive:
+        archive.add(manifest, "manifest.json")
+        archive.add(manifest, "secrets.json")
+        archive.add(manifest, backups.DATABASE if settings.ON_SQLITE else backups.DUMP)
+    with pytest.raises(CommandError, match=r"newer version .* goals.0099_next_year"):
+        restore(tmp_path / "newer.tar.gz")
 
 
 def test_a_backup_that_fails_leaves_nothing_half_written(whole, tmp_path, monkeypatch):

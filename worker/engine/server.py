@@ -32,6 +32,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from finetune_app.core import in_use
 from finetune_app.core.engine_protocol import ChatBody, ChatEvent, ChatRequest, TokenSpan
 from worker.channel import UserError
 from worker.engine import retrieval
@@ -339,6 +340,7 @@ def main() -> None:
         parser.error("FINETUNE_ENGINE_SECRET and FINETUNE_DATA_DIR must be set")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     exit_with_parent()
+    in_use.hold(Path(data), "engine")
     models = ModelManager(Path(data), RequestQueue(options.queue_limit), options.idle_unload)
     config = uvicorn.Config(
         make_app(models, secret),

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -33,21 +34,35 @@ class Host:
     def attempt(
         self, *command: str, code: Path = CODE, **variables: str
     ) -> subprocess.CompletedProcess[str]:
-        environment = {name: text for name, text in os.environ.items() if name not in OF_THE_TESTS}
-        environment |= {
+        return subprocess.run(
+            [sys.executable, *command],
+            cwd=code,
+            env=self.environment(code) | variables,
+            capture_output=True,
+            text=True,
+        )
+
+    @contextmanager
+    def running(self, *command: str, **variables: str) -> Iterator[None]:
+        """A process of this host that goes on until the end of the block."""
+        process = subprocess.Popen(
+            [sys.executable, *command], cwd=CODE, env=self.environment() | variables
+        )
+        try:
+            yield
+        finally:
+            process.kill()
+            process.wait()
+
+    def environment(self, code: Path = CODE) -> dict[str, str]:
+        kept = {name: text for name, text in os.environ.items() if name not in OF_THE_TESTS}
+        return kept | {
             "DATA_DIR": str(self.data_dir),
             "DATABASE_URL": self.database_url,
             "DEBUG": "1",
             "DJANGO_SETTINGS_MODULE": "finetune_app.settings",
             "PYTHONPATH": str(code),
         }
-        return subprocess.run(
-            [sys.executable, *command],
-            cwd=code,
-            env=environment | variables,
-            capture_output=True,
-            text=True,
-        )
 
     def manage(self, *words: str, code: Path = CODE, **variables: str) -> str:
         return self.run("manage.py", *words, code=code, **variables)
@@ -75,3 +90,9 @@ def empty_host(data_dir: Path) -> Iterator[Host]:
     finally:
         with connection.cursor() as cursor:
             cursor.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])

@@ -7,9 +7,11 @@ import os
 import time
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand
 from django.db import DatabaseError, connection
 
+from finetune_app.core import in_use
 from finetune_app.jobs.periodic_tasks import TaskSchedule
 from finetune_app.jobs.recovery import HeartbeatMonitor, reconcile
 
@@ -23,6 +25,7 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []
 
     def handle(self, *args: Any, **options: Any) -> None:
+        in_use.hold(settings.DATA_DIR, "clock")
         monitor, schedule = HeartbeatMonitor(), TaskSchedule()
         while True:
             try:

@@ -4,9 +4,11 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from finetune_app.operations.backups import BackupError, restore
+from finetune_app.operations.backups import BackupError
+from finetune_app.operations.restores import restore
 
 
 class Command(BaseCommand):
@@ -20,7 +22,18 @@ class Command(BaseCommand):
         if not options["file"].exists():
             raise CommandError(f"There is no file {options['file']}.")
         try:
-            restore(options["file"], force=options["force"])
+            restored = restore(options["file"], force=options["force"])
         except (BackupError, OSError) as error:
             raise CommandError(str(error)) from error
+        if restored.removed:
+            self.stdout.write("Removed, since the backup does not hold them:")
+            for name in restored.removed:
+                self.stdout.write(f"  {name}")
+        if restored.other_secrets:
+            names = ", ".join(restored.other_secrets)
+            self.stderr.write(
+                f"LOOK: the environment sets {names} to something else than the backup holds. "
+                "Unset them, or set them to what is in "
+                f"{settings.DATA_DIR}/secrets.json; else keys and stored tokens do not work."
+            )
         self.stdout.write("Restored. `make run` prepares the starter model again if it is missing.")

@@ -1,0 +1,150 @@
+"""Puts a backup in the place of an installation's database, files and secrets."""
+
+import json
+import shutil
+import tarfile
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from django.conf import settings
+from django.core.files.storage import default_storage
+from django.core.management import call_command
+from django.db import connection, connections
+from django.db.migrations.executor import MigrationExecutor
+from django.db.migrations.loader import MigrationLoader
+
+from finetune_app.core import files
+from finetune_app.core.secrets import names_set_otherwise
+from finetune_app.knowledge import services as knowledge
+from finetune_app.operations.backups import (
+    DATABASE,
+    DUMP,
+    FOLDERS,
+    MANIFEST,
+    SECRETS,
+    BackupError,
+    Manifest,
+    has_goals,
+    run_postgres,
+)
+from finetune_app.operations.exclusive_use import InstallationInUse, exclusive_use
+from finetune_app.operations.schema_upgrade import is_first_schema
+
+RESTORE_OPTIONS = ("--clean", "--if-exists", "--no-owner", "--single-transaction")
+NOT_A_BACKUP = "{} is not a backup made by `manage.py backup`."
+
+
+@dataclass(frozen=True)
+class Restored:
+    removed: list[str]  # files that the backup does not hold
+    other_secrets: list[str]  # environment variables that set another secret than the backup's
+
+
+def restore(source: Path, *, force: bool = False) -> Restored:
+    """Restore a backup into DATA_DIR, the store of files and the database.
+
+    Raises BackupError while anything uses the installation, for a file that is not a backup or was
+    made by a newer version, and without `force` if there are goals already.
+    """
+    data = Path(settings.DATA_DIR)
+    if not tarfile.is_tarfile(source):
+        raise BackupError(NOT_A_BACKUP.format(source))
+    with tarfile.open(source) as archive:
+        _check(archive, source)
+        if has_goals() and not force:
+            raise BackupError(
+                f"There are goals in {data} already. Add --force to put the backup in their place."
+            )
+        try:
+            with (
+                exclusive_use(),
+                tempfile.TemporaryDirectory(prefix="finetune-restore-", dir=data) as folder,
+            ):
+                archive.extractall(folder, filter="data")
+                restored = _replace_data(Path(folder), data)
+                _bring_up_to_date()
+        except InstallationInUse as error:
+            raise BackupError(str(error)) from error
+    return restored
+
+
+def read_manifest(archive: tarfile.TarFile) -> Manifest | None:
+    """None for a backup that has none."""
+    if MANIFEST not in archive.getnames():
+        return None
+    content = archive.extractfile(MANIFEST)
+    assert content is not None, "a file, not a folder"
+    manifest: Manifest = json.load(content)
+    return manifest
+
+
+def _check(archive: tarfile.TarFile, source: Path) -> None:
+    names = archive.getnames()
+    if SECRETS not in names or not {DATABASE, DUMP} & set(names):
+        raise BackupError(NOT_A_BACKUP.format(source))
+    if (DATABASE in names) != settings.ON_SQLITE:
+        raise BackupError("That backup is of another kind of database (see DATABASE_URL).")
+    manifest = read_manifest(archive)
+    if manifest is None:
+        return
+    known = MigrationLoader(None).disk_migrations
+    assert known is not None, "loaded by the constructor"
+    unknown = [
+        f"{app}.{name}"
+        for app, applied in manifest["migrations"].items()
+        for name in applied
+        if (app, name) not in known
+    ]
+    if unknown:
+        raise BackupError(
+            "That backup was made by a newer version of Finetune "
+            f"(this one does not know {unknown[-1]}). Restore it with that version."
+        )
+
+
+def _replace_data(found: Path, data: Path) -> Restored:
+    connections.close_all()
+    if settings.ON_SQLITE:
+        place = Path(connection.settings_dict["NAME"])
+        for suffix in ("-wal", "-shm"):
+            place.with_name(place.name + suffix).unlink(missing_ok=True)
+        shutil.move(found / DATABASE, place)
+    else:
+        name = str(connection.settings_dict["NAME"])
+        run_postgres("pg_restore", [*RESTORE_OPTIONS, "--dbname", name, str(found / DUMP)])
+    removed = [name for folder in FOLDERS for name in _replace_folder(found, data, folder)]
+    other_secrets = names_set_otherwise(json.loads((found / SECRETS).read_text()))
+    shutil.move(found / SECRETS, data / SECRETS)
+    return Restored(removed, other_secrets)
+
+
+def _bring_up_to_date() -> None:
+    """Migrate a database of an older version, then queue what backups leave out."""
+    if is_first_schema():
+        return  # `manage.py prepare` carries it over
+    executor = MigrationExecutor(connection)
+    if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+        call_command("migrate", verbosity=0, interactive=False)
+    knowledge.rebuild_missing_indexes()
+
+
+def _replace_folder(found: Path, data: Path, folder: str) -> list[str]:
+    """Returns the names of the files that are gone."""
+    kept = set(_files_in(found, folder))
+    here = files.names_below(folder) if not files.is_local() else _files_in(data, folder)
+    shutil.rmtree(data / folder, ignore_errors=True)
+    if (found / folder).exists():
+        shutil.move(found / folder, data / folder)
+        files.publish_folder(folder)
+    removed = sorted(set(here) - kept)
+    if not files.is_local():
+        for name in removed:
+            default_storage.delete(name)
+    return removed
+
+
+def _files_in(root: Path, folder: str) -> list[str]:
+    return [
+        path.relative_to(root).as_posix() for path in (root / folder).rglob("*") if path.is_file()
+    ]
