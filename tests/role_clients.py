@@ -9,6 +9,7 @@ from django.http import HttpResponse
 from django.test import Client
 
 from finetune_app.accounts.models import Role, Team, User
+from finetune_app.accounts.services import set_operator
 from tests.conftest import person, signed_in
 from tests.factories import World, build_world
 
@@ -18,6 +19,7 @@ class Person:
     word: str  # name in failure messages
     role: Role | None  # in the team whose goal this is
     client: Client | None
+    is_operator: bool = False
 
     def ask(self, method: str, address: str, **headers: str) -> HttpResponse:
         """Send one request and roll back its changes to the database."""
@@ -50,6 +52,8 @@ def role_clients_fixture(django_db_setup, django_db_blocker) -> Iterator[RoleCli
 def _role_clients() -> RoleClients:
     team = Team.objects.create(name="Kettle Lane Cycles")
     owner = person("mara@kettle.example", team, Role.OWNER)
+    operator = person("ada@machine.example", team, Role.VIEWER)
+    set_operator(user=operator, on=True)
     stranger = person("eve@other.example", Team.objects.create(name="Another team"), Role.OWNER)
 
     def inside(word: str, role: Role | None, user: User) -> Person:
@@ -62,6 +66,7 @@ def _role_clients() -> RoleClients:
             Person("somebody outside", None, None),
             inside("a stranger", None, stranger),
             inside("a viewer", Role.VIEWER, person("vera@kettle.example", team, Role.VIEWER)),
+            Person("an operator", Role.VIEWER, signed_in(operator), is_operator=True),
             inside("an editor", Role.EDITOR, person("jonas@kettle.example", team, Role.EDITOR)),
             inside("an owner", Role.OWNER, owner),
         ],

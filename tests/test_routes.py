@@ -18,7 +18,7 @@ from tests.role_clients import Person, role_clients_fixture  # noqa: F401
 from tests.routes import COUNTED_IN_THE_GOAL, DECLARED, METHODS, ROUTES, Route, ids_of, walk
 
 pytestmark = pytest.mark.django_db
-SCOPES = ("public", "account", "team", "goal", "key")
+SCOPES = ("public", "account", "team", "goal", "key", "operator")
 FINE = {200, 201, 204, 302, 303, 400, 409, 422}  # 4xx: an empty form, or not in this state
 
 
@@ -103,6 +103,8 @@ def expectation(route: Route, person: Person, method: str) -> str:
         return "sign in"
     if policy.scope == "account" and route.ids:  # a person's own, here the owner's
         return "fine" if person.role is Role.OWNER else "hidden"
+    if policy.scope == "operator":
+        return "fine" if person.is_operator else "hidden"
     if person.role is None:  # a stranger gets 404
         return "hidden" if route.ids else "fine"
     if policy.scope != "account" and not person.role.covers(policy.needed_for(method)):

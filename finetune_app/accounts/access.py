@@ -16,7 +16,7 @@ from typing import Any
 
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
-from django.http import HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.http import Http404, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import resolve_url
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
@@ -40,7 +40,7 @@ class Policy:
 
     needed: Role | None
     methods: tuple[str, ...]
-    scope: str  # "public", "account", "team", "goal"
+    scope: str  # "public", "account", "team", "goal", "key", "operator"
     changing: Role | None = None
     audit: AuditAction | None = None
 
@@ -96,6 +96,23 @@ def member(needed: Role, *methods: str, audit: AuditAction | None = None) -> Cal
             return view(request, *args, **kwargs)
 
         return declare(inner, Policy(needed, methods, "team", audit=audit))
+
+    return decorate
+
+
+def operator(*methods: str, audit: AuditAction | None = None) -> Callable[[View], View]:
+    """Somebody who runs the installation (User.is_staff); for others there is nothing here."""
+
+    def decorate(view: View) -> View:
+        @wraps(view)
+        def inner(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            if not request.user.is_authenticated:
+                return to_sign_in(request)
+            if not request.user.is_staff:
+                raise Http404("not an operator")
+            return view(request, *args, **kwargs)
+
+        return declare(inner, Policy(None, methods, "operator", audit=audit))
 
     return decorate
 

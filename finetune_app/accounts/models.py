@@ -23,6 +23,7 @@ class User(AbstractBaseUser):
     email = models.EmailField(_("e-mail address"), unique=True)
     name = models.CharField(_("name"), max_length=80, blank=True)
     is_active = models.BooleanField(default=True)
+    is_staff = models.BooleanField(default=False)  # an operator, who runs the installation
     date_joined = models.DateTimeField(default=timezone.now)
 
     objects = UserManager()

@@ -16,6 +16,7 @@ ACTIONS = {
     "reset_password": AuditAction.PASSWORD_RESET,
     "set_up_address": AuditAction.SET_UP_ADDRESS,
     "apikey": AuditAction.KEYS_COMMAND,
+    "operator": AuditAction.OPERATOR_CHANGED,
     "backup": AuditAction.BACKED_UP,
     "restore": AuditAction.RESTORED,
 }

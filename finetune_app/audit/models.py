@@ -82,4 +82,4 @@ class AuditEntry(models.Model):
     @property
     def was_done(self) -> bool:
         """Whether it happened; else it was refused, or its form had a mistake."""
-        return self.status < 400
+        return self.status < 400 or self.action == AuditAction.SIGN_IN_FAILED

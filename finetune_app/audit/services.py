@@ -9,9 +9,8 @@ from finetune_app.core.logs import request_id
 from finetune_app.core.requests import client_ip
 
 # These are about a person, whichever team they are working in.
-OF_NO_TEAM = frozenset(
-    action for action in AuditAction if action.value.startswith(("account.", "command."))
-)
+_NO_TEAM = ("account.", "command.", "operator.")
+OF_NO_TEAM = frozenset(action for action in AuditAction if action.value.startswith(_NO_TEAM))
 
 
 def record_request(
@@ -49,8 +48,8 @@ def record_command(action: AuditAction, *, target: AuditTarget | None = None) ->
 def _team_id(
     request: HttpRequest, action: AuditAction, target: AuditTarget | None, before: int | None
 ) -> int | None:
-    if target and target.model == "team":
-        return target.pk
+    if target and target.team_id:
+        return target.team_id
     if action in OF_NO_TEAM:
         return None
     # Below a goal it is the goal's team; a deleted team has lost its key.

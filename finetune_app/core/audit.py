@@ -73,6 +73,9 @@ class AuditAction(TextChoices):
     PRICE_CHANGED = "deployment.price_changed", _("changed the price of a deployment")
     ALERTS_CHANGED = "deployment.alerts_changed", _("changed the alerts of a deployment")
     # The machine
+    JOB_STOPPED = "job.stopped", _("stopped a job as the operator")
+    ALL_AUDIT_EXPORTED = "operator.audit_exported", _("downloaded the audit log of all teams")
+    OPERATOR_CHANGED = "command.operator", _("changed who is an operator")
     OWNER_CREATED = "command.create_owner", _("created an owner from the shell")
     PASSWORD_RESET = "command.reset_password", _("reset a password from the shell")
     SET_UP_ADDRESS = "command.set_up_address", _("made a set-up address from the shell")
@@ -86,10 +89,13 @@ class AuditTarget(NamedTuple):
 
     model: str
     pk: int
+    team_id: int | None  # that it belongs to
 
 
 def target_of(row: Model) -> AuditTarget:
-    return AuditTarget(str(row._meta.model_name), row.pk)
+    model = str(row._meta.model_name)
+    team_id = row.pk if model == "team" else getattr(row, "team_id", None)
+    return AuditTarget(model, row.pk, team_id)
 
 
 def set_audit_target(request: HttpRequest, row: Model) -> None:

@@ -15,6 +15,7 @@ from finetune_app.accounts.services.people import (
     delete_account,
     make_account,
     password_is_right,
+    set_operator,
     teams_left_without_owner,
     teams_that_go_with,
 )
@@ -64,6 +65,7 @@ __all__ = [
     "password_is_right",
     "remove_member",
     "rename_team",
+    "set_operator",
     "set_up",
     "set_up_needed",
     "set_up_url",

@@ -32,6 +32,12 @@ def change_profile(*, user: User, name: str, email: str) -> None:
     user.save(update_fields=["name", "email"])
 
 
+def set_operator(*, user: User, on: bool) -> None:
+    """Let somebody see and stop what all teams do on this installation, or no longer."""
+    user.is_staff = on
+    user.save(update_fields=["is_staff"])
+
+
 def password_is_right(request: HttpRequest, user: User, password: str) -> bool:
     """Check the password again. A wrong one counts as a failed sign-in towards the lock."""
     return authenticate(request, email=user.email, password=password) is not None

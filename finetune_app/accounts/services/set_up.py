@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 
 from finetune_app.accounts.models import SetUpCode, User
 from finetune_app.accounts.services.hashing import hash_secret
-from finetune_app.accounts.services.people import make_account
+from finetune_app.accounts.services.people import make_account, set_operator
 from finetune_app.accounts.services.teams import make_team
 from finetune_app.core.errors import PlainError
 
@@ -83,8 +83,14 @@ def set_up(*, code_hash: str, email: str, name: str, password: str, team_name: s
 
 @transaction.atomic
 def create_owner(*, email: str, name: str, password: str, team_name: str) -> User:
-    """Create an account that owns a new team, and delete an open set-up code."""
+    """Create an account that owns a new team, and delete an open set-up code.
+
+    The first account is the operator's: its code was printed where the program was started.
+    """
+    is_first = set_up_needed()
     owner = make_account(email=email, name=name, password=password)
+    if is_first:
+        set_operator(user=owner, on=True)
     make_team(owner=owner, name=team_name)
     SetUpCode.objects.all().delete()
     return owner
