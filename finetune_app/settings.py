@@ -7,6 +7,8 @@ HOST, PORT      where the web listens (default 127.0.0.1:8000)
 PUBLIC_URL      the address people use, when it is not http://HOST:PORT
 ENDPOINTS_ALLOWED  host:port of model servers in your own network that teams may add, with
                 commas between: "localhost:11434,gpu-box.lan:8000" (docs/remote-models.md)
+REQUEST_LOG_DAYS, JOB_LOG_DAYS, AUDIT_LOG_DAYS  how long requests (default 180), journals of jobs
+                (90) and lines of the audit log (365, at least 30) are kept; 0: for ever
 METRICS_TOKEN   opens /metrics to Prometheus, which sends it as a bearer token; without it nobody
 OTEL_EXPORTER_OTLP_ENDPOINT  where traces go (docs/monitoring.md); without it there are none
 EMAIL_HOST      the mail server that takes alerts (with EMAIL_PORT, EMAIL_HOST_USER,
@@ -305,6 +307,11 @@ MAX_ATTEMPTS = 5
 ENDPOINTS_ALLOWED = frozenset(
     place.strip().lower() for place in os.environ.get("ENDPOINTS_ALLOWED", "").split(",")
 ) - {""}
+
+# How long is kept what grows by itself (docs/retention.md); 0 days: for ever.
+REQUEST_LOG_DAYS = int(os.environ.get("REQUEST_LOG_DAYS", "180"))
+JOB_LOG_DAYS = int(os.environ.get("JOB_LOG_DAYS", "90"))
+AUDIT_LOG_DAYS = int(os.environ.get("AUDIT_LOG_DAYS", "365"))
 
 METRICS_TOKEN = os.environ.get("METRICS_TOKEN", "").strip()
 

@@ -7,3 +7,7 @@ class AuditConfig(AppConfig):
 
     def ready(self) -> None:
         from finetune_app.audit import signals  # noqa: F401  (connects the receivers)
+        from finetune_app.audit.periodic_tasks import TASKS
+        from finetune_app.jobs import periodic_tasks
+
+        periodic_tasks.register(*TASKS)

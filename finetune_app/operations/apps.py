@@ -2,6 +2,12 @@ from django.apps import AppConfig
 
 
 class OperationsConfig(AppConfig):
-    """Commands that run an installation: prepare, backup, restore, doctor. It has no models."""
+    """What runs an installation: commands, the operator's page, retention. It has no models."""
 
     name = "finetune_app.operations"
+
+    def ready(self) -> None:
+        from finetune_app.jobs import periodic_tasks
+        from finetune_app.operations.periodic_tasks import TASKS
+
+        periodic_tasks.register(*TASKS)

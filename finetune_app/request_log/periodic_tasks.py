@@ -14,7 +14,13 @@ def delete_expired() -> None:
     retention.delete_expired()
 
 
+def delete_old_requests() -> None:
+    """Delete requests whose retention period is over; the hourly figures stay."""
+    retention.delete_old_requests()
+
+
 TASKS = (
     PeriodicTask(roll_up, every_seconds=20),
     PeriodicTask(delete_expired, every_seconds=60),
+    PeriodicTask(delete_old_requests, every_seconds=600),
 )

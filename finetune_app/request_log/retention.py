@@ -10,16 +10,19 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import TypedDict
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
 from finetune_app.accounts.models import User
 from finetune_app.core.chat_messages import Message
+from finetune_app.core.retention import delete_in_batches, retention_end
 from finetune_app.datasets.text import last_content
 from finetune_app.deployment.models import Deployment
 from finetune_app.request_log.models import Feedback, Request, Retention, Transcript
 from finetune_app.request_log.redaction import redact
+from finetune_app.request_log.rollups import rolled_up_until
 from finetune_app.request_log.signals import texts_deleted
 
 MAX_MESSAGES = 100  # of a conversation, the newest
@@ -141,6 +144,15 @@ def delete_expired() -> bool:
             if time.monotonic() - started > DELETE_SECONDS:
                 return True
     return False
+
+
+def delete_old_requests() -> bool:
+    """Delete requests older than REQUEST_LOG_DAYS with their texts and ratings, for at most a
+    second; True if there are more. What no rollup holds yet stays, so that figures stay right."""
+    before = retention_end(settings.REQUEST_LOG_DAYS)
+    if before is None:
+        return False
+    return delete_in_batches(Request.objects.filter(at__lt=min(before, rolled_up_until())))
 
 
 def _delete_batch(transcripts: "QuerySet[Transcript]") -> bool:

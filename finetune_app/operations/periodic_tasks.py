@@ -1,0 +1,32 @@
+"""Periodic tasks of the installation: sessions and failed sign-ins that are over."""
+
+from datetime import timedelta
+
+from allauth.usersessions.models import UserSession
+from axes.models import AccessAttempt
+from django.conf import settings
+from django.contrib.sessions.models import Session
+from django.utils import timezone
+
+from finetune_app.core.retention import delete_in_batches
+from finetune_app.jobs.periodic_tasks import PeriodicTask
+
+
+def delete_expired_sessions() -> None:
+    """Delete sessions that have expired, and with them where an account was signed in."""
+    delete_in_batches(Session.objects.filter(expire_date__lt=timezone.now()))
+    # A row of an account's list is not renewed later than its session.
+    age = timedelta(seconds=settings.SESSION_COOKIE_AGE)
+    delete_in_batches(UserSession.objects.filter(last_seen_at__lt=timezone.now() - age))
+
+
+def delete_old_attempts() -> None:
+    """Delete failed sign-ins that no longer lock anybody out; the audit log has their lines."""
+    over = timezone.now() - timedelta(hours=settings.AXES_COOLOFF_TIME)
+    delete_in_batches(AccessAttempt.objects.filter(attempt_time__lt=over))
+
+
+TASKS = (
+    PeriodicTask(delete_expired_sessions, every_seconds=3600),
+    PeriodicTask(delete_old_attempts, every_seconds=3600),
+)
