@@ -40,8 +40,10 @@ except OSError as error:
 
 DEBUG = os.environ.get("DEBUG") == "1"
 SECRET_KEY = SECRETS["secret_key"]
+SECRET_KEY_FALLBACKS = SECRETS["secret_key_fallbacks"]
 FIELD_KEYS = SECRETS["field_keys"]
 KEY_PEPPER = SECRETS["key_pepper"]
+KEY_PEPPER_FALLBACKS = SECRETS["key_pepper_fallbacks"]
 
 HOST = os.environ.get("HOST", "127.0.0.1")
 PORT = int(os.environ.get("PORT", "8000"))

@@ -40,6 +40,8 @@ class ApiKey(models.Model):
     prefix = models.CharField(max_length=12, unique=True)  # the public part, to find the row by
     ending = models.CharField(max_length=4)  # of the secret, shown so that people can tell keys
     digest = models.CharField(max_length=64)
+    # Of the pepper in `digest`; "" before it was noted, which was before any rotation.
+    pepper_id = models.CharField(max_length=8, blank=True, default="")
     # None: the key can use everything of the team.
     deployment = models.ForeignKey(
         Deployment, null=True, blank=True, on_delete=models.CASCADE, related_name="keys"

@@ -1,10 +1,9 @@
 """Create, change, rotate, revoke and check API keys.
 
-A key has the form `ft-<prefix>-<secret>`. The prefix finds the row; an HMAC of the whole text, with
-a pepper outside the database, verifies it (OWASP ASVS 5.0 on API secrets).
+A key has the form `ft-<prefix>-<secret>`. The prefix finds the row; an HMAC of the whole text
+verifies it (digests.py).
 """
 
-import hashlib
 import hmac
 import secrets
 from datetime import timedelta
@@ -16,6 +15,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from finetune_app.accounts.models import Team, User
+from finetune_app.api_keys.digests import digest, pepper_id
 from finetune_app.api_keys.models import ApiKey, this_month
 from finetune_app.deployment.models import Deployment
 
@@ -44,7 +44,8 @@ def create_key(
         name=name.strip()[:60] or "key",
         prefix=prefix,
         ending=text[-4:],
-        digest=_digest(text),
+        digest=digest(text),
+        pepper_id=pepper_id(),
         deployment=deployment,
         created_by=by,
         expires_at=timezone.now() + timedelta(days=days) if days else None,
@@ -67,8 +68,9 @@ def rotate_key(*, key: ApiKey, hours: int) -> tuple[ApiKey, str]:
         key = ApiKey.objects.select_for_update().get(pk=key.pk)
         key.previous_digest = key.digest if hours else ""
         key.previous_until = timezone.now() + timedelta(hours=hours) if hours else None
-        key.digest, key.ending = _digest(text), text[-4:]
-        key.save(update_fields=["digest", "ending", "previous_digest", "previous_until"])
+        key.digest, key.pepper_id, key.ending = digest(text), pepper_id(), text[-4:]
+        previous = ["previous_digest", "previous_until"]
+        key.save(update_fields=["digest", "pepper_id", "ending", *previous])
     return key, text
 
 
@@ -99,7 +101,7 @@ def authenticate(text: str) -> ApiKey | None:
         return None
     rows = ApiKey.objects.select_related("team", "deployment", "created_by")
     key = rows.filter(prefix=prefix[:12]).first()
-    if key is None or not _matches(key, _digest(text)) or not key.is_active:
+    if key is None or not _verify(key, text) or not key.is_active:
         return None
     if key.created_by and not key.created_by.is_active:
         return None
@@ -109,16 +111,26 @@ def authenticate(text: str) -> ApiKey | None:
     return key
 
 
-def _matches(key: ApiKey, digest: str) -> bool:
+def _verify(key: ApiKey, text: str) -> bool:
+    """A digest with an older pepper is replaced by one with the current pepper."""
+    if _matches(key, digest(text)):
+        return True
+    for pepper in settings.KEY_PEPPER_FALLBACKS:
+        older = digest(text, pepper)
+        if _matches(key, older):
+            mine = ApiKey.objects.filter(pk=key.pk)
+            mine.filter(digest=older).update(digest=digest(text), pepper_id=pepper_id())
+            mine.filter(previous_digest=older).update(previous_digest=digest(text))
+            return True
+    return False
+
+
+def _matches(key: ApiKey, given: str) -> bool:
     """Whether it is the current secret, or the previous one while that still works."""
-    current = hmac.compare_digest(key.digest, digest)
-    previous = hmac.compare_digest(key.previous_digest, digest)
+    current = hmac.compare_digest(key.digest, given)
+    previous = hmac.compare_digest(key.previous_digest, given)
     return current or (previous and key.previous_secret_works)
 
 
 def _new_text(prefix: str) -> str:
     return f"{KEY_START}-{prefix}-{secrets.token_urlsafe(32)}"
-
-
-def _digest(text: str) -> str:
-    return hmac.new(settings.KEY_PEPPER.encode(), text.encode(), hashlib.sha256).hexdigest()

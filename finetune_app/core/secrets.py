@@ -27,40 +27,46 @@ def make_private(folder: Path) -> None:
 
 
 class Secrets(TypedDict):
-    """The content of secrets.json."""
+    """The content of secrets.json. Older secrets are still accepted until they are forgotten."""
 
     secret_key: str
+    secret_key_fallbacks: list[str]
     field_keys: list[str]  # Fernet keys, newest first
     engine_secret: str
     key_pepper: str
+    key_pepper_fallbacks: list[str]
 
 
 def load_secrets(data_dir: Path) -> Secrets:
     """Read the secrets, which are created on the first start.
 
-    SECRET_KEY, FIELD_KEYS (comma separated), ENGINE_SECRET and KEY_PEPPER from the environment
-    take precedence, so that several machines can share them.
+    Environment variables of the same names in capitals take precedence, so that several machines
+    can share them; those of lists have commas between their values.
     """
+    return _with_environment(read_secrets(data_dir))
+
+
+def read_secrets(data_dir: Path) -> Secrets:
+    """Those of the file alone."""
     path = data_dir / "secrets.json"
     if not path.exists():
-        _write_once(path)
+        _create(path)
     found: Secrets = json.loads(path.read_text())
     # An older installation has no pepper yet; derive it from the engine's secret.
     found.setdefault("key_pepper", _derived(found["engine_secret"]))
-    return _with_environment(found)
+    found.setdefault("secret_key_fallbacks", [])
+    found.setdefault("key_pepper_fallbacks", [])
+    return found
 
 
-def _with_environment(found: Secrets) -> Secrets:
-    changed = found.copy()
-    if os.environ.get("KEY_PEPPER"):
-        changed["key_pepper"] = os.environ["KEY_PEPPER"]
-    if os.environ.get("SECRET_KEY"):
-        changed["secret_key"] = os.environ["SECRET_KEY"]
-    if os.environ.get("FIELD_KEYS"):
-        changed["field_keys"] = os.environ["FIELD_KEYS"].split(",")
-    if os.environ.get("ENGINE_SECRET"):
-        changed["engine_secret"] = os.environ["ENGINE_SECRET"]
-    return changed
+def write_secrets(data_dir: Path, content: Secrets) -> None:
+    """Replace the file; readers see the old or the new one."""
+    path = data_dir / "secrets.json"
+    _draft(path, content).replace(path)
+
+
+def is_set_by_environment(name: str) -> bool:
+    return bool(os.environ.get(name.upper()))
 
 
 def names_set_otherwise(found: Secrets) -> list[str]:
@@ -69,22 +75,52 @@ def names_set_otherwise(found: Secrets) -> list[str]:
     return [name.upper() for name, secret in changed.items() if secret != found.get(name)]
 
 
-def _write_once(path: Path) -> None:
-    created: Secrets = {
-        "secret_key": secrets.token_urlsafe(50),
-        "field_keys": [Fernet.generate_key().decode()],
-        "engine_secret": secrets.token_urlsafe(32),
-        "key_pepper": secrets.token_urlsafe(32),
-    }
-    handle, draft = tempfile.mkstemp(prefix=".secrets-", dir=path.parent)  # mode 0600
-    with os.fdopen(handle, "w") as file:
-        json.dump(created, file)
+def _with_environment(found: Secrets) -> Secrets:
+    changed = found.copy()
+    for name in ("secret_key", "engine_secret", "key_pepper"):
+        if is_set_by_environment(name):
+            changed[name] = os.environ[name.upper()]
+    for names in ("secret_key_fallbacks", "field_keys", "key_pepper_fallbacks"):
+        if is_set_by_environment(names):
+            changed[names] = os.environ[names.upper()].split(",")
+    return changed
+
+
+def new_token() -> str:
+    return secrets.token_urlsafe(50)
+
+
+def new_field_key() -> str:
+    return Fernet.generate_key().decode()
+
+
+def _create(path: Path) -> None:
+    draft = _draft(
+        path,
+        {
+            "secret_key": new_token(),
+            "secret_key_fallbacks": [],
+            "field_keys": [new_field_key()],
+            "engine_secret": new_token(),
+            "key_pepper": new_token(),
+            "key_pepper_fallbacks": [],
+        },
+    )
     try:
         os.link(draft, path)  # the first process wins; the others read what it wrote
     except FileExistsError:
         pass
     finally:
-        os.unlink(draft)
+        draft.unlink()
+
+
+def _draft(path: Path, content: Secrets) -> Path:
+    handle, draft = tempfile.mkstemp(prefix=".secrets-", dir=path.parent)  # mode 0600
+    with os.fdopen(handle, "w") as file:
+        json.dump(content, file)
+        file.flush()
+        os.fsync(file.fileno())
+    return Path(draft)
 
 
 def _derived(secret: str) -> str:
