@@ -82,6 +82,7 @@ INSTALLED_APPS = [
     "allauth",
     "allauth.account",
     "allauth.usersessions",
+    "allauth.mfa",
     "finetune_app.core",
     "finetune_app.accounts",
     "finetune_app.jobs",
@@ -220,6 +221,12 @@ ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
 ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_REAUTHENTICATION_TIMEOUT = 60 * 10
 ACCOUNT_RATE_LIMITS = {"reauthenticate": None}  # axes counts wrong passwords
+MFA_ADAPTER = "finetune_app.accounts.adapters.SecondFactorAdapter"
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_RECOVERY_CODES_SHOW_ONCE = True
+MFA_TOTP_ISSUER = "Finetune"
+MFA_TOTP_TOLERANCE = 1  # of the codes before and after, for clocks that are a little off
 
 LANGUAGE_CODE = "en-gb"
 # What there is a translation for. Others would come half in Django's own words, half in ours.

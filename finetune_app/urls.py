@@ -39,4 +39,5 @@ urlpatterns = [
 handler400 = "finetune_app.core.views.bad_request"
 handler403 = "finetune_app.core.views.forbidden"
 handler404 = "finetune_app.core.views.not_found"
+handler429 = "finetune_app.core.views.too_many_requests"  # allauth looks for it here
 handler500 = "finetune_app.core.views.server_error"

@@ -4,6 +4,7 @@ with the rows and small files that its pages read.
 
 from dataclasses import dataclass
 
+from allauth.mfa.models import Authenticator
 from allauth.usersessions.models import UserSession
 from django.test import Client
 from django.utils import timezone
@@ -29,6 +30,7 @@ from finetune_app.request_log.models import Request
 from finetune_app.training.models import Point, SampleAnswer, Training
 from finetune_app.versions.models import Version
 from tests import factories_datasets, factories_evaluation, factories_live
+from tests.accounts.passkey_credential import passkey_credential
 from tests.factories_live import job
 
 
@@ -59,6 +61,7 @@ class World:
     export: ModelExport
     public_chat: PublicChat
     session: UserSession  # of the person who made it all
+    passkey: Authenticator  # theirs too
 
 
 def build_world(team: Team, by: User) -> World:
@@ -122,6 +125,7 @@ def build_world(team: Team, by: User) -> World:
         export=factories_live.model_exports(training, by),
         public_chat=factories_live.chat_page(goal),
         session=_session(by),
+        passkey=_passkey(by),
     )
     factories_evaluation.suggestion_run(world.kept, by)
     return world
@@ -137,6 +141,12 @@ def _session(user: User) -> UserSession:
         session_key=client.session.session_key,
         user_agent="Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
     )
+
+
+def _passkey(user: User) -> Authenticator:
+    """A passkey that no browser has."""
+    data = {"name": "Laptop", "credential": passkey_credential()}
+    return Authenticator.objects.create(user=user, type=Authenticator.Type.WEBAUTHN, data=data)
 
 
 def _install(team: Team) -> Install:

@@ -4,6 +4,7 @@ from typing import Any, ClassVar
 
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.core import context
+from allauth.mfa.adapter import DefaultMFAAdapter
 from django.contrib import messages
 from django.contrib.auth import login
 from django.http import HttpRequest, HttpResponse
@@ -12,14 +13,27 @@ from django.utils.translation import gettext_lazy as _
 
 from finetune_app.accounts import services
 from finetune_app.accounts.models import User
+from finetune_app.core import encryption
 from finetune_app.core.requests import client_ip
 
 BACKEND = "django.contrib.auth.backends.ModelBackend"
 
+# How a person can say again who they are, by allauth's names.
+WAYS = {
+    "reauthenticate": _("Use your password"),
+    "mfa_reauthenticate": _("Use a code"),
+    "mfa_reauthenticate:webauthn": _("Use a passkey"),
+}
+
 
 class AccountAdapter(DefaultAccountAdapter):
     # allauth's messages by their template. Those that are not here are not said.
-    MESSAGES: ClassVar[dict[str, Any]] = {}
+    MESSAGES: ClassVar[dict[str, Any]] = {
+        "mfa/messages/totp_activated.txt": _("From now on you sign in with a code as well."),
+        "mfa/messages/totp_deactivated.txt": _("The app is removed."),
+        "mfa/messages/webauthn_added.txt": _("The passkey is added."),
+        "mfa/messages/webauthn_removed.txt": _("The passkey is removed."),
+    }
     error_messages = DefaultAccountAdapter.error_messages | {
         "incorrect_password": _("That is not your password."),
         "too_many_login_attempts": _("Too many tries. Wait five minutes, then try again."),
@@ -39,6 +53,10 @@ class AccountAdapter(DefaultAccountAdapter):
     def reauthenticate(self, user: User, password: str) -> bool:
         return services.password_is_right(context.request, user, password)
 
+    def get_reauthentication_methods(self, user: User) -> list[dict[str, Any]]:
+        methods = super().get_reauthentication_methods(user)
+        return [method | {"description": WAYS[method["id"]]} for method in methods]
+
     def respond_user_inactive(self, request: HttpRequest, user: User) -> HttpResponse:
         messages.error(request, _("This account is closed. Ask the owner of your team."))
         return redirect("accounts:sign_in")
@@ -55,3 +73,15 @@ class AccountAdapter(DefaultAccountAdapter):
         text = message or self.MESSAGES.get(message_template or "")
         if text:
             messages.add_message(request, level, text, extra_tags=extra_tags)
+
+
+class SecondFactorAdapter(DefaultMFAAdapter):
+    error_messages = DefaultMFAAdapter.error_messages | {
+        "incorrect_code": _("That was not accepted. Try again, with the newest code."),
+    }
+
+    def encrypt(self, text: str) -> str:
+        return encryption.encrypt(text)
+
+    def decrypt(self, encrypted_text: str) -> str:
+        return encryption.decrypt(encrypted_text)

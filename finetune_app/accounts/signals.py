@@ -1,9 +1,10 @@
-"""Writes one line to the log for each failed sign-in, and for each password that was wrong when it
-was asked for again."""
+"""Writes one line to the log for each failed sign-in, and for each password or code that was wrong
+when it was asked for again."""
 
 import logging
 from typing import Any
 
+from allauth.mfa.signals import authentication_failed
 from django.contrib.auth.signals import user_login_failed
 from django.dispatch import receiver
 from django.http import HttpRequest
@@ -27,3 +28,9 @@ def log_failed_sign_in(
         client_ip(request) if request else "a command",
         f"account {account}" if account else "no known account",
     )
+
+
+@receiver(authentication_failed)
+def count_wrong_code(sender: Any, request: HttpRequest, user: User, **kwargs: Any) -> None:
+    """A wrong code of the second factor counts like a wrong password, in the lock and the logs."""
+    user_login_failed.send(sender=__name__, credentials={"email": user.email}, request=request)

@@ -1,10 +1,12 @@
-"""Signing in, failing to, and signing out: Django says so, whichever view did it.
+"""Signing in, failing to, and signing out, and a changed second factor: Django and allauth say so,
+whichever view did it.
 
 The receivers only note it on the request; the middleware writes the line, once a request.
 """
 
 from typing import Any
 
+from allauth.mfa.signals import authenticator_added, authenticator_removed, authenticator_reset
 from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
 from django.dispatch import receiver
 from django.http import HttpRequest
@@ -36,6 +38,21 @@ def note_failure(
     tried = User.objects.filter(email=email).first() if email else None
     if tried:
         set_audit_target(request, tried)
+
+
+@receiver(authenticator_added)
+def note_second_factor(request: HttpRequest, **kwargs: Any) -> None:
+    _note(request, AuditAction.SECOND_FACTOR_ADDED)
+
+
+@receiver(authenticator_removed)
+def note_second_factor_removed(request: HttpRequest, **kwargs: Any) -> None:
+    _note(request, AuditAction.SECOND_FACTOR_REMOVED)
+
+
+@receiver(authenticator_reset)
+def note_recovery_codes(request: HttpRequest, **kwargs: Any) -> None:
+    _note(request, AuditAction.RECOVERY_CODES_MADE)
 
 
 def _note(request: HttpRequest | None, action: AuditAction) -> None:

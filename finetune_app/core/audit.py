@@ -23,6 +23,9 @@ class AuditAction(TextChoices):
     PROFILE_CHANGED = "account.profile_changed", _("changed their name or e-mail address")
     PASSWORD_CHANGED = "account.password_changed", _("changed their password")
     SESSIONS_ENDED = "account.sessions_ended", _("signed out of other browsers")
+    SECOND_FACTOR_ADDED = "account.second_factor_added", _("added a second factor")
+    SECOND_FACTOR_REMOVED = "account.second_factor_removed", _("removed a second factor")
+    RECOVERY_CODES_MADE = "account.recovery_codes_made", _("made new recovery codes")
     ACCOUNT_DELETED = "account.deleted", _("deleted their account")
     # Teams
     TEAM_CREATED = "team.created", _("created a team")

@@ -28,9 +28,19 @@ VIEW = "changes only what this person sees"
 SIGNALS = "Django's signals of signing in and out leave the line (test_sign_in.py)"
 
 CONFIRMS = "asks who is there, and changes nothing; a failure leaves the line of a failed sign-in"
+SECOND_FACTOR = "allauth's signals leave the line (tests/accounts/test_totp.py, test_passkeys.py)"
 
 NOT_PRIVILEGED = {
     "account_login": SIGNALS,
+    "mfa_authenticate": SIGNALS,
+    "mfa_login_webauthn": SIGNALS,
+    "mfa_reauthenticate": CONFIRMS,
+    "mfa_reauthenticate_webauthn": CONFIRMS,
+    "mfa_activate_totp": SECOND_FACTOR,
+    "mfa_deactivate_totp": SECOND_FACTOR,
+    "mfa_generate_recovery_codes": SECOND_FACTOR,
+    "mfa_add_webauthn": SECOND_FACTOR,
+    "mfa_remove_webauthn": SECOND_FACTOR,
     "account_reauthenticate": CONFIRMS,
     "accounts:sign_in": SIGNALS,
     "accounts:sign_out": SIGNALS,
@@ -206,5 +216,6 @@ def test_every_download_is_audited(role_clients):
 
 def test_every_action_is_used_or_written_by_a_signal_or_command():
     declared = {route.policy.audit for route in DECLARED if route.policy.audit}
-    by_others = {a for a in AuditAction if a.value.startswith(("command.", "account.sign"))}
+    by_signals = ("account.sign", "account.second_factor", "account.recovery_codes")
+    by_others = {a for a in AuditAction if a.value.startswith(("command.", *by_signals))}
     assert set(AuditAction) - declared - by_others == set()

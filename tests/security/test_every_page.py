@@ -66,8 +66,13 @@ MACHINE = {
 }
 
 
-# Kept by looking: sessions, the list of them, hours added up.
-BOOKS = ("django_session", "usersessions_usersession", '"deployment_hour')
+# Kept by looking: sessions, the list of them, hours added up, lines of the audit log.
+BOOKS = (
+    "django_session",
+    "usersessions_usersession",
+    '"deployment_hour',
+    "audit_auditentry",
+)
 
 
 class Visit:

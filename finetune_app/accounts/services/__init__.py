@@ -19,6 +19,12 @@ from finetune_app.accounts.services.people import (
     teams_left_without_owner,
     teams_that_go_with,
 )
+from finetune_app.accounts.services.second_factor import (
+    has_second_factor,
+    passkeys_work,
+    remove_second_factor,
+    somebody_has_a_passkey,
+)
 from finetune_app.accounts.services.sessions import (
     end_other_sessions,
     end_session,
@@ -54,6 +60,7 @@ __all__ = [
     "delete_team",
     "end_other_sessions",
     "end_session",
+    "has_second_factor",
     "invitation_for",
     "invite",
     "is_current",
@@ -62,13 +69,16 @@ __all__ = [
     "make_account",
     "make_team",
     "note_use",
+    "passkeys_work",
     "password_is_right",
     "remove_member",
+    "remove_second_factor",
     "rename_team",
     "set_operator",
     "set_up",
     "set_up_needed",
     "set_up_url",
+    "somebody_has_a_passkey",
     "teams_left_without_owner",
     "teams_that_go_with",
     "withdraw",

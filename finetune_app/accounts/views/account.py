@@ -29,6 +29,7 @@ def _page(
     context = {
         "profile": profile or ProfileForm(request, initial=_profile_of(request.user)),
         "password": password or ChangePasswordForm(request),
+        "has_second_factor": services.has_second_factor(request.user),
         "memberships": request.user.memberships.select_related("team").order_by("joined_at", "pk"),
     }
     return render_page(request, "accounts/account.html", context, status=422 if rejected else 200)

@@ -74,7 +74,8 @@ def sign_in(request: HttpRequest) -> HttpResponse:
     if form.is_valid() and form.user:
         return perform_login(request, form.user, redirect_url=after)
     status = 422 if form.is_bound else 200
-    context = {"form": form, "next": after}
+    with_passkey = services.passkeys_work(request) and services.somebody_has_a_passkey()
+    context = {"form": form, "next": after, "with_passkey": with_passkey}
     return render_page(request, "accounts/sign_in.html", context, status=status)
 
 

@@ -16,3 +16,17 @@ from finetune_app.accounts.views.allauth_views import show
 @sensitive_post_parameters("password")
 def confirm_with_password(request: HttpRequest) -> HttpResponse:
     return show(ReauthenticateView, "accounts/confirm_with_password.html", request)
+
+
+@account("GET", "POST")
+def confirm_with_code(request: HttpRequest) -> HttpResponse:
+    from allauth.mfa.base.views import ReauthenticateView as CodeView
+
+    return show(CodeView, "accounts/confirm_with_code.html", request)
+
+
+@account("GET", "POST")
+def confirm_with_passkey(request: HttpRequest) -> HttpResponse:
+    from allauth.mfa.webauthn.views import ReauthenticateWebAuthnView
+
+    return show(ReauthenticateWebAuthnView, "accounts/confirm_with_passkey.html", request)

@@ -16,6 +16,9 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("email")
+        parser.add_argument(
+            "--second-factor", action="store_true", help="also remove their second factor"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         email = options["email"].strip().lower()
@@ -26,5 +29,8 @@ class Command(BaseCommand):
         services.change_password(user=user, password=password)
         reset_tries(username=email)  # earlier failures no longer lock the account
         self.stdout.write(f"{email} has a new password. Their open sessions have ended.")
+        if options["second_factor"]:
+            services.remove_second_factor(user)
+            self.stdout.write("Their second factor is removed: the password alone signs in.")
         if made_up:
             self.stdout.write(f"Password, shown once: {password}")
