@@ -1,17 +1,19 @@
-"""The web, as uvicorn serves it."""
+"""The web, as the web processes serve it."""
 
 import os
 
+import django
 from django.conf import settings
-from django.core.asgi import get_asgi_application
 
 from finetune_app.core import in_use
 from finetune_app.core.body_limit import BodyLimit, Scope
+from finetune_app.core.request_limits import LimitedHandler
 from finetune_app.core.slow_clients import SlowClientTimeout
 from finetune_app.core.tracing import traced
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "finetune_app.settings")
-django_app = get_asgi_application()
+django.setup(set_prefix=False)
+django_app = LimitedHandler()
 in_use.hold(settings.DATA_DIR, "web")
 
 

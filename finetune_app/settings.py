@@ -5,6 +5,7 @@ DATABASE_URL    default: SQLite in DATA_DIR
 REDIS_URL       default: the bundled Valkey, on a Unix socket in DATA_DIR
 HOST, PORT      where the web listens (default 127.0.0.1:8000)
 PUBLIC_URL      the address people use, when it is not http://HOST:PORT
+WEB_PROCESSES   how many processes answer requests (default 2; 1 on a single core)
 ENDPOINTS_ALLOWED  host:port of model servers in your own network that teams may add, with
                 commas between: "localhost:11434,gpu-box.lan:8000" (docs/remote-models.md)
 REQUEST_LOG_DAYS, JOB_LOG_DAYS, AUDIT_LOG_DAYS  how long requests (default 180), journals of jobs
@@ -47,6 +48,7 @@ KEY_PEPPER_FALLBACKS = SECRETS["key_pepper_fallbacks"]
 
 HOST = os.environ.get("HOST", "127.0.0.1")
 PORT = int(os.environ.get("PORT", "8000"))
+WEB_PROCESSES = int(os.environ.get("WEB_PROCESSES") or min(2, os.cpu_count() or 1))
 HERE = "localhost" if HOST in {"0.0.0.0", "::"} else HOST  # "every address" is none to visit
 PUBLIC_URL = (os.environ.get("PUBLIC_URL") or f"http://{HERE}:{PORT}").rstrip("/")
 PUBLIC_HOST = urlsplit(PUBLIC_URL).hostname or HOST
@@ -174,6 +176,11 @@ else:
         # A worker frozen in the middle of a transaction would keep its locks for ever, and
         # nobody could take its job over.
         DATABASES["default"]["OPTIONS"] = {"options": "-c idle_in_transaction_session_timeout=8s"}
+    elif os.environ.get("FINETUNE_WEB"):
+        # One more than requests handled at once (core/request_limits.py), and some for recording.
+        DATABASES["default"]["OPTIONS"] = {
+            "pool": {"min_size": 1, "max_size": 24, "timeout": 10, "max_idle": 60}
+        }
 
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 AUTH_USER_MODEL = "accounts.User"

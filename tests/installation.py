@@ -6,10 +6,11 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import psutil
 import pytest
@@ -55,8 +56,11 @@ class Installation:
 
 
 @contextmanager
-def started(tmp_path: Path) -> Iterator[Installation]:
-    """`manage.py prepare`, then `manage.py up` on a free port."""
+def started(
+    tmp_path: Path, environment: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[Installation]:
+    """`manage.py prepare`, then `manage.py up` on a free port; `environment` has further
+    variables."""
     if not starter.is_there():
         pytest.skip(starter.WHY_NOT)
     data_dir = tmp_path / "data"
@@ -69,6 +73,7 @@ def started(tmp_path: Path) -> Iterator[Installation]:
         "DJANGO_SETTINGS_MODULE": "finetune_app.settings",
         "LEASE_SECONDS": "15",
         "HF_HUB_OFFLINE": "1",
+        **environment,
     }
     for name in ("OMP_NUM_THREADS", "FINETUNE_NICENESS"):
         env.pop(name, None)  # train with the default environment: all cores, low priority

@@ -3,8 +3,9 @@
 A column of the index is counted: for the primary key PostgreSQL would read the table.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from django.db.models import Count, Q
 
@@ -28,15 +29,23 @@ def counts(dataset: Dataset) -> dict[str, int]:
     return dict(found)
 
 
-def begun_and_waiting(datasets: Iterable[Dataset]) -> dict[int, tuple[int, int]]:
-    """By dataset: the number of examples that are approved or begun, and of those that wait for a
-    person. Examples that are set aside or in the trash are not counted."""
-    rows = Example.objects.kept().filter(dataset__in=datasets).order_by()
-    found: dict[int, tuple[int, int]] = {}
-    for dataset, status, count in rows.values_list("dataset", "status").annotate(n=Count("status")):
-        begun, waiting = found.get(dataset, (0, 0))
+@dataclass
+class Answered:
+    """Numbers of examples that are approved or begun, and that wait for a person. Those that are
+    set aside or in the trash are not counted."""
+
+    begun: int = 0
+    waiting: int = 0
+
+
+def begun_and_waiting(goal_ids: Iterable[int]) -> defaultdict[int, Answered]:
+    """By goal."""
+    rows = Example.objects.kept().filter(dataset__goal__in=goal_ids).order_by()
+    found = defaultdict[int, Answered](Answered)
+    counted = rows.values_list("dataset__goal", "status").annotate(n=Count("status"))
+    for goal_id, status, count in counted:
         if status in WAITING:
-            found[dataset] = (begun, waiting + count)
+            found[goal_id].waiting += count
         elif status != Status.SET_ASIDE:
-            found[dataset] = (begun + count, waiting)
+            found[goal_id].begun += count
     return found

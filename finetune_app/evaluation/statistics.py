@@ -1,19 +1,18 @@
 """The statistics behind a verdict: small samples, paired answers, no assumption of normality.
 
-Plain numbers in, plain numbers out. "Decided" means not tied.
+Plain numbers in, plain numbers out. "Decided" means not tied. scipy is imported where it is used:
+every process imports this file, and most need none of it (70 MB, half a second).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from functools import lru_cache
+from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
-from scipy.special import bdtrc
-from scipy.stats import binom, norm
 
 ALPHA = 0.05
 MAX_DECIDED = 10_000  # beyond, collecting more prompts is not useful advice
@@ -47,6 +46,8 @@ def sign_test(wins: int, losses: int) -> float:
 
     The probability that a fair coin gives a split at least this lopsided; 1 with nothing decided.
     """
+    from scipy.stats import binom
+
     if wins < 0 or losses < 0:
         raise ValueError("wins and losses cannot be negative")
     return float(min(1.0, 2 * binom.cdf(min(wins, losses), wins + losses, 0.5)))
@@ -58,7 +59,7 @@ def wilson(successes: int, total: int, confidence: float = 0.95) -> Interval:
         raise ValueError("successes must lie between 0 and total")
     if not total:
         return Interval(0.0, 1.0)
-    z2 = float(norm.ppf(0.5 + confidence / 2)) ** 2
+    z2 = NormalDist().inv_cdf(0.5 + confidence / 2) ** 2
     share = successes / total
     centre = (share + z2 / (2 * total)) / (1 + z2 / total)
     half = (z2 * (share * (1 - share) / total + z2 / (4 * total**2))) ** 0.5 / (1 + z2 / total)
@@ -76,7 +77,7 @@ def net_gain_interval(split: Split, confidence: float = 0.95) -> Interval:
     n, wins, losses = split.total, split.wins, split.losses
     if not n:
         return Interval(-1.0, 1.0)
-    z = float(norm.ppf(0.5 + confidence / 2))
+    z = NormalDist().inv_cdf(0.5 + confidence / 2)
 
     def score(gain: float) -> float:
         """Standardised distance between the observed and a true net gain of `gain`."""
@@ -93,6 +94,8 @@ def net_gain_interval(split: Split, confidence: float = 0.95) -> Interval:
 
 
 def _root(function: Callable[[float], float], low: float, high: float) -> float:
+    from scipy.optimize import brentq
+
     return float(brentq(function, low, high, xtol=1e-10))
 
 
@@ -152,6 +155,8 @@ def decided_needed(win_rate: float, wanted_power: float = 0.8, alpha: float = AL
     The exact test's power rises in a sawtooth: a size may reach it and the next one miss it again.
     None when more than MAX_DECIDED would be needed.
     """
+    from scipy.special import bdtrc
+
     if not 0.5 < win_rate <= 1:
         return None
     sizes, critical = _critical_table(alpha)
@@ -170,6 +175,8 @@ def _critical_table(alpha: float) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
 
 def _critical_wins(decided: NDArray[np.int_], alpha: float) -> NDArray[np.int_]:
     """Return, for each size, the fewest wins whose two-sided p is at most alpha."""
+    from scipy.stats import binom
+
     wins = binom.isf(alpha / 2, decided, 0.5).astype(int) + 1
     # isf finds the last count whose upper tail is at most alpha / 2; rounding may leave it one off.
     too_high = 2 * binom.sf(wins - 2, decided, 0.5) <= alpha

@@ -1,14 +1,14 @@
 """The progress of goals along the six steps, in ten queries for any number of goals."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from operator import attrgetter
 from typing import TypeVar
 
-from django.db.models import Count, Model, QuerySet
+from django.db.models import Count, F, Max, Model, Q, QuerySet
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.functional import cached_property
 from django.utils.timesince import timesince
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
@@ -16,7 +16,6 @@ from django.utils.translation import gettext_lazy, ngettext
 from finetune_app.basemodels.models import BaseModelChoice
 from finetune_app.candidates.models import Candidate
 from finetune_app.datasets import status_counts
-from finetune_app.datasets.models import Dataset
 from finetune_app.evaluation.models import Evaluation
 from finetune_app.goals.models import Goal, Method
 from finetune_app.guide.methods import DOCUMENTS, INSTRUCTIONS, STEP_4
@@ -62,10 +61,10 @@ class Progress:
     live: bool = False
     # Examples that no version has yet; only for a live goal.
     new_examples: retraining.NewExamples | None = None
-    next: "NextAction" = field(init=False)
 
-    def __post_init__(self) -> None:
-        self.next = next_action(self)
+    @cached_property
+    def next(self) -> "NextAction":
+        return next_action(self)
 
     @property
     def at(self) -> int:
@@ -96,57 +95,42 @@ class NextAction:
     url: str
 
 
-def progress_of(goals: Iterable[Goal]) -> list[Progress]:
-    """Return the progress of each goal, in the order given."""
+def progress_of(goals: Iterable[Goal], *, count_new_examples: bool = True) -> list[Progress]:
+    """Return the progress of each goal, in the order given. Without the new examples, which only
+    the next action needs, it is one query less."""
     goals = list(goals)
     ids = [goal.pk for goal in goals]
-    examples, to_answer = _count_rows(ids)
-    versions = _newest(
-        Version.objects.filter(dataset__goal__in=ids).select_related("dataset"), "dataset.goal_id"
-    )
-    choices = {
-        choice.goal_id: choice
-        for choice in BaseModelChoice.objects.filter(goal__in=ids).select_related("base_model")
-    }
-    kept = _newest(Candidate.objects.versions().filter(goal__in=ids).only("goal_id", "created_at"))
-    knowledge = {
-        one.goal_id: one
-        for one in Knowledge.objects.filter(goal__in=ids)
+    counts = status_counts.begun_and_waiting(ids)
+    versions = _by_goal(_newest_versions(ids), "of_goal")
+    choices = _by_goal(BaseModelChoice.objects.filter(goal__in=ids).select_related("base_model"))
+    kept = Candidate.objects.versions().filter(goal__in=ids)
+    instructions = _by_goal(kept.filter(_newest(kept)).only("goal_id", "created_at"))
+    knowledge = _by_goal(
+        Knowledge.objects.filter(goal__in=ids)
         .select_related("job")
         .annotate(document_count=Count("documents"))
-    }
-    documents = {goal_id: one.document_count for goal_id, one in knowledge.items()}
-    trainings = (
-        Training.objects.filter(goal__in=ids)
-        .exclude(job__state=State.CANCELLED)
-        .select_related("job", "version")
     )
-    newest = _newest(trainings)
-    trained = _newest(trainings.with_adapter())
-    evaluations = _newest(
-        Evaluation.objects.filter(goal__in=ids)
-        .exclude(job__state=State.CANCELLED)
-        .select_related("job", "ours")
-        .defer("general")  # a large JSON field that is not needed here
-    )
+    trainings = _newest_trainings(ids)
+    trained = [one for one in trainings if one.adapter_sha256]
+    evaluations = _by_goal(_newest_evaluations(ids))
     live = retraining.live_among(ids)
     new_examples = retraining.new_examples_since(
-        [one for goal_id, one in versions.items() if goal_id in live]
+        [one for goal_id, one in versions.items() if goal_id in live] if count_new_examples else []
     )
     return [
         Progress(
             goal=goal,
             live=goal.pk in live,
             new_examples=_of_version(new_examples, versions.get(goal.pk)),
-            examples=examples.get(goal.pk, 0),
-            to_answer=to_answer.get(goal.pk, 0),
+            examples=counts[goal.pk].begun,
+            to_answer=counts[goal.pk].waiting,
             version=versions.get(goal.pk),
             choice=choices.get(goal.pk),
-            instructions=kept.get(goal.pk),
+            instructions=instructions.get(goal.pk),
             knowledge=knowledge.get(goal.pk),
-            documents=documents.get(goal.pk, 0),
-            training=newest.get(goal.pk),
-            trained=trained.get(goal.pk),
+            documents=knowledge[goal.pk].document_count if goal.pk in knowledge else 0,
+            training=_by_goal(trainings).get(goal.pk),
+            trained=_by_goal(trained).get(goal.pk),
             evaluation=evaluations.get(goal.pk),
         )
         for goal in goals
@@ -159,18 +143,40 @@ def _of_version(
     return new_examples.get(version.dataset_id) if version else None
 
 
-def _count_rows(ids: list[int]) -> tuple[dict[int, int], dict[int, int]]:
-    """Per goal: the number of examples, and of rows that wait for a person's answer."""
-    datasets = list(Dataset.objects.filter(goal__in=ids))
-    counted = status_counts.begun_and_waiting(datasets)
-    begun = {one.goal_id: counted[one.pk][0] for one in datasets if one.pk in counted}
-    return begun, {one.goal_id: counted[one.pk][1] for one in datasets if one.pk in counted}
+def _newest_versions(ids: list[int]) -> QuerySet[Version]:
+    rows = Version.objects.filter(dataset__goal__in=ids)
+    return rows.filter(_newest(rows, "dataset")).annotate(of_goal=F("dataset__goal"))
 
 
-def _newest(rows: QuerySet[ModelT], path: str = "goal_id") -> dict[int, ModelT]:
-    """The newest row of each goal. `path`: the attribute path from a row to its goal's pk."""
-    goal_of = attrgetter(path)
-    return {goal_of(row): row for row in rows.order_by("pk")}
+def _newest_trainings(ids: list[int]) -> list[Training]:
+    """The newest of each goal and the newest that has an adapter, oldest first."""
+    rows = Training.objects.filter(goal__in=ids).exclude(job__state=State.CANCELLED)
+    some = rows.filter(_newest(rows) | _newest(rows.with_adapter()))
+    return list(
+        some.select_related("job", "version")
+        .defer("spec", "warnings", "job__spec", "job__result", "job__detail")
+        .order_by("pk")
+    )
+
+
+def _newest_evaluations(ids: list[int]) -> QuerySet[Evaluation]:
+    rows = Evaluation.objects.filter(goal__in=ids).exclude(job__state=State.CANCELLED)
+    return (
+        rows.filter(_newest(rows))
+        .select_related("job", "ours")
+        .defer("general", "job__spec", "job__result", "job__detail")
+    )
+
+
+def _newest(rows: QuerySet[ModelT], group: str = "goal") -> Q:
+    """The condition that a row is the newest of its group."""
+    newest = rows.order_by().values(group).annotate(newest=Max("pk")).values("newest")
+    return Q(pk__in=newest)
+
+
+def _by_goal(rows: Iterable[ModelT], attribute: str = "goal_id") -> dict[int, ModelT]:
+    """By the goal's pk; the last row of a goal wins."""
+    return {getattr(row, attribute): row for row in rows}
 
 
 def next_action(progress: Progress) -> NextAction:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from finetune_app.deployment.models import Deployment
 from finetune_app.goals.models import Goal, MeasureKind, Method
 from finetune_app.guide.methods import DOCUMENTS, INSTRUCTIONS, TRAINING
 from finetune_app.guide.progress import Progress, progress_of, step_name
@@ -57,17 +56,16 @@ def step_of(page: str) -> int:
 
 def rail(goal: Goal, page: str) -> list[Step]:
     """The six steps of a goal, as seen from `page` (a URL name, or only its namespace)."""
-    (progress,) = progress_of([goal])
+    (progress,) = progress_of([goal], count_new_examples=False)
     now = step_of(page)
-    live = Deployment.objects.filter(goal=goal, paused_at=None).exists()
-    facts, urls = _facts(progress, live), _urls(progress)
+    facts, urls = _facts(progress), _urls(progress)
     done = [
         bool(goal.measure),
         bool(progress.version),
         bool(progress.choice),
         _step_4_done(progress),
         bool(progress.evaluation and progress.evaluation.verdict),
-        live,
+        progress.live,
     ]
     return [
         Step(
@@ -121,7 +119,7 @@ def _step_4_fact(progress: Progress) -> str:
     return _("One button")
 
 
-def _facts(progress: Progress, live: bool) -> list[str]:
+def _facts(progress: Progress) -> list[str]:
     goal, version, evaluation = progress.goal, progress.version, progress.evaluation
     trains = Method(goal.method).trains
     dataset = _("What it learns from") if trains else _("What it is tested with")
@@ -147,5 +145,5 @@ def _facts(progress: Progress, live: bool) -> list[str]:
         progress.choice.base_model.name if progress.choice else _("What to start from"),
         _step_4_fact(progress),
         verdict,
-        _("Live") if live else _("Chat, download"),
+        _("Live") if progress.live else _("Chat, download"),
     ]

@@ -35,6 +35,9 @@ def test_without_a_proxy_the_header_is_ignored(settings):
 
 def test_the_web_server_ignores_forwarded_addresses(settings):
     """uvicorn would believe X-Forwarded-For from this machine, and every try another address."""
+    from finetune_app import web_server
+
     compose = (settings.BASE_DIR / "docker-compose.yml").read_text()
-    assert "--no-proxy-headers" in up.web_command()
-    assert "--no-proxy-headers" in compose
+    assert web_server.worker_class.CONFIG_KWARGS["proxy_headers"] is False
+    assert "python:finetune_app.web_server" in up.web_command()
+    assert "python:finetune_app.web_server" in compose

@@ -15,7 +15,7 @@ from django.conf import settings
 from finetune_app.jobs import process_ids
 from tests.worker.conftest import wait_for
 
-PROCESSES = {"valkey-server", "uvicorn", "clock", "light", "heavy", "worker.engine.server"}
+PROCESSES = {"valkey-server", "gunicorn", "clock", "light", "heavy", "worker.engine.server"}
 
 
 @pytest.fixture

@@ -4,10 +4,11 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import httpx
 import openai
@@ -20,7 +21,7 @@ from worker.installs.starter import SLUG
 
 EMAIL, PASSWORD = "mara@kettle.example", "correct horse battery"
 PROCESSES = {
-    "web": "uvicorn",
+    "web": "gunicorn",
     "engine": "worker.engine.server",
     "clock": "manage.py clock",
     "light": "light@",
@@ -40,11 +41,12 @@ class Live:
 
     def process(self, name: str) -> psutil.Process:
         """The current process of this name under `up`."""
-        return next(
-            one
-            for one in self.installation.process.children()
-            if PROCESSES[name] in " ".join(one.cmdline())
-        )
+        return self.processes(name)[0]
+
+    def processes(self, name: str) -> list[psutil.Process]:
+        """One, or none if this installation uses another's."""
+        children = self.installation.process.children()
+        return [one for one in children if PROCESSES[name] in " ".join(one.cmdline())]
 
 
 @pytest.fixture(scope="session")
@@ -54,9 +56,12 @@ def live(tmp_path_factory) -> Iterator[Live]:
 
 
 @contextmanager
-def installation_with_model(folder: Path) -> Iterator[Live]:
+def installation_with_model(
+    folder: Path, environment: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[Live]:
+    """`environment`: further variables, for instance of another database."""
     os.environ["FINETUNE_PASSWORD"] = PASSWORD  # read by create_owner
-    with started(folder) as installation:
+    with started(folder, environment) as installation:
         installation.manage("create_owner", EMAIL)
         del os.environ["FINETUNE_PASSWORD"]
         key = installation.manage(

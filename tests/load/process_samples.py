@@ -55,7 +55,10 @@ async def sample_repeatedly(live: Live) -> list[ProcessSample]:
 
 def sample(live: Live, at: float) -> Iterator[ProcessSample]:
     for name in PROCESSES:
-        yield from _of(name, live.process(name), at)
+        for one in live.processes(name):  # none for a broker of its own
+            yield from _of(name, one, at)
+    for number, one in enumerate(live.process("web").children(), start=1):
+        yield from _of(f"web {number}", one, at)
     for one in live.process("heavy").children(recursive=True):
         training = "worker.child" in " ".join(one.cmdline())
         yield from _of("training" if training else "supervisor", one, at)

@@ -96,7 +96,7 @@ def start_all(manager: ProcessManager) -> None:
     if settings.BROKER_SOCKET:
         manager.add("broker", broker_command(settings.BROKER_SOCKET))
     manage = [python, str(settings.BASE_DIR / "manage.py")]
-    manager.add("web", web_command())
+    manager.add("web", web_command(), FINETUNE_WEB="1")
     manager.add("clock", [*manage, "clock"])
     manager.add("light", worker_command("light", 2), FINETUNE_LANE="light")
     manager.add("heavy", worker_command("heavy", 1), FINETUNE_LANE="heavy")
@@ -123,16 +123,8 @@ def broker_command(path: Path) -> list[str]:
 
 
 def web_command() -> list[str]:
-    """Keep-alive is longer than that of clients (OpenAI's: 5 s, also uvicorn's default), else a
-    client sometimes sends a request on a connection that is being closed."""
-    return [
-        *(sys.executable, "-m", "uvicorn", "finetune_app.asgi:application"),
-        *("--host", settings.HOST, "--port", str(settings.PORT), "--lifespan", "off"),
-        *("--timeout-keep-alive", "30", "--timeout-graceful-shutdown", "2"),
-        # Without this, uvicorn takes a client's address from a header that anybody on this machine
-        # or behind a proxy on it can write; core/requests.py reads it where a proxy is trusted.
-        *("--no-access-log", "--no-server-header", "--no-proxy-headers"),
-    ]
+    config = ("-c", "python:finetune_app.web_server")
+    return [sys.executable, "-m", "gunicorn", "finetune_app.asgi:application", *config]
 
 
 def worker_command(lane: str, processes: int) -> list[str]:

@@ -1,0 +1,60 @@
+"""The web server's configuration: gunicorn starts the web processes, uvicorn answers in each.
+
+    gunicorn finetune_app.asgi:application -c python:finetune_app.web_server
+
+The application is loaded once and the processes are forks of it, which share its memory. One that
+dies, or whose event loop stands still for `timeout` seconds, is replaced.
+"""
+
+import gc
+import os
+from typing import Any, ClassVar
+
+import django
+from django.conf import settings
+from django.urls import get_resolver
+from uvicorn_worker import UvicornWorker
+
+from finetune_app.core.parent_death import die_with_parent
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "finetune_app.settings")
+django.setup()
+
+
+class WebWorker(UvicornWorker):  # type: ignore[misc]  # it has no types
+    CONFIG_KWARGS: ClassVar[dict[str, Any]] = {
+        "loop": "asyncio",
+        "http": "h11",
+        "lifespan": "off",
+        "access_log": False,
+        "server_header": False,
+        # Else uvicorn takes a client's address from a header that anybody on this machine or
+        # behind a proxy on it can write; core/requests.py reads it where a proxy is trusted.
+        "proxy_headers": False,
+    }
+
+
+def when_ready(_arbiter: Any) -> None:
+    """Import all views before the first fork. Objects made so far are never collected: a
+    collection would write to their shared pages."""
+    assert get_resolver().url_patterns
+    gc.freeze()
+
+
+def post_fork(arbiter: Any, _worker: Any) -> None:
+    die_with_parent(arbiter.pid)
+
+
+_host = f"[{settings.HOST}]" if ":" in settings.HOST else settings.HOST
+
+bind = f"{_host}:{settings.PORT}"
+workers = settings.WEB_PROCESSES
+worker_class = WebWorker
+preload_app = True
+control_socket_disable = True
+loglevel = "warning"
+timeout = 60  # seconds
+graceful_timeout = 2
+# Longer than that of clients (OpenAI's: 5 s), else a client sometimes sends a request on a
+# connection that is being closed.
+keepalive = 30
