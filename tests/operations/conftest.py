@@ -1,18 +1,21 @@
+import os
 from collections.abc import Iterator
 
 import pytest
 
 from tests.operations.drill.host import Host, empty_host
 
+TESTED = os.environ.get("DATABASE_URL", "")  # the PostgreSQL that is tested, or SQLite
+
 
 @pytest.fixture(scope="module")
-def host(django_db_setup, django_db_blocker, tmp_path_factory) -> Iterator[Host]:
+def host(django_db_setup, tmp_path_factory) -> Iterator[Host]:
     """An empty installation of its own, on the kind of database that is tested."""
-    with django_db_blocker.unblock(), empty_host(tmp_path_factory.mktemp("first") / "host") as made:
+    with empty_host(tmp_path_factory.mktemp("first") / "host", TESTED) as made:
         yield made
 
 
 @pytest.fixture
-def another_host(django_db_setup, django_db_blocker, tmp_path) -> Iterator[Host]:
-    with django_db_blocker.unblock(), empty_host(tmp_path / "host") as made:
+def another_host(django_db_setup, tmp_path) -> Iterator[Host]:
+    with empty_host(tmp_path / "host", TESTED) as made:
         yield made

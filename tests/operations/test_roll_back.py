@@ -1,9 +1,11 @@
 """Every migration can be taken back and applied again with data present."""
 
+import tarfile
+
 import pytest
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def in_use(host):
     host.manage("prepare", "--without-starter")
     host.script("seed")
@@ -23,3 +25,13 @@ def test_all_rows_survive_the_way_to_the_first_migrations_and_back(in_use):
     used = in_use.script("use")
     assert set(used["pages"].values()) == {200}
     assert used["token"] == "a provider's token"
+
+
+def test_a_backup_without_its_migrations_is_refused(in_use, tmp_path):
+    older = tmp_path / "older.tar.gz"
+    (tmp_path / "secrets.json").write_text("{}")
+    with tarfile.open(older, "w:gz") as archive:
+        archive.add(tmp_path / "secrets.json", "secrets.json")
+    refused = in_use.attempt("manage.py", "roll_back", str(older))
+    assert "does not say which schema it has" in refused.stderr
+    assert "restore the backup with it instead" in refused.stderr

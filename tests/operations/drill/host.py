@@ -1,7 +1,8 @@
-"""An installation with its own data folder and its own database, of the kind that is tested."""
+"""An installation with its own data folder and its own database."""
 
 import json
 import os
+import secrets
 import socket
 import subprocess
 import sys
@@ -10,9 +11,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+import psycopg
 from django.conf import settings
-from django.db import connection
 
 HERE = Path(__file__).parent
 CODE = Path(settings.BASE_DIR)
@@ -74,22 +76,19 @@ class Host:
 
 
 @contextmanager
-def empty_host(data_dir: Path) -> Iterator[Host]:
-    """An installation without anything in it."""
-    if connection.vendor == "sqlite":
+def empty_host(data_dir: Path, server: str) -> Iterator[Host]:
+    """An installation without anything in it, with a database on a PostgreSQL server, or SQLite."""
+    if not server:
         yield Host(data_dir, "")
         return
-    found = connection.settings_dict
-    name = f"{found['NAME']}_{data_dir.parent.name}_{data_dir.name}".replace("-", "_")[-60:]
-    login = f"{found['USER']}:{found['PASSWORD']}" if found["PASSWORD"] else found["USER"]
-    url = f"postgres://{login}@{found['HOST']}:{found['PORT'] or 5432}/{name}"
-    with connection.cursor() as cursor:
-        cursor.execute(f'CREATE DATABASE "{name}"')
-    try:
-        yield Host(data_dir, url)
-    finally:
-        with connection.cursor() as cursor:
-            cursor.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+    place = urlsplit(server)
+    name = f"finetune_host_{secrets.token_hex(6)}"
+    with psycopg.connect(place._replace(path="/postgres").geturl(), autocommit=True) as database:
+        database.execute(f'CREATE DATABASE "{name}"')
+        try:
+            yield Host(data_dir, place._replace(path=f"/{name}").geturl())
+        finally:
+            database.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
 def free_port() -> int:
