@@ -29,6 +29,7 @@ class TeamMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         request.team = request.membership = None  # type: ignore[attr-defined]
+        request.memberships = []  # type: ignore[attr-defined]
         request.teams = []  # type: ignore[attr-defined]
         if request.user.is_authenticated:
             memberships = list(
@@ -36,6 +37,7 @@ class TeamMiddleware:
                 .select_related("team", "user")
                 .order_by("joined_at", "pk")
             )
+            request.memberships = memberships  # type: ignore[attr-defined]
             request.teams = [membership.team for membership in memberships]  # type: ignore[attr-defined]
             use(request, memberships)
         return self.get_response(request)

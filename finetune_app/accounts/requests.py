@@ -13,3 +13,4 @@ class HttpRequest(DjangoRequest):
     user: User
     team: Team | None
     membership: Membership | None
+    memberships: list[Membership]  # of the user

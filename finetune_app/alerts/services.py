@@ -23,6 +23,9 @@ from finetune_app.providers import guard
 
 def watch_of(deployment: Deployment) -> Watch:
     """The settings of a deployment, created with a rule for each metric; all off at first."""
+    watch = Watch.objects.filter(deployment=deployment).prefetch_related("rules").first()
+    if watch and {rule.metric for rule in watch.rules.all()} >= set(Metric):
+        return watch
     with transaction.atomic():
         watch, _new = Watch.objects.get_or_create(deployment=deployment)
         for metric in Metric:

@@ -11,6 +11,7 @@ from finetune_app.basemodels import services
 from finetune_app.basemodels.catalogue import PUBLIC_HUB, CatalogueEntry, catalogue
 from finetune_app.basemodels.estimates import (
     Estimate,
+    MeasuredSpeeds,
     MemoryFit,
     TrainingWork,
     estimate_for,
@@ -73,14 +74,16 @@ def catalogue_rows(team: Team, machine: Machine, work: TrainingWork) -> list[Cat
     """The catalogue, then other models of this team."""
     models = {model.slug: model for model in services.usable_by(team)}
     installs = _installs_of(team)
+    speeds = MeasuredSpeeds.read()
     theirs = Install.objects.exclude(team=team).filter(job__state__in=ACTIVE)
     elsewhere = set(theirs.values_list("slug", flat=True))
     found = [
-        _row(entry.slug, entry, models, installs, elsewhere, machine, work) for entry in catalogue()
+        _row(entry.slug, entry, models, installs, elsewhere, machine, work, speeds)
+        for entry in catalogue()
     ]
     known = {entry.slug for entry in catalogue()}
     others = [slug for slug in dict.fromkeys([*models, *installs]) if slug not in known]
-    found += [_row(slug, None, models, installs, set(), machine, work) for slug in others]
+    found += [_row(slug, None, models, installs, set(), machine, work, speeds) for slug in others]
     return found
 
 
@@ -104,13 +107,14 @@ def _row(
     elsewhere: set[str],
     machine: Machine,
     work: TrainingWork,
+    speeds: MeasuredSpeeds,
 ) -> CatalogueRow:
     model = models.get(slug)
     installed = model if model and model.is_here else None
     install = None if installed else installs.get(slug)
     estimate = fits = bar = None
     if entry or model:
-        estimate = estimate_for(shape_of(entry, model), work, model)
+        estimate = estimate_for(shape_of(entry, model), work, model, speeds)
         fits = fit(machine, estimate.memory_bytes, estimate.seconds)
         bar = _bar(estimate.memory_bytes, machine)
     return CatalogueRow(

@@ -137,15 +137,20 @@ def estimate(base_model: BaseModel, version: Version) -> Estimate:
 
 
 def estimate_for(
-    shape: ModelShape, work: TrainingWork, base_model: BaseModel | None = None
+    shape: ModelShape,
+    work: TrainingWork,
+    base_model: BaseModel | None = None,
+    speeds: "MeasuredSpeeds | None" = None,
 ) -> Estimate:
-    """For a model of this shape, with the measured speed of `base_model` if there is one."""
-    speed = _measured(base_model) if base_model else None
+    """For a model of this shape, with the measured speed of `base_model` if there is one.
+    `speeds`: for several estimates, to be read once."""
+    speeds = speeds or MeasuredSpeeds.read()
+    speed = speeds.of_model.get(base_model.pk) if base_model else None
     number_bytes = 4 if speed and speed.number_format == "fp32" else 2
     memory = memory_needed(shape, work.tokens_per_step, number_bytes)
     if speed and speed.peak_memory_bytes:
         memory = max(memory, speed.peak_memory_bytes)
-    per_second = speed.tokens_per_second if speed else expected_speed(shape.parameters)
+    per_second = speed.tokens_per_second if speed else speeds.expected(shape.parameters)
     tokens = work.tokens * work.epochs
     seconds = tokens / per_second * VALIDATION_FACTOR + LOAD_SECONDS
     spread = MEASURED_SPREAD if speed else DEFAULT_SPREAD
@@ -217,20 +222,23 @@ def memory_needed(shape: ModelShape, tokens_per_step: int, number_bytes: int = 2
     return OVERHEAD_BYTES + weights + adapter + activations + logits
 
 
-def expected_speed(parameters: float) -> float:
-    """Tokens per second, scaled by size from the last model measured here, or from a default."""
-    known = (
-        Speed.objects.filter(what="training", base_model__parameters__gt=0)
-        .select_related("base_model")
-        .first()
-    )
-    if known:
-        return known.tokens_per_second * known.base_model.parameters / max(parameters, 1)
-    return DEFAULT_TOKENS_PER_SECOND * STARTER_PARAMETERS / max(parameters, 1)
+@dataclass(frozen=True)
+class MeasuredSpeeds:
+    """The speeds of training that were measured here, by the model's pk."""
 
+    of_model: dict[int, Speed]
 
-def _measured(base_model: BaseModel) -> Speed | None:
-    return Speed.objects.filter(base_model=base_model, what="training").first()
+    @classmethod
+    def read(cls) -> "MeasuredSpeeds":
+        measured = Speed.objects.filter(what="training").select_related("base_model")
+        return cls({one.base_model_id: one for one in measured.order_by("pk")})
+
+    def expected(self, parameters: float) -> float:
+        """Tokens per second, scaled by size from a model measured here, or from a default."""
+        known = next((one for one in self.of_model.values() if one.base_model.parameters), None)
+        if known:
+            return known.tokens_per_second * known.base_model.parameters / max(parameters, 1)
+        return DEFAULT_TOKENS_PER_SECOND * STARTER_PARAMETERS / max(parameters, 1)
 
 
 def times(count: int) -> str:

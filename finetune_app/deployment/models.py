@@ -35,16 +35,16 @@ class Deployment(models.Model):
     @property
     def current(self) -> "Release | None":
         """The release that answers all conversations outside the canary."""
-        return self._releases_with_candidate.exclude(promoted_at=None).first()
+        return self.releases_with_candidate.exclude(promoted_at=None).first()
 
     @property
     def canary(self) -> "Release | None":
         """The release that answers a percentage of the conversations, if there is one."""
-        return self._releases_with_candidate.filter(promoted_at=None, withdrawn_at=None).first()
+        return self.releases_with_candidate.filter(promoted_at=None, withdrawn_at=None).first()
 
     @property
-    def _releases_with_candidate(self) -> "models.QuerySet[Release]":
-        return self.releases.select_related("candidate", "by")
+    def releases_with_candidate(self) -> "models.QuerySet[Release]":
+        return self.releases.select_related("candidate__base_model", "candidate__endpoint", "by")
 
 
 class Release(models.Model):

@@ -7,7 +7,7 @@ from typing import Any
 from django.http import Http404, HttpResponseBase
 
 from finetune_app.accounts.access import Policy, View, declare, require_role, to_sign_in
-from finetune_app.accounts.models import Membership, Role
+from finetune_app.accounts.models import Role
 from finetune_app.accounts.requests import HttpRequest
 from finetune_app.core.audit import AuditAction
 from finetune_app.goals.models import Goal
@@ -37,13 +37,13 @@ def goal_page(
             if not request.user.is_authenticated:
                 return to_sign_in(request)
             goal = Goal.objects.visible_to(request.user).filter(pk=goal_id).first()
-            if goal is None:
+            memberships = {one.team_id: one for one in request.memberships}
+            if goal is None or goal.team_id not in memberships:
                 raise Http404("no such goal")
-            membership = Membership.objects.select_related("team").get(
-                user=request.user, team=goal.team_id
-            )
+            membership = memberships[goal.team_id]
             require_role(membership, policy.needed_for(request.method))
             request.team, request.membership = membership.team, membership
+            goal.team = membership.team  # not to be read again
             request.goal = goal  # type: ignore[attr-defined]  # read by guide/context.py
             return view(request, goal, *args, **kwargs)
 

@@ -4,10 +4,10 @@ import pytest
 
 from finetune_app.basemodels.catalogue import STARTER, catalogue, entry_of
 from finetune_app.basemodels.estimates import (
+    MeasuredSpeeds,
     ModelShape,
     TrainingWork,
     estimate_for,
-    expected_speed,
     fit,
     memory_needed,
     shape_of,
@@ -85,7 +85,7 @@ def test_the_last_measurement_counts(starter):
 
 def test_other_models_are_guessed_from_what_was_measured(starter):
     Speed.objects.create(base_model=starter, what="training", tokens_per_second=900)
-    assert expected_speed(10 * 134_515_008) == pytest.approx(90)
+    assert MeasuredSpeeds.read().expected(10 * 134_515_008) == pytest.approx(90)
 
 
 def test_fp32_needs_more_memory(starter):

@@ -72,11 +72,12 @@ def pause(request: HttpRequest, goal: Goal) -> HttpResponse:
 def page_context(request: HttpRequest, goal: Goal, deployment: Deployment | None) -> dict[str, Any]:
     """Context of templates/deployment/page.html. `deployment` is None before anything is live."""
     options = selection.candidate_options(goal)
-    trained = list(goal.trainings.with_adapter().select_related("base_model", "version", "job"))
+    exports = model_exports.exports_of(goal)
+    trained = [one.training for one in exports]
     selected = selection.selected_options(goal, options)
     context: dict[str, Any] = {
         "trained": trained,
-        "exports": model_exports.exports_of(goal),
+        "exports": exports,
         "newest": trained[0] if trained else None,
         "everybody": options,
         "suggested": selected[-1].key if selected else "",
@@ -89,7 +90,7 @@ def page_context(request: HttpRequest, goal: Goal, deployment: Deployment | None
     assert current is not None  # the first release is never a canary
     context |= canary_context(deployment, current)
     return context | {
-        "releases": deployment.releases.select_related("candidate", "by")[:MAX_RELEASES],
+        "releases": deployment.releases_with_candidate[:MAX_RELEASES],
         "more_releases": deployment.releases.count() > MAX_RELEASES,
         "current": current,
         "reach": code_snippets.reach_sentence(),
