@@ -17,12 +17,13 @@ from tests.operations.drill.host import Host, free_port
 from tests.worker.conftest import wait_for
 
 PROCESSES = {
-    "the web": ["-m", "uvicorn", "finetune_app.asgi:application", "--lifespan", "off"],
+    "the web": ["-m", "gunicorn", "finetune_app.asgi:application"],
     "the clock": ["manage.py", "clock"],
     "a worker": ["-m", "celery", "--skip-checks", "-A", "finetune_app", "worker"],
     "the engine": ["manage.py", "engine"],
 }
 OPTIONS = {
+    "the web": ["-c", "python:finetune_app.web_server"],
     "a worker": ["-I", "worker.tasks", "-Q", "light", "-c", "1", "-n", "drill@%h"],
 }
 
@@ -51,9 +52,7 @@ def is_held(host: Host, name: str) -> bool:
 @pytest.mark.parametrize("name", PROCESSES)
 def test_a_running_process_is_named(host, saved, name):
     command = [*PROCESSES[name], *OPTIONS.get(name, [])]
-    if name == "the web":
-        command += ["--port", str(free_port())]
-    with host.running(*command):
+    with host.running(*command, PORT=str(free_port())):
         wait_for(lambda: is_held(host, name), seconds=120)
         refused = restore(host, saved)
     assert refused.returncode == 1
