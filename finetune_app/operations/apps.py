@@ -8,6 +8,7 @@ class OperationsConfig(AppConfig):
 
     def ready(self) -> None:
         from finetune_app.jobs import periodic_tasks
+        from finetune_app.operations import signals  # noqa: F401  (connects the receivers)
         from finetune_app.operations.periodic_tasks import TASKS
 
         periodic_tasks.register(*TASKS)

@@ -1,4 +1,4 @@
-"""Periodic tasks of the installation: sessions and failed sign-ins that are over."""
+"""Periodic tasks of the installation: what is over, and what deletions left behind."""
 
 from datetime import timedelta
 
@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from finetune_app.core.retention import delete_in_batches
 from finetune_app.jobs.periodic_tasks import PeriodicTask
+from finetune_app.operations import erasure
 
 
 def delete_expired_sessions() -> None:
@@ -26,7 +27,13 @@ def delete_old_attempts() -> None:
     delete_in_batches(AccessAttempt.objects.filter(attempt_time__lt=over))
 
 
+def erase_after_deletions() -> None:
+    """Leave nothing of what somebody deleted in the database's own file."""
+    erasure.erase_after_deletions()
+
+
 TASKS = (
+    PeriodicTask(erase_after_deletions, every_seconds=60),
     PeriodicTask(delete_expired_sessions, every_seconds=3600),
     PeriodicTask(delete_old_attempts, every_seconds=3600),
 )

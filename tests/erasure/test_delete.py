@@ -1,0 +1,176 @@
+"""What is deleted leaves nothing: not in a table, not in a file, not in the database's own file.
+
+A mark is written into every text of every row and into every folder; after the deletion it is
+looked for everywhere. What belongs to others stays.
+"""
+
+import pytest
+from django.contrib.sessions.models import Session
+from django.db import connection
+from django.urls import reverse
+
+from finetune_app.accounts.models import Membership, Role, Team, User
+from finetune_app.audit.models import AuditEntry
+from finetune_app.core.audit import AuditAction
+from finetune_app.datasets.models import Label
+from finetune_app.jobs.models import Job, State
+from finetune_app.labelling.models import Draft
+from finetune_app.operations.erasure import erase_traces
+from tests.conftest import PASSWORD, person, signed_in
+from tests.erasure.traces import files_with, mark_files, mark_rows, rows_with
+from tests.factories import World, build_world
+
+pytestmark = pytest.mark.django_db(transaction=True)
+MARK = "forget7c1e"
+
+# Rows of the team that are not of one of its goals.
+OF_THE_TEAM = frozenset(
+    {
+        "accounts.Invitation",
+        "accounts.Membership",
+        "accounts.Team",
+        "accounts.User",
+        "api_keys.ApiKey",
+        "basemodels.HubToken",
+        "basemodels.Install",
+        "fine_tuning_api.ApiFile",
+        "imports.SavedMapping",
+        "providers.Endpoint",
+    }
+)
+
+
+@pytest.fixture(autouse=True)
+def _no_marked_files(data_dir):
+    """A test that fails leaves none to the next."""
+    yield
+    for name in files_with(MARK):
+        if "sqlite" not in name:
+            (data_dir / name).unlink()
+
+
+@pytest.fixture
+def world(team, owner) -> World:
+    """A goal that has been through everything, with jobs of each kind."""
+    made = build_world(team, owner)
+    dataset = made.goal.dataset
+    for kind, spec in (
+        ("check", {"dataset": dataset.pk}),
+        ("change", {"edit": made.edit.pk}),
+        ("index", {"knowledge": made.document.knowledge_id}),
+        ("import", {"stored_name": made.file.stored_name}),
+    ):
+        Job.objects.create(team=team, kind=kind, spec=spec, state=State.SUCCEEDED)
+    return made
+
+
+def mark_everything(*, but: frozenset[str] = frozenset()) -> None:
+    assert mark_rows(MARK, but=but) > 100
+    assert mark_files(MARK, but=but) > 10
+    assert files_with(MARK)
+    assert rows_with(MARK)
+
+
+def assert_nothing_is_left() -> None:
+    assert erase_traces()
+    assert rows_with(MARK) == []
+    assert files_with(MARK) == []
+
+
+def counts_of(team: Team) -> dict[str, int]:
+    """How many rows there are below a team's goals, and of its jobs."""
+    goal = team.goals.get()
+    return {
+        "jobs": team.jobs.count(),
+        "examples": goal.dataset.examples.count(),
+        "trainings": goal.trainings.count(),
+        "evaluations": goal.evaluations.count(),
+        "versions": goal.dataset.versions.count(),
+    }
+
+
+def make_neighbour() -> Team:
+    """Another team with as much, made after the mark was written everywhere."""
+    team = Team.objects.create(name="Another team")
+    build_world(team, person("eve@other.example", team, Role.OWNER))
+    return team
+
+
+def test_a_deleted_goal_leaves_nothing_and_its_neighbours_everything(world, as_owner):
+    install = world.install.job
+    mark_everything(but=OF_THE_TEAM | {"jobs.Job", "jobs.ChildRun"})
+    Job.objects.exclude(pk=install.pk).update(title=MARK, message=MARK, detail=MARK)
+    neighbour = make_neighbour()
+    before = counts_of(neighbour)
+    as_owner.post(reverse("goals:delete", args=[world.goal.pk]))
+    install.delete()  # of the team, and marked in its log file alone
+    assert_nothing_is_left()
+    assert counts_of(neighbour) == before
+
+
+def test_a_deleted_team_leaves_nothing(world, as_owner, team):
+    mark_everything(but=frozenset({"accounts.User"}))
+    neighbour = make_neighbour()
+    before = counts_of(neighbour)
+    team.refresh_from_db()
+    as_owner.post(reverse("accounts:delete_team"), {"name": team.name})
+    assert not Team.objects.filter(pk=team.pk).exists()
+    assert_nothing_is_left()
+    assert counts_of(neighbour) == before
+
+
+def test_a_person_alone_in_their_team_leaves_nothing(world, as_owner, owner):
+    world.member.user.delete()
+    mark_everything()
+    as_owner.post(reverse("accounts:delete_account"), {"password": PASSWORD})
+    assert not User.objects.exists()
+    assert_nothing_is_left()
+
+
+def test_a_person_leaves_nothing_of_theirs_in_a_team_that_stays(world, owner, team):
+    """What they made for the team stays; their name, address, drafts and answers go."""
+    leaver = person(f"{MARK}@kettle.example", team, Role.EDITOR)
+    User.objects.filter(pk=leaver.pk).update(name=f"Jonas {MARK}")
+    browser = signed_in(User.objects.get(pk=leaver.pk))
+    browser.get(reverse("guide:home"))
+    Label.objects.create(example=world.example, by=leaver, answer=MARK)
+    Draft.objects.create(example=world.example, by=leaver, messages=[MARK])
+    browser.post(reverse("accounts:sign_in"), {"email": leaver.email, "password": "wrong"})
+    before = counts_of(team)
+    browser.post(reverse("accounts:delete_account"), {"password": PASSWORD})
+    assert not User.objects.filter(pk=leaver.pk).exists()
+    assert_nothing_is_left()
+    assert counts_of(team) == before
+
+
+def test_their_sessions_end_and_their_network_addresses_go(owner, team):
+    leaver = person("jonas@kettle.example", team)
+    here, elsewhere = signed_in(leaver), signed_in(leaver)
+    for browser in (here, elsewhere):
+        browser.get(reverse("guide:home"), REMOTE_ADDR="192.0.2.77")
+    here.post(
+        reverse("accounts:change_password"), {"old": "no", "new": "no"}, REMOTE_ADDR="192.0.2.77"
+    )
+    assert rows_with("192.0.2.77")
+    here.post(reverse("accounts:delete_account"), {"password": PASSWORD})
+    key = elsewhere.cookies["sessionid"].value
+    assert not Session.objects.filter(session_key=key).exists()
+    kept = AuditEntry.objects.get(action=AuditAction.PASSWORD_CHANGED)
+    assert (kept.actor_id, kept.address) == (leaver.pk, "")
+    erase_traces()
+    assert rows_with("192.0.2.77") == []
+
+
+def test_the_last_owner_of_others_is_told_and_nothing_goes(as_owner, owner, editor):
+    page = as_owner.post(reverse("accounts:delete_account"), {"password": PASSWORD})
+    assert page.status_code == 409
+    assert "your team needs an owner" in page.content.decode()
+    assert Membership.objects.filter(user=owner).exists()
+
+
+def test_the_mark_would_be_found(world, team):
+    """The search itself works: in a row, a file, and the bytes of the database."""
+    Team.objects.filter(pk=team.pk).update(name=MARK)
+    assert rows_with(MARK) == ["accounts_team.name"]
+    if connection.vendor == "sqlite":
+        assert any("sqlite3" in name for name in files_with(MARK))
