@@ -12,6 +12,8 @@ REQUEST_LOG_DAYS, JOB_LOG_DAYS, AUDIT_LOG_DAYS  how long requests (default 180),
                 (90) and lines of the audit log (365, at least 30) are kept; 0: for ever
 METRICS_TOKEN   opens /metrics to Prometheus, which sends it as a bearer token; without it nobody
 OTEL_EXPORTER_OTLP_ENDPOINT  where traces go (docs/monitoring.md); without it there are none
+OIDC_ISSUER     the provider for sign-in by OpenID Connect, with OIDC_CLIENT_ID and
+                OIDC_CLIENT_SECRET (more of them in docs/sign-in.md)
 EMAIL_HOST      the mail server that takes alerts (with EMAIL_PORT, EMAIL_HOST_USER,
                 EMAIL_HOST_PASSWORD, EMAIL_USE_TLS=0 to leave out TLS, EMAIL_FROM)
 S3_BUCKET       keep files in an S3-compatible store (with S3_ENDPOINT_URL, AWS_* keys)
@@ -24,6 +26,7 @@ from urllib.parse import urlsplit
 
 import dj_database_url
 
+from finetune_app.accounts.oidc import OidcError, oidc_from
 from finetune_app.core.secrets import load_secrets, make_private
 from finetune_app.core.sockets import run_folder
 
@@ -85,6 +88,7 @@ INSTALLED_APPS = [
     "allauth.account",
     "allauth.usersessions",
     "allauth.mfa",
+    "allauth.socialaccount",
     "finetune_app.core",
     "finetune_app.accounts",
     "finetune_app.jobs",
@@ -227,8 +231,18 @@ ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
 ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_REAUTHENTICATION_METHODS = ["password", "mfa"]  # and no code by mail
 ACCOUNT_REAUTHENTICATION_TIMEOUT = 60 * 10
 ACCOUNT_RATE_LIMITS = {"reauthenticate": None}  # axes counts wrong passwords
+SOCIALACCOUNT_ADAPTER = "finetune_app.accounts.oidc_adapter.OidcAdapter"
+SOCIALACCOUNT_EMAIL_AUTHENTICATION_AUTO_CONNECT = True
+try:
+    OIDC = oidc_from(os.environ)
+except OidcError as error:
+    sys.exit(f"{error} See docs/sign-in.md.")
+if OIDC:
+    INSTALLED_APPS.append("allauth.socialaccount.providers.openid_connect")
+    SOCIALACCOUNT_PROVIDERS = OIDC.allauth_settings
 MFA_ADAPTER = "finetune_app.accounts.adapters.SecondFactorAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_PASSKEY_LOGIN_ENABLED = True

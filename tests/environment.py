@@ -13,6 +13,11 @@ os.environ["DATA_DIR"] = tempfile.mkdtemp(prefix="finetune-tests-")
 os.environ.setdefault("LOG_LEVEL", "WARNING")
 os.environ.setdefault("FINETUNE_NICENESS", "0")  # children run at normal priority
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "1")  # Playwright's loop beside the ORM
+# A provider that does not answer; tests/accounts/provider.py runs one that does.
+os.environ.setdefault("OIDC_ISSUER", "http://127.0.0.1:9")
+os.environ.setdefault("OIDC_CLIENT_ID", "finetune")
+os.environ.setdefault("OIDC_CLIENT_SECRET", "a client secret")
+os.environ.setdefault("OIDC_NAME", "Kettle ID")
 
 _owner = os.getpid()
 

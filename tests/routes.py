@@ -36,6 +36,7 @@ BUILD: dict[str, Callable[[World], Any]] = {
     "index": lambda world: 0,  # of the first test prompt
     "job_id": lambda world: world.training.job.pk,
     "public_id": lambda world: world.training.job.public_id,
+    "provider_id": lambda world: "oidc",
     "passkey_id": lambda world: world.passkey.pk,
     "session_id": lambda world: world.session.pk,
     "membership_id": lambda world: world.member.pk,

@@ -1,14 +1,19 @@
 """What allauth asks of this project. Its views show our templates; its adapters say our words."""
 
+import time
 from typing import Any, ClassVar
 
+from allauth.account import app_settings
 from allauth.account.adapter import DefaultAccountAdapter
+from allauth.account.authentication import get_authentication_records
 from allauth.core import context
 from allauth.mfa.adapter import DefaultMFAAdapter
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import login
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from finetune_app.accounts import services
@@ -23,6 +28,7 @@ WAYS = {
     "reauthenticate": _("Use your password"),
     "mfa_reauthenticate": _("Use a code"),
     "mfa_reauthenticate:webauthn": _("Use a passkey"),
+    "provider": _("Sign in again"),
 }
 
 
@@ -55,7 +61,17 @@ class AccountAdapter(DefaultAccountAdapter):
 
     def get_reauthentication_methods(self, user: User) -> list[dict[str, Any]]:
         methods = super().get_reauthentication_methods(user)
+        if not methods and settings.OIDC:
+            methods = [{"id": "provider", "url": reverse("confirm_with_provider")}]
         return [method | {"description": WAYS[method["id"]]} for method in methods]
+
+    def is_reauthentication_required(self, *, app: str, **kwargs: Any) -> bool:
+        """Not just after signing in with the provider, whose accounts have no password."""
+        since = time.time() - app_settings.REAUTHENTICATION_TIMEOUT
+        records = get_authentication_records(context.request, context.request.user)
+        return not any(
+            record["method"] == "socialaccount" and record["at"] > since for record in records
+        )
 
     def respond_user_inactive(self, request: HttpRequest, user: User) -> HttpResponse:
         messages.error(request, _("This account is closed. Ask the owner of your team."))

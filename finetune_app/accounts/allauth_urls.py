@@ -1,8 +1,9 @@
 """Addresses whose names allauth looks up itself, so they have no namespace."""
 
+from django.conf import settings
 from django.urls import path
 
-from finetune_app.accounts.views import auth, reauthentication, second_factor
+from finetune_app.accounts.views import auth, oidc, reauthentication, second_factor
 
 urlpatterns = [
     path("sign-in/", auth.sign_in, name="account_login"),
@@ -36,3 +37,14 @@ urlpatterns = [
         name="mfa_remove_webauthn",
     ),
 ]
+
+if settings.OIDC:
+    urlpatterns += [
+        path("sign-in/<slug:provider_id>/", oidc.sign_in_oidc, name="openid_connect_login"),
+        path(
+            "sign-in/<slug:provider_id>/callback/",
+            oidc.oidc_callback,
+            name="openid_connect_callback",
+        ),
+        path("account/confirm/provider/", oidc.confirm_with_provider, name="confirm_with_provider"),
+    ]

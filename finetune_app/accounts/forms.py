@@ -143,7 +143,15 @@ class ChangePasswordForm(PasswordCheckForm):
 
 
 class DeleteAccountForm(PasswordCheckForm):
+    """Accounts without a password have confirmed who they are before (views/account.py)."""
+
     password = PasswordField(label=_("Your password"))
+
+    def __init__(self, request: HttpRequest, data: Any = None) -> None:
+        super().__init__(request, data)
+        user: User = request.user  # type: ignore[assignment]
+        if not user.has_usable_password():
+            del self.fields["password"]
 
     def clean_password(self) -> str:
         return self.check(self.cleaned_data["password"])
@@ -151,13 +159,20 @@ class DeleteAccountForm(PasswordCheckForm):
 
 class ProfileForm(PasswordCheckForm):
     """Name and e-mail address. The address is what one signs in with, so a new one needs the
-    password."""
+    password; without a password it is the provider's to change."""
 
     name = name_field()
     email = email_field()
     password = PasswordField(
         label=_("Your password"), required=False, help_text=_("Only to change the address.")
     )
+
+    def __init__(self, request: HttpRequest, data: Any = None) -> None:
+        user: User = request.user  # type: ignore[assignment]
+        super().__init__(request, data, initial={"name": user.name, "email": user.email})
+        if not user.has_usable_password():
+            del self.fields["password"]
+            self.fields["email"].disabled = True
 
     def clean_email(self) -> str:
         user: User = self.request.user  # type: ignore[assignment]

@@ -1,6 +1,5 @@
 """A second factor in a real browser: codes of an app, recovery codes, a passkey."""
 
-import re
 from collections.abc import Iterator
 
 import pytest
@@ -8,8 +7,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.accounts.authenticator_app import code_of
 from tests.browser.conftest import listen
-from tests.browser.looker import AXE
-from tests.browser.person import photograph
+from tests.browser.steps import look, press
 from tests.conftest import PASSWORD
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -41,20 +39,6 @@ def add_device(page: Page) -> None:
     devices = page.context.new_cdp_session(page)
     devices.send("WebAuthn.enable")
     devices.send("WebAuthn.addVirtualAuthenticator", {"options": DEVICE})
-
-
-def press(page: Page, name: str) -> None:
-    button = page.get_by_role("button", name=re.compile(name))
-    button.or_(page.get_by_role("link", name=re.compile(name))).first.click()
-    page.wait_for_load_state()
-
-
-def look(page: Page, name: str) -> None:
-    """axe finds nothing, and the page is photographed where that is wanted."""
-    page.evaluate(AXE.axe_script)
-    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
-    photograph(page, name)
-    assert [(one["id"], one["nodes"][0]["html"]) for one in found["violations"]] == []
 
 
 def give_password(page: Page, email: str) -> None:

@@ -1,5 +1,6 @@
 """The account page: name, e-mail address, password, theme, deletion."""
 
+from allauth.account.decorators import reauthentication_required
 from django.contrib import messages
 from django.contrib.auth import logout, update_session_auth_hash
 from django.http import HttpResponse
@@ -27,16 +28,12 @@ def _page(
 ) -> HttpResponse:
     rejected = profile or password
     context = {
-        "profile": profile or ProfileForm(request, initial=_profile_of(request.user)),
+        "profile": profile or ProfileForm(request),
         "password": password or ChangePasswordForm(request),
         "has_second_factor": services.has_second_factor(request.user),
         "memberships": request.user.memberships.select_related("team").order_by("joined_at", "pk"),
     }
     return render_page(request, "accounts/account.html", context, status=422 if rejected else 200)
-
-
-def _profile_of(user: User) -> dict[str, str]:
-    return {"name": user.name, "email": user.email}
 
 
 @account("GET", "POST", audit=AuditAction.PROFILE_CHANGED)
@@ -85,10 +82,11 @@ def theme(request: HttpRequest) -> HttpResponse:
 
 
 @account("GET", "POST", audit=AuditAction.ACCOUNT_DELETED)
+@reauthentication_required(enabled=lambda request: not request.user.has_usable_password())
 @sensitive_post_parameters("password")
 def delete_account(request: HttpRequest) -> HttpResponse:
     blocked_by = services.teams_left_without_owner(request.user)
-    form = DeleteAccountForm(request, request.POST or None)
+    form = DeleteAccountForm(request, request.POST if request.method == "POST" else None)
     if not blocked_by and form.is_valid():
         user = User.objects.get(pk=request.user.pk)
         services.delete_account(user=user)

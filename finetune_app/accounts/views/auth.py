@@ -1,6 +1,7 @@
 """Set up, sign in, sign out, join by invitation."""
 
 from allauth.account.utils import perform_login
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import login, logout
 from django.http import HttpResponse
@@ -75,7 +76,7 @@ def sign_in(request: HttpRequest) -> HttpResponse:
         return perform_login(request, form.user, redirect_url=after)
     status = 422 if form.is_bound else 200
     with_passkey = services.passkeys_work(request) and services.somebody_has_a_passkey()
-    context = {"form": form, "next": after, "with_passkey": with_passkey}
+    context = {"form": form, "next": after, "with_passkey": with_passkey, "oidc": settings.OIDC}
     return render_page(request, "accounts/sign_in.html", context, status=status)
 
 
@@ -101,7 +102,7 @@ def join(request: HttpRequest, secret: str) -> HttpResponse:
         login(request, user, backend=BACKEND)
         return _welcome(request, invitation)
     status = 422 if form.is_bound else 200
-    context = {"form": form, "invitation": invitation}
+    context = {"form": form, "invitation": invitation, "oidc": settings.OIDC}
     return render_page(request, "accounts/join.html", context, status=status)
 
 
