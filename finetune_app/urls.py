@@ -13,6 +13,7 @@ urlpatterns = [
     path("", include("finetune_app.accounts.urls")),
     path("", include("finetune_app.accounts.allauth_urls")),
     path("operator/", include("finetune_app.operations.urls")),
+    path("account/", include("finetune_app.operations.account_urls")),
     path("team/keys/", include("finetune_app.api_keys.urls")),
     path("team/audit/", include("finetune_app.audit.urls")),
     path("team/models/", include("finetune_app.providers.urls")),

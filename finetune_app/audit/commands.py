@@ -19,6 +19,8 @@ ACTIONS = {
     "operator": AuditAction.OPERATOR_CHANGED,
     "backup": AuditAction.BACKED_UP,
     "restore": AuditAction.RESTORED,
+    "rotate_secret": AuditAction.SECRET_ROTATED,
+    "forget_old_secret": AuditAction.OLD_SECRET_FORGOTTEN,
 }
 
 

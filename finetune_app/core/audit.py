@@ -26,6 +26,7 @@ class AuditAction(TextChoices):
     SECOND_FACTOR_ADDED = "account.second_factor_added", _("added a second factor")
     SECOND_FACTOR_REMOVED = "account.second_factor_removed", _("removed a second factor")
     RECOVERY_CODES_MADE = "account.recovery_codes_made", _("made new recovery codes")
+    OWN_DATA_EXPORTED = "account.data_exported", _("downloaded their own data")
     ACCOUNT_DELETED = "account.deleted", _("deleted their account")
     # Teams
     TEAM_CREATED = "team.created", _("created a team")
@@ -85,6 +86,8 @@ class AuditAction(TextChoices):
     KEYS_COMMAND = "command.apikey", _("managed API keys from the shell")
     BACKED_UP = "command.backup", _("made a backup")
     RESTORED = "command.restore", _("restored a backup")
+    SECRET_ROTATED = "command.rotate_secret", _("rotated a secret")
+    OLD_SECRET_FORGOTTEN = "command.forget_old_secret", _("ended what an older secret opened")
 
 
 class AuditTarget(NamedTuple):

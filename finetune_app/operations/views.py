@@ -1,16 +1,21 @@
-"""The operator's page: who uses what, the queue, the machine, recent failures."""
+"""The operator's page: who uses what, the queue, the machine; and a copy of one's own data."""
 
+from allauth.account.decorators import reauthentication_required
+from allauth.core.exceptions import ReauthenticationRequired
 from django.contrib import messages
-from django.http import HttpResponse
+from django.http import FileResponse, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect
 from django.utils.translation import gettext as _
 
-from finetune_app.accounts.access import operator
+from finetune_app.accounts.access import account, operator
 from finetune_app.accounts.requests import HttpRequest
 from finetune_app.core.audit import AuditAction, set_audit_target
+from finetune_app.core.errors import PlainError
 from finetune_app.core.requests import render_page, whole_number
 from finetune_app.jobs import services as jobs
 from finetune_app.jobs.models import Job
+from finetune_app.operations import personal_data
 from finetune_app.operations.overview import overview
 from finetune_app.operations.usage import teams_page
 
@@ -32,3 +37,23 @@ def stop_job(request: HttpRequest, job_id: int) -> HttpResponse:
     else:
         messages.info(request, _("It had ended, or was stopping already."))
     return redirect("operations:overview")
+
+
+@account("GET", "POST", audit=AuditAction.OWN_DATA_EXPORTED)
+def my_data(request: HttpRequest) -> HttpResponseBase:
+    """POST answers with the copy. allauth asks again who is there before the page is shown."""
+    if request.method != "POST":
+        require_confirmation(request)
+        return render_page(request, "operations/my_data.html")
+    try:
+        require_confirmation(request)
+    except ReauthenticationRequired:
+        raise PlainError(
+            _("Some time has passed. Open the page again and confirm that it is you."),
+            status=403,
+        ) from None
+    file = personal_data.write_copy(request.user)
+    return FileResponse(file, as_attachment=True, filename="my-data.zip")
+
+
+require_confirmation = reauthentication_required(lambda request: None)
