@@ -50,7 +50,7 @@ def my_data(request: HttpRequest) -> HttpResponseBase:
     except ReauthenticationRequired:
         raise PlainError(
             _("Some time has passed. Open the page again and confirm that it is you."),
-            status=403,
+            status=409,
         ) from None
     file = personal_data.write_copy(request.user)
     return FileResponse(file, as_attachment=True, filename="my-data.zip")

@@ -90,7 +90,7 @@ def test_the_password_is_asked_before_the_page_is_shown(as_owner):
 def test_without_it_there_is_no_copy_and_the_line_says_so(as_owner):
     with new_lines() as lines:
         response = as_owner.post(PAGE)
-    assert response.status_code == 403
+    assert response.status_code == 409
     assert "Content-Disposition" not in response
     (line,) = lines
     assert not line.was_done
@@ -99,7 +99,7 @@ def test_without_it_there_is_no_copy_and_the_line_says_so(as_owner):
 def test_a_confirmation_is_over_after_a_while(as_owner, settings):
     confirm(as_owner)
     settings.ACCOUNT_REAUTHENTICATION_TIMEOUT = 0
-    assert as_owner.post(PAGE).status_code == 403
+    assert as_owner.post(PAGE).status_code == 409
 
 
 def test_a_copy_leaves_a_line_in_the_audit_log(as_owner, owner):
