@@ -186,6 +186,8 @@ else:
         DATABASES["default"]["OPTIONS"] = {
             "pool": {"min_size": 1, "max_size": 24, "timeout": 10, "max_idle": 60}
         }
+    # What a refused restore calls us (operations/exclusive_use.py).
+    DATABASES["default"].setdefault("OPTIONS", {})["application_name"] = "finetune"
 
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 AUTH_USER_MODEL = "accounts.User"

@@ -6,6 +6,8 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
+from allauth.mfa.models import Authenticator
+from allauth.mfa.totp.internal.auth import TOTP
 from cryptography.fernet import Fernet
 from django.apps import apps
 from django.conf import settings as configured
@@ -135,6 +137,13 @@ def test_a_new_field_key_keeps_stored_tokens(run, stored, settings):
     stored.refresh_from_db()
     assert decrypt(stored.secret) == "sk-token"
     assert decrypt(HubToken.objects.get().secret) == "hf_token"
+
+
+def test_a_new_field_key_keeps_second_factors(run, owner):
+    TOTP.activate(owner, "JBSWY3DPEHPK3PXP")
+    assert "1 stored tokens" in run("rotate_secret", "field_keys")
+    kept = Authenticator.objects.get(type=Authenticator.Type.TOTP)
+    assert decrypt(kept.data["secret"]) == "JBSWY3DPEHPK3PXP"
 
 
 def test_a_token_that_no_key_reads_is_told_and_left(run, stored):

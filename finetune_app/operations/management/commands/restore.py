@@ -26,7 +26,9 @@ class Command(BaseCommand):
         except (BackupError, OSError) as error:
             raise CommandError(str(error)) from error
         if restored.removed:
-            self.stdout.write("Removed, since the backup does not hold them:")
+            self.stdout.write(
+                "Removed, since the backup does not hold them (indexes are made again):"
+            )
             for name in restored.removed:
                 self.stdout.write(f"  {name}")
         if restored.other_secrets:
