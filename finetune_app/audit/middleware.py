@@ -8,9 +8,11 @@ import logging
 from collections.abc import Callable
 from typing import cast
 
+from allauth.core.exceptions import ReauthenticationRequired
 from django.db import DatabaseError
 from django.http import HttpRequest as DjangoRequest
 from django.http import HttpResponse
+from django.urls import resolve
 
 from finetune_app.accounts.access import Policy
 from finetune_app.accounts.requests import HttpRequest
@@ -18,6 +20,8 @@ from finetune_app.audit import services
 from finetune_app.core.audit import AuditAction
 
 log = logging.getLogger(__name__)
+
+ASKED_WHO = 401  # status of a line: nothing was done, since it was asked again who is there
 
 
 class AuditMiddleware:
@@ -29,16 +33,23 @@ class AuditMiddleware:
         # Before the view: it may sign the person out, or delete the team.
         actor_id = request.user.pk
         team_id = request.team.pk if request.team else None
+        path = request.path_info
         response = self.get_response(request)
+        if request.path_info != path:  # allauth went on with what it had interrupted
+            request.resolver_match = resolve(request.path_info)
         action = action_of(request)
-        if action and response.status_code != 429:
+        status = getattr(request, "audit_status", response.status_code)
+        if action and status != 429:
             try:
-                services.record_request(
-                    request, action, response.status_code, actor_id=actor_id, team_id=team_id
-                )
+                services.record_request(request, action, status, actor_id=actor_id, team_id=team_id)
             except DatabaseError:  # what was done is done; its answer still arrives
                 log.exception("no line of the audit log for %s", action)
         return response
+
+    def process_exception(self, request: DjangoRequest, error: Exception) -> None:
+        """allauth answers with a redirect, which looks as if something had been done."""
+        if isinstance(error, ReauthenticationRequired):
+            request.audit_status = ASKED_WHO  # type: ignore[attr-defined]
 
 
 def action_of(request: HttpRequest) -> AuditAction | None:
