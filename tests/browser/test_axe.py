@@ -21,7 +21,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from finetune_app.accounts.models import Role
-from finetune_app.accounts.services import set_up_url
+from finetune_app.accounts.services import set_operator, set_up_url
 from finetune_app.datasets.models import Edit
 from finetune_app.datasets.services import batch_edits, bulk_edits
 from finetune_app.goals.models import Goal, MeasureKind
@@ -101,6 +101,7 @@ BELOW_A_GOAL = [route for route in PAGES if set(route.ids) == {"goal_id"}]
 
 @pytest.fixture
 def world(transactional_db, team, owner) -> World:
+    set_operator(user=owner, on=True)  # whose pages are looked at, too
     return build_world(team, owner)
 
 
