@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from functools import wraps
 from typing import Any
 
+from allauth.core.exceptions import ImmediateHttpResponse
+from django.contrib import messages
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpResponse, HttpResponseBase, HttpResponseRedirect
@@ -24,6 +26,7 @@ from django.views.decorators.http import require_http_methods
 from finetune_app.accounts.models import Membership, Role
 from finetune_app.accounts.next_page import page_before
 from finetune_app.accounts.requests import HttpRequest
+from finetune_app.accounts.services.second_factor import has_second_factor
 from finetune_app.core.audit import AuditAction
 from finetune_app.core.errors import PlainError
 
@@ -93,6 +96,7 @@ def member(needed: Role, *methods: str, audit: AuditAction | None = None) -> Cal
                 return HttpResponseRedirect(resolve_url("accounts:new_team"))
             require_same_team(request)
             require_role(request.membership, needed)
+            require_second_factor(request, request.membership)
             return view(request, *args, **kwargs)
 
         return declare(inner, Policy(needed, methods, "team", audit=audit))
@@ -133,6 +137,20 @@ def require_role(membership: Membership | None, needed: Role) -> None:
             f"Your role here is {membership.role if membership else 'none'}; "
             f"this needs {needed.value}. Ask an owner of the team to change it."
         )
+
+
+def require_second_factor(request: HttpRequest, membership: Membership | None) -> None:
+    """Where the team asks for one: a page leads to where it is added, anything else is refused."""
+    if membership is None or not membership.team.requires_second_factor:
+        return
+    if has_second_factor(request.user):
+        return
+    text = _("%(team)s asks its members for a second factor. Add one to go on.")
+    text %= {"team": membership.team}
+    if request.method != "GET" or request.htmx:
+        raise PermissionDenied(text)
+    messages.warning(request, text)
+    raise ImmediateHttpResponse(HttpResponseRedirect(resolve_url("mfa_index")))
 
 
 def require_same_team(request: HttpRequest) -> None:

@@ -51,6 +51,7 @@ class Team(models.Model):
     name = models.CharField(_("name"), max_length=80)
     created_at = models.DateTimeField(auto_now_add=True)
     members = models.ManyToManyField(User, through="Membership", related_name="teams")
+    requires_second_factor = models.BooleanField(default=False)  # of its members
 
     def __str__(self) -> str:
         return self.name

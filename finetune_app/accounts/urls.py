@@ -17,6 +17,7 @@ urlpatterns = [
     path("account/sessions/<int:session_id>/end/", sessions.end_session, name="end_session"),
     path("team/", team.team_page, name="team"),
     path("team/rename/", team.rename_team, name="rename_team"),
+    path("team/second-factor/", team.second_factor_rule, name="second_factor_rule"),
     path("team/invite/", team.invite, name="invite"),
     path("team/invitations/<int:invitation_id>/withdraw/", team.withdraw, name="withdraw"),
     path("team/members/<int:membership_id>/role/", team.change_role, name="change_role"),

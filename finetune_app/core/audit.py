@@ -32,6 +32,7 @@ class AuditAction(TextChoices):
     TEAM_CREATED = "team.created", _("created a team")
     TEAM_RENAMED = "team.renamed", _("renamed the team")
     TEAM_DELETED = "team.deleted", _("deleted the team")
+    SECOND_FACTOR_RULE = "team.second_factor_rule", _("changed whether a second factor is needed")
     INVITED = "team.invited", _("made an invitation")
     INVITATION_WITHDRAWN = "team.invitation_withdrawn", _("withdrew an invitation")
     JOINED = "team.joined", _("joined the team")

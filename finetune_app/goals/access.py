@@ -6,7 +6,14 @@ from typing import Any
 
 from django.http import Http404, HttpResponseBase
 
-from finetune_app.accounts.access import Policy, View, declare, require_role, to_sign_in
+from finetune_app.accounts.access import (
+    Policy,
+    View,
+    declare,
+    require_role,
+    require_second_factor,
+    to_sign_in,
+)
 from finetune_app.accounts.models import Role
 from finetune_app.accounts.requests import HttpRequest
 from finetune_app.core.audit import AuditAction
@@ -42,6 +49,7 @@ def goal_page(
                 raise Http404("no such goal")
             membership = memberships[goal.team_id]
             require_role(membership, policy.needed_for(request.method))
+            require_second_factor(request, membership)
             request.team, request.membership = membership.team, membership
             goal.team = membership.team  # not to be read again
             request.goal = goal  # type: ignore[attr-defined]  # read by guide/context.py

@@ -95,6 +95,10 @@ def test_codes_of_an_app(page, live_server, owner):
     page.goto(f"{live_server.url}/account/sessions/")
     expect(page.get_by_text("Chrome on Linux").first).to_be_visible()
     look(page, "sessions")
+    page.goto(f"{live_server.url}/team/")
+    press(page, "^Ask every member for one")
+    expect(page.get_by_text("Every member needs one")).to_be_visible()
+    look(page, "team-asks")
 
 
 def test_a_passkey(page, live_server, owner):

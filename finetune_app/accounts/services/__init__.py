@@ -23,7 +23,9 @@ from finetune_app.accounts.services.second_factor import (
     has_second_factor,
     passkeys_work,
     remove_second_factor,
+    set_second_factor_rule,
     somebody_has_a_passkey,
+    users_without_second_factor,
 )
 from finetune_app.accounts.services.sessions import (
     end_other_sessions,
@@ -75,11 +77,13 @@ __all__ = [
     "remove_second_factor",
     "rename_team",
     "set_operator",
+    "set_second_factor_rule",
     "set_up",
     "set_up_needed",
     "set_up_url",
     "somebody_has_a_passkey",
     "teams_left_without_owner",
     "teams_that_go_with",
+    "users_without_second_factor",
     "withdraw",
 ]

@@ -8,7 +8,13 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from finetune_app.accounts import services
-from finetune_app.accounts.access import account, is_owner, member, require_same_team
+from finetune_app.accounts.access import (
+    account,
+    is_owner,
+    member,
+    require_same_team,
+    require_second_factor,
+)
 from finetune_app.accounts.forms import ROLES, DeleteTeamForm, RoleForm, TeamNameForm
 from finetune_app.accounts.middleware import SESSION_KEY
 from finetune_app.accounts.models import Invitation, Membership, Role, Team
@@ -47,6 +53,9 @@ def _page(
         "link": link,
         "days": services.INVITATION_DAYS,
         "port": settings.PORT,
+        "without_second_factor": services.users_without_second_factor(team)
+        if team.requires_second_factor
+        else set(),
     }
     return render_page(request, "accounts/team.html", context, partial=partial, status=status)
 
@@ -56,6 +65,7 @@ def team_page(request: HttpRequest) -> HttpResponse:
     """Every member sees the team; only owners see the forms that change it."""
     if request.team is None:
         return redirect("accounts:new_team")
+    require_second_factor(request, request.membership)
     return _page(request)
 
 
@@ -65,6 +75,14 @@ def rename_team(request: HttpRequest) -> HttpResponse:
     if not form.is_valid():
         return _page(request, rename=form, status=422)
     services.rename_team(team=_team(request), name=form.cleaned_data["name"])
+    messages.success(request, _("Saved."))
+    return redirect("accounts:team")
+
+
+@member(Role.OWNER, "POST", audit=AuditAction.SECOND_FACTOR_RULE)
+def second_factor_rule(request: HttpRequest) -> HttpResponse:
+    required = request.POST.get("required") == "1"
+    services.set_second_factor_rule(team=_team(request), by=request.user, required=required)
     messages.success(request, _("Saved."))
     return redirect("accounts:team")
 
