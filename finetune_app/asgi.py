@@ -6,7 +6,10 @@ import django
 from django.conf import settings
 
 from finetune_app.core import in_use
-from finetune_app.core.body_limit import BodyLimit, Scope
+from finetune_app.core.asgi_types import Scope
+from finetune_app.core.body_limit import BodyLimit
+from finetune_app.core.health import HealthEndpoints
+from finetune_app.core.request_ids import RequestIds
 from finetune_app.core.request_limits import LimitedHandler
 from finetune_app.core.slow_clients import SlowClientTimeout
 from finetune_app.core.tracing import traced
@@ -23,4 +26,6 @@ async def is_known_sender(scope: Scope) -> bool:
     return await senders.is_known_sender(scope)
 
 
-application = SlowClientTimeout(traced(BodyLimit(django_app, is_known_sender)))
+application = RequestIds(
+    HealthEndpoints(SlowClientTimeout(traced(BodyLimit(django_app, is_known_sender))))
+)

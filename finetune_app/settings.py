@@ -10,6 +10,8 @@ ENDPOINTS_ALLOWED  host:port of model servers in your own network that teams may
                 commas between: "localhost:11434,gpu-box.lan:8000" (docs/remote-models.md)
 REQUEST_LOG_DAYS, JOB_LOG_DAYS, AUDIT_LOG_DAYS  how long requests (default 180), journals of jobs
                 (90) and lines of the audit log (365, at least 30) are kept; 0: for ever
+LOG_FORMAT      text (default) or json: one object per event, for programs that collect logs
+LOG_LEVEL       INFO (default), DEBUG, WARNING or ERROR
 METRICS_TOKEN   opens /metrics to Prometheus, which sends it as a bearer token; without it nobody
 OTEL_EXPORTER_OTLP_ENDPOINT  where traces go (docs/monitoring.md); without it there are none
 OIDC_ISSUER     the provider for sign-in by OpenID Connect, with OIDC_CLIENT_ID and
@@ -27,6 +29,7 @@ from urllib.parse import urlsplit
 import dj_database_url
 
 from finetune_app.accounts.oidc import OidcError, oidc_from
+from finetune_app.core import logs
 from finetune_app.core.secrets import load_secrets, make_private
 from finetune_app.core.sockets import run_folder
 
@@ -121,7 +124,6 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "finetune_app.core.middleware.PrivateMiddleware",
-    "finetune_app.core.middleware.RequestIdMiddleware",
     "csp.middleware.CSPMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -361,30 +363,7 @@ DEFAULT_FROM_EMAIL = os.environ.get("EMAIL_FROM") or f"finetune@{PUBLIC_HOST}"
 ENGINE_SOCKET = RUN_DIR / "engine.sock"
 ENGINE_SECRET = SECRETS["engine_secret"]
 
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "filters": {"request_id": {"()": "finetune_app.core.logs.RequestIdFilter"}},
-    "formatters": {
-        "line": {
-            "()": "finetune_app.core.logs.LineFormatter",
-            "format": "{asctime} {levelname} {name} [{request_id}] {message}",
-            "style": "{",
-        }
-    },
-    "handlers": {
-        "console": {
-            "class": "logging.StreamHandler",
-            "formatter": "line",
-            "filters": ["request_id"],
-        }
-    },
-    "root": {"handlers": ["console"], "level": os.environ.get("LOG_LEVEL", "INFO")},
-    "loggers": {
-        "httpx": {"level": "WARNING"},
-        "django.request": {"level": "ERROR"},
-        "axes": {"level": "ERROR"},
-        # Its warnings name the address, and that of an invitation is a secret.
-        "django.security.csrf": {"level": "ERROR"},
-    },
-}
+try:
+    LOGGING = logs.config()
+except ValueError as error:
+    sys.exit(str(error))

@@ -52,7 +52,7 @@ workers = settings.WEB_PROCESSES
 worker_class = WebWorker
 preload_app = True
 control_socket_disable = True
-loglevel = "warning"
+logconfig_dict = settings.LOGGING
 timeout = 60  # seconds
 graceful_timeout = 2
 # Longer than that of clients (OpenAI's: 5 s), else a client sometimes sends a request on a

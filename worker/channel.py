@@ -35,6 +35,9 @@ class Order(TypedDict):
     """Duration of a lease in seconds."""
     at: float
     """Time of the last renewal on boot_clock."""
+    request_id: str
+    """Of the request that started the job, for the log; empty for the clock's jobs."""
+    job_id: int
     lock: str
     """File that the child locks while it runs."""
 

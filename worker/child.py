@@ -15,6 +15,7 @@ the alarm is delivered before any other instruction runs.
 import errno
 import fcntl
 import json
+import logging
 import os
 import signal
 import sys
@@ -26,9 +27,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from finetune_app.core import parent_death
+from finetune_app.core import logs, parent_death
 from worker import boot_clock
 from worker.channel import Channel, Job, LeaseLost, Order, Run, UserError
+
+log = logging.getLogger("worker.child")  # as a program, __name__ is __main__
 
 LEASE_SHARE = 0.8  # exit early, before another worker may take the job
 NICENESS = 10  # of heavy jobs; FINETUNE_NICENESS overrides it
@@ -122,18 +125,22 @@ def main() -> None:
     assert order is not None
     _lock(order["lock"])
     job = Job(order["kind"], Path(order["folder"]), order["spec"])
-    code = work(job, order["runner"], channel)
+    logs.configure()
+    with logs.context(request=order["request_id"], job=order["job_id"]):
+        code = work(job, order["runner"], channel)
     sys.stderr.flush()
     os._exit(code)  # a thread still reads stdin, and torch's teardown takes seconds
 
 
 def work(job: Job, runner: str, channel: Channel) -> int:
     """Run the job with the module `runner` and send its last event. Returns the exit code."""
+    log.info("%s: started", job.kind)
     try:
         run: Run = import_module(runner).run
         result = run(job, channel)
         channel.check()
         channel.emit("result", **result)
+        log.info("%s: ended", job.kind)
         return 0
     except LeaseLost:
         return LOST

@@ -35,6 +35,8 @@ def order_for(job: Job, kind: JobKind, spec: ChildSpec, *, renewed_at: float) ->
         "spec": spec.spec,
         "lease": settings.LEASE_SECONDS,
         "at": renewed_at,
+        "request_id": job.request_id,
+        "job_id": job.pk,
         "lock": str(Path(settings.DATA_DIR) / "run" / f"job-{job.pk}.lock"),
     }
 
@@ -54,7 +56,7 @@ class Child:
             stderr=subprocess.PIPE,
             start_new_session=True,
             cwd=settings.BASE_DIR,
-            env={**os.environ, **environment},
+            env={**os.environ, **environment, "FINETUNE_PROCESS": "child"},
         )
         self.name = process_ids.process_id(self._process.pid)
         self._events: queue.Queue[Any] = queue.Queue(maxsize=10_000)

@@ -6,6 +6,7 @@ the query, so that it never trusts a lease longer than the database does.
 
 import logging
 import threading
+from contextvars import copy_context
 from types import TracebackType
 from typing import Self
 
@@ -27,7 +28,7 @@ class Heartbeat:
         self._job = job
         self._child: Child | None = None
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread = threading.Thread(target=copy_context().run, args=(self._run,), daemon=True)
         self.renewed_at = boot_clock.seconds()
         self.lost = False
 

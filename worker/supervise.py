@@ -257,8 +257,11 @@ class Supervision:
             if not written:
                 raise LostLease
             self.handler.finish(Job.objects.get(pk=self.job.pk), result)
+        log.info("job %s: %s", self.job.pk, "stopped" if stopped else "done")
 
     def _fail(self, code: str, message: str, detail: str) -> None:
+        log.warning("job %s: failed (%s): %s", self.job.pk, code, message)
+
         def in_transaction() -> None:
             with transaction.atomic():
                 written = lease.write(

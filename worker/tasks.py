@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import psutil
@@ -15,9 +16,11 @@ from celery.signals import worker_init, worker_process_init, worker_ready, worke
 from django.conf import settings
 
 from finetune_app.celery import app
-from finetune_app.core import in_use, parent_death
+from finetune_app.core import alive, in_use, logs, parent_death
 from finetune_app.jobs import lease, process_ids, recovery
+from finetune_app.jobs.models import Job
 from worker import warm_child
+from worker.child_process import Child
 from worker.supervise import Supervision
 
 log = logging.getLogger(__name__)
@@ -43,21 +46,28 @@ def _run_waiting_jobs(*, heavy: bool) -> None:
     while not _shutting_down.is_set() and (
         job := lease.take_next(heavy=heavy, worker=this_process)
     ):
-        log.info("job %s: taken (%s, attempt %s)", job.pk, job.kind, job.attempts)
-        if not process_ids.kill(job.child):
-            log.error("job %s: its last child cannot be killed", job.pk)
-            lease.release(job)
-            return
-        lease.end_child_runs(job, "found gone by the next worker")
-        Supervision(
-            job, warm_child.take if heavy else warm_child.new_light_child, _shutting_down
-        ).run()
+        with logs.context(request=job.request_id, job=job.pk):
+            if not _run(job, warm_child.take if heavy else warm_child.new_light_child):
+                return
+
+
+def _run(job: Job, make_child: Callable[[], Child]) -> bool:
+    """Run a job whose lease this worker holds; False if its last child is in the way."""
+    log.info("job %s: taken (%s, attempt %s)", job.pk, job.kind, job.attempts)
+    if not process_ids.kill(job.child):
+        log.error("job %s: its last child cannot be killed", job.pk)
+        lease.release(job)
+        return False
+    lease.end_child_runs(job, "found gone by the next worker")
+    Supervision(job, make_child, _shutting_down).run()
+    return True
 
 
 @worker_init.connect
 def on_worker_init(**_: Any) -> None:
     """Before the pool processes are forked, which inherit the lock."""
     in_use.hold(settings.DATA_DIR, "worker")
+    alive.touch_in_background(os.environ.get("FINETUNE_LANE", ""))
 
 
 @worker_process_init.connect

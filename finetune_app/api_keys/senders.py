@@ -12,7 +12,7 @@ from django.contrib.auth import SESSION_KEY
 from django.db import connection
 
 from finetune_app.api_keys.services import authenticate
-from finetune_app.core.body_limit import Scope
+from finetune_app.core.asgi_types import Scope
 
 
 async def is_known_sender(scope: Scope) -> bool:

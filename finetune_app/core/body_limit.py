@@ -5,16 +5,11 @@ than files are then read into memory, and a body without Content-Length bypasses
 """
 
 import json
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable
 
 from django.conf import settings
 
-Scope = dict[str, Any]
-Message = Mapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
+from finetune_app.core.asgi_types import App, Message, Receive, Scope, Send
 
 IsKnownSender = Callable[[Scope], Awaitable[bool]]
 

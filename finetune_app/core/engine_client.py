@@ -10,6 +10,7 @@ import httpx
 from django.conf import settings
 from django.utils.translation import gettext as _
 
+from finetune_app.core import request_ids
 from finetune_app.core.chat_messages import Message
 from finetune_app.core.engine_protocol import (
     ChatBody,
@@ -19,6 +20,7 @@ from finetune_app.core.engine_protocol import (
     FoundPassage,
     TokenSpan,
 )
+from finetune_app.core.logs import request_id
 from finetune_app.core.tracing import span
 
 # A large model takes minutes to load before the first byte.
@@ -133,7 +135,7 @@ def health_now(timeout_seconds: float) -> EngineHealth:
     """`health` for synchronous code, with a timeout. Raises EngineUnavailable."""
     transport = httpx.HTTPTransport(uds=str(settings.ENGINE_SOCKET))
     with httpx.Client(
-        transport=transport, base_url=BASE_URL, headers=_secret(), timeout=timeout_seconds
+        transport=transport, base_url=BASE_URL, headers=_headers(), timeout=timeout_seconds
     ) as client:
         try:
             response = client.get("/health")
@@ -164,13 +166,14 @@ def _client() -> httpx.AsyncClient:
     return httpx.AsyncClient(
         transport=httpx.AsyncHTTPTransport(uds=str(settings.ENGINE_SOCKET)),
         base_url=BASE_URL,
-        headers=_secret(),
+        headers=_headers(),
         timeout=TIMEOUT,
     )
 
 
-def _secret() -> dict[str, str]:
-    return {"X-Engine-Secret": settings.ENGINE_SECRET}
+def _headers() -> dict[str, str]:
+    """The secret, and the id of the request under way, for the engine's log."""
+    return {"X-Engine-Secret": settings.ENGINE_SECRET, request_ids.HEADER: request_id.get()}
 
 
 async def _raise_for_status(response: httpx.Response) -> None:

@@ -106,6 +106,8 @@ class EngineHealth(TypedDict):
     why_not_vllm: str
     adapters: list[str]
     merged: str | None
+    loading: bool
+    """A base model is being loaded, or waits for another one to be unused."""
     memory_bytes: int
     queue: int
     queue_limit: int

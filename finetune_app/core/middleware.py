@@ -1,6 +1,5 @@
-"""Request ids for the log, response headers, and pages for PlainError."""
+"""Response headers, and pages for PlainError."""
 
-import uuid
 from collections.abc import Callable
 
 from django.db import DataError
@@ -9,24 +8,12 @@ from django.shortcuts import render
 from django.utils.translation import gettext as _
 
 from finetune_app.core.errors import PlainError
-from finetune_app.core.logs import request_id
 
 PRIVATE_HEADERS = {
     "Cache-Control": "private, no-store",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
 }
-
-
-class RequestIdMiddleware:
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
-        self.get_response = get_response
-
-    def __call__(self, request: HttpRequest) -> HttpResponse:
-        request_id.set(uuid.uuid4().hex[:12])
-        response = self.get_response(request)
-        response.headers["X-Request-Id"] = request_id.get()
-        return response
 
 
 class PrivateMiddleware:

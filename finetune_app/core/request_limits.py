@@ -51,7 +51,7 @@ class RequestLimit:
 class LimitedHandler(ASGIHandler):
     """Django's handler with a limit for pages and one for the API, whose requests mostly wait for
     a model. A request has its place from when its body has arrived until its response begins, so
-    slow uploads and streams hold none. Health checks need none."""
+    slow uploads and streams hold none."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -59,8 +59,6 @@ class LimitedHandler(ASGIHandler):
         self.api = RequestLimit(at_once=100, waiting=100, wait_seconds=5.0)
 
     async def run_get_response(self, request: HttpRequest) -> HttpResponseBase:
-        if request.path.startswith("/health/"):
-            return await super().run_get_response(request)
         limit = self.api if request.path.startswith("/v1/") else self.pages
         try:
             async with limit.place():

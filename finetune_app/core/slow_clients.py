@@ -7,7 +7,8 @@ connection and its slot in the engine's queue indefinitely.
 import asyncio
 import time
 
-from finetune_app.core.body_limit import App, Message, Receive, Scope, Send, refuse
+from finetune_app.core.asgi_types import App, Message, Receive, Scope, Send
+from finetune_app.core.body_limit import refuse
 
 BODY_GRACE_SECONDS = 60.0  # seconds before the minimum rate applies
 MIN_BYTES_PER_SECOND = 4_000  # of a body, after the grace period

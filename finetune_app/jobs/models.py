@@ -78,6 +78,7 @@ class Job(models.Model):
     error_code = models.CharField(max_length=40, blank=True)
     result = models.JSONField(default=dict)
 
+    request_id = models.CharField(max_length=64, blank=True)  # of the request that started it
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
     queued_at = models.DateTimeField(default=timezone.now)  # order in the queue

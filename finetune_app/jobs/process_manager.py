@@ -38,7 +38,7 @@ class ManagedProcess:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # only `up` gets Ctrl-C and ends all in order
-                env=os.environ | self.environment,
+                env=os.environ | self.environment | {"FINETUNE_PROCESS": self.name},
             )
         self.started_at = time.monotonic()
 

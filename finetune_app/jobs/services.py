@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 from finetune_app.accounts.models import Team
 from finetune_app.celery import app
 from finetune_app.core.files import delete_folder
+from finetune_app.core.logs import request_id
 from finetune_app.jobs.handlers import handler_for
 from finetune_app.jobs.kinds import validate_kind
 from finetune_app.jobs.models import CAN_CONTINUE, LEASED, Job, State
@@ -35,7 +36,10 @@ def create(*, team: Team, kind: str, title: str, spec: Mapping[str, Any]) -> Job
     Raises ValidationError when no room has registered the kind.
     """
     validate_kind(kind)
-    job = Job.objects.create(team=team, kind=kind, title=title[:120], spec=spec)
+    job = Job.objects.create(
+        team=team, kind=kind, title=title[:120], spec=spec, request_id=request_id.get()
+    )
+    log.info("job %s: queued (%s)", job.pk, kind)
     transaction.on_commit(lambda: wake_worker(job))
     return job
 
@@ -84,8 +88,10 @@ def ask_continue(job: Job) -> bool:
         sent_at=None,
         ended_at=None,
         queued_at=timezone.now(),
+        request_id=request_id.get(),
     )
     if asked:
+        log.info("job %s: queued again", job.pk)
         transaction.on_commit(lambda: wake_worker(job))
     return bool(asked)
 

@@ -45,6 +45,8 @@ class ChildProcess:
             spec={"steps": 3, "pause": 0.02} | spec,
             lease=lease,
             at=boot_clock.seconds() - age,
+            request_id="",
+            job_id=1,
             lock=str(self.folder / lock),
         )
 

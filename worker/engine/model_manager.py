@@ -132,6 +132,7 @@ class ModelManager:
             "why_not_vllm": self.selector.why_not_vllm(backend.folder if backend else None),
             "adapters": backend.adapter_folders if backend else [],
             "merged": backend.merged_adapter if backend else None,
+            "loading": self._loading_lock.locked(),
             "memory_bytes": psutil.Process().memory_info().rss
             + (backend.memory_bytes if backend else 0),
             "queue": self.queue.length,

@@ -32,8 +32,9 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from finetune_app.core import in_use
+from finetune_app.core import in_use, logs
 from finetune_app.core.engine_protocol import ChatBody, ChatEvent, ChatRequest, TokenSpan
+from finetune_app.core.request_ids import RequestIds
 from worker.channel import UserError
 from worker.engine import retrieval
 from worker.engine.backend import Backend, Listener, StreamItem
@@ -41,7 +42,7 @@ from worker.engine.model_manager import ModelManager, PathNotAllowed
 from worker.engine.request_queue import QueueFull, RequestQueue
 from worker.engine.requests import Completion, GenerationRequest, TextWithLogprobs
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("worker.engine.server")  # as a program, __name__ is __main__
 
 MAX_CANDIDATES = 8  # in one chat request
 MAX_NEW_TOKENS = 4096
@@ -99,6 +100,7 @@ async def chat(request: Request) -> Response:
     requests = {
         str(one["candidate"]): _generation_request(body, one, models) for one in body["requests"]
     }
+    log.info("chat: %d answers of %s", len(requests), base.name)
     if not 1 <= len(requests) <= MAX_CANDIDATES or len(requests) != len(body["requests"]):
         raise ValueError(f"Ask 1 to {MAX_CANDIDATES} candidates, each with its own name.")
     stack = contextlib.AsyncExitStack()
@@ -258,7 +260,7 @@ def make_app(models: ModelManager, secret: str) -> Starlette:
             Route("/search", retrieval.search, methods=["POST"]),
             Route("/embed", retrieval.embed, methods=["POST"]),
         ],
-        middleware=[Middleware(RequireSecret, secret=secret)],
+        middleware=[Middleware(RequestIds), Middleware(RequireSecret, secret=secret)],
         exception_handlers={
             QueueFull: _too_many_requests,
             PathNotAllowed: _unprocessable,
@@ -338,14 +340,14 @@ def main() -> None:
     secret, data = os.environ.get("FINETUNE_ENGINE_SECRET"), os.environ.get("FINETUNE_DATA_DIR")
     if not secret or not data:
         parser.error("FINETUNE_ENGINE_SECRET and FINETUNE_DATA_DIR must be set")
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logs.configure()
     exit_with_parent()
     in_use.hold(Path(data), "engine")
     models = ModelManager(Path(data), RequestQueue(options.queue_limit), options.idle_unload)
     config = uvicorn.Config(
         make_app(models, secret),
         access_log=False,
-        log_level="warning",
+        log_config=None,
         timeout_graceful_shutdown=1,
     )
     Server(config).run(sockets=[listen(options.socket)])

@@ -25,9 +25,14 @@ class EngineServer:
         self.data = data
         self.base = data / "base"
         self.socket = Path(tempfile.mkdtemp()) / "engine.sock"
-        self.process = subprocess.Popen(
-            self.command(*options), cwd=django_settings.BASE_DIR, env=self.environment()
-        )
+        self.log = self.socket.with_name("engine.log")
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(
+                self.command(*options),
+                cwd=django_settings.BASE_DIR,
+                env=self.environment(),
+                stderr=log,
+            )
         self.wait_until(self.socket.exists)
 
     def command(self, *options: str) -> list[str]:
@@ -36,7 +41,8 @@ class EngineServer:
 
     def environment(self) -> dict[str, str]:
         env = {"FINETUNE_ENGINE_SECRET": SECRET, "FINETUNE_DATA_DIR": str(self.data)}
-        return os.environ | env | {"OMP_NUM_THREADS": "1"}
+        log = {"FINETUNE_PROCESS": "engine", "LOG_LEVEL": "INFO", "LOG_FORMAT": "json"}
+        return os.environ | env | log | {"OMP_NUM_THREADS": "1"}
 
     def wait_until(self, condition, seconds: float = 30.0) -> None:
         deadline = time.monotonic() + seconds

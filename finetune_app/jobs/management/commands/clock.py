@@ -11,7 +11,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 from django.db import DatabaseError, connection
 
-from finetune_app.core import in_use
+from finetune_app.core import alive, in_use
 from finetune_app.jobs.periodic_tasks import TaskSchedule
 from finetune_app.jobs.recovery import HeartbeatMonitor, reconcile
 
@@ -28,6 +28,7 @@ class Command(BaseCommand):
         in_use.hold(settings.DATA_DIR, "clock")
         monitor, schedule = HeartbeatMonitor(), TaskSchedule()
         while True:
+            alive.touch("clock")
             try:
                 reconcile(monitor)
                 schedule.run_due()

@@ -130,7 +130,7 @@ def web_command() -> list[str]:
 def worker_command(lane: str, processes: int) -> list[str]:
     """A Celery worker of one lane, without gossip and mingle: workers need not communicate."""
     return [
-        *(sys.executable, "-m", "celery", "--skip-checks", "-A", "finetune_app", "worker"),
+        *(sys.executable, "-m", "celery", "-q", "--skip-checks", "-A", "finetune_app", "worker"),
         *("-I", "worker.tasks", "-Q", lane, "-c", str(processes), "-n", f"{lane}@%h"),
         *("--without-mingle", "--without-gossip", "--without-heartbeat", "-l", "WARNING"),
     ]

@@ -14,7 +14,7 @@ from django.db.migrations.executor import MigrationExecutor
 from django.utils import timezone
 
 from finetune_app.basemodels.models import BaseModel
-from finetune_app.core import engine_client, vllm_installation
+from finetune_app.core import engine_client, health, vllm_installation
 from finetune_app.core.machine import GIB, this_machine
 from finetune_app.jobs.models import Job, State
 
@@ -84,9 +84,8 @@ def database() -> Check:
 
 def broker() -> Check:
     """Valkey or Redis. Not running is normal while Finetune is stopped."""
-    url = settings.REDIS_URL.replace("redis+socket://", "unix://")
     try:
-        redis.from_url(url, socket_connect_timeout=2).ping()
+        health.broker()
     except (redis.RedisError, OSError):
         return False, "The broker does not answer. With the bundled one: is `make run` running?"
     return True, "The broker answers."
