@@ -7,7 +7,7 @@ from finetune_app.basemodels.models import BaseModel
 from finetune_app.candidates import drafts, validation_prompts, validation_run
 from finetune_app.candidates.models import Candidate, CandidateKind, SuggestionRun, ValidationAnswer
 from finetune_app.datasets.models import Split
-from finetune_app.evaluation.models import Answer, Comparison, Evaluation
+from finetune_app.evaluation.models import Answer, Comparison, Evaluation, TrivialAnswer
 from finetune_app.evaluation.services import store_verdict
 from finetune_app.goals.models import Goal, MeasureKind
 from finetune_app.training.models import Training
@@ -102,8 +102,24 @@ def evaluation(goal: Goal, version: Version, candidates: list[Candidate], by: Us
             outcome=Comparison.Outcome.BETTER,
         )
     _prompt_baseline(evaluation)
+    _trivial_answers(evaluation)
     store_verdict(evaluation)
     return evaluation
+
+
+def _trivial_answers(evaluation: Evaluation) -> None:
+    """Repeating the question is always wrong, the commonest answer right once."""
+    for baseline, text in (("repeat", "Is my bike ready?"), ("commonest", "repair_status")):
+        for index in range(SPLITS.count(Split.TEST)):
+            passed = baseline == "commonest" and not index
+            TrivialAnswer.objects.create(
+                evaluation=evaluation,
+                baseline=baseline,
+                index=index,
+                text=text,
+                passed=passed,
+                score=float(passed),
+            )
 
 
 def _prompt_baseline(evaluation: Evaluation) -> None:

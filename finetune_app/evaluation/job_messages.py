@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal, NotRequired, TypedDict
 
 from finetune_app.candidates.specs import CandidateSpec
-from finetune_app.evaluation.verdict_types import GeneralLevel
+from finetune_app.evaluation.verdict_types import GeneralLevel, TrivialBaseline
 from finetune_app.goals.measures.base import MeasureSettings
 
 
@@ -49,6 +49,23 @@ class AnswerEvent(TypedDict):
     seconds: float
     finish_reason: str
     passages: NotRequired[list[CitedPassage]]
+
+
+class TrivialAnswer(TypedDict):
+    """An answer that needs no model, to one test prompt."""
+
+    index: int
+    text: str
+    passed: bool
+    score: float
+    why: str
+
+
+class TrivialAnswersEvent(TypedDict):
+    """All answers of one trivial baseline."""
+
+    baseline: TrivialBaseline
+    answers: list[TrivialAnswer]
 
 
 class LatencyEvent(TypedDict):

@@ -8,7 +8,12 @@ from finetune_app.candidates import services as candidates
 from finetune_app.candidates.models import Candidate
 from finetune_app.core.files import local_path
 from finetune_app.evaluation import services
-from finetune_app.evaluation.job_messages import AnswerEvent, EvaluationSpec, LatencyEvent
+from finetune_app.evaluation.job_messages import (
+    AnswerEvent,
+    EvaluationSpec,
+    LatencyEvent,
+    TrivialAnswersEvent,
+)
 from finetune_app.evaluation.models import Answer, Evaluation
 from finetune_app.jobs.handlers import ChildSpec, Event, JobHandler, Result
 from finetune_app.jobs.kinds import JobKind
@@ -39,7 +44,7 @@ class EvaluationHandler(JobHandler):
         return ChildSpec(folder, cast(dict[str, Any], spec))
 
     def record(self, job: Job, event: Event) -> None:
-        """Store an answer, the general check or a latency; an event may arrive twice."""
+        """Store answers, the general check or a latency; an event may arrive twice."""
         if event["event"] == "answer":
             evaluation_id = Evaluation.objects.values_list("pk", flat=True).get(job=job)
             Answer.objects.update_or_create(
@@ -50,6 +55,8 @@ class EvaluationHandler(JobHandler):
             )
             return
         evaluation = _evaluation_of(job)
+        if event["event"] == "trivial_answers":
+            services.store_trivial_answers(evaluation, cast(TrivialAnswersEvent, event))
         if event["event"] == "general" and event.get("candidate") == evaluation.ours_id:
             evaluation.general = {name: value for name, value in event.items() if name != "event"}
             evaluation.save(update_fields=["general"])

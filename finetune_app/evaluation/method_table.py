@@ -12,8 +12,9 @@ from finetune_app.core.templatetags.ui import duration
 from finetune_app.evaluation.models import Answer, Evaluation
 from finetune_app.evaluation.presenters import label_of
 from finetune_app.evaluation.recommendation import MethodScores, Recommendation, recommend
-from finetune_app.evaluation.services import paired_outcome
+from finetune_app.evaluation.services import paired_outcome, trivial_answers_of
 from finetune_app.evaluation.statistics import paired_bootstrap, split_of, wilson
+from finetune_app.evaluation.trivial_baselines import trivial_scores
 
 MIN_CANDIDATES = 3  # with two, the verdict is enough
 COST_ANSWERS = 1_000  # the cost of running is that of so many answers
@@ -51,7 +52,13 @@ def method_table_context(evaluation: Evaluation) -> dict[str, Any]:
         return {}
     answers = _answered_by_all(evaluation.answers.all().by_candidate(), candidates)
     scores = [_scores(one, answers[one.pk], measure.graded) for one in candidates]
-    recommendation = recommend(scores)
+    shared = {one.index for one in answers[evaluation.base_id]}
+    trivial = [
+        trivial_scores(name, [given[index] for index in sorted(shared)], measure.graded)
+        for name, given in trivial_answers_of(evaluation).items()
+        if shared <= given.keys()
+    ]
+    recommendation = recommend(scores, trivial)
     return {
         "recommendation": recommendation,
         "methods": [

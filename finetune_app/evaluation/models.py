@@ -126,6 +126,38 @@ class Answer(models.Model):
         return f"prompt {self.index}"
 
 
+class TrivialAnswer(models.Model):
+    """An answer to one test prompt that needs no model, such as the question itself."""
+
+    class Baseline(models.TextChoices):
+        REPEAT = "repeat", _("Repeating the question")
+        COMMONEST = "commonest", _("Always the commonest answer")
+        NEAREST_WORDS = "nearest_words", _("The answer of the example with the nearest words")
+        NEAREST_MEANING = "nearest_meaning", _("The answer of the example nearest in meaning")
+        RULES = "rules", _("Keeping the rules and saying nothing")
+
+    evaluation = models.ForeignKey(
+        Evaluation, on_delete=models.CASCADE, related_name="trivial_answers"
+    )
+    baseline = models.CharField(max_length=16, choices=Baseline.choices)
+    index = models.PositiveIntegerField()  # position in the test split
+    text = models.TextField(blank=True)
+    passed = models.BooleanField()
+    score = models.FloatField()
+    why = models.CharField(max_length=200, blank=True)
+
+    class Meta:
+        ordering = ["baseline", "index"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["evaluation", "baseline", "index"], name="one_trivial_answer_a_prompt"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.baseline}, prompt {self.index}"
+
+
 class TestSetLook(models.Model):
     """The results on a test set were seen once.
 

@@ -15,8 +15,10 @@ from finetune_app.core.templatetags.ui import duration
 from finetune_app.evaluation import verdict_text
 from finetune_app.evaluation.job_messages import CitedPassage, GeneralCheckResult
 from finetune_app.evaluation.models import Answer, Comparison, Evaluation
+from finetune_app.evaluation.services import ours_in_sentences
 from finetune_app.evaluation.statistics import paired_bootstrap, wilson
-from finetune_app.evaluation.verdict_types import BETTER_LEVELS, StoredVerdict
+from finetune_app.evaluation.trivial_baselines import trivial_rows
+from finetune_app.evaluation.verdict_types import BETTER_LEVELS, StoredVerdict, TrivialResult
 from finetune_app.goals.models import MeasureKind
 from finetune_app.goals.presenters import PresentedAnswer, present_answer
 from finetune_app.jobs.models import State
@@ -132,6 +134,8 @@ def verdict_context(evaluation: Evaluation, url: str) -> dict[str, Any]:
         "prompt_note": _prompt_note(verdict),
         "prompt_does_it": _prompt_does_it(evaluation),
         "notes": _other_notes(evaluation),
+        "trivial_note": _trivial_note(evaluation),
+        "trivial_rows": trivial_rows(evaluation),
         "everyday": _everyday(evaluation.general),
         "scores": _whiskers(evaluation, graded),
         "total": verdict["wins"] + verdict["ties"] + verdict["losses"],
@@ -162,12 +166,22 @@ def _other_notes(evaluation: Evaluation) -> list[str]:
     verdict: StoredVerdict = evaluation.verdict
     elsewhere = {
         _prompt_note(verdict),
+        _trivial_note(evaluation),
         verdict_text.general_note(
             evaluation.general.get("level"), verdict["level"] in BETTER_LEVELS
         ),
         verdict_text.looks_note(evaluation.looks, "prompts"),
     }
     return [note for note in verdict["notes"] if note not in elsewhere]
+
+
+def _trivial_note(evaluation: Evaluation) -> str:
+    """The comparison with answers that need no model, where ours does not beat them."""
+    verdict: StoredVerdict = evaluation.verdict
+    trivial = verdict.get("trivial")
+    if not trivial or trivial["versus"] == "better":
+        return ""
+    return verdict_text.trivial_note(TrivialResult(**trivial), ours_in_sentences(evaluation))
 
 
 def _everyday(general: GeneralCheckResult) -> list[EverydayAnswers]:

@@ -16,7 +16,7 @@ from finetune_app.evaluation.statistics import ALPHA, holm, net_gain_interval, s
 from finetune_app.evaluation.verdict import NO_DIFFERENCE
 from finetune_app.evaluation.verdict_types import PairedOutcome
 
-Finding = Literal["none_works", "base_is_enough", "enough", "worth_it", "too_close"]
+Finding = Literal["none_works", "trivial", "base_is_enough", "enough", "worth_it", "too_close"]
 RELIABLE = 0.5  # of the prompts right: below, even the best method cannot be relied on
 
 
@@ -54,8 +54,11 @@ class Recommendation:
     sentence: str
 
 
-def recommend(methods: Sequence[MethodScores]) -> Recommendation | None:
-    """Recommend the simplest method that no other is significantly better than.
+def recommend(
+    methods: Sequence[MethodScores], trivial: Sequence[MethodScores] = ()
+) -> Recommendation | None:
+    """Recommend the simplest method that no other is significantly better than, if it beats each
+    of the `trivial` ones, whose answers need no model.
 
     None with fewer than two methods, or without scores.
     """
@@ -67,6 +70,9 @@ def recommend(methods: Sequence[MethodScores]) -> Recommendation | None:
     best = max(by_effort, key=lambda at: methods[at].mean)  # the simplest of equals: max is stable
     if not methods[best].mean:
         return Recommendation("none_works", -1, _none_works(methods))
+    unbeaten = [one for one in trivial if not _beats(methods[chosen], one)]
+    if unbeaten:
+        return Recommendation("trivial", -1, _trivial(methods[best], unbeaten))
     found, sentence = _explain(methods, by_effort, chosen, best, beaten)
     if methods[best].mean < RELIABLE:
         sentence += f" But even the best is right on only {methods[best].result}."
@@ -123,6 +129,21 @@ def _explain(
         )
     return "worth_it", (
         f"{name} is worth the work: {compared}. Chance does not explain a difference like this."
+    )
+
+
+def _beats(method: MethodScores, trivial: MethodScores) -> bool:
+    split = split_of([o.sign for o in paired_outcomes(trivial, method)])
+    significant = split.wins > split.losses and sign_test(split.wins, split.losses) <= ALPHA
+    return significant and method.mean > trivial.mean
+
+
+def _trivial(best: MethodScores, unbeaten: Sequence[MethodScores]) -> str:
+    other = max(unbeaten, key=lambda one: one.mean)
+    return (
+        f"None can be recommended yet: {other.name} needs no model and gets {other.result}, where "
+        f"{best.name} gets {best.result}. Either nothing has learned the task, or the measure "
+        "does not measure it."
     )
 
 

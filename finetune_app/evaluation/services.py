@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any, TypedDict
+from typing import Any, TypedDict, cast
 
 from django.db import transaction
 from django.utils.translation import gettext as _
@@ -11,10 +11,20 @@ from finetune_app.accounts.models import User
 from finetune_app.candidates.models import EFFORT, Candidate, CandidateKind
 from finetune_app.core.errors import PlainError
 from finetune_app.evaluation.held_out import read_test_prompts
-from finetune_app.evaluation.job_messages import AnswerEvent, GeneralCheckResult
-from finetune_app.evaluation.models import Answer, Comparison, Evaluation, TestSetLook
+from finetune_app.evaluation.job_messages import (
+    AnswerEvent,
+    GeneralCheckResult,
+    TrivialAnswersEvent,
+)
+from finetune_app.evaluation.models import (
+    Answer,
+    Comparison,
+    Evaluation,
+    TestSetLook,
+    TrivialAnswer,
+)
 from finetune_app.evaluation.verdict import compute_verdict
-from finetune_app.evaluation.verdict_types import PairedOutcome, Verdict
+from finetune_app.evaluation.verdict_types import PairedOutcome, TrivialBaseline, Verdict
 from finetune_app.goals.models import Goal
 from finetune_app.jobs import services as jobs
 from finetune_app.jobs.models import CAN_CONTINUE
@@ -171,7 +181,7 @@ def store_comparisons(evaluation: Evaluation) -> None:
         )
 
 
-def paired_outcome(base: Answer, ours: Answer, *, graded: bool) -> PairedOutcome:
+def paired_outcome(base: Answer | TrivialAnswer, ours: Answer, *, graded: bool) -> PairedOutcome:
     if graded:
         return PairedOutcome.of_scores(base.score or 0.0, ours.score or 0.0)
     return PairedOutcome.of_passes(bool(base.passed), bool(ours.passed))
@@ -185,7 +195,7 @@ def store_verdict(evaluation: Evaluation) -> Verdict | None:
     common: _VerdictContext = {
         "general_level": evaluation.general.get("level"),
         "looks": evaluation.looks,
-        "ours": NAMES_IN_SENTENCES.get(evaluation.ours.kind, f"“{evaluation.ours.name}”"),
+        "ours": ours_in_sentences(evaluation),
     }
     if evaluation.needs_person:
         chosen = [PairedOutcome(OUTCOME_SIGNS[Comparison.Outcome(row.outcome)]) for row in decided]
@@ -195,6 +205,11 @@ def store_verdict(evaluation: Evaluation) -> Verdict | None:
     evaluation.verdict = asdict(verdict)
     evaluation.save(update_fields=["verdict"])
     return verdict
+
+
+def ours_in_sentences(evaluation: Evaluation) -> str:
+    """ "the tuned model"; a saved candidate is named."""
+    return NAMES_IN_SENTENCES.get(evaluation.ours.kind, f"“{evaluation.ours.name}”")
 
 
 def _verdict_by_measure(
@@ -214,8 +229,17 @@ def _verdict_by_measure(
             if a is not None and b is not None and (b.refused or not a.refused)
         ]
 
+    trivial = {
+        baseline: [
+            paired_outcome(given, answers[ours, index], graded=graded)
+            for index, given in of_baseline.items()
+            if (ours, index) in answers and index in indexes
+        ]
+        for baseline, of_baseline in trivial_answers_of(evaluation).items()
+    }
     return compute_verdict(
         outcomes_against(evaluation.base_id),
+        trivial_results=trivial,
         prompt_result=outcomes_against(baseline.pk) if baseline else None,
         wrong=None if graded else sum(not answers[ours, index].passed for index in indexes),
         unasked=sum(
@@ -224,6 +248,35 @@ def _verdict_by_measure(
             if baseline and candidate == baseline.pk
         ),
         **common,
+    )
+
+
+def trivial_answers_of(evaluation: Evaluation) -> dict[TrivialBaseline, dict[int, TrivialAnswer]]:
+    """By baseline, then by the index of the prompt."""
+    found: dict[TrivialBaseline, dict[int, TrivialAnswer]] = {}
+    for one in evaluation.trivial_answers.all():
+        found.setdefault(cast(TrivialBaseline, one.baseline), {})[one.index] = one
+    return found
+
+
+def store_trivial_answers(evaluation: Evaluation, event: TrivialAnswersEvent) -> None:
+    """Idempotent."""
+    TrivialAnswer.objects.bulk_create(
+        [
+            TrivialAnswer(
+                evaluation=evaluation,
+                baseline=event["baseline"],
+                index=one["index"],
+                text=one["text"],
+                passed=one["passed"],
+                score=one["score"],
+                why=one["why"][:200],
+            )
+            for one in event["answers"]
+        ],
+        update_conflicts=True,
+        unique_fields=["evaluation", "baseline", "index"],
+        update_fields=["text", "passed", "score", "why"],
     )
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import get_args
 
 from finetune_app.evaluation import verdict_text
@@ -24,8 +25,10 @@ from finetune_app.evaluation.verdict_types import (
     GeneralLevel,
     Level,
     PairedOutcome,
+    TrivialBaseline,
+    TrivialResult,
     Verdict,
-    VersusPrompt,
+    Versus,
 )
 
 MAX_LOSS_SHARE = 0.2  # of all prompts, for "consistently better"
@@ -57,6 +60,7 @@ def compute_verdict(
     looks: int = 1,
     prompt_result: Sequence[PairedOutcome] | None = None,
     *,
+    trivial_results: Mapping[TrivialBaseline, Sequence[PairedOutcome]] = MappingProxyType({}),
     noun: str = "prompts",
     ours: str = "the tuned model",
     voted: bool = False,
@@ -71,6 +75,8 @@ def compute_verdict(
             was trained.
         looks: how often results on this test set were seen, this time included.
         prompt_result: the same against the base model with a good prompt.
+        trivial_results: the same against answers that need no model. Only a candidate that beats
+            each of them is called better.
         noun: what is counted, in the plural.
         ours: the candidate in question, as named in a sentence.
         voted: whether a person chose, rather than a measure.
@@ -83,13 +89,25 @@ def compute_verdict(
     if general_level not in (None, *get_args(GeneralLevel)):
         raise ValueError(f"unknown general level {general_level!r}")
     seen = _gather(pairs)
-    level = _level(seen, general_level)
-    versus = _versus_prompt(prompt_result)
-    mixed = level == "too_few_to_tell" and seen.p_value <= ALPHA
-    needed = _more_needed(seen) if level == "too_few_to_tell" and not mixed else None
+    trivial = _nearest_trivial(trivial_results)
+    level = _level(seen, general_level, trivial)
+    versus = _versus(prompt_result) if prompt_result else None
+    unproven = level == "too_few_to_tell" and _is_better(seen)  # than a trivial baseline
+    mixed = level == "too_few_to_tell" and seen.p_value <= ALPHA and not unproven
+    needed = (
+        _more_needed(seen) if level == "too_few_to_tell" and not mixed and not unproven else None
+    )
     verdict = Verdict(
         level=level,
-        headline=verdict_text.headline(level, general_level, seen.shown, versus, mixed=mixed),
+        headline=verdict_text.headline(
+            level,
+            general_level,
+            seen.shown,
+            versus,
+            mixed=mixed,
+            trivial=trivial,
+            unproven=unproven,
+        ),
         sentence=verdict_text.sentence(
             level,
             seen.shown,
@@ -100,6 +118,7 @@ def compute_verdict(
             wrong,
             ours=ours,
             mixed=mixed,
+            unproven=unproven,
         ),
         rarity=verdict_text.rarity(seen.p_value, seen.counted.decided),
         wins=seen.shown.wins,
@@ -113,13 +132,16 @@ def compute_verdict(
     )
     notes = (
         verdict_text.prompt_note(versus, split_of([o.sign for o in prompt_result or ()]), ours),
+        verdict_text.trivial_note(trivial, ours),
         verdict_text.unasked_note(unasked, noun),
         verdict_text.general_note(general_level, verdict.better),
         verdict_text.gain_note(seen.mean_gain, seen.mean, seen.counted),
         verdict_text.looks_note(looks, noun) if looks >= MANY_LOOKS else "",
         verdict_text.groups_note(seen.counted, noun) if seen.grouped else "",
     )
-    return replace(verdict, versus_prompt=versus, notes=tuple(note for note in notes if note))
+    return replace(
+        verdict, versus_prompt=versus, trivial=trivial, notes=tuple(note for note in notes if note)
+    )
 
 
 def _gather(pairs: Sequence[PairedOutcome]) -> _Evidence:
@@ -144,14 +166,24 @@ def _gather(pairs: Sequence[PairedOutcome]) -> _Evidence:
     )
 
 
-def _level(seen: _Evidence, general_level: str | None) -> Level:
+def _level(
+    seen: _Evidence, general_level: str | None, trivial: TrivialResult | None = None
+) -> Level:
     """Apply the rules, strictest first. Another win never lowers the level."""
     significant = seen.p_value <= ALPHA
-    if significant and _points(seen, +1):
+    if _is_better(seen):
+        if trivial and trivial.versus == "not_better":
+            return "not_better_than_trivial"
+        if trivial and trivial.versus == "unclear":
+            return "too_few_to_tell"
         return "consistently_better" if _consistent(seen, general_level) else "better_on_average"
     if significant and _points(seen, -1):
         return "worse"
     return "no_difference" if not significant and _no_difference(seen) else "too_few_to_tell"
+
+
+def _is_better(seen: _Evidence) -> bool:
+    return seen.p_value <= ALPHA and _points(seen, +1)
 
 
 def _points(seen: _Evidence, sign: int) -> bool:
@@ -201,11 +233,35 @@ def _more_needed(seen: _Evidence) -> int | None:
     return verdict_text.rounded_up(max(more, 1))
 
 
-def _versus_prompt(prompt_result: Sequence[PairedOutcome] | None) -> VersusPrompt | None:
-    if not prompt_result:
-        return None
-    seen = _gather(prompt_result)
-    if seen.p_value <= ALPHA and _points(seen, +1):
+def _nearest_trivial(
+    results: Mapping[TrivialBaseline, Sequence[PairedOutcome]],
+) -> TrivialResult | None:
+    """The baseline that the candidate is least ahead of.
+
+    To be better than all of them it has to beat each at the usual level; no correction is needed
+    (an intersection-union test: Berger 1982, Technometrics 24:295).
+    """
+    found = []
+    for baseline, outcomes in results.items():
+        if outcomes:
+            wins, ties, losses = split_of([one.sign for one in outcomes])
+            found.append(TrivialResult(baseline, _versus_trivial(outcomes), wins, ties, losses))
+    order = ("not_better", "unclear", "better")
+    return min(
+        found, key=lambda one: (order.index(one.versus), one.wins - one.losses), default=None
+    )
+
+
+def _versus_trivial(outcomes: Sequence[PairedOutcome]) -> Versus:
+    """An answer that needs no model has to be beaten: a draw is "not better"."""
+    seen, versus = _gather(outcomes), _versus(outcomes)
+    ahead = seen.shown.wins > seen.shown.losses and (seen.mean is None or seen.mean > 0)
+    return "not_better" if versus == "unclear" and not ahead else versus
+
+
+def _versus(outcomes: Sequence[PairedOutcome]) -> Versus:
+    seen = _gather(outcomes)
+    if _is_better(seen):
         return "better"
     worse = seen.p_value <= ALPHA and _points(seen, -1)
     return "not_better" if worse or _no_difference(seen) else "unclear"

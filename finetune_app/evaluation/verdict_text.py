@@ -6,19 +6,43 @@ import math
 from fractions import Fraction
 
 from finetune_app.evaluation.statistics import Interval, Split
-from finetune_app.evaluation.verdict_types import Level, VersusPrompt
+from finetune_app.evaluation.verdict_types import Level, TrivialBaseline, TrivialResult, Versus
+
+TRIVIAL: dict[TrivialBaseline, str] = {
+    "repeat": "repeating the question",
+    "commonest": "always giving the commonest answer",
+    "nearest_words": "looking up the example with the nearest words",
+    "nearest_meaning": "looking up the nearest example",
+    "rules": "keeping the rules and saying nothing",
+}
+TRIVIAL_MEANS: dict[TrivialBaseline, str] = {
+    "repeat": "The measure gives points for copying. Choose one on which the question itself does "
+    "badly, or let a person choose.",
+    "commonest": "It may have learned nothing but which answer is the most usual.",
+    "nearest_words": "It may have learned the examples by heart.",
+    "nearest_meaning": "It may have learned the examples by heart.",
+    "rules": "Rules alone cannot tell whether an answer is right. Let a person choose, or compare "
+    "with wanted answers.",
+}
 
 
 def headline(
     level: Level,
     general_level: str | None,
     seen: Split,
-    versus: VersusPrompt | None = None,
+    versus: Versus | None = None,
     *,
     mixed: bool = False,
+    trivial: TrivialResult | None = None,
+    unproven: bool = False,
 ) -> str:
+    """`unproven`: whether it beats the base model, but not yet an answer that needs no model."""
     if not seen.total:
         return "Nothing to compare yet."
+    if trivial and level == "not_better_than_trivial":
+        return f"Not better than {TRIVIAL[trivial.baseline]}."
+    if unproven and trivial:
+        return f"Better than the base model, but perhaps not than {TRIVIAL[trivial.baseline]}."
     if mixed:
         return "Mixed: no clear answer."
     if versus == "not_better" and level == "consistently_better":
@@ -49,6 +73,7 @@ def sentence(
     *,
     ours: str = "the tuned model",
     mixed: bool = False,
+    unproven: bool = False,
 ) -> str:
     """The counts and what follows from them.
 
@@ -66,7 +91,7 @@ def sentence(
         return f"{counts} It wins more than it loses, but gets worse on {one_in(seen)}."
     if level == "no_difference":
         return f"{counts} A real difference is probably at most {math.ceil(most * 100)} in 100."
-    if level == "too_few_to_tell":
+    if level == "too_few_to_tell" and not unproven:
         return f"{counts} {_too_few(seen, needed, noun)}"
     if level == "consistently_better" and wrong is not None and wrong * 2 > seen.total:
         return f"{counts} But it is still wrong on {wrong:,} of {seen.total:,}."
@@ -139,7 +164,27 @@ def rounded_up(count: int) -> int:
     return math.ceil(count / size) * size
 
 
-def prompt_note(versus: VersusPrompt | None, seen: Split, ours: str) -> str:
+def trivial_note(trivial: TrivialResult | None, ours: str) -> str:
+    """How it compares with the best answer that needs no model."""
+    if trivial is None:
+        return ""
+    name = TRIVIAL[trivial.baseline]
+    numbers = (
+        f"better on {trivial.wins:,}, the same on {trivial.ties:,}, worse on {trivial.losses:,}"
+    )
+    if trivial.versus == "better":
+        return f"It also beats every answer that needs no model; the nearest is {name}: {numbers}."
+    if trivial.versus == "unclear":
+        return f"Whether it beats {name}, we can’t tell yet: {numbers}."
+    means = TRIVIAL_MEANS[trivial.baseline]
+    return f"{_capitalised(ours)} is not better than {name}: {numbers}. {means}"
+
+
+def _capitalised(words: str) -> str:
+    return words[:1].upper() + words[1:]
+
+
+def prompt_note(versus: Versus | None, seen: Split, ours: str) -> str:
     if versus is None:
         return ""
     numbers = f"better on {seen.wins:,}, the same on {seen.ties:,}, worse on {seen.losses:,}"

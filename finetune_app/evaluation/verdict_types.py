@@ -5,15 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import Literal, TypedDict
+from typing import Literal, NotRequired, TypedDict
 
 from finetune_app.evaluation.statistics import Interval
 
 Level = Literal[
-    "consistently_better", "better_on_average", "too_few_to_tell", "no_difference", "worse"
+    "consistently_better",
+    "better_on_average",
+    "not_better_than_trivial",
+    "too_few_to_tell",
+    "no_difference",
+    "worse",
 ]
 GeneralLevel = Literal["green", "amber", "red", "unchanged"]
-VersusPrompt = Literal["better", "not_better", "unclear"]
+Versus = Literal["better", "not_better", "unclear"]
+TrivialBaseline = Literal["repeat", "commonest", "nearest_words", "nearest_meaning", "rules"]
 
 BETTER_LEVELS: tuple[Level, ...] = ("consistently_better", "better_on_average")
 TIE_WITHIN = 0.01  # graded scores this close count as equal
@@ -53,12 +59,24 @@ class PairedOutcome:
 
 
 @dataclass(frozen=True)
+class TrivialResult:
+    """Ours against the trivial baseline that comes nearest to it (or is ahead of it)."""
+
+    baseline: TrivialBaseline
+    versus: Versus
+    wins: int
+    ties: int
+    losses: int
+
+
+@dataclass(frozen=True)
 class Verdict:
     """The verdict, the numbers behind it and its sentences.
 
     `interval` is the Wilson interval of the win rate among the decided prompts, `gain_interval`
     that of (wins - losses) / all, `mean_gain` that of the mean difference of graded scores.
-    `versus_prompt` compares with the base model given a good prompt.
+    `versus_prompt` compares with the base model given a good prompt, `trivial` with answers that
+    need no model; None where they were not scored.
     """
 
     level: Level
@@ -74,11 +92,22 @@ class Verdict:
     mean_gain: Interval | None = None
     more_prompts_needed: int | None = None
     notes: tuple[str, ...] = ()
-    versus_prompt: VersusPrompt | None = None
+    versus_prompt: Versus | None = None
+    trivial: TrivialResult | None = None
 
     @property
     def better(self) -> bool:
         return self.level in BETTER_LEVELS
+
+
+class StoredTrivialResult(TypedDict):
+    """A TrivialResult in JSON."""
+
+    baseline: TrivialBaseline
+    versus: Versus
+    wins: int
+    ties: int
+    losses: int
 
 
 class StoredVerdict(TypedDict):
@@ -97,4 +126,5 @@ class StoredVerdict(TypedDict):
     mean_gain: list[float] | None
     more_prompts_needed: int | None
     notes: list[str]
-    versus_prompt: VersusPrompt | None
+    versus_prompt: Versus | None
+    trivial: NotRequired[StoredTrivialResult | None]  # not in verdicts of earlier versions

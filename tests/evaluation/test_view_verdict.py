@@ -28,6 +28,7 @@ def fill(evaluation: Evaluation, better: int, same: int, worse: int) -> Evaluati
     """Fill in as many prompts of each outcome, and store the verdict."""
     evaluation.comparisons.all().delete()
     evaluation.answers.all().delete()
+    evaluation.trivial_answers.all().delete()
     signs = [1] * better + [0] * same + [-1] * worse
     for index, sign in enumerate(signs):
         both = index % 2 == 0  # equal outcomes are right and wrong in turn

@@ -12,12 +12,18 @@ import time
 from pathlib import Path
 from typing import cast
 
-from finetune_app.evaluation.job_messages import AnswerEvent, EvaluationResult, EvaluationSpec
+from finetune_app.evaluation.job_messages import (
+    AnswerEvent,
+    EvaluationResult,
+    EvaluationSpec,
+    TrivialAnswersEvent,
+)
 from finetune_app.goals.measures import Measure, get_measure
 from worker.channel import Channel, Job, UserError
 from worker.engine.adapters import BadAdapter
 from worker.engine.engine import Engine
 from worker.engine.requests import Completion, PromptTooLong
+from worker.evaluation import trivial_baselines
 from worker.evaluation.candidate_runner import CandidateRunner, Pair, by_base_model
 from worker.evaluation.general_check.check import check_general
 from worker.evaluation.inputs import Candidate, PromptRow, read_candidates, read_test_rows
@@ -25,6 +31,7 @@ from worker.evaluation.number_formats import NumberFormats, open_engine
 from worker.evaluation.remote import answer_remotely
 
 LATENCY_SAMPLES = 3  # answers of each candidate that are timed alone
+ANSWERS_PER_EVENT = 50  # of a trivial baseline
 MAX_LATENCY_SECONDS = 4.0  # after so long, no further answer is timed
 
 
@@ -51,6 +58,8 @@ def run(job: Job, channel: Channel) -> EvaluationResult:
         if stopped:
             break
     stopped = stopped or answer_remotely(runner)
+    if not stopped and not runner.measure.needs_person:
+        runner.score_trivial_baselines(Path(spec["version"]))
     return {
         "prompts": len(runner.rows),
         "candidates": len(runner.candidates),
@@ -76,6 +85,22 @@ class EvaluationRunner(CandidateRunner):
         )
         measure = spec["measure"]
         self.measure: Measure = get_measure(measure["kind"], measure.get("settings"))
+
+    def score_trivial_baselines(self, version: Path) -> None:
+        """Emit what answers that need no model score on the same prompts."""
+        self.channel.emit("phase", phase="baselines", message="Comparing with answers by no model")
+        training = trivial_baselines.read_training_rows(version)
+        for baseline, answers in trivial_baselines.trivial_answers(
+            self.rows, training, self.measure
+        ):
+            scored = trivial_baselines.scored(self.rows, answers, self.measure)
+            for start in range(0, len(scored), ANSWERS_PER_EVENT):
+                self.channel.check()
+                event: TrivialAnswersEvent = {
+                    "baseline": baseline,
+                    "answers": scored[start : start + ANSWERS_PER_EVENT],
+                }
+                self.channel.emit("trivial_answers", **event)
 
     def measure_latency(self, engine: Engine, group: list[Candidate]) -> None:
         """Emit each candidate's median seconds for one answer when nothing else is running.

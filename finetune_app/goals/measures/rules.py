@@ -7,6 +7,8 @@ from collections.abc import Callable
 from finetune_app.goals.measures.base import Measure, MeasureError, MeasureSettings, Score, Setting
 from finetune_app.goals.measures.formatting import join_with_and, shortened, with_count
 
+FILLER = "…"  # a word that says nothing
+
 
 class Rules(Measure):
     """Every rule that is set must hold. Phrases are plain text, never patterns."""
@@ -45,6 +47,16 @@ class Rules(Measure):
 
     def instruction(self) -> str:
         return f"Your answer keeps these rules: {self._in_words(str)}."
+
+    def empty_pass(self) -> str:
+        """The wanted phrases alone, and a filler word as often as it takes."""
+        chosen = self.settings
+        ordered = [*chosen["order"], *(t for t in chosen["contains"] if t not in chosen["order"])]
+        start = chosen["starts_with"].split()
+        rest = " ".join([*ordered, chosen["ends_with"]]).split()
+        fillers = [FILLER] * ((chosen["min_words"] or 1) - len(start) - len(rest))
+        text = " ".join([*start, *fillers, *rest])
+        return text if self.check(text, "").passed else ""
 
     def _in_words(self, phrase: Callable[[str], str]) -> str:
         """All rules that are set, in words; `phrase` formats the texts in them."""
