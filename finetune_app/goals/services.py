@@ -14,13 +14,19 @@ from finetune_app.goals.measures import (
     propose,
 )
 from finetune_app.goals.models import Goal, Method
+from finetune_app.goals.trivial_check import check_measure
 
 
 def propose_measure(goal: Goal) -> Proposal:
-    """Propose a measure from the goal's description and pairs."""
+    """Propose a measure from the goal's description and pairs: a person's choice where repeating
+    the question would already come close."""
     found = propose(goal.description, goal.kind, goal.pairs)
     try:
-        return replace(found, settings=get_measure(found.kind, found.settings).settings)
+        measure = get_measure(found.kind, found.settings)
+        trivial = check_measure(measure, goal.pairs)
+        if measure.graded and trivial and trivial.high:
+            return Proposal("choice", {}, trivial.sentence)
+        return replace(found, settings=measure.settings)
     except MeasureError:  # the description looks like a rule, but is none
         return Proposal("choice", {}, _("Whether these are right is best decided by a person."))
 

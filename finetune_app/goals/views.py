@@ -14,8 +14,9 @@ from finetune_app.goals import services
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.forms import GoalForm, MeasureForm
 from finetune_app.goals.goal_templates import find_goal_template, goal_templates_by_kind
-from finetune_app.goals.measures import summary
+from finetune_app.goals.measures import get_measure, summary
 from finetune_app.goals.models import Goal
+from finetune_app.goals.trivial_check import check_measure
 
 
 @member(Role.EDITOR, "GET", "POST", audit=AuditAction.GOAL_CREATED)
@@ -51,7 +52,13 @@ def page(request: HttpRequest, goal: Goal) -> HttpResponse:
         if goal.measure
         else _("Not decided yet how to tell a right answer.")
     )
-    return render_page(request, "goals/page.html", {"goal": goal, "measure_summary": right_when})
+    trivial = (
+        check_measure(get_measure(goal.measure, goal.measure_settings), goal.pairs)
+        if goal.measure
+        else None
+    )
+    context = {"goal": goal, "measure_summary": right_when, "trivial": trivial}
+    return render_page(request, "goals/page.html", context)
 
 
 @goal_page(Role.EDITOR, "GET", "POST")
@@ -81,7 +88,18 @@ def measure(request: HttpRequest, goal: Goal) -> HttpResponse:
             goal=goal, kind=form.cleaned_data["measure"], settings=form.chosen_settings
         )
         return redirect("guide:onward", goal_id=goal.pk)
-    context = {"form": form, "goal": goal, "proposal": services.propose_measure(goal)}
+    proposal = services.propose_measure(goal)
+    chosen = (
+        get_measure(goal.measure, goal.measure_settings)
+        if goal.measure
+        else get_measure(proposal.kind, proposal.settings)
+    )
+    context = {
+        "form": form,
+        "goal": goal,
+        "proposal": proposal,
+        "trivial": check_measure(chosen, goal.pairs),
+    }
     return render_page(request, "goals/measure.html", context, status=_status(form))
 
 
