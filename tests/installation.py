@@ -20,6 +20,7 @@ from finetune_app.jobs import process_ids
 from tests import starter
 from tests.worker.conftest import wait_for
 
+OIDC_CLIENT = ("OIDC_CLIENT_ID", "OIDC_CLIENT_SECRET")
 MANAGE = [sys.executable, "manage.py"]
 
 
@@ -75,8 +76,9 @@ def started(
         "HF_HUB_OFFLINE": "1",
         **environment,
     }
-    for name in ("OMP_NUM_THREADS", "FINETUNE_NICENESS"):
-        env.pop(name, None)  # train with the default environment: all cores, low priority
+    # The default environment: all cores, low priority, no provider to sign in with.
+    for name in ("OMP_NUM_THREADS", "FINETUNE_NICENESS", "OIDC_ISSUER", *OIDC_CLIENT):
+        env.pop(name, None)
     subprocess.run([*MANAGE, "prepare"], cwd=settings.BASE_DIR, env=env, check=True)
     output = tmp_path / "up.txt"
     with output.open("w") as file:

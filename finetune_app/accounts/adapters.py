@@ -93,7 +93,7 @@ class AccountAdapter(DefaultAccountAdapter):
 
 class SecondFactorAdapter(DefaultMFAAdapter):
     error_messages = DefaultMFAAdapter.error_messages | {
-        "incorrect_code": _("That was not accepted. Try again, with the newest code."),
+        "incorrect_code": _("That was not accepted. Try again."),
     }
 
     def encrypt(self, text: str) -> str:

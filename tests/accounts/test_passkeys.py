@@ -68,6 +68,14 @@ def test_the_options_ask_for_a_key_of_this_host(client, passkey):
     assert "allowCredentials" not in options or not options["allowCredentials"]
 
 
+def test_an_address_that_sends_one_after_another_waits(client, viewer, passkey):
+    for _try in range(10):
+        assert client.post(PASSKEY_SIGN_IN, {"credential": "{}"}, headers=HERE).status_code == 302
+    response = client.post(PASSKEY_SIGN_IN, {"credential": "{}"}, headers=HERE)
+    assert response.status_code == 429
+    assert "Too many attempts" in text(response)
+
+
 def test_adding_asks_for_the_password_first(as_viewer):
     assert as_viewer.get(ADD)["Location"].startswith("/account/confirm/")
 
