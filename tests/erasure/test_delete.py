@@ -17,7 +17,14 @@ from finetune_app.jobs.models import Job, State
 from finetune_app.labelling.models import Draft
 from finetune_app.operations.erasure import erase_traces
 from tests.conftest import PASSWORD, person, signed_in
-from tests.erasure.traces import files_with, mark_files, mark_rows, rows_with
+from tests.erasure.traces import (
+    copy_to_store,
+    files_with,
+    mark_files,
+    mark_rows,
+    names_in_store,
+    rows_with,
+)
 from tests.factories import World, build_world
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -117,6 +124,18 @@ def test_a_deleted_team_leaves_nothing(world, as_owner, team):
     assert not Team.objects.filter(pk=team.pk).exists()
     assert_nothing_is_left()
     assert counts_of(neighbour) == before
+
+
+def test_a_deleted_team_leaves_nothing_in_a_remote_store(world, as_owner, team, settings):
+    mark_everything(but=frozenset({"accounts.User"}))
+    memory = {"default": {"BACKEND": "django.core.files.storage.InMemoryStorage"}}
+    settings.STORAGES = settings.STORAGES | memory
+    assert copy_to_store(MARK) > 10
+    assert names_in_store()
+    team.refresh_from_db()
+    as_owner.post(reverse("accounts:delete_team"), {"name": team.name})
+    assert_nothing_is_left()
+    assert names_in_store() == []
 
 
 def test_a_person_alone_in_their_team_leaves_nothing(world, as_owner, owner):

@@ -6,9 +6,12 @@ from typing import Any
 
 from django.apps import apps
 from django.conf import settings
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
 from django.db import connection, models
 
 from finetune_app.basemodels.models import BaseModel, Speed
+from finetune_app.core.files import names_below
 from finetune_app.jobs.models import Job
 
 # Not a team's, or not text: base models of the installation, and what holds ids alone.
@@ -119,6 +122,19 @@ def files_with(mark: str) -> list[str]:
         for path in root.rglob("*")
         if path.is_file() and (wanted in path.read_bytes() or mark in path.name)
     )
+
+
+def copy_to_store(mark: str) -> int:
+    """Put the marked files of goals into the store as well; returns how many."""
+    names = [name for name in files_with(mark) if not name.startswith(("logs/", "run/", "test."))]
+    for name in names:
+        default_storage.save(name, ContentFile(mark.encode()))
+    return len(names)
+
+
+def names_in_store() -> list[str]:
+    folders, files = default_storage.listdir("")
+    return files + [name for folder in folders for name in names_below(folder)]
 
 
 def rows_with(mark: str) -> list[str]:
