@@ -9,9 +9,7 @@ import io
 import json
 import os
 import re
-import shutil
 import sqlite3
-import subprocess
 import tarfile
 import tempfile
 from collections.abc import Iterator
@@ -26,6 +24,7 @@ from django.utils import timezone
 
 from finetune_app.core import files
 from finetune_app.goals.models import Goal
+from finetune_app.operations.postgres import dump_postgres
 
 FOLDERS = ("versions", "uploads", "api-files", "runs", "evaluations", "knowledge")
 EXCLUDED_FOLDERS = re.compile(r"checkpoints|index-\d+")
@@ -33,10 +32,6 @@ DATABASE = "database.sqlite3"
 DUMP = "database.dump"
 SECRETS = "secrets.json"
 MANIFEST = "manifest.json"
-
-
-class BackupError(Exception):
-    """The message says what happened and what to do."""
 
 
 class Manifest(TypedDict):
@@ -127,8 +122,7 @@ def save_database(folder: Path) -> Path:
             source.backup(copy)
         return target
     target = folder / DUMP
-    database = str(connection.settings_dict["NAME"])
-    run_postgres("pg_dump", ["--format=custom", "--no-owner", "--file", str(target), database])
+    dump_postgres(target)
     return target
 
 
@@ -137,17 +131,3 @@ def has_goals() -> bool:
         return Goal.objects.exists()
     except DatabaseError:  # no tables yet: an empty installation
         return False
-
-
-def run_postgres(tool: str, arguments: list[str]) -> None:
-    """Run a PostgreSQL client. The password is in the environment, where `ps` does not show it."""
-    if shutil.which(tool) is None:
-        raise BackupError(f"{tool} is needed for a PostgreSQL backup. Install PostgreSQL's client.")
-    found = connection.settings_dict
-    names = {"PGHOST": "HOST", "PGPORT": "PORT", "PGUSER": "USER", "PGPASSWORD": "PASSWORD"}
-    login = {name: str(found[key]) for name, key in names.items() if found.get(key)}
-    done = subprocess.run(
-        [tool, *arguments], capture_output=True, text=True, env=os.environ | login
-    )
-    if done.returncode:
-        raise BackupError(f"{tool} failed: {done.stderr.strip()[-400:]}")

@@ -23,15 +23,14 @@ from finetune_app.operations.backups import (
     FOLDERS,
     MANIFEST,
     SECRETS,
-    BackupError,
     Manifest,
     has_goals,
-    run_postgres,
 )
+from finetune_app.operations.errors import BackupError
 from finetune_app.operations.exclusive_use import InstallationInUse, exclusive_use
+from finetune_app.operations.postgres import replace_postgres
 from finetune_app.operations.schema_upgrade import is_first_schema
 
-RESTORE_OPTIONS = ("--clean", "--if-exists", "--no-owner", "--single-transaction")
 NOT_A_BACKUP = "{} is not a backup made by `manage.py backup`."
 
 
@@ -111,8 +110,7 @@ def _replace_data(found: Path, data: Path) -> Restored:
             place.with_name(place.name + suffix).unlink(missing_ok=True)
         shutil.move(found / DATABASE, place)
     else:
-        name = str(connection.settings_dict["NAME"])
-        run_postgres("pg_restore", [*RESTORE_OPTIONS, "--dbname", name, str(found / DUMP)])
+        replace_postgres(found / DUMP)
     removed = [name for folder in FOLDERS for name in _replace_folder(found, data, folder)]
     other_secrets = names_set_otherwise(json.loads((found / SECRETS).read_text()))
     shutil.move(found / SECRETS, data / SECRETS)

@@ -11,7 +11,7 @@ from django.db import connection
 from django.db.migrations import Migration
 from django.db.migrations.executor import MigrationExecutor
 
-from finetune_app.operations.backups import BackupError
+from finetune_app.operations.errors import BackupError
 from finetune_app.operations.exclusive_use import InstallationInUse, exclusive_use
 from finetune_app.operations.restores import NOT_A_BACKUP, read_manifest
 

@@ -8,7 +8,8 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
-from finetune_app.operations.backups import BackupError, backup
+from finetune_app.operations.backups import backup
+from finetune_app.operations.errors import BackupError
 
 
 class Command(BaseCommand):

@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
-from finetune_app.operations.backups import BackupError
+from finetune_app.operations.errors import BackupError
 from finetune_app.operations.roll_back import roll_back
 
 

@@ -1,0 +1,2 @@
+class BackupError(Exception):
+    """The message says what happened and what to do."""
