@@ -14,6 +14,7 @@ from django.urls import path, reverse
 
 from finetune_app.accounts.access import account
 from finetune_app.audit.models import AuditEntry
+from finetune_app.core import logs
 from finetune_app.core.audit import AuditAction
 from tests.role_clients import Person, role_clients_fixture  # noqa: F401
 from tests.routes import DECLARED, ROUTES, Route, ids_of, walk
@@ -182,7 +183,7 @@ def test_one_line_for_each_privileged_request(route, method, role_clients):
         for line in lines:
             assert line.action == route.policy.audit
             assert line.actor_id is not None
-            assert line.request_id
+            assert line.request_id == "request-7"
 
 
 def lines_of(somebody: Person, method: str, address: str) -> list[AuditEntry]:
@@ -193,7 +194,8 @@ def lines_of(somebody: Person, method: str, address: str) -> list[AuditEntry]:
     before = set(AuditEntry.objects.values_list("pk", flat=True))
     savepoint = transaction.savepoint()
     try:
-        browser.generic(method, address, content_type="application/x-www-form-urlencoded")
+        with logs.context(request="request-7", job=None):
+            browser.generic(method, address, content_type="application/x-www-form-urlencoded")
         return list(AuditEntry.objects.exclude(pk__in=before))
     finally:
         transaction.savepoint_rollback(savepoint)

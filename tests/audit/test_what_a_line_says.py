@@ -12,6 +12,7 @@ from finetune_app.accounts.models import Role, Team, User
 from finetune_app.api_keys import services as api_keys
 from finetune_app.api_keys.models import ApiKey
 from finetune_app.audit import services
+from finetune_app.core import logs
 from finetune_app.core.audit import AuditAction
 from tests.audit.lines import new_lines
 from tests.conftest import PASSWORD, signed_in
@@ -19,15 +20,15 @@ from tests.conftest import PASSWORD, signed_in
 
 def test_a_new_key_is_named_by_its_id_and_its_secret_is_not(as_owner, owner, team):
     form = {"name": "Shop", "actions": ["chat"], "days": "", "requests_per_minute": "60"}
-    with new_lines() as lines:
-        shown = as_owner.post(
+    with new_lines() as lines, logs.context(request="request-7", job=None):
+        as_owner.post(
             reverse("api_keys:new"), form | {"tokens_per_minute": "100000", "currency": "EUR"}
         )
     key = ApiKey.objects.get()
     (line,) = lines
     assert (line.action, line.target) == (AuditAction.KEY_CREATED, f"apikey {key.pk}")
     assert (line.actor_id, line.team_id) == (owner.pk, team.pk)
-    assert line.request_id == shown["X-Request-Id"]
+    assert line.request_id == "request-7"
     kept = json.dumps(model_to_dict(line), default=str)
     assert key.prefix not in kept
     assert "Shop" not in kept
