@@ -16,6 +16,8 @@ from finetune_app.guide.methods import DOCUMENTS, METHOD_OPTIONS
 from finetune_app.guide.models import Advice
 from finetune_app.guide.progress import Progress, progress_of
 from finetune_app.guide.wizard.known_facts import known_facts, known_values
+from finetune_app.guide.wizard.measured import headline as measured_headline
+from finetune_app.guide.wizard.measured import measured
 from finetune_app.guide.wizard.question_screens import SavedAnswers, Screen, screens
 
 HEADLINE = {
@@ -137,14 +139,23 @@ def letter(goal: Goal, advice: Advice) -> dict[str, Any]:
     reasons = advice.result["reasons"]
     notes = len(reasons) - advice.result.get("notes", 0)
     bars, sure = CONFIDENCE[advice.result["confidence"]]
+    found = measured(goal)
+    disagrees = found is not None and found.method != method_of(advice)
+    tested = {_method_name(method) for method in found.tested} if found else set()
     return {
         "advice": advice,
+        "measured": found,
+        "advised": _headline(what, answers) if disagrees else "",
         "answered": sum(_is_answered(screen, advice.answers) for screen in asked),
-        "headline": _headline(what, answers),
+        "headline": measured_headline(found) if found and disagrees else _headline(what, answers),
         "lead": LEAD[what],
         "reasons": [_reason(one, asked, advice) for one in reasons[:notes]],
         "notes": [_reason(one, asked, advice) for one in reasons[notes:]],
-        "not_yet": [(_method_name(one["method"]), one["text"]) for one in advice.result["not_yet"]],
+        "not_yet": [
+            (_method_name(one["method"]), one["text"])
+            for one in advice.result["not_yet"]
+            if _method_name(one["method"]) not in tested
+        ],
         "would_change": advice.result["would_change"],
         "bars": [n < bars for n in range(5)],
         "sure": sure,

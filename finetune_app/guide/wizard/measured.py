@@ -1,0 +1,73 @@
+"""What was measured here about the methods: evidence goes before what the answers suggest."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.utils.translation import gettext as _
+
+from finetune_app.candidates.models import CandidateKind
+from finetune_app.evaluation.method_table import method_table_context
+from finetune_app.evaluation.models import Evaluation
+from finetune_app.evaluation.trivial_baselines import trivial_rows
+from finetune_app.evaluation.verdict_types import BETTER_LEVELS, StoredVerdict
+from finetune_app.goals.models import Goal, Method
+
+METHOD_OF = {
+    CandidateKind.PROMPT: Method.PROMPT,
+    CandidateKind.RAG: Method.RAG,
+    CandidateKind.TUNED: Method.FINE_TUNE,
+    CandidateKind.COMBINED: Method.RAG_THEN_FINE_TUNE,
+}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The newest finished evaluation of a goal.
+
+    `results` are names with scores, `sentence` what follows from them. `method` is the one that
+    proved best, None where none did. `tested` are all methods that took part.
+    """
+
+    evaluation: Evaluation
+    at: datetime
+    results: list[tuple[str, str]]
+    sentence: str
+    method: Method | None
+    tested: set[Method]
+
+
+def measured(goal: Goal) -> Measured | None:
+    """None before an evaluation has a verdict."""
+    evaluation = (
+        goal.evaluations.succeeded().exclude(verdict={}).select_related("job", "ours").first()
+    )
+    if evaluation is None:
+        return None
+    verdict: StoredVerdict = evaluation.verdict
+    candidates = evaluation.candidates()
+    table = method_table_context(evaluation)
+    recommendation = table.get("recommendation")
+    results = [(row.label, row.right) for row in table.get("methods", [])]
+    results += [(row.label, row.result) for row in trivial_rows(evaluation)[:1]]
+    if recommendation:
+        sentence, at = recommendation.sentence, recommendation.chosen
+        kind = candidates[at].kind if at >= 0 else CandidateKind.BASE
+    else:
+        sentence = f"{verdict['headline']} {verdict['sentence']}"
+        better = verdict["level"] in BETTER_LEVELS
+        kind = evaluation.ours.kind if better else CandidateKind.BASE
+    return Measured(
+        evaluation=evaluation,
+        at=evaluation.job.ended_at or evaluation.created_at,
+        results=results,
+        sentence=sentence,
+        method=METHOD_OF.get(CandidateKind(kind)),
+        tested={METHOD_OF[CandidateKind(one.kind)] for one in candidates if one.kind in METHOD_OF},
+    )
+
+
+def headline(found: Measured) -> str:
+    """The letter's headline where the measurement disagrees with the advice."""
+    if found.method is None:
+        return _("Measured here: nothing is clearly better yet.")
+    return _("Measured here: %(method)s.") % {"method": str(found.method.label).lower()}
