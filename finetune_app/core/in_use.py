@@ -5,6 +5,7 @@ live, also one that was not started by `manage.py up`. The kernel lets go of it 
 """
 
 import fcntl
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from pathlib import Path
 FOLDER = "in-use"
 ROLES = {"web": "the web", "clock": "the clock", "worker": "a worker", "engine": "the engine"}
 
+log = logging.getLogger(__name__)
 _held: list[int] = []  # open lock files of this process
 
 
@@ -24,7 +26,7 @@ class InUse(Exception):
 def hold(data_dir: Path, role: str) -> None:
     """Lock the data folder as one of `ROLES` until this process ends.
 
-    Exits while a command has the folder for itself.
+    Exits while a command has the folder for itself. Where files cannot be locked it goes on.
     """
     handle = _open(data_dir, role)
     try:
@@ -34,6 +36,8 @@ def hold(data_dir: Path, role: str) -> None:
             f"A restore or a change of secrets is under way in {data_dir}. "
             "Start again once it has ended."
         )
+    except OSError as error:  # some network file systems have no locks
+        log.warning("%s cannot be locked (%s): stop Finetune before a restore", data_dir, error)
     _held.append(handle)
 
 

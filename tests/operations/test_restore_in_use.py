@@ -1,5 +1,6 @@
 """A restore is refused while anything uses the data folder or the database."""
 
+import errno
 import os
 import re
 import sqlite3
@@ -70,6 +71,19 @@ def test_no_process_starts_during_a_restore(tmp_path):
     assert refused.returncode == 1
     assert "A restore or a change of secrets is under way" in refused.stderr
     assert subprocess.run(start, cwd=configured.BASE_DIR).returncode == 0
+
+
+def test_where_files_cannot_be_locked_a_process_starts_and_the_commands_refuse(
+    tmp_path, monkeypatch, caplog
+):
+    def no_locks(*_args: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(in_use.fcntl, "flock", no_locks)
+    in_use.hold(tmp_path, "web")
+    assert "stop Finetune before a restore" in caplog.text
+    with pytest.raises(OSError, match="No locks available"), in_use.exclusive(tmp_path):
+        pytest.fail("it had the folder alone")
 
 
 def test_make_run_is_named(host, saved):
