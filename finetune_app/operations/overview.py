@@ -10,6 +10,7 @@ from django.db import connection
 from django.db.models import Count, Max, QuerySet
 from django.utils import timezone
 
+from finetune_app.core import alive
 from finetune_app.core.machine import this_machine
 from finetune_app.jobs.models import LEASED, ChildRun, Job, State
 from finetune_app.monitoring.engine_status import engine_status
@@ -17,6 +18,7 @@ from finetune_app.monitoring.engine_status import engine_status
 MAX_JOBS = 50  # running and waiting, each
 MAX_FAILURES = 20
 FAILURE_DAYS = 7
+PROCESSES = ("clock", "light", "heavy")  # that say on their host that they live
 WORKER_HOURS = 24  # a host that ran nothing for so long is not listed
 
 
@@ -35,6 +37,7 @@ def overview() -> dict[str, Any]:
         "disk": shutil.disk_usage(settings.DATA_DIR),
         "database": connection.vendor,
         "engine": engine_status(),
+        "processes": [(name, alive.is_alive(name)) for name in PROCESSES],
         "hosts": worker_hosts(),
         "running": _with_teams(Job.objects.filter(state__in=LEASED).order_by("started_at")),
         "waiting": _with_teams(waiting.order_by("queued_at", "pk")),

@@ -113,6 +113,13 @@ def test_hosts_are_those_whose_workers_ran_something(as_operator, team):
     assert [(host.name, host.runs) for host in hosts] == [("desk", 1), ("gpu-box", 2)]
 
 
+def test_a_clock_or_worker_that_is_silent_is_named(as_operator, monkeypatch):
+    monkeypatch.setattr(overview.alive, "is_alive", lambda name: name != "heavy")
+    page = compact(as_operator.get(PAGE))
+    assert "heavy is silent" in page
+    assert "clock is silent" not in page
+
+
 def test_few_queries_however_many_teams(as_operator, owner, django_assert_max_num_queries):
     for n in range(12):
         build = Team.objects.create(name=f"Team {n}")
