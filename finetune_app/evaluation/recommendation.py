@@ -140,10 +140,13 @@ def _beats(method: MethodScores, trivial: MethodScores) -> bool:
 
 def _trivial(best: MethodScores, unbeaten: Sequence[MethodScores]) -> str:
     other = max(unbeaten, key=lambda one: one.mean)
+    if best.mean > other.mean:
+        means = "That could be chance; more test prompts would settle it."
+    else:
+        means = "Either nothing has learned the task, or the measure does not measure it."
     return (
         f"None can be recommended yet: {other.name} needs no model and gets {other.result}, where "
-        f"{best.name} gets {best.result}. Either nothing has learned the task, or the measure "
-        "does not measure it."
+        f"{best.name} gets {best.result}. {means}"
     )
 
 

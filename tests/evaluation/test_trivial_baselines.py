@@ -71,7 +71,19 @@ def test_no_method_is_recommended_that_a_trivial_answer_equals():
     found = recommend(methods, [repeat])
     assert (found.found, found.chosen) == ("trivial", -1)
     assert "repeating the question needs no model and gets 41 of 100 points" in found.sentence
+    assert "does not measure it" in found.sentence
     assert recommend(methods).found == "worth_it"  # as it was before
+
+
+def test_a_method_that_is_ahead_by_chance_is_not_recommended_yet():
+    methods = [
+        MethodScores("the base model", (0, 0), (0.0,) * 20),
+        MethodScores("fine-tuning", (0, 3), (1.0,) * 12 + (0.0,) * 8),
+    ]
+    nearest = MethodScores("looking up the nearest example", (-1, 0), (1.0,) * 9 + (0.0,) * 11)
+    found = recommend(methods, [nearest])
+    assert found.found == "trivial"
+    assert "That could be chance; more test prompts would settle it." in found.sentence
 
 
 def store(evaluation, baseline: str, *, right: bool) -> None:
