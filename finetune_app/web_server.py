@@ -15,6 +15,7 @@ from django.conf import settings
 from django.urls import get_resolver
 from uvicorn_worker import UvicornWorker
 
+from finetune_app.core.header_timeout import HeaderTimeoutProtocol
 from finetune_app.core.parent_death import die_with_parent
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "finetune_app.settings")
@@ -24,7 +25,7 @@ django.setup()
 class WebWorker(UvicornWorker):  # type: ignore[misc]  # it has no types
     CONFIG_KWARGS: ClassVar[dict[str, Any]] = {
         "loop": "asyncio",
-        "http": "h11",
+        "http": HeaderTimeoutProtocol,
         "lifespan": "off",
         "access_log": False,
         "server_header": False,

@@ -8,12 +8,15 @@ from contextlib import contextmanager
 import uvicorn
 
 from finetune_app.asgi import application
+from finetune_app.core.header_timeout import HeaderTimeoutProtocol
 
 
 @contextmanager
 def serving() -> Iterator[str]:
     """The API's address. It sees only committed rows."""
-    server = uvicorn.Server(uvicorn.Config(application, port=0, log_level="error"))
+    server = uvicorn.Server(
+        uvicorn.Config(application, port=0, log_level="error", http=HeaderTimeoutProtocol)
+    )
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:

@@ -20,7 +20,7 @@ from finetune_app.deployment.models import Deployment
 from finetune_app.labelling import suggestions
 from finetune_app.request_log import prometheus
 from finetune_app.request_log.models import Feedback, Request, Retention, Transcript
-from finetune_app.request_log.redaction import redact
+from finetune_app.request_log.redactor import RedactionFailed, redactor
 
 MAX_COMMENT_CHARACTERS = 10_000  # of a comment, and of the expected answer
 MAX_ROWS_AT_ONCE = 200  # rows made with one click
@@ -36,10 +36,7 @@ def give(
 ) -> Feedback:
     """Store a rating. Its texts are stored only where the text of the request is, and redacted."""
     transcript = Transcript.objects.filter(request=request).first()
-    texts = {
-        name: redact(text[:MAX_COMMENT_CHARACTERS]).text.strip() if transcript else ""
-        for name, text in (("comment", comment), ("expected", expected))
-    }
+    texts = _redacted(comment, expected) if transcript else {"comment": "", "expected": ""}
     feedback, _new = Feedback.objects.update_or_create(
         request=request,
         defaults={
@@ -58,6 +55,16 @@ def give(
     if transcript and is_bad and (transcript.example_id or _queueing_retention(request)):
         add_to_queue(transcript=transcript, by=by)
     return feedback
+
+
+def _redacted(comment: str, expected: str) -> dict[str, str]:
+    """Both without personal data, or empty where that fails."""
+    given = [comment[:MAX_COMMENT_CHARACTERS], expected[:MAX_COMMENT_CHARACTERS]]
+    try:
+        texts = [found.text.strip() for found in redactor.redact(given)]
+    except RedactionFailed:
+        texts = ["", ""]
+    return dict(zip(("comment", "expected"), texts, strict=True))
 
 
 def withdraw(*, request: Request) -> None:

@@ -20,15 +20,19 @@ from finetune_app.request_log import feedback, prometheus, retention
 from finetune_app.request_log.models import Request
 
 log = logging.getLogger(__name__)
+RESPONSE_WAITS_SECONDS = 1.0
 _tasks: set[asyncio.Task[None]] = set()  # the event loop itself holds tasks only weakly
 
 
 async def arecord(**facts: Any) -> None:
-    """`record`, completed even if the client disconnects meanwhile."""
+    """`record`, completed even if the client disconnects meanwhile. Redacting a long text takes
+    seconds; the response does not wait for it."""
     task = asyncio.create_task(sync_to_async(_record_and_close, thread_sensitive=False)(**facts))
     _tasks.add(task)
     task.add_done_callback(_tasks.discard)
-    await asyncio.shield(task)
+    done, _unfinished = await asyncio.wait([task], timeout=RESPONSE_WAITS_SECONDS)
+    for ended in done:
+        ended.result()
 
 
 def _record_and_close(**facts: Any) -> None:

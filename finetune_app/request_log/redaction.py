@@ -12,6 +12,7 @@ from finetune_app.checks.detectors import pii
 from finetune_app.checks.detectors.pii import Span
 
 MAX_CHARACTERS = 20_000  # of a redacted message; the rest is cut off
+LOOK_AHEAD = 10_000  # characters behind that are scanned, to see where the last span ends
 
 _WORD = r"[^\W\d_a-z][^\W\d_]+(?:[-'’][^\W\d_a-z][^\W\d_]+)*"  # capitalised
 _PART = rf"(?:{_WORD}|[^\W\d_a-z]\.)"  # a word or an initial
@@ -52,11 +53,13 @@ class Redacted(NamedTuple):
 
 
 def redact(text: str) -> Redacted:
-    """The text with each span replaced by its kind, such as [email]. It is cut to MAX_CHARACTERS
-    only afterwards, so that no half of a span is left."""
-    text = text[: pii.MAX_CHARACTERS].replace("\x00", "")  # PostgreSQL cannot store NUL
-    spans = pii.without_overlaps([*pii.secrets(text), *pii.personal(text), *_names(text)])
-    return Redacted(pii.redacted(text, spans)[:MAX_CHARACTERS], len(spans))
+    """The text with each span replaced by its kind, such as [email]. It is cut to MAX_CHARACTERS,
+    but not within a span, so that no half of one is left."""
+    text = text[: MAX_CHARACTERS + LOOK_AHEAD].replace("\x00", "")  # PostgreSQL stores no NUL
+    found = pii.without_overlaps([*pii.secrets(text), *pii.personal(text), *_names(text)])
+    spans = [span for span in found if span.start < MAX_CHARACTERS]
+    end = max([MAX_CHARACTERS, *(span.end for span in spans)])
+    return Redacted(pii.redacted(text[:end], spans)[:MAX_CHARACTERS], len(spans))
 
 
 def _names(text: str) -> list[Span]:

@@ -21,11 +21,13 @@ from finetune_app.core.retention import delete_in_batches, retention_end
 from finetune_app.datasets.text import last_content
 from finetune_app.deployment.models import Deployment
 from finetune_app.request_log.models import Feedback, Request, Retention, Transcript
-from finetune_app.request_log.redaction import redact
+from finetune_app.request_log.redaction import MAX_CHARACTERS
+from finetune_app.request_log.redactor import redactor
 from finetune_app.request_log.rollups import rolled_up_until
 from finetune_app.request_log.signals import texts_deleted
 
 MAX_MESSAGES = 100  # of a conversation, the newest
+MAX_TOTAL_CHARACTERS = 200_000  # of them together
 MAX_SEARCH_CHARACTERS = 20_000
 DELETE_BATCH = 500  # texts deleted in one transaction
 DELETE_SECONDS = 1.0  # of one run of the periodic task
@@ -81,13 +83,13 @@ def store_transcript(
     retention = Retention.objects.filter(deployment=request.deployment_id, on=True).first()
     if retention is None or random.random() * 100 >= retention.percent:
         return None
-    clean: list[Message] = []
-    total = 0
-    for message in messages[-MAX_MESSAGES:]:
-        text, count = redact(message["content"])
-        clean.append({"role": message["role"], "content": text})
-        total += count
-    answer, count = redact(answer)
+    latest = _latest(messages)
+    *texts, redacted_answer = redactor.redact([*(one["content"] for one in latest), answer])
+    clean: list[Message] = [
+        {"role": message["role"], "content": redacted.text}
+        for message, redacted in zip(latest, texts, strict=True)
+    ]
+    answer = redacted_answer.text
     prompt = last_content(clean, "user")
     return Transcript.objects.create(
         request=request,
@@ -96,8 +98,20 @@ def store_transcript(
         answer=answer,
         prompt=prompt,
         words=_searchable(prompt, answer),
-        redacted=total + count,
+        redacted=sum(one.removed for one in [*texts, redacted_answer]),
     )
+
+
+def _latest(messages: Sequence[Message]) -> list[Message]:
+    """The newest messages, up to MAX_MESSAGES and MAX_TOTAL_CHARACTERS; the newest in any case."""
+    latest: list[Message] = []
+    total = 0
+    for message in reversed(messages[-MAX_MESSAGES:]):
+        total += min(len(message["content"]), MAX_CHARACTERS)
+        if latest and total > MAX_TOTAL_CHARACTERS:
+            break
+        latest.insert(0, message)
+    return latest
 
 
 def _searchable(*texts: str) -> str:

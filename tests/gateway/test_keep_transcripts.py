@@ -6,6 +6,7 @@ import pytest
 from finetune_app.datasets.models import Status
 from finetune_app.request_log import retention
 from finetune_app.request_log.models import Feedback, Request, Transcript
+from finetune_app.request_log.redaction import redact
 
 
 def test_a_kept_transcript_with_bad_feedback_is_queued(client, address, key, live, owner):
@@ -17,7 +18,7 @@ def test_a_kept_transcript_with_bad_feedback_is_queued(client, address, key, liv
     chunks = list(reply)
     text = "".join(one.choices[0].delta.content or "" for one in chunks)
     transcript = Transcript.objects.get()
-    assert transcript.answer.strip() == retention.redact(text).text.strip()
+    assert transcript.answer.strip() == redact(text).text.strip()
     assert transcript.messages == [{"role": "user", "content": "Write to [email]"}]
     assert transcript.request.reply_id == chunks[0].id
     assert transcript.request.first_seconds is not None

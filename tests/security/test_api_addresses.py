@@ -51,12 +51,14 @@ def test_a_line_end_in_a_name_makes_no_header(ask):
         ask("POST", CHAT, json=HELLO | {"model": evil}),
         ask("GET", "/models/x%0d%0aSet-Cookie:%20evil=1"),
         ask("POST", "/files", files={"file": (evil, b"{}")}, data={"purpose": "fine-tune"}),
-        ask("GET", "/models", headers={"X-Request-Id": "mine", "X-Forwarded-Host": "evil.example"}),
+        ask(
+            "GET", "/models", headers={"X-Request-Id": "<mine>", "X-Forwarded-Host": "evil.example"}
+        ),
     ):
         assert "set-cookie" not in reply.headers
         assert reply.headers["content-type"].startswith("application/json")
         assert "evil.example" not in str(reply.headers)
-        assert reply.headers["x-request-id"] != "mine"
+        assert reply.headers["x-request-id"] != "<mine>"
 
 
 def test_a_host_that_is_not_ours_is_not_answered(site):
