@@ -5,12 +5,13 @@ from collections.abc import Iterator
 from django.core.files.storage import default_storage
 
 from finetune_app.core.chat_messages import Message
+from finetune_app.datasets.enough_examples import MIN_EXAMPLES
 from finetune_app.datasets.schemas import RowToAdd
 from finetune_app.datasets.splits import held_back_split
 from finetune_app.fine_tuning_api.models import ApiFile
 from finetune_app.imports.column_mapping import RowError, messages_from_row, parse_json
 
-MIN_EXAMPLES, MAX_LINES = 10, 50_000
+MAX_LINES = 50_000
 MAPPING = {"style": "messages", "messages": "messages", "system": "", "split": ""}
 
 

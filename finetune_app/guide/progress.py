@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from finetune_app.basemodels.models import BaseModelChoice
 from finetune_app.candidates.models import Candidate
 from finetune_app.datasets import status_counts
+from finetune_app.datasets.enough_examples import STEADY_EXAMPLES
 from finetune_app.evaluation.models import Evaluation
 from finetune_app.goals.models import Goal, Method
 from finetune_app.guide.methods import DOCUMENTS, INSTRUCTIONS, STEP_4
@@ -26,7 +27,8 @@ from finetune_app.training.models import Training
 from finetune_app.versions.models import Version
 
 ModelT = TypeVar("ModelT", bound=Model)
-ENOUGH_EXAMPLES = 100  # with an answer; then freezing is next, even if rows are still waiting
+# With an answer; then freezing is next, even if rows are still waiting.
+EXAMPLES_TO_FREEZE = STEADY_EXAMPLES
 
 STEP_NAMES = [
     gettext_lazy("Goal"),
@@ -238,7 +240,7 @@ def _to_freeze(progress: Progress, here: dict[str, int]) -> NextAction:
             ),
             _("Write questions"),
         )
-    if progress.to_answer and progress.examples < ENOUGH_EXAMPLES:
+    if progress.to_answer and progress.examples < EXAMPLES_TO_FREEZE:
         return _to_answer(progress, here)
     if not progress.examples:
         return NextAction(2, none, verb, url)

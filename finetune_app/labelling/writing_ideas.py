@@ -3,15 +3,19 @@
 Every pair gets all variations before one repeats, so that the new examples are diverse.
 """
 
+import math
 from dataclasses import dataclass
 
 from django.utils.functional import Promise
+from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
-from finetune_app.checks.rules.amount import PILOT_EXAMPLES, STEADY_EXAMPLES
+from finetune_app.datasets.enough_examples import ENOUGH_TESTS, PILOT_EXAMPLES, STEADY_EXAMPLES
 from finetune_app.datasets.models import Dataset, Split
+from finetune_app.datasets.splits import WITHOUT_TRAINING
 
-TARGET_WITHOUT_TRAINING = 28  # about 20 of them become test examples
+# Of which ENOUGH_TESTS become test examples.
+TARGET_WITHOUT_TRAINING = math.floor(ENOUGH_TESTS / WITHOUT_TRAINING.test)
 MAX_EXAMPLE_PAIRS = 20  # used when the goal has no pairs of its own
 
 
@@ -122,7 +126,13 @@ def targets(dataset: Dataset) -> list[tuple[int, str | Promise]]:
         return [
             (
                 TARGET_WITHOUT_TRAINING,
-                _("about 20 of them become the test, enough to tell a real difference from chance"),
+                format_lazy(
+                    _(
+                        "about {n} of them become the test, enough to tell a real difference from "
+                        "chance"
+                    ),
+                    n=ENOUGH_TESTS,
+                ),
             )
         ]
     return [

@@ -1,8 +1,4 @@
-"""Rules about the number of examples and about missing splits.
-
-Thresholds follow published advice (OpenAI, Google, Kiln): at least 10 examples, 50 to see an
-effect, 100 for a good start. A method without training only needs about 20 test questions.
-"""
+"""Rules about the number of examples and about missing splits."""
 
 import math
 from collections import Counter
@@ -13,12 +9,16 @@ from django.utils.translation import ngettext
 
 from finetune_app.checks.models import Severity
 from finetune_app.checks.rules.base import CheckContext, CheckResult, CheckRow
+from finetune_app.datasets.enough_examples import (
+    ENOUGH_TESTS,
+    MIN_EXAMPLES,
+    PILOT_EXAMPLES,
+    STEADY_EXAMPLES,
+)
 from finetune_app.datasets.models import Split
-from finetune_app.datasets.splits import WITHOUT_TRAINING
+from finetune_app.datasets.splits import WITH_TRAINING, WITHOUT_TRAINING
 
-MIN_EXAMPLES, PILOT_EXAMPLES, STEADY_EXAMPLES = 10, 50, 100
 MIN_QUESTIONS = 3  # enough for one validation and one test question
-ENOUGH_TESTS = 20  # test examples needed to tell a real difference from chance
 
 
 def too_few(rows: list[CheckRow], context: CheckContext) -> Iterator[CheckResult]:
@@ -28,14 +28,23 @@ def too_few(rows: list[CheckRow], context: CheckContext) -> Iterator[CheckResult
     message = ngettext("You have %(n)s approved example", "You have %(n)s approved examples", have)
     if have < MIN_EXAMPLES:
         severity = Severity.ERROR
-        why = _("A model learns nothing reliable from fewer than 10. Aim for 50 good ones.")
+        why = _(
+            "A model learns nothing reliable from fewer than %(least)s. Aim for %(pilot)s good "
+            "ones."
+        )
     elif have < PILOT_EXAMPLES:
         severity = Severity.WARNING
-        why = _("That is enough to try, rarely enough to see a clear effect. Aim for 50 good ones.")
+        why = _(
+            "That is enough to try, rarely enough to see a clear effect. Aim for %(pilot)s good "
+            "ones."
+        )
     else:
         severity = Severity.INFO
-        why = _("That makes a good pilot. With 100 or more, results get steadier.")
-    yield CheckResult(check="too_few", severity=severity, message=message % {"n": have}, why=why)
+        why = _("That makes a good pilot. With %(steady)s or more, results get steadier.")
+    enough = {"least": MIN_EXAMPLES, "pilot": PILOT_EXAMPLES, "steady": STEADY_EXAMPLES}
+    yield CheckResult(
+        check="too_few", severity=severity, message=message % {"n": have}, why=why % enough
+    )
 
 
 def no_test(rows: list[CheckRow], context: CheckContext) -> Iterator[CheckResult]:
@@ -80,9 +89,13 @@ def small_test(rows: list[CheckRow], context: CheckContext) -> Iterator[CheckRes
             )
             % {"n": tests},
             why=_(
-                "With fewer than 20 only a large difference can be told from chance. About 110 "
-                "examples give a test of 20."
-            ),
+                "With fewer than %(tests)s only a large difference can be told from chance. About "
+                "%(examples)s examples give a test of %(tests)s."
+            )
+            % {
+                "tests": ENOUGH_TESTS,
+                "examples": 10 * round(ENOUGH_TESTS / WITH_TRAINING.test / 10),
+            },
         )
 
 
@@ -112,13 +125,13 @@ def _few_questions(tests: int) -> CheckResult:
         )
         % {"n": tests},
         why=ngettext(
-            "About 20 tell a real difference from chance. Write about %(n)s more; some become "
-            "practice prompts.",
-            "About 20 tell a real difference from chance. Write about %(n)s more; some become "
-            "practice prompts.",
+            "About %(enough)s tell a real difference from chance. Write about %(n)s more; some "
+            "become practice prompts.",
+            "About %(enough)s tell a real difference from chance. Write about %(n)s more; some "
+            "become practice prompts.",
             more,
         )
-        % {"n": more},
+        % {"enough": ENOUGH_TESTS, "n": more},
     )
 
 

@@ -22,6 +22,7 @@ from finetune_app.checks.models import Finding
 from finetune_app.core.charts import count_bar, histogram
 from finetune_app.core.errors import PlainError
 from finetune_app.core.requests import render_page, whole_number
+from finetune_app.datasets.enough_examples import PILOT_EXAMPLES, STEADY_EXAMPLES
 from finetune_app.datasets.models import Dataset
 from finetune_app.datasets.services import dataset_of
 from finetune_app.datasets.table_query import TableFilters
@@ -30,7 +31,6 @@ from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
 
 MAX_BARS = 12  # labels or languages in a chart
-GOOD_ROWS = 100
 
 
 @goal_page(Role.VIEWER, "GET")
@@ -84,15 +84,17 @@ def _next(dataset: Dataset, findings: list[Finding]) -> NextStep:
         first = findings[0]
         return {"finding": first, "text": f"{first.message.rstrip('.')}. {first.why}"}
     count = dataset.facts.get("rows", 0)
-    if dataset.goal.trains and count < GOOD_ROWS:
+    if dataset.goal.trains and count < STEADY_EXAMPLES:
         return {
             "add": True,
             "text": ngettext(
-                "More examples: you have %(n)s. 50 show an effect, 100 make it steady.",
-                "More examples: you have %(n)s. 50 show an effect, 100 make it steady.",
+                "More examples: you have %(n)s. %(pilot)s show an effect, %(steady)s make it "
+                "steady.",
+                "More examples: you have %(n)s. %(pilot)s show an effect, %(steady)s make it "
+                "steady.",
                 count,
             )
-            % {"n": count},
+            % {"n": count, "pilot": PILOT_EXAMPLES, "steady": STEADY_EXAMPLES},
         }
     if findings:
         return {"add": True, "text": f"{findings[0].message.rstrip('.')}. {findings[0].why}"}

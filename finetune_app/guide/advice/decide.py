@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from finetune_app.datasets.enough_examples import PILOT_EXAMPLES
 from finetune_app.guide.advice.answers import Answers
 from finetune_app.guide.advice.rule_types import Points, Rule
 from finetune_app.guide.advice.rules import FALLBACK, GATES, NOTES, POINTS, REQUIREMENTS
 from finetune_app.guide.advice.rules.conditions import count_of
-from finetune_app.guide.advice.rules.thresholds import PILOT_PAIRS
 
 MIN_POINTS = 2  # points from which a method is worth its effort
 
@@ -70,7 +70,7 @@ def _method(points: Points, answers: Answers) -> Recommend:
     train = points.fine_tune >= MIN_POINTS and points.fine_tune > points.prompt
     if search:
         # With few examples, search comes first; the way of answering is left to instructions.
-        both = train and count_of(answers.pairs) >= PILOT_PAIRS
+        both = train and count_of(answers.pairs) >= PILOT_EXAMPLES
         return Recommend.RAG_THEN_FINE_TUNE if both else Recommend.RAG
     if train and not points.never_alone:
         return Recommend.FINE_TUNE
@@ -80,7 +80,7 @@ def _method(points: Points, answers: Answers) -> Recommend:
 def _method_after(gate: Rule, points: Points, answers: Answers) -> Recommend:
     """The method to use once what the gate asks for is there."""
     if gate.effect.recommendation == "collect_documents":
-        both = points.fine_tune >= MIN_POINTS and count_of(answers.pairs) >= PILOT_PAIRS
+        both = points.fine_tune >= MIN_POINTS and count_of(answers.pairs) >= PILOT_EXAMPLES
         return Recommend.RAG_THEN_FINE_TUNE if both else Recommend.RAG
     if gate.effect.recommendation == "collect_tests" and points.fine_tune >= MIN_POINTS:
         return Recommend.FINE_TUNE

@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 from typing import NotRequired, TypedDict
 
+from django.utils.text import format_lazy
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from finetune_app.datasets.enough_examples import ENOUGH_TESTS, PILOT_EXAMPLES
 from finetune_app.guide.advice.answers import COUNTS, Answers
 from finetune_app.guide.advice.decide import MIN_POINTS, Decision, Recommend, decide
 from finetune_app.guide.advice.questions import QUESTIONS, Value, quoted
@@ -34,7 +36,9 @@ WOULD_SAY = {
     Recommend.RAG_THEN_FINE_TUNE: gettext_lazy("search your documents, then fine-tune"),
     Recommend.COLLECT_PAIRS: gettext_lazy("collect examples first"),
     Recommend.COLLECT_DOCUMENTS: gettext_lazy("gather your documents first"),
-    Recommend.COLLECT_TESTS: gettext_lazy("write about 20 test questions first"),
+    Recommend.COLLECT_TESTS: format_lazy(
+        gettext_lazy("write about {n} test questions first"), n=ENOUGH_TESTS
+    ),
     Recommend.GOOD_ENOUGH: gettext_lazy("keep what you have"),
 }
 
@@ -198,10 +202,10 @@ def _training_later(decision: Decision, answers: Answers) -> str:
     )
     if wanted and missing:
         return ngettext(
-            "Not yet: training wants about 50 examples, %(n)s more than you have.",
-            "Not yet: training wants about 50 examples, %(n)s more than you have.",
+            "Not yet: training wants about %(pilot)s examples, %(n)s more than you have.",
+            "Not yet: training wants about %(pilot)s examples, %(n)s more than you have.",
             missing,
-        ) % {"n": missing}
+        ) % {"n": missing, "pilot": PILOT_EXAMPLES}
     if conditions.lacks_facts(answers):
         return _("Not for facts: a model learns them badly, and keeps saying the old ones.")
     if decision.points.never_alone:

@@ -4,9 +4,11 @@ from dataclasses import dataclass
 from typing import Any, TypedDict
 
 from django.urls import reverse
+from django.utils.text import format_lazy
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from finetune_app.datasets.enough_examples import ENOUGH_TESTS
 from finetune_app.goals.models import Goal, Method
 from finetune_app.guide.advice import Answers, Recommend, advise
 from finetune_app.guide.advice.explain import ReasonJson
@@ -26,7 +28,9 @@ HEADLINE = {
     Recommend.FINE_TUNE: gettext_lazy("Teach a model."),
     Recommend.RAG_THEN_FINE_TUNE: gettext_lazy("Look things up first, then teach it."),
     Recommend.COLLECT_DOCUMENTS: gettext_lazy("Gather your documents first."),
-    Recommend.COLLECT_TESTS: gettext_lazy("Write about 20 test questions first."),
+    Recommend.COLLECT_TESTS: format_lazy(
+        gettext_lazy("Write about {n} test questions first."), n=ENOUGH_TESTS
+    ),
     Recommend.GOOD_ENOUGH: gettext_lazy("Keep what you have."),
 }
 LEAD = {
@@ -108,9 +112,7 @@ def next_after(goal: Goal, method: str, what: str = "") -> Next:
         ideas = reverse("labelling:ideas", kwargs={"goal_id": goal.pk})
         return Next(trial.method, sentence, _("Write more"), ideas)
     if what == Recommend.COLLECT_TESTS:
-        return Next(
-            trial.method, _("about 20 questions to test it with"), _("Write questions"), dataset
-        )
+        return Next(trial.method, _test_questions(), _("Write questions"), dataset)
     if trial.method.searches and not progress.documents and progress.at > 1:
         # The documents come first, then the questions to test them with.
         return Next(trial.method, str(STEP_4[Method.RAG]), _("Add documents"), DOCUMENTS.url(goal))
@@ -123,12 +125,12 @@ def _sentence(progress: Progress) -> str:
     if progress.at == 4:
         return str(STEP_4[method])
     if progress.at == 2:
-        return (
-            _("add the examples it learns from")
-            if method.trains
-            else _("about 20 questions to test it with")
-        )
+        return _("add the examples it learns from") if method.trains else _test_questions()
     return str(NEXT[progress.at])
+
+
+def _test_questions() -> str:
+    return _("about %(n)s questions to test it with") % {"n": ENOUGH_TESTS}
 
 
 def letter(goal: Goal, advice: Advice) -> dict[str, Any]:

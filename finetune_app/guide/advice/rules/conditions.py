@@ -3,8 +3,8 @@
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
+from finetune_app.datasets.enough_examples import ENOUGH_TESTS, PILOT_EXAMPLES
 from finetune_app.guide.advice.answers import Answers
-from finetune_app.guide.advice.rules.thresholds import PILOT_PAIRS
 
 BEHAVIOUR = ("tone", "format", "task", "skill")  # what examples can teach
 FAST_CHANGING = ("weekly", "daily")
@@ -40,7 +40,7 @@ def count_of(count: int | None) -> int:
 
 
 def pairs_missing(a: Answers) -> int:
-    return max(0, PILOT_PAIRS - count_of(a.pairs))
+    return max(0, PILOT_EXAMPLES - count_of(a.pairs))
 
 
 def too_many_documents_text(a: Answers) -> str:
@@ -54,7 +54,7 @@ def too_many_documents_text(a: Answers) -> str:
 
 def few_pairs_text(a: Answers) -> str:
     n = count_of(a.pairs)
-    more = {"more": pairs_missing(a), "n": n}
+    more = {"more": pairs_missing(a), "n": n, "pilot": PILOT_EXAMPLES}
     if not n:
         return (
             str(_("Training needs examples of the answers you want: about %(more)s to begin with."))
@@ -62,8 +62,10 @@ def few_pairs_text(a: Answers) -> str:
         )
     return (
         ngettext(
-            "You have %(n)s example. Training wants about 50 to begin with: about %(more)s more.",
-            "You have %(n)s examples. Training wants about 50 to begin with: about %(more)s more.",
+            "You have %(n)s example. Training wants about %(pilot)s to begin with: about %(more)s "
+            "more.",
+            "You have %(n)s examples. Training wants about %(pilot)s to begin with: about %(more)s "
+            "more.",
             n,
         )
         % more
@@ -83,22 +85,31 @@ def few_tests_text(a: Answers) -> str:
     return str(
         _(
             "With %(n)s test questions only a large difference can be told from chance. "
-            "About 20 settle more."
+            "About %(enough)s settle more."
         )
-    ) % {"n": a.test_questions}
+    ) % {"n": a.test_questions, "enough": ENOUGH_TESTS}
 
 
 def no_tests_text(a: Answers) -> str:
     n = count_of(a.test_questions)
+    numbers = {"n": n, "enough": ENOUGH_TESTS}
     if not n:
-        return str(
-            _(
-                "We know of no questions with known answers kept aside. Without them nobody "
-                "can tell whether anything you build helps. About 20 will do."
+        return (
+            str(
+                _(
+                    "We know of no questions with known answers kept aside. Without them nobody "
+                    "can tell whether anything you build helps. About %(enough)s will do."
+                )
             )
+            % numbers
         )
-    return ngettext(
-        "With %(n)s test question nobody can tell whether what you build helps. About 20 will do.",
-        "With %(n)s test questions nobody can tell whether what you build helps. About 20 will do.",
-        n,
-    ) % {"n": n}
+    return (
+        ngettext(
+            "With %(n)s test question nobody can tell whether what you build helps. About "
+            "%(enough)s will do.",
+            "With %(n)s test questions nobody can tell whether what you build helps. About "
+            "%(enough)s will do.",
+            n,
+        )
+        % numbers
+    )

@@ -1,7 +1,9 @@
 """Rules that decide at once, in this order."""
 
+from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
+from finetune_app.datasets.enough_examples import ENOUGH_TESTS
 from finetune_app.guide.advice.rule_types import Gate, Rule
 from finetune_app.guide.advice.rules import conditions as c
 from finetune_app.guide.advice.rules.thresholds import FEW_DOCUMENTS, MIN_TESTS
@@ -56,9 +58,13 @@ GATES = (
             and not c.needs_retrieval(a)
         ),
         Gate("collect_tests"),
-        _(
-            "It is right one day and wrong the next, and it is not clear where. About 20 questions "
-            "whose answers you know will show what is wrong; whatever you build will need them."
+        format_lazy(
+            _(
+                "It is right one day and wrong the next, and it is not clear where. About {n} "
+                "questions whose answers you know will show what is wrong; whatever you build will "
+                "need them."
+            ),
+            n=ENOUGH_TESTS,
         ),
         ("improve", "tried_prompt"),
         ("openai-evals",),

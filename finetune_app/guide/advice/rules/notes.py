@@ -2,20 +2,18 @@
 
 from django.utils.translation import gettext_lazy as _
 
+from finetune_app.datasets.enough_examples import ENOUGH_TESTS, PILOT_EXAMPLES, STEADY_EXAMPLES
 from finetune_app.guide.advice.rule_types import Note, Rule
 from finetune_app.guide.advice.rules import conditions as c
 from finetune_app.guide.advice.rules.thresholds import (
-    ENOUGH_TESTS,
     FEW_DOCUMENTS,
     MIN_TESTS,
-    PILOT_PAIRS,
-    STEADY_PAIRS,
 )
 
 NOTES = (
     Rule(
         "pilot",
-        lambda a: PILOT_PAIRS <= c.count_of(a.pairs) < STEADY_PAIRS,
+        lambda a: PILOT_EXAMPLES <= c.count_of(a.pairs) < STEADY_EXAMPLES,
         Note(("fine_tune", "rag_then_fine_tune")),
         c.pilot_text,
         ("pairs",),

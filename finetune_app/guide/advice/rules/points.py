@@ -2,9 +2,10 @@
 
 from django.utils.translation import gettext_lazy as _
 
+from finetune_app.datasets.enough_examples import PILOT_EXAMPLES
 from finetune_app.guide.advice.rule_types import Points, Rule
 from finetune_app.guide.advice.rules import conditions as c
-from finetune_app.guide.advice.rules.thresholds import FEW_DOCUMENTS, PILOT_PAIRS
+from finetune_app.guide.advice.rules.thresholds import FEW_DOCUMENTS
 
 POINTS = (
     Rule(
@@ -105,7 +106,7 @@ POINTS = (
         lambda a: (
             c.fault_unknown(a)
             and a.tried_prompt == "inconsistent"
-            and c.count_of(a.pairs) >= PILOT_PAIRS
+            and c.count_of(a.pairs) >= PILOT_EXAMPLES
         ),
         Points(fine_tune=2),
         _(

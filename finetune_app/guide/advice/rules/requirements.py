@@ -2,9 +2,10 @@
 
 from django.utils.translation import gettext_lazy as _
 
+from finetune_app.datasets.enough_examples import MIN_EXAMPLES, PILOT_EXAMPLES
 from finetune_app.guide.advice.rule_types import Collect, Rule
 from finetune_app.guide.advice.rules import conditions as c
-from finetune_app.guide.advice.rules.thresholds import MIN_PAIRS, MIN_TESTS, PILOT_PAIRS
+from finetune_app.guide.advice.rules.thresholds import MIN_TESTS
 
 REQUIREMENTS = (
     Rule(
@@ -18,7 +19,7 @@ REQUIREMENTS = (
     ),
     Rule(
         "far_too_few_pairs",
-        lambda a: c.count_of(a.pairs) < MIN_PAIRS,
+        lambda a: c.count_of(a.pairs) < MIN_EXAMPLES,
         Collect("collect_pairs", ("fine_tune",)),
         c.few_pairs_text,
         ("pairs",),
@@ -27,7 +28,7 @@ REQUIREMENTS = (
     ),
     Rule(
         "too_few_pairs",
-        lambda a: MIN_PAIRS <= c.count_of(a.pairs) < PILOT_PAIRS,
+        lambda a: MIN_EXAMPLES <= c.count_of(a.pairs) < PILOT_EXAMPLES,
         Collect("collect_pairs", ("fine_tune",)),
         c.few_pairs_text,
         ("pairs",),
