@@ -16,6 +16,7 @@ from finetune_app.candidates import (
     validation_prompts,
 )
 from finetune_app.candidates.models import Candidate, WorkbenchDraft
+from finetune_app.candidates.prompt_builder import DEFAULT_CONTEXT_LENGTH
 from finetune_app.candidates.prompt_hints import Hint
 from finetune_app.candidates.validation_prompts import PromptResult
 from finetune_app.core.errors import PlainError
@@ -103,7 +104,7 @@ def pick_shots(*, draft: WorkbenchDraft) -> None:
 
 def _context_length(draft: WorkbenchDraft) -> int:
     model = draft.endpoint or draft.base_model
-    return (model.context if model else 0) or services.DEFAULT_CONTEXT_LENGTH
+    return (model.context if model else 0) or DEFAULT_CONTEXT_LENGTH
 
 
 # ---- Improvements ----

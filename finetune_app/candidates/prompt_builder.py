@@ -10,6 +10,7 @@ from typing import Any
 from finetune_app.core.chat_messages import Message
 
 NO_ANSWER_TEXT = "That is not in the documents."
+DEFAULT_CONTEXT_LENGTH = 2_048  # tokens; for a model whose context length is not known
 CHARS_PER_TOKEN = 2.5  # a low estimate; the engine rejects a prompt that is really too long
 # Passages per question, by the model's parameter count. Small models lose the answer among many:
 # the starter has 14 of 40 right with one passage and 2 of 40 with five (docs/decisions/0011).
@@ -60,7 +61,7 @@ class PromptTemplate:
     instructions: str = ""
     shots: tuple[tuple[str, str], ...] = ()
     grounded: bool = False
-    context_length: int = 2048
+    context_length: int = DEFAULT_CONTEXT_LENGTH
 
     @classmethod
     def from_spec(cls, spec: Mapping[str, Any]) -> "PromptTemplate":
@@ -69,7 +70,7 @@ class PromptTemplate:
             instructions=spec.get("instructions") or "",
             shots=tuple((shot["prompt"], shot["answer"]) for shot in spec.get("shots") or ()),
             grounded=bool(spec.get("grounded")),
-            context_length=int(spec.get("context_length") or 2048),
+            context_length=int(spec.get("context_length") or DEFAULT_CONTEXT_LENGTH),
         )
 
 

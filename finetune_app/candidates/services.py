@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 from finetune_app.basemodels.models import BaseModel
 from finetune_app.candidates.models import Candidate, CandidateKind
 from finetune_app.candidates.prompt_builder import (
+    DEFAULT_CONTEXT_LENGTH,
     DEFAULT_PASSAGE_COUNT,
     PromptTemplate,
     passage_count_for,
@@ -23,8 +24,6 @@ from finetune_app.knowledge.services import fits_whole
 from finetune_app.providers.client import RemoteError, TargetSpec, target_of
 from finetune_app.providers.models import Endpoint
 from finetune_app.training.models import Training
-
-DEFAULT_CONTEXT_LENGTH = 2_048  # tokens; for a model whose context length is not known
 
 
 def base_candidate(*, goal: Goal, base_model: BaseModel) -> Candidate:

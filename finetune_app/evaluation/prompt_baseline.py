@@ -5,15 +5,14 @@ from dataclasses import dataclass
 from itertools import islice
 
 from finetune_app.basemodels.models import BaseModel
+from finetune_app.candidates.few_shot import DEFAULT_SHOTS, MAX_SHOT_CHARS
+from finetune_app.candidates.prompt_builder import DEFAULT_CONTEXT_LENGTH
 from finetune_app.core.files import local_path
 from finetune_app.datasets.models import Split
 from finetune_app.goals.goal_prompt import goal_instructions
 from finetune_app.goals.models import Goal
 from finetune_app.versions.models import Version
 
-MAX_SHOTS = 4
-MAX_SHOT_CHARACTERS = 2_000  # longer examples leave no space for the question
-DEFAULT_CONTEXT_TOKENS = 2_048  # of a model that does not state its context length
 ROWS_SCANNED = 2_000  # rows of the version in which shots are looked for
 
 
@@ -31,7 +30,7 @@ def build_baseline_prompt(goal: Goal, version: Version, base_model: BaseModel) -
     """
     instructions = goal_instructions(goal)
     # Half of the context, at about two characters per token.
-    limit = base_model.context or DEFAULT_CONTEXT_TOKENS
+    limit = base_model.context or DEFAULT_CONTEXT_LENGTH
     shots = _choose_shots(version)
     while shots and len(instructions) + sum(len(s["prompt"] + s["answer"]) for s in shots) > limit:
         shots.pop()
@@ -51,11 +50,11 @@ def _choose_shots(version: Version) -> list[dict[str, str]]:
             if len(turns) != 2:
                 continue
             shot = {"prompt": turns[0]["content"], "answer": turns[1]["content"]}
-            if sum(map(len, shot.values())) > MAX_SHOT_CHARACTERS:
+            if sum(map(len, shot.values())) > MAX_SHOT_CHARS:
                 continue
             (repeated if shot["answer"] in seen else chosen).append(shot)
             seen.add(shot["answer"])
-            if len(chosen) >= MAX_SHOTS:
+            if len(chosen) >= DEFAULT_SHOTS:
                 break
-            repeated = repeated[:MAX_SHOTS]
-    return (chosen + repeated)[:MAX_SHOTS]
+            repeated = repeated[:DEFAULT_SHOTS]
+    return (chosen + repeated)[:DEFAULT_SHOTS]

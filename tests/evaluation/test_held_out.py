@@ -8,6 +8,7 @@ import pytest
 import torch
 from django.conf import settings
 
+from finetune_app.candidates.few_shot import DEFAULT_SHOTS
 from finetune_app.core.files import local_path
 from finetune_app.evaluation import held_out, prompt_baseline
 from finetune_app.jobs.handlers import handler_for
@@ -63,7 +64,7 @@ def prompt_of(training):
 
 def test_the_baseline_prompt_is_built_from_training_rows_only(poisoned):
     fair = prompt_of(poisoned)
-    assert len(fair.shots) == prompt_baseline.MAX_SHOTS
+    assert len(fair.shots) == DEFAULT_SHOTS
 
 
 def test_the_shots_have_different_answers(trained):
