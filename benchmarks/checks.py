@@ -39,7 +39,7 @@ from rapidfuzz import fuzz, process  # noqa: E402
 from benchmarks.defects import foreign, private  # noqa: E402
 from finetune_app.checks import row_scan  # noqa: E402
 from finetune_app.checks import services as checks  # noqa: E402
-from finetune_app.checks.rules import leakage  # noqa: E402
+from finetune_app.checks.near_duplicate_search import find_near_duplicates  # noqa: E402
 from finetune_app.checks.rules.base import CheckContext, CheckRow, RowScan  # noqa: E402
 from finetune_app.datasets.text import last_content, normalise, prompt_hash  # noqa: E402
 
@@ -254,7 +254,7 @@ def found_in(planted: Planted) -> dict[str, set[int]]:
         row.pk: RowScan(scan.marks, scan.language, toxic)
         for row, scan, toxic in zip(rows, scans, rude, strict=True)
     }
-    context = CheckContext("", {}, scans=seen, near_duplicates=leakage.find_near_duplicates(rows))
+    context = CheckContext("", {}, scans=seen, near_duplicates=find_near_duplicates(rows))
     found: dict[str, set[int]] = {"refusals": set(context.marked("refusals"))}
     for one in checks.run_rules(rows, context):
         if one.check in ("duplicates", "near_duplicates") or one.check == "contradictions":

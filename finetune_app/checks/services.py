@@ -14,7 +14,8 @@ from django.utils.translation import gettext as _
 
 from finetune_app.checks import row_check_cache, statistics, token_limits
 from finetune_app.checks.models import Finding, Severity
-from finetune_app.checks.rules import leakage, run_rules
+from finetune_app.checks.near_duplicate_search import find_near_duplicates
+from finetune_app.checks.rules import run_rules
 from finetune_app.checks.rules.base import CheckContext, CheckResult, CheckRow
 from finetune_app.datasets.models import Dataset, Example, Label
 from finetune_app.datasets.services.locking import lock
@@ -31,9 +32,7 @@ def run_checks(dataset: Dataset) -> list[Finding]:
     rows = usable_rows(dataset)
     limit = token_limits.token_limit_of(dataset.goal)
     scans = row_check_cache.scan_rows(dataset, rows, limit.key if limit else "")
-    context = check_context(
-        dataset, scans=scans, near_duplicates=leakage.find_near_duplicates(rows)
-    )
+    context = check_context(dataset, scans=scans, near_duplicates=find_near_duplicates(rows))
     return replace_findings(
         dataset, run_rules(rows, context), statistics.count(rows, context), started
     )

@@ -17,6 +17,7 @@ import numpy as np
 from finetune_app.core.chat_messages import Message
 from finetune_app.datasets.text import asked
 
+SAME_SIMILARITY = 0.8  # Jaccard similarity from which two texts count as the same
 SHINGLE = 5  # characters
 LONGEST = 4_000  # characters of a text that are compared
 MOST_ROWS = 20_000  # above this, new rows are only compared by equal prompts
@@ -111,7 +112,9 @@ def _shared(one: str, other: str) -> int:
     return next((at for at, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
 
 
-def similar_pairs(texts: Sequence[str], least: float = 0.8) -> Iterator[tuple[int, int]]:
+def similar_pairs(
+    texts: Sequence[str], least: float = SAME_SIMILARITY
+) -> Iterator[tuple[int, int]]:
     """Index pairs of texts whose similarity is at least `least`. Equal texts form no pair."""
     return ((one, other) for one, other, _jaccard in scored_pairs(texts, least))
 
@@ -199,7 +202,7 @@ def _in_buckets(band: Any) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         yield order[earlier], order[later]
 
 
-def group_leaders(texts: Sequence[str], least: float = 0.8) -> list[int]:
+def group_leaders(texts: Sequence[str], least: float = SAME_SIMILARITY) -> list[int]:
     """For each text, the index of the first text of its group (its own if it is alone)."""
     return merge_pairs(texts, similar_pairs(texts, least))
 

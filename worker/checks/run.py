@@ -21,7 +21,8 @@ def run(job: Job, channel: Channel) -> dict[str, Any]:
     """
     setup_django()  # messages are translated with the language of the settings
     from finetune_app.checks import statistics
-    from finetune_app.checks.rules import RULES, leakage
+    from finetune_app.checks.near_duplicate_search import find_near_duplicates
+    from finetune_app.checks.rules import RULES
     from worker.checks.row_scanner import RowScanner
 
     channel.emit("phase", phase="looking", message="Looking at each example")
@@ -38,7 +39,7 @@ def run(job: Job, channel: Channel) -> dict[str, Any]:
     context = replace(
         scanner.context,
         scans=scanner.scans,
-        near_duplicates=leakage.find_near_duplicates(rows, signed),
+        near_duplicates=find_near_duplicates(rows, signed),
     )
     channel.emit("phase", phase="finding", message="Writing down what is wrong")
     found = []
