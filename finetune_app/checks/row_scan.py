@@ -9,35 +9,15 @@ import json
 from collections.abc import Iterator
 
 from finetune_app.checks.detectors import languages, mojibake, pii
+from finetune_app.checks.detectors.placeholders import NO_ANSWER, PERHAPS_NO_ANSWER
 from finetune_app.checks.detectors.refusals import refusal_length
 from finetune_app.checks.rules.base import Mark, RowScan
 from finetune_app.core.chat_messages import Message
 from finetune_app.datasets.text import last_content, normalise
 
-# Increase when a rule below, in pii.py or in refusals.py changes: every row is then scanned again.
+# Increase when a rule below or in detectors/ changes: every row is then scanned again.
 RULES = 4
 ROLES = {"system", "user", "assistant"}
-# Placeholders for a missing answer. Those of the second set may be real answers ("none" as a
-# label), which only the whole dataset shows.
-NO_ANSWER = {
-    "n/a",
-    "#n/a",
-    "na",
-    "n.a.",
-    "null",
-    "nan",
-    "tbd",
-    "todo",
-    "-",
-    "--",
-    "?",
-    "…",
-    "...",
-    "undefined",
-    "no answer",
-    "keine antwort",
-}
-PERHAPS_NO_ANSWER = {"none", "nil", "unknown", "empty"}
 MAX_SPANS = 20  # highlighted in one row
 
 
