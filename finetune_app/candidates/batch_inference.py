@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from asgiref.sync import async_to_sync
 
 from finetune_app.candidates import services
+from finetune_app.candidates.answer_length import REMOTE_BATCH_TOKENS
 from finetune_app.candidates.models import Candidate
 from finetune_app.candidates.prompt_builder import build_prompt
 from finetune_app.candidates.specs import CandidateSampling
@@ -16,8 +17,6 @@ from finetune_app.core.chat_messages import Message
 from finetune_app.core.engine_protocol import ChatRequest
 from finetune_app.core.files import local_folder
 from finetune_app.providers import client as remote
-
-REMOTE_MIN_NEW_TOKENS = 1_024  # some models spend tokens on reasoning before they answer
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ def generate(
             target = remote.target_of(candidate.endpoint)
         except remote.RemoteError as problem:
             return BatchResult({}, problem.message)
-        max_new_tokens = max(max_new_tokens, REMOTE_MIN_NEW_TOKENS)
+        max_new_tokens = max(max_new_tokens, REMOTE_BATCH_TOKENS)
         return async_to_sync(_generate_remote)(target, prompts, max_new_tokens, sampling)
     assert candidate.base_model is not None
     adapter = services.candidate_spec(candidate)["adapter"]

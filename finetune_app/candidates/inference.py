@@ -12,6 +12,7 @@ from asgiref.sync import sync_to_async
 from django.urls import NoReverseMatch, reverse
 
 from finetune_app.candidates import services
+from finetune_app.candidates.answer_length import MAX_NEW_TOKENS, REMOTE_CHAT_TOKENS
 from finetune_app.candidates.models import Candidate
 from finetune_app.candidates.prompt_builder import Passage, PromptTemplate, build_prompt
 from finetune_app.candidates.specs import Citation, Retrieval
@@ -21,8 +22,6 @@ from finetune_app.core.connections import close_idle
 from finetune_app.core.engine_protocol import ChatEvent, ChatRequest, Sampling
 from finetune_app.providers import client as remote
 
-MAX_NEW_TOKENS = 400
-REMOTE_MAX_NEW_TOKENS = 3 * MAX_NEW_TOKENS  # some models spend tokens on reasoning
 MAX_CITED_CHARS = 400
 
 
@@ -209,7 +208,7 @@ async def _stream_remote(
             remote.stream(
                 request.endpoint,
                 messages,
-                max_tokens=REMOTE_MAX_NEW_TOKENS,
+                max_tokens=REMOTE_CHAT_TOKENS,
                 temperature=request.sampling.get("temperature", 0.0),
             )
         ) as events:

@@ -4,7 +4,7 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from finetune_app.accounts.models import User
-from finetune_app.candidates import few_shot, services
+from finetune_app.candidates import answer_length, few_shot, services
 from finetune_app.candidates.models import Candidate, SuggestionRun
 from finetune_app.candidates.specs import PromptToAnswer
 from finetune_app.core.chat_messages import Message
@@ -16,7 +16,6 @@ from finetune_app.jobs import services as jobs
 from finetune_app.labelling import suggestions
 
 ROW_COUNTS = (20, 100, 500, 2_000)  # offered on the page
-MIN_NEW_TOKENS, MAX_NEW_TOKENS, REMOTE_NEW_TOKENS = 64, 400, 1_024
 KNOWN_ANSWERS = 200  # that are read to estimate the length of an answer
 
 
@@ -85,10 +84,11 @@ def without_answer(messages: list[Message]) -> list[Message]:
 def max_new_tokens(run: SuggestionRun) -> int:
     """Enough tokens for the longest known answer, and a few more."""
     if run.candidate.is_remote:
-        return REMOTE_NEW_TOKENS  # some models spend tokens on reasoning before they answer
+        return answer_length.REMOTE_BATCH_TOKENS
     answers = few_shot.known_answers(run.goal, KNOWN_ANSWERS)
-    longest = max(map(len, answers), default=2 * MAX_NEW_TOKENS)
-    return min(max(longest // 2 + 32, MIN_NEW_TOKENS), MAX_NEW_TOKENS)
+    if not answers:
+        return answer_length.MAX_NEW_TOKENS
+    return answer_length.max_new_tokens(max(map(len, answers)))
 
 
 def require_ready(candidate: Candidate) -> Candidate:

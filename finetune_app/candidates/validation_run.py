@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from django.db import transaction
 from django.utils.translation import gettext as _
 
+from finetune_app.candidates.answer_length import max_new_tokens
 from finetune_app.candidates.batch_inference import CandidateAnswer, generate
 from finetune_app.candidates.models import Candidate, ValidationAnswer
 from finetune_app.candidates.validation_prompts import (
@@ -24,7 +25,6 @@ from finetune_app.goals.measures import Measure, get_measure
 from finetune_app.goals.models import Goal
 
 PROMPTS_PER_REQUEST = 4
-MIN_NEW_TOKENS, MAX_NEW_TOKENS = 64, 400
 
 
 def ask_next_prompts(*, goal: Goal, candidate: Candidate) -> bool:
@@ -39,7 +39,7 @@ def ask_next_prompts(*, goal: Goal, candidate: Candidate) -> bool:
     result = generate(
         candidate,
         [list(one.messages) for one in left[:PROMPTS_PER_REQUEST]],
-        max_new_tokens=_max_new_tokens([one.wanted for one in prompts]),
+        max_new_tokens=max_new_tokens(max(len(one.wanted) for one in prompts)),
     )
     _store(goal, candidate, left, result.answers)
     if result.error:
@@ -114,9 +114,3 @@ class Judge:
         if answer.finish_reason == "length" and not score.passed:
             return False, _("Cut off. %(why)s") % {"why": score.why}
         return score.passed, score.why
-
-
-def _max_new_tokens(wanted: Sequence[str]) -> int:
-    """Enough tokens for the longest expected answer, and some more to notice rambling."""
-    longest = max(map(len, wanted), default=0)
-    return min(max(longest // 2 + 32, MIN_NEW_TOKENS), MAX_NEW_TOKENS)

@@ -49,7 +49,7 @@ async def stream_chat(
     requests: Sequence[ChatRequest],
     *,
     number_format: str = "auto",
-    max_new_tokens: int = 400,
+    max_new_tokens: int,
     temperature: float = 0.0,
     top_p: float = 1.0,
     seed: int = 17,

@@ -18,7 +18,7 @@ from finetune_app.evaluation.models import Answer, Evaluation
 from finetune_app.jobs.handlers import ChildSpec, Event, JobHandler, Result
 from finetune_app.jobs.kinds import JobKind
 from finetune_app.jobs.models import Job
-from finetune_app.training.services import max_new_tokens
+from finetune_app.training.answer_length import max_new_tokens
 
 
 class EvaluationHandler(JobHandler):

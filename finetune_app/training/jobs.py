@@ -10,9 +10,9 @@ from finetune_app.core.files import local_folder, local_path, publish_folder, sh
 from finetune_app.jobs.handlers import ChildSpec, Event, JobHandler, Result
 from finetune_app.jobs.kinds import JobKind
 from finetune_app.jobs.models import Job
+from finetune_app.training.answer_length import max_new_tokens
 from finetune_app.training.models import Point, SampleAnswer, Training
 from finetune_app.training.protocol import CurvePoint, SampleEvent, TrainingResult
-from finetune_app.training.services import max_new_tokens
 
 RECORD_ONLY = ("base_model_sha256", "version_sha256")  # parts of the spec the child does not get
 MAX_WHY_CHARACTERS = 200

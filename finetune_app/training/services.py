@@ -11,14 +11,13 @@ from finetune_app.accounts.models import User
 from finetune_app.basemodels.estimates import automatic_for
 from finetune_app.basemodels.models import BaseModelChoice
 from finetune_app.core.errors import PlainError
-from finetune_app.goals.models import Goal, MeasureKind
+from finetune_app.goals.models import Goal
 from finetune_app.jobs import services as jobs
 from finetune_app.jobs.models import ACTIVE, CAN_CONTINUE
 from finetune_app.training.models import Training
 from finetune_app.versions.models import Version
 
 DEFAULT_SEED = 17
-STRICT_MEASURES = (MeasureKind.EXACT, MeasureKind.JSON, MeasureKind.XML, MeasureKind.BASH)
 CHANGEABLE_SETTINGS = (
     "epochs",
     "batch_size",
@@ -122,14 +121,3 @@ def resume(*, training: Training) -> None:
 def delete(*, training: Training) -> None:
     """Delete it with its curve, checkpoints, adapter and evaluations; a running job is ended."""
     training.delete()
-
-
-def max_new_tokens(measure: str, version: Version) -> int:
-    """Longest answer, in tokens, during training and in the evaluation.
-
-    By a strict measure, an answer twice as long as the longest in the dataset is wrong whatever
-    follows; by the others, it may be longer. The longest answer of the dataset always fits.
-    """
-    longest = version.longest_answer // 2 + 16  # at two characters per token, where four are usual
-    factor, low, high = (2, 48, 512) if measure in STRICT_MEASURES else (3, 256, 1024)
-    return max(longest, min(max(factor * longest, low), high))

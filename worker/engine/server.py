@@ -184,7 +184,7 @@ def _generation_request(
         messages=request["messages"],
         prompt=request.get("prompt"),
         adapter=models.folder(adapter) if adapter else None,
-        max_new_tokens=min(int(options.get("max_new_tokens", 400)), MAX_NEW_TOKENS),
+        max_new_tokens=min(int(options["max_new_tokens"]), MAX_NEW_TOKENS),
         temperature=max(0.0, float(options.get("temperature", 0))),
         top_p=float(options.get("top_p", 1)),
         seed=int(options.get("seed", 17)),

@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 
 from finetune_app.accounts.models import Role
 from finetune_app.accounts.requests import HttpRequest
+from finetune_app.candidates.answer_length import MAX_NEW_TOKENS
 from finetune_app.core.chat_messages import Message
 from finetune_app.core.requests import render_page
 from finetune_app.deployment import code_snippets
@@ -20,7 +21,7 @@ from finetune_app.goals.models import Goal
 from finetune_app.playground import page_client
 
 JSON_LINES = "application/x-ndjson"
-DEFAULTS = {"temperature": "0", "max_tokens": "400"}
+DEFAULTS = {"temperature": "0", "max_tokens": str(MAX_NEW_TOKENS)}
 
 
 @goal_page(Role.VIEWER, "GET", "POST")

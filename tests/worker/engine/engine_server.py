@@ -64,6 +64,7 @@ def base_and_tuned(server: EngineServer) -> list[dict]:
 
 
 async def chat_events(base: Path, requests: list[dict], **options) -> list[dict]:
+    options = {"max_new_tokens": 30} | options
     return [event async for event in client.stream_chat(str(base), requests, **options)]
 
 
