@@ -15,6 +15,8 @@ from finetune_app.gateway.generation import Generation
 from finetune_app.gateway.responses import ChatResponse
 from finetune_app.gateway.schemas import parse_chat_request
 
+MAX_MESSAGES_REMEMBERED = 40  # twenty questions with their answers
+
 
 class ChatBody(TypedDict, total=False):
     """The body of /v1/chat/completions, without the model. Numbers may be invalid text, which the
@@ -50,7 +52,7 @@ def prepare(deployment: Deployment, visitor: str, given: ChatBody) -> Generation
     return Generation(None, request, answer, model=model)
 
 
-def read_history(text: str, max_turns: int = 40) -> list[Message]:
+def read_history(text: str, max_messages: int = MAX_MESSAGES_REMEMBERED) -> list[Message]:
     """The conversation so far, from a page's hidden field. Drops system messages, and everything
     that is not a well-formed message."""
     try:
@@ -59,7 +61,7 @@ def read_history(text: str, max_turns: int = 40) -> list[Message]:
         return []
     return [
         {"role": row["role"], "content": row["content"]}
-        for row in (rows if isinstance(rows, list) else [])[-max_turns:]
+        for row in (rows if isinstance(rows, list) else [])[-max_messages:]
         if isinstance(row, dict)
         and row.get("role") in ("user", "assistant")
         and isinstance(row.get("content"), str)

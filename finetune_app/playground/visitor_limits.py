@@ -1,4 +1,5 @@
-"""Rate limits of a public chat page: for each visitor a minute, and for all together a day."""
+"""What a visitor of a public chat page may ask: how long, how much is remembered, and rate limits
+for each visitor a minute and for all together a day."""
 
 import hashlib
 import hmac
@@ -12,6 +13,10 @@ from limits.errors import StorageError
 
 from finetune_app.api_keys.rate_limits import limiter
 from finetune_app.playground.models import PublicChat
+
+MAX_QUESTION_CHARACTERS = 2_000
+MAX_MESSAGES_REMEMBERED = 20  # ten questions with their answers
+MAX_ANSWER_TOKENS = 400
 
 log = logging.getLogger(__name__)
 

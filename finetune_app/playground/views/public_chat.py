@@ -22,12 +22,14 @@ from finetune_app.gateway.errors import ApiError
 from finetune_app.gateway.generation import Generation
 from finetune_app.playground import page_client, visitor_limits
 from finetune_app.playground.models import PublicChat
+from finetune_app.playground.visitor_limits import (
+    MAX_ANSWER_TOKENS,
+    MAX_MESSAGES_REMEMBERED,
+    MAX_QUESTION_CHARACTERS,
+)
 from finetune_app.request_log.models import Retention
 
 JSON_LINES = "application/x-ndjson"
-MAX_QUESTION_CHARACTERS = 2_000
-MAX_TURNS = 20
-MAX_TOKENS = 400
 
 
 class QuestionRefused(Exception):
@@ -98,11 +100,11 @@ def _prepare(request: HttpRequest, chat: PublicChat) -> Generation:
         }
         status = 429 if exceeded.reason in messages else 503
         raise QuestionRefused(messages.get(exceeded.reason, _unavailable()), status) from exceeded
-    history = page_client.read_history(request.POST.get("history", ""), MAX_TURNS)
+    history = page_client.read_history(request.POST.get("history", ""), MAX_MESSAGES_REMEMBERED)
     history = [one | {"content": one["content"][: 2 * MAX_QUESTION_CHARACTERS]} for one in history]
     body: page_client.ChatBody = {
         "messages": [*history, {"role": "user", "content": question}],
-        "max_tokens": MAX_TOKENS,
+        "max_tokens": MAX_ANSWER_TOKENS,
     }
     try:
         return page_client.prepare(chat.deployment, f"chat page {chat.pk}", body)
