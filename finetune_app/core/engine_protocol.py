@@ -7,6 +7,12 @@ from typing import NotRequired, TypedDict
 
 from finetune_app.core.chat_messages import Message
 
+# The most that one request may ask for; the API refuses more.
+MAX_ANSWERS = 8
+MAX_NEW_TOKENS = 4_096  # of an answer
+MAX_LOGPROBS = 20  # at a position
+MAX_TEXTS = 256  # to embed
+
 
 class TopLogprob(TypedDict):
     """A token, its log-probability, and the bytes it stands for."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, TypedDict
 
 from finetune_app.core.chat_messages import Message
+from finetune_app.core.engine_protocol import MAX_ANSWERS, MAX_LOGPROBS, MAX_NEW_TOKENS
 from finetune_app.gateway.errors import invalid_request
 from finetune_app.gateway.json_body import (
     JsonObject,
@@ -20,9 +21,6 @@ from finetune_app.gateway.json_body import (
 ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
 MAX_MESSAGES = 500
 MAX_CHARACTERS = 400_000  # of all messages together
-MAX_CHOICES = 8
-MAX_NEW_TOKENS = 4_096
-MAX_LOGPROBS = 20
 MAX_SCHEMA_CHARACTERS = 64_000
 DEFAULT_NEW_TOKENS = 1_024
 DEFAULT_SEED = 17
@@ -125,7 +123,7 @@ def common_options(given: JsonObject, first_question: str) -> CommonOptions:
     stream_options = given.get("stream_options")
     include_usage = isinstance(stream_options, dict) and stream_options.get("include_usage") is True
     return CommonOptions(
-        n=int(number_field(given, "n", 1, 1, MAX_CHOICES)),
+        n=int(number_field(given, "n", 1, 1, MAX_ANSWERS)),
         seed=int(number_field(given, "seed", DEFAULT_SEED, -(2**63), 2**63)) % 2**31,
         stream=given.get("stream") is True,
         include_usage=include_usage,

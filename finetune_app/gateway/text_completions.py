@@ -6,7 +6,7 @@ examples or documents cannot be used this way.
 
 from typing import Any, TypedDict
 
-from finetune_app.core.engine_protocol import TokenLogprob
+from finetune_app.core.engine_protocol import MAX_ANSWERS, TokenLogprob
 from finetune_app.gateway.errors import invalid_request
 from finetune_app.gateway.json_body import (
     JsonObject,
@@ -17,7 +17,6 @@ from finetune_app.gateway.json_body import (
 from finetune_app.gateway.responses import ChatResponse, server_sent_event
 from finetune_app.gateway.schemas import (
     MAX_CHARACTERS,
-    MAX_CHOICES,
     Prompt,
     TextRequest,
     common_options,
@@ -39,9 +38,9 @@ def parse_completion_request(body: bytes) -> TextRequest:
     options = common_options(given, texts[0])
     if number_field(given, "best_of", options.n, 1, 20) != options.n:
         raise invalid_request("“best_of” is not supported here. Leave it out.", "best_of")
-    if len(texts) * options.n > MAX_CHOICES:
+    if len(texts) * options.n > MAX_ANSWERS:
         raise invalid_request(
-            f"Ask for at most {MAX_CHOICES} texts at once, “n” times the prompts.", "n"
+            f"Ask for at most {MAX_ANSWERS} texts at once, “n” times the prompts.", "n"
         )
     sampling = sampling_options(given, DEFAULT_NEW_TOKENS)
     if given.get("logprobs") not in (None, False):

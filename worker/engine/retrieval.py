@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from finetune_app.core.engine_protocol import MAX_TEXTS
 from worker.engine.memory import release_memory
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ log = logging.getLogger(__name__)
 
 MAX_OPEN_INDEXES = 8
 MAX_PASSAGES = 50
-MAX_TEXTS = 256
 MAX_QUESTION_CHARACTERS = 20_000
 
 
@@ -146,7 +146,7 @@ async def search(request: Request) -> Response:
 
 
 async def embed(request: Request) -> Response:
-    """{"vectors", "tokens"} of up to 256 texts; see `Retriever.embed` for the options."""
+    """{"vectors", "tokens"} of up to MAX_TEXTS texts; see `Retriever.embed` for the options."""
     body, retriever = await request.json(), request.app.state.retriever
     texts = [str(text) for text in body["texts"]]
     if len(texts) > MAX_TEXTS:

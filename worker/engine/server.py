@@ -33,7 +33,15 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from finetune_app.core import in_use, logs
-from finetune_app.core.engine_protocol import ChatBody, ChatEvent, ChatRequest, TokenSpan
+from finetune_app.core.engine_protocol import (
+    MAX_ANSWERS,
+    MAX_LOGPROBS,
+    MAX_NEW_TOKENS,
+    ChatBody,
+    ChatEvent,
+    ChatRequest,
+    TokenSpan,
+)
 from finetune_app.core.request_ids import RequestIds
 from worker.channel import UserError
 from worker.engine import retrieval
@@ -44,9 +52,6 @@ from worker.engine.requests import Completion, GenerationRequest, TextWithLogpro
 
 log = logging.getLogger("worker.engine.server")  # as a program, __name__ is __main__
 
-MAX_CANDIDATES = 8  # in one chat request
-MAX_NEW_TOKENS = 4096
-MAX_LOGPROBS = 20
 NdjsonLines = AsyncIterator[bytes]
 
 
@@ -101,8 +106,8 @@ async def chat(request: Request) -> Response:
         str(one["candidate"]): _generation_request(body, one, models) for one in body["requests"]
     }
     log.info("chat: %d answers of %s", len(requests), base.name)
-    if not 1 <= len(requests) <= MAX_CANDIDATES or len(requests) != len(body["requests"]):
-        raise ValueError(f"Ask 1 to {MAX_CANDIDATES} candidates, each with its own name.")
+    if not 1 <= len(requests) <= MAX_ANSWERS or len(requests) != len(body["requests"]):
+        raise ValueError(f"Ask 1 to {MAX_ANSWERS} candidates, each with its own name.")
     stack = contextlib.AsyncExitStack()
     # Acquire the model before answering, so that a full queue or a broken model has a status.
     backend = await stack.enter_async_context(

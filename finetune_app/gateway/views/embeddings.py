@@ -9,6 +9,7 @@ from django.http import HttpRequest, JsonResponse
 
 from finetune_app.api_keys.models import ApiKey
 from finetune_app.core import engine_client
+from finetune_app.core.engine_protocol import MAX_TEXTS
 from finetune_app.gateway import embedder
 from finetune_app.gateway.access import api_view
 from finetune_app.gateway.errors import CLIENT_CLOSED_REQUEST, ApiError, invalid_request
@@ -16,7 +17,6 @@ from finetune_app.gateway.generation import engine_error
 from finetune_app.gateway.json_body import JsonObject, model_field, read_json_object
 from finetune_app.request_log import recording
 
-MAX_TEXTS = 256  # limit of the engine
 MAX_CHARACTERS = 20_000  # of one text; far more than the model reads
 ENCODING_FORMATS = ("float", "base64")
 

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import psutil
 
+from finetune_app.core.engine_protocol import MAX_LOGPROBS
 from finetune_app.jobs.process_manager import rotate
 from worker.engine.vllm import session_guard
 from worker.engine.vllm.client import BASE_MODEL
@@ -25,7 +26,6 @@ from worker.engine.vllm.client import BASE_MODEL
 DTYPES = {"bf16": "bfloat16", "fp32": "float32"}
 MAX_ADAPTERS = 8  # in one batch, and loaded at once
 MAX_LORA_RANK = 64
-MAX_LOGPROBS = 20
 GPU_MEMORY_SHARE = 0.5  # trainings and evaluations use the same card
 INHERITED_PREFIXES = (
     "PATH",
