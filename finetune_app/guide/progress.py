@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.functional import cached_property
 from django.utils.timesince import timesince
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import ngettext
 
 from finetune_app.basemodels.models import BaseModelChoice
 from finetune_app.candidates.models import Candidate
@@ -19,7 +19,7 @@ from finetune_app.datasets import status_counts
 from finetune_app.datasets.enough_examples import STEADY_EXAMPLES
 from finetune_app.evaluation.models import Evaluation
 from finetune_app.goals.models import Goal, Method
-from finetune_app.guide.methods import DOCUMENTS, INSTRUCTIONS, STEP_4
+from finetune_app.guide.steps import DOCUMENTS, INSTRUCTIONS, step_name
 from finetune_app.jobs.models import State
 from finetune_app.knowledge.models import Knowledge
 from finetune_app.monitoring import retraining
@@ -29,20 +29,6 @@ from finetune_app.versions.models import Version
 ModelT = TypeVar("ModelT", bound=Model)
 # With an answer; then freezing is next, even if rows are still waiting.
 EXAMPLES_TO_FREEZE = STEADY_EXAMPLES
-
-STEP_NAMES = [
-    gettext_lazy("Goal"),
-    gettext_lazy("Dataset"),
-    gettext_lazy("Base model"),
-    gettext_lazy("Training"),
-    gettext_lazy("Evaluation"),
-    gettext_lazy("Deployment"),
-]
-
-
-def step_name(goal: Goal, number: int) -> str:
-    """The name of a step; step 4 is named after the goal's method."""
-    return str(STEP_4[Method(goal.method)] if number == 4 else STEP_NAMES[number - 1])
 
 
 @dataclass

@@ -6,8 +6,8 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from finetune_app.goals.models import Goal, MeasureKind, Method
-from finetune_app.guide.methods import DOCUMENTS, INSTRUCTIONS, TRAINING
-from finetune_app.guide.progress import Progress, progress_of, step_name
+from finetune_app.guide.progress import Progress, progress_of
+from finetune_app.guide.steps import DOCUMENTS, INSTRUCTIONS, TRAINING, step_name
 
 STEP_OF_NAMESPACE = {
     "goals": 1,

@@ -1,4 +1,4 @@
-"""The three methods of step 4: instructions, documents, training."""
+"""The names of the six steps, and the three methods of step 4."""
 
 from dataclasses import dataclass
 
@@ -41,3 +41,17 @@ STEP_4 = {
     Method.FINE_TUNE: TRAINING.name,
     Method.RAG_THEN_FINE_TUNE: _("Documents, training"),
 }
+
+STEP_NAMES = [
+    _("Goal"),
+    _("Dataset"),
+    _("Base model"),
+    _("Training"),
+    _("Evaluation"),
+    _("Deployment"),
+]
+
+
+def step_name(goal: Goal, number: int) -> str:
+    """The name of a step; step 4 is named after the goal's method."""
+    return str(STEP_4[Method(goal.method)] if number == 4 else STEP_NAMES[number - 1])

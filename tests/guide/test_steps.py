@@ -10,9 +10,9 @@ from finetune_app.basemodels.models import BaseModelChoice
 from finetune_app.candidates import services as candidates
 from finetune_app.goals import services as goals
 from finetune_app.goals.models import Goal
-from finetune_app.guide.methods import DOCUMENTS, INSTRUCTIONS, TRAINING
 from finetune_app.guide.progress import progress_of
 from finetune_app.guide.rail import rail, step_of
+from finetune_app.guide.steps import DOCUMENTS, INSTRUCTIONS, TRAINING
 from finetune_app.knowledge.models import Document, Knowledge
 from tests import journey
 from tests.guide.wizard.conftest import READY, advised  # noqa: F401

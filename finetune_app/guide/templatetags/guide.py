@@ -7,8 +7,8 @@ from django.template import Context
 from django.utils.functional import Promise
 
 from finetune_app.goals.models import Goal, Method
-from finetune_app.guide.methods import METHOD_OPTIONS
 from finetune_app.guide.rail import step_of
+from finetune_app.guide.steps import METHOD_OPTIONS
 from finetune_app.guide.wizard.letter import postponed_methods
 
 register = template.Library()

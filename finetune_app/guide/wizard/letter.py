@@ -14,9 +14,9 @@ from finetune_app.guide.advice import Answers, Recommend, advise
 from finetune_app.guide.advice.explain import ReasonJson
 from finetune_app.guide.advice.questions import QUESTIONS, Text
 from finetune_app.guide.advice.rules.conditions import pairs_missing
-from finetune_app.guide.methods import DOCUMENTS, METHOD_OPTIONS
 from finetune_app.guide.models import Advice
 from finetune_app.guide.progress import Progress, progress_of
+from finetune_app.guide.steps import DOCUMENTS, METHOD_OPTIONS
 from finetune_app.guide.wizard.known_facts import known_facts, known_values
 from finetune_app.guide.wizard.measured import headline as measured_headline
 from finetune_app.guide.wizard.measured import measured
@@ -78,7 +78,7 @@ NEXT = {
     5: gettext_lazy("see how it does on prompts it has never seen"),
     6: gettext_lazy("take it with you"),
 }
-STEP_4 = {
+STEP_4_TASKS = {
     Method.PROMPT: gettext_lazy("write instructions, and see what they do"),
     Method.RAG: gettext_lazy("add the documents it looks things up in"),
     Method.FINE_TUNE: gettext_lazy("train it"),
@@ -115,7 +115,9 @@ def next_after(goal: Goal, method: str, what: str = "") -> Next:
         return Next(trial.method, _test_questions(), _("Write questions"), dataset)
     if trial.method.searches and not progress.documents and progress.at > 1:
         # The documents come first, then the questions to test them with.
-        return Next(trial.method, str(STEP_4[Method.RAG]), _("Add documents"), DOCUMENTS.url(goal))
+        return Next(
+            trial.method, str(STEP_4_TASKS[Method.RAG]), _("Add documents"), DOCUMENTS.url(goal)
+        )
     return Next(trial.method, _sentence(progress), progress.next.label, progress.next.url)
 
 
@@ -123,7 +125,7 @@ def _sentence(progress: Progress) -> str:
     """The text after "Next:"."""
     method = Method(progress.goal.method)
     if progress.at == 4:
-        return str(STEP_4[method])
+        return str(STEP_4_TASKS[method])
     if progress.at == 2:
         return _("add the examples it learns from") if method.trains else _test_questions()
     return str(NEXT[progress.at])

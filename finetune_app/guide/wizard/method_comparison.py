@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from finetune_app.guide.methods import DOCUMENTS, INSTRUCTIONS, TRAINING, MethodOption
+from finetune_app.guide.steps import DOCUMENTS, INSTRUCTIONS, TRAINING, MethodOption
 
 
 @dataclass(frozen=True)

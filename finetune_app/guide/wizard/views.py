@@ -13,8 +13,8 @@ from finetune_app.core.errors import PlainError
 from finetune_app.core.requests import render_page
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal, Method
-from finetune_app.guide.methods import METHOD_OPTIONS
 from finetune_app.guide.models import Advice
+from finetune_app.guide.steps import METHOD_OPTIONS
 from finetune_app.guide.wizard import services
 from finetune_app.guide.wizard.forms import AnswerForm
 from finetune_app.guide.wizard.known_facts import known_facts
