@@ -14,8 +14,9 @@ from functools import cache
 import numpy as np
 from scipy.stats import binom
 
-from finetune_app.evaluation.statistics import ALPHA, sign_test
+from finetune_app.evaluation.statistics import sign_test
 from finetune_app.evaluation.verdict import compute_verdict
+from finetune_app.evaluation.verdict_limits import ALPHA
 from finetune_app.evaluation.verdict_types import PairedOutcome
 
 PROMPTS = (20, 60, 200)

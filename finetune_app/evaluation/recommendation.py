@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal
 
-from finetune_app.evaluation.statistics import ALPHA, holm, net_gain_interval, sign_test, split_of
-from finetune_app.evaluation.verdict import NO_DIFFERENCE
+from finetune_app.evaluation.statistics import holm, net_gain_interval, sign_test, split_of
+from finetune_app.evaluation.verdict_limits import ALPHA, NO_DIFFERENCE
 from finetune_app.evaluation.verdict_types import PairedOutcome
 
 Finding = Literal["none_works", "trivial", "base_is_enough", "enough", "worth_it", "too_close"]

@@ -14,7 +14,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-ALPHA = 0.05
+from finetune_app.evaluation.verdict_limits import ALPHA, CONFIDENCE
+
 MAX_DECIDED = 10_000  # beyond, collecting more prompts is not useful advice
 
 
@@ -53,7 +54,7 @@ def sign_test(wins: int, losses: int) -> float:
     return float(min(1.0, 2 * binom.cdf(min(wins, losses), wins + losses, 0.5)))
 
 
-def wilson(successes: int, total: int, confidence: float = 0.95) -> Interval:
+def wilson(successes: int, total: int, confidence: float = CONFIDENCE) -> Interval:
     """Return the Wilson score interval of a proportion; (0, 1) for a total of 0."""
     if not 0 <= successes <= total:
         raise ValueError("successes must lie between 0 and total")
@@ -68,7 +69,7 @@ def wilson(successes: int, total: int, confidence: float = 0.95) -> Interval:
     return Interval(low, 1.0 if successes == total else min(1.0, centre + half))
 
 
-def net_gain_interval(split: Split, confidence: float = 0.95) -> Interval:
+def net_gain_interval(split: Split, confidence: float = CONFIDENCE) -> Interval:
     """Return Tango's score interval of (wins - losses) / total, from -1 to 1.
 
     Tango 1998, Statistics in Medicine 17:891. It keeps its coverage with few or no decided
@@ -103,7 +104,7 @@ def paired_bootstrap(
     differences: Sequence[float],
     groups: Sequence[Hashable] | None = None,
     *,
-    confidence: float = 0.95,
+    confidence: float = CONFIDENCE,
     resamples: int = 5_000,
     seed: int = 17,
 ) -> Interval:

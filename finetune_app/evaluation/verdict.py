@@ -10,7 +10,6 @@ from typing import get_args
 
 from finetune_app.evaluation import verdict_text
 from finetune_app.evaluation.statistics import (
-    ALPHA,
     Interval,
     Split,
     by_group,
@@ -21,6 +20,13 @@ from finetune_app.evaluation.statistics import (
     split_of,
     wilson,
 )
+from finetune_app.evaluation.verdict_limits import (
+    ALPHA,
+    MANY_LOOKS,
+    MAX_LOSS_SHARE,
+    MIN_GRADED,
+    NO_DIFFERENCE,
+)
 from finetune_app.evaluation.verdict_types import (
     GeneralLevel,
     Level,
@@ -30,11 +36,6 @@ from finetune_app.evaluation.verdict_types import (
     Verdict,
     Versus,
 )
-
-MAX_LOSS_SHARE = 0.2  # of all prompts, for "consistently better"
-NO_DIFFERENCE = 0.05  # the whole interval of the net gain must lie within this
-MIN_GRADED = 30  # below, a bootstrap interval is too narrow to prove "no difference"
-MANY_LOOKS = 3
 
 
 @dataclass(frozen=True)

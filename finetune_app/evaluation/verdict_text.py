@@ -6,6 +6,7 @@ import math
 from fractions import Fraction
 
 from finetune_app.evaluation.statistics import Interval, Split
+from finetune_app.evaluation.verdict_limits import ALPHA, MAX_LOSS_SHARE, RARE, VERY_RARE
 from finetune_app.evaluation.verdict_types import Level, TrivialBaseline, TrivialResult, Versus
 
 TRIVIAL: dict[TrivialBaseline, str] = {
@@ -87,7 +88,7 @@ def sentence(
     counts = _counts(seen, noun, voted, ours)
     if mixed:
         return f"{counts} The counts point one way and the scores the other, so we call it neither."
-    if level == "better_on_average" and seen.losses * 5 > seen.total:
+    if level == "better_on_average" and seen.losses > MAX_LOSS_SHARE * seen.total:
         return f"{counts} It wins more than it loses, but gets worse on {one_in(seen)}."
     if level == "no_difference":
         return f"{counts} A real difference is probably at most {math.ceil(most * 100)} in 100."
@@ -137,9 +138,9 @@ def rarity(p_value: float, decided: int) -> str:
     if tries < 1.5:
         return "If there were no real difference, a split like this would be nothing unusual."
     start = "If there were no real difference, a split this lopsided would"
-    if p_value > 0.05:
+    if p_value > ALPHA:
         return f"{start} still come up about once in {plain_number(tries)} tries."
-    how = "very rare" if p_value <= 0.001 else "rare" if p_value <= 0.01 else "unusual"
+    how = "very rare" if p_value <= VERY_RARE else "rare" if p_value <= RARE else "unusual"
     return f"{start} be {how}: about once in {plain_number(tries)} tries."
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, NotRequired, TypedDict
 
 from finetune_app.evaluation.statistics import Interval
+from finetune_app.evaluation.verdict_limits import TIE_WITHIN
 
 Level = Literal[
     "consistently_better",
@@ -22,7 +23,6 @@ Versus = Literal["better", "not_better", "unclear"]
 TrivialBaseline = Literal["repeat", "commonest", "nearest_words", "nearest_meaning", "rules"]
 
 BETTER_LEVELS: tuple[Level, ...] = ("consistently_better", "better_on_average")
-TIE_WITHIN = 0.01  # graded scores this close count as equal
 
 
 @dataclass(frozen=True)

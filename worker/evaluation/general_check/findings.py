@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from finetune_app.evaluation.statistics import ALPHA, sign_test
+from finetune_app.evaluation.statistics import sign_test
+from finetune_app.evaluation.verdict_limits import ALPHA
 
 Level = Literal["green", "amber", "red"]
 
