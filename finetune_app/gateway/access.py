@@ -17,7 +17,7 @@ from finetune_app.api_keys import services as api_keys
 from finetune_app.api_keys.models import ACTIONS, ApiKey
 from finetune_app.core.audit import AuditAction
 from finetune_app.gateway.errors import ApiError
-from finetune_app.monitoring import costs
+from finetune_app.monitoring import key_budgets
 
 log = logging.getLogger(__name__)
 ACTIONS_WITH_BUDGET = ("chat", "embeddings")  # those that use tokens
@@ -114,10 +114,10 @@ def _require_budget(key: ApiKey) -> None:
             f"This key has used its {key.tokens_per_month:,} tokens of this month. A person of "
             "your team can give it more on the page of the team's keys."
         )
-    if costs.is_over_budget(key):
+    if key_budgets.is_over_budget(key):
         raise _insufficient_quota(
-            f"This key has spent its {costs.budget(key)} of this month. A person of your team "
-            "can give it more on the page of the team's keys."
+            f"This key has spent its {key_budgets.budget(key)} of this month. A person of your "
+            "team can give it more on the page of the team's keys."
         )
 
 

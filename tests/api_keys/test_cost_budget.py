@@ -10,7 +10,7 @@ from finetune_app.api_keys import services as api_keys
 from finetune_app.api_keys.models import ApiKey
 from finetune_app.gateway.access import authorised_key
 from finetune_app.gateway.errors import ApiError
-from finetune_app.monitoring import costs
+from finetune_app.monitoring import costs, key_budgets
 from finetune_app.request_log.models import Request
 
 LIMITS = {
@@ -25,7 +25,7 @@ LIMITS = {
 
 @pytest.fixture(autouse=True)
 def _empty_cache(monkeypatch):
-    monkeypatch.setattr(costs, "_spent_cache", {})
+    monkeypatch.setattr(key_budgets, "_spent_cache", {})
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def test_a_spent_budget_is_insufficient_quota(made, live):
     use(key, 2_400_000)
     assert refused(text) is None
     use(key, 100_000)
-    costs._spent_cache.clear()
+    key_budgets._spent_cache.clear()
     problem = refused(text)
     assert (problem.status, problem.code) == (429, "insufficient_quota")
     assert problem.response()["x-should-retry"] == "false"
@@ -75,13 +75,13 @@ def test_a_spent_budget_is_insufficient_quota(made, live):
 def test_spending_is_read_every_half_minute(made, live, monkeypatch):
     key, _text = made
     now = [0.0]
-    monkeypatch.setattr(costs.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(key_budgets.time, "monotonic", lambda: now[0])
     costs.set_price(deployment=live, currency="EUR", hour=None, read=None, written=Decimal(1))
-    assert not costs.is_over_budget(key)
+    assert not key_budgets.is_over_budget(key)
     use(key, 9_000_000)
-    assert not costs.is_over_budget(key)
-    now[0] += costs.BUDGET_CACHE_SECONDS
-    assert costs.is_over_budget(key)
+    assert not key_budgets.is_over_budget(key)
+    now[0] += key_budgets.BUDGET_CACHE_SECONDS
+    assert key_budgets.is_over_budget(key)
 
 
 @pytest.mark.parametrize("currency", [None, "USD"])
