@@ -9,6 +9,7 @@ from typing import Any
 
 from finetune_app.checks import row_check_cache, row_scan
 from finetune_app.checks.rules.base import CheckContext, CheckRow, RowScan, TokenLimit
+from finetune_app.checks.rules.toxicity import MIN_TOXICITY
 from worker.channel import Channel, Job
 from worker.checks.stored_rows import RowFile, read_rows
 from worker.checks.toxicity_and_tokens import TokenCounter, toxicity
@@ -99,7 +100,7 @@ def _lines(path: Path) -> Iterator[list[Any]]:
 
 def _shared(scan: RowScan) -> RowScan:
     """Most rows only have a language: they share one object, which saves memory."""
-    if scan.marks or scan.tokens is not None or (scan.toxic or 0) >= 0.5:
+    if scan.marks or scan.tokens is not None or (scan.toxic or 0) >= MIN_TOXICITY:
         return scan
     return _plain(scan.language)
 

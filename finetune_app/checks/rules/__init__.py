@@ -10,11 +10,16 @@ from finetune_app.checks.rules import (
     amount,
     answers,
     conflicts,
-    content,
+    disagreement,
     duplicates,
     labels,
+    languages,
     leakage,
+    lengths,
     missing_parts,
+    mojibake,
+    private_data,
+    toxicity,
 )
 from finetune_app.checks.rules.base import CheckContext, CheckResult, CheckRow
 
@@ -23,10 +28,10 @@ Rule = Callable[[list[CheckRow], CheckContext], Iterator[CheckResult]]
 RULES: tuple[Rule, ...] = (
     missing_parts.no_answer,
     missing_parts.unknown_role,
-    content.secrets,
+    private_data.secrets,
     duplicates.duplicate_examples,
     leakage.leaked_prompts,
-    content.too_long,
+    lengths.too_long,
     amount.too_few,
     amount.no_test,
     amount.small_test,
@@ -37,13 +42,13 @@ RULES: tuple[Rule, ...] = (
     answers.copied_answer,
     missing_parts.no_question,
     answers.refusals,
-    content.personal_data,
-    content.broken_characters,
-    content.mixed_languages,
-    content.toxic,
-    content.mixed_instructions,
+    private_data.personal_data,
+    mojibake.broken_characters,
+    languages.mixed_languages,
+    toxicity.toxic,
+    missing_parts.mixed_instructions,
     labels.imbalance,
-    labels.disagreement,
+    disagreement.disagreement,
 )
 
 

@@ -7,7 +7,13 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from finetune_app.checks.models import Severity
-from finetune_app.checks.rules.base import CheckContext, CheckResult, CheckRow, to_set_aside
+from finetune_app.checks.rules.base import (
+    CheckContext,
+    CheckResult,
+    CheckRow,
+    spans_of,
+    to_set_aside,
+)
 from finetune_app.checks.rules.labels import closed_set
 from finetune_app.goals.measures import MeasureError, get_measure
 
@@ -74,7 +80,7 @@ def refusals(rows: list[CheckRow], context: CheckContext) -> Iterator[CheckResul
                 "those you really want."
             ),
             examples=list(found),
-            spans={pk: [list(mark[1:]) for mark in marks] for pk, marks in found.items()},
+            spans=spans_of(found),
         )
 
 

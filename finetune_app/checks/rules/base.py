@@ -108,6 +108,11 @@ class CheckResult:
         return len(self.examples)
 
 
+def spans_of(found: dict[int, list[Mark]]) -> dict[int, list[list[Any]]]:
+    """The places of the marks, as a finding stores them."""
+    return {pk: [list(mark[1:]) for mark in marks] for pk, marks in found.items()}
+
+
 def grouped(groups: Iterable[Iterable[CheckRow]]) -> list[list[int]]:
     return [[row.pk for row in group] for group in groups]
 

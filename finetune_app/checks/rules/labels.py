@@ -1,4 +1,4 @@
-"""Rules about answers from a closed set of labels: rare labels and disagreement."""
+"""The rule about rare labels, where answers are from a closed set."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -15,8 +15,6 @@ MAX_LABEL_CHARACTERS = 60  # characters
 ROWS_PER_LABEL = 5  # average from which answers count as a closed set
 RARE_SHARE = 0.1  # of an even share
 MIN_ROWS = 50
-MIN_AGREEMENT = 0.7  # share of doubly labelled rows
-MIN_TWICE = 5  # rows that two people labelled
 
 
 def closed_set(rows: list[CheckRow], context: CheckContext) -> Counter[str] | None:
@@ -100,20 +98,3 @@ def imbalance(rows: list[CheckRow], context: CheckContext) -> Iterator[CheckResu
         ),
         examples=[pk for pk, own in of.items() if own in rare],
     )
-
-
-def disagreement(rows: list[CheckRow], context: CheckContext) -> Iterator[CheckResult]:
-    """Two people who labelled the same rows independently disagree too often."""
-    twice, apart = context.labelled_twice, len(context.disagreed)
-    if twice >= MIN_TWICE and twice - apart < MIN_AGREEMENT * twice:
-        yield CheckResult(
-            check="disagreement",
-            severity=Severity.WARNING,
-            message=_("Two people disagree on %(n)s of %(all)s examples")
-            % {"n": apart, "all": twice},
-            why=_(
-                "The model can’t do better than you do. Talk about what is right, write it into "
-                "the guidelines, then decide these."
-            ),
-            examples=context.disagreed,
-        )

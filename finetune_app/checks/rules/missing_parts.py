@@ -1,4 +1,4 @@
-"""Rules about rows with a missing part: no prompt, no answer, or an unknown speaker."""
+"""Rules about rows with a missing part: prompt, answer, instructions, or an unknown speaker."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -53,3 +53,28 @@ def unknown_role(rows: list[CheckRow], context: CheckContext) -> Iterator[CheckR
         % {"n": len(unknown), "who": names[0][0] if names else ""},
         why=_("A model learns from what the assistant says, so it must be clear who speaks."),
     )
+
+
+def mixed_instructions(rows: list[CheckRow], context: CheckContext) -> Iterator[CheckResult]:
+    instructed = set(context.marked("instructed"))
+    without = [row.pk for row in rows if row.pk not in instructed]
+    if instructed and without:
+        yield CheckResult(
+            check="instructions",
+            severity=Severity.INFO,
+            message=ngettext(
+                "%(n)s example has instructions, %(others)s have none",
+                "%(n)s examples have instructions, %(others)s have none",
+                len(instructed),
+            )
+            % {"n": len(instructed), "others": len(without)},
+            why=_(
+                "In use every question comes with the same instructions or with none, so the "
+                "examples should too."
+            ),
+            examples=without if len(without) < len(instructed) else sorted(instructed),
+            fix="same_instructions" if len(without) < len(instructed) else "no_instructions",
+            fix_label=_("Give them to all")
+            if len(without) < len(instructed)
+            else _("Remove them from %(n)s") % {"n": len(instructed)},
+        )
