@@ -8,14 +8,12 @@ import json
 import shutil
 import uuid
 from contextlib import suppress
-from datetime import timedelta
 from typing import cast
 
 from django.conf import settings
 from django.core.files.base import File
 from django.core.files.storage import default_storage
 from django.db import transaction
-from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -25,8 +23,9 @@ from finetune_app.datasets.models import Dataset, Edit, Import
 from finetune_app.datasets.services.lease_writer import LeaseWriter
 from finetune_app.datasets.services.undoing import undo
 from finetune_app.datasets.text import clean_name
+from finetune_app.imports.abandoned_uploads import delete_abandoned_uploads
 from finetune_app.imports.import_rows import delete_staged_rows
-from finetune_app.imports.models import SavedMapping, Upload
+from finetune_app.imports.models import SavedMapping
 from finetune_app.imports.schemas import (
     ColumnMapping,
     FileShape,
@@ -38,7 +37,6 @@ from finetune_app.imports.schemas import (
 )
 from finetune_app.jobs import services as jobs
 
-ABANDONED_AFTER = timedelta(hours=24)  # since its last chunk
 MAX_ROWS_REMOVED_IN_REQUEST = 5_000  # more are removed by a job
 RESERVED_DISK_BYTES = 200 * 1024 * 1024  # disk space that an import leaves free
 
@@ -190,7 +188,7 @@ def delete_abandoned() -> None:
 
     Called whenever somebody starts an upload.
     """
-    Upload.objects.filter(at__lt=timezone.now() - ABANDONED_AFTER).delete()
+    delete_abandoned_uploads()
     for item in Import.objects.select_related("job").filter(step=Import.Step.CANCELLED):
         if item.job and item.job.is_active and item.job.spec.get("step") == "remove":
             continue
