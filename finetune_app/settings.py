@@ -288,7 +288,7 @@ STORAGES = {
 }
 WHITENOISE_USE_FINDERS = WHITENOISE_AUTOREFRESH = DEBUG
 
-# Uploads: the file itself is capped by an upload handler in the datasets room.
+# Uploads: core/body_limit.py and core/upload_handlers.py refuse what is larger.
 MAX_UPLOAD_BYTES = 200 * 1024 * 1024
 MAX_LARGE_UPLOAD_BYTES = 2 * 1024**3  # in pieces
 MAX_TEAM_DOCUMENT_BYTES = 2 * 1024**3  # of all documents of a team together

@@ -47,17 +47,19 @@ def save_file(*, team: Team, name: str, purpose: str, file: "File[bytes]") -> Ap
     if size > MAX_FILE_BYTES:
         raise PlainError(
             _(
-                "The file is larger than 100 MB. Bring it in on the dataset page, "
+                "The file is larger than %(n)d MB. Bring it in on the dataset page, "
                 "which takes larger ones."
-            ),
+            )
+            % {"n": MAX_FILE_BYTES // 1024**2},
             status=413,
         )
     if size + (team.api_files.aggregate(all=Sum("size"))["all"] or 0) > MAX_TEAM_BYTES:
         raise PlainError(
             _(
-                "Your team's files fill the 2 GB there are for them. Delete some that "
+                "Your team's files fill the %(n)d GB there are for them. Delete some that "
                 "are not needed any more."
-            ),
+            )
+            % {"n": MAX_TEAM_BYTES // 1024**3},
             status=413,
         )
     saved = ApiFile(team=team, name=name[:200] or "file.jsonl", purpose=purpose, size=size)

@@ -6,6 +6,7 @@ from functools import wraps
 from typing import Any
 
 from asgiref.sync import sync_to_async
+from django.conf import settings
 from django.core.exceptions import BadRequest, RequestDataTooBig, SuspiciousOperation
 from django.http import HttpRequest, HttpResponseBase
 from django.http.multipartparser import MultiPartParserError
@@ -48,7 +49,8 @@ def api_view(
                     response["Allow"] = ", ".join(methods)
                 return response
             except RequestDataTooBig:
-                return ApiError(413, "The body is larger than 10 MB.").response()
+                most = settings.DATA_UPLOAD_MAX_MEMORY_SIZE // 1024**2
+                return ApiError(413, f"The body is larger than {most} MB.").response()
             except (SuspiciousOperation, BadRequest, MultiPartParserError):
                 return ApiError(400, "The request cannot be read.").response()
             except Exception:

@@ -2,7 +2,8 @@
 
 The chunks are written into one file on this disk, at the offset they name; `Upload.received` says
 how many bytes there are. A complete file becomes an import like any other. Why this is not a
-library: docs/decisions/0026-chunked-upload-without-a-library.md.
+library: docs/decisions/0026-chunked-upload-without-a-library.md. The largest file is set in
+settings.py.
 """
 
 import fcntl

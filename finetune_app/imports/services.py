@@ -72,12 +72,14 @@ def create_import(*, dataset: Dataset, by: User, name: str, stored: str, size: i
 
 
 def too_large_message() -> str:
-    limit = settings.MAX_UPLOAD_BYTES // (1024 * 1024)
     return _(
         "The file is larger than %(most)s MB, the largest we accept at once. "
-        "A browser with JavaScript sends up to 2 GB in pieces; "
+        "A browser with JavaScript sends up to %(pieces)s GB in pieces; "
         "otherwise split it into smaller files."
-    ) % {"most": limit}
+    ) % {
+        "most": settings.MAX_UPLOAD_BYTES // 1024**2,
+        "pieces": settings.MAX_LARGE_UPLOAD_BYTES // 1024**3,
+    }
 
 
 def require_disk_space(size: int, expected: int = 0) -> None:

@@ -3,7 +3,9 @@
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
+from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _l
 
 ACCEPT = ".pdf,.docx,.md,.markdown,.html,.htm,.txt,.csv,.tsv"
@@ -27,7 +29,10 @@ class UploadForm(forms.Form):
         label=_l("Drop documents here, several at once"),
         allow_empty_file=True,
         max_length=None,
-        help_text=_l("PDF, Word, Markdown, HTML, plain text or CSV; up to 200 MB at a time."),
+        help_text=format_lazy(
+            _l("PDF, Word, Markdown, HTML, plain text or CSV; up to {n} MB at a time."),
+            n=settings.MAX_UPLOAD_BYTES // 1024**2,
+        ),
         widget=MultipleFileInput(attrs={"accept": ACCEPT, "multiple": True}),
         error_messages={"required": _l("Choose one document or several.")},
     )

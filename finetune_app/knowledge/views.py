@@ -1,6 +1,7 @@
 """The documents page: add, delete, search and read documents."""
 
 from asgiref.sync import async_to_sync
+from django.conf import settings
 from django.contrib import messages
 from django.core.files.uploadhandler import TemporaryFileUploadHandler
 from django.http import HttpResponse, HttpResponseBase
@@ -74,7 +75,9 @@ def add(request: HttpRequest, goal: Goal) -> HttpResponseBase:
 def _add(request: HttpRequest, goal: Goal) -> HttpResponse:
     form = UploadForm(request.POST, request.FILES)
     if getattr(request, "upload_too_large", False):
-        problem = _("That is more than 200 MB at once. Bring fewer documents at a time.")
+        problem = _("That is more than %(n)d MB at once. Bring fewer documents at a time.") % {
+            "n": settings.MAX_UPLOAD_BYTES // 1024**2
+        }
         return _upload_form(request, goal, UploadForm(), 413, problem)
     if not form.is_valid():
         return _upload_form(request, goal, form, 422)

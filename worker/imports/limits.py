@@ -1,4 +1,7 @@
-"""Limits of reading a file: memory, processor time, rows, characters."""
+"""Limits of reading a file: memory, processor time, rows, characters.
+
+The largest file that is taken at all: settings.py.
+"""
 
 import resource
 import signal
