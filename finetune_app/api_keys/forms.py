@@ -9,7 +9,14 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from finetune_app.accounts.models import Team
-from finetune_app.api_keys.models import ACTIONS, ApiKey
+from finetune_app.api_keys.models import (
+    ACTIONS,
+    DEFAULT_DAYS,
+    DEFAULT_REQUESTS_PER_MINUTE,
+    DEFAULT_ROTATION_HOURS,
+    DEFAULT_TOKENS_PER_MINUTE,
+    ApiKey,
+)
 from finetune_app.deployment.currencies import CURRENCY_SIGNS
 from finetune_app.deployment.models import Deployment
 
@@ -27,13 +34,16 @@ class LimitsForm(forms.Form):
         error_messages={"required": _("Choose at least one, or revoke the key.")},
     )
     requests_per_minute = forms.IntegerField(
-        label=_("Requests a minute, at most"), min_value=1, max_value=100_000, initial=60
+        label=_("Requests a minute, at most"),
+        min_value=1,
+        max_value=100_000,
+        initial=DEFAULT_REQUESTS_PER_MINUTE,
     )
     tokens_per_minute = forms.IntegerField(
         label=_("Tokens a minute, at most"),
         min_value=1,
         max_value=100_000_000,
-        initial=100_000,
+        initial=DEFAULT_TOKENS_PER_MINUTE,
         help_text=_("Read and written together; a page of text is about 500."),
     )
     tokens_per_month = forms.IntegerField(
@@ -117,11 +127,14 @@ class DeploymentKeyForm(forms.Form):
         coerce=int,
         empty_value=None,
         required=False,
-        initial=365,
+        initial=DEFAULT_DAYS,
         choices=LIFETIMES,
     )
     requests_per_minute = forms.IntegerField(
-        label=_("Requests a minute, at most"), min_value=1, max_value=100_000, initial=60
+        label=_("Requests a minute, at most"),
+        min_value=1,
+        max_value=100_000,
+        initial=DEFAULT_REQUESTS_PER_MINUTE,
     )
 
 
@@ -150,7 +163,7 @@ class RotateForm(forms.Form):
     hours = forms.TypedChoiceField(
         label=_("The old secret keeps working for"),
         coerce=int,
-        initial=24,
+        initial=DEFAULT_ROTATION_HOURS,
         choices=[
             (0, _("not a moment longer")),
             (1, _("an hour")),

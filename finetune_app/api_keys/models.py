@@ -16,6 +16,10 @@ ACTIONS = {
     "files": _("upload and read files"),
     "fine_tuning": _("train (fine-tuning)"),
 }
+DEFAULT_REQUESTS_PER_MINUTE = 60
+DEFAULT_TOKENS_PER_MINUTE = 100_000
+DEFAULT_DAYS = 365  # of a key from a page; one from the shell works for ever
+DEFAULT_ROTATION_HOURS = 24  # in which the previous secret works
 
 
 def every_action() -> list[str]:
@@ -47,8 +51,8 @@ class ApiKey(models.Model):
         Deployment, null=True, blank=True, on_delete=models.CASCADE, related_name="keys"
     )
     actions = models.JSONField(default=every_action)  # keys of ACTIONS
-    requests_per_minute = models.PositiveIntegerField(default=60)
-    tokens_per_minute = models.PositiveIntegerField(default=100_000)
+    requests_per_minute = models.PositiveIntegerField(default=DEFAULT_REQUESTS_PER_MINUTE)
+    tokens_per_minute = models.PositiveIntegerField(default=DEFAULT_TOKENS_PER_MINUTE)
     # Monthly budgets; None: no budget.
     tokens_per_month = models.PositiveBigIntegerField(null=True, blank=True)
     cost_per_month = models.DecimalField(null=True, blank=True, max_digits=10, decimal_places=2)

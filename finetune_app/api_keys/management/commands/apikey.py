@@ -7,7 +7,13 @@ from django.core.management.base import BaseCommand, CommandError
 
 from finetune_app.accounts.models import Team
 from finetune_app.api_keys import services
-from finetune_app.api_keys.models import ACTIONS, ApiKey
+from finetune_app.api_keys.models import (
+    ACTIONS,
+    DEFAULT_REQUESTS_PER_MINUTE,
+    DEFAULT_ROTATION_HOURS,
+    DEFAULT_TOKENS_PER_MINUTE,
+    ApiKey,
+)
 from finetune_app.deployment.models import Deployment
 
 # Options that are limits of the key, by their names in the shell.
@@ -17,8 +23,8 @@ LIMIT_OPTIONS = {
     "--tokens-a-month": "tokens_per_month",
 }
 LIMIT_HELP = {
-    "--requests-a-minute": "at most; usually 60",
-    "--tokens-a-minute": "at most; usually 100000",
+    "--requests-a-minute": f"at most; usually {DEFAULT_REQUESTS_PER_MINUTE}",
+    "--tokens-a-minute": f"at most; usually {DEFAULT_TOKENS_PER_MINUTE}",
     "--tokens-a-month": "at most; else no budget",
 }
 
@@ -44,9 +50,9 @@ class Command(BaseCommand):
         parser.add_argument(
             "--old-works-for",
             type=int,
-            default=24,
+            default=DEFAULT_ROTATION_HOURS,
             metavar="HOURS",
-            help="how long the secret before it works on, with --rotate; usually 24",
+            help="how long the secret before it works on, with --rotate; usually %(default)s",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
