@@ -3,6 +3,7 @@
 A checkpoint is a folder of three files (adapter, optimizer, state) and a marker, COMPLETE, which
 holds their sha256 and is written last. The folder is renamed to its final name once everything in
 it has been synced to disk. When a run resumes, folders whose hashes do not match are skipped.
+How often one is written: `save_seconds` in spec.py.
 
     checkpoints/step-000030/adapter.safetensors
                             optimizer.safetensors

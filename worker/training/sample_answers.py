@@ -1,4 +1,7 @@
-"""The model's answers to a few validation prompts while it learns."""
+"""The model's answers to a few validation prompts while it learns.
+
+How many: `sample_prompts` in spec.py.
+"""
 
 from collections.abc import Sequence
 from typing import Any
