@@ -7,6 +7,7 @@ SMALL_MODEL = 500_000_000  # parameters
 MIN_STEPS = 80
 FEW_ROWS, MANY_ROWS = 100, 25_000
 DEFAULT_EPOCHS, MAX_EPOCHS = 3, 25
+RANK, ALPHA_PER_RANK = 16, 2
 MIN_TOKENS, MAX_TOKENS = 128, 4096  # of the longest example
 
 
@@ -97,9 +98,9 @@ def _rate(parameters: int) -> SettingChoice:
 def _fixed() -> list[SettingChoice]:
     return [
         SettingChoice(
-            "rank", 16, "Room enough for one task, and the adapter stays a few megabytes."
+            "rank", RANK, "Room enough for one task, and the adapter stays a few megabytes."
         ),
-        SettingChoice("alpha", 32, "Twice the rank: the usual strength."),
+        SettingChoice("alpha", ALPHA_PER_RANK * RANK, "Twice the rank: the usual strength."),
         SettingChoice(
             "dropout", 0.0, "Not needed: the version that does best on validation is kept."
         ),

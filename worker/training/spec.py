@@ -1,4 +1,8 @@
-"""The settings of a training, frozen before it starts."""
+"""The settings of a training, frozen before it starts.
+
+A training started from a page gets its values from basemodels/automatic_settings.py; the defaults
+here are for callers that name none.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
