@@ -12,7 +12,7 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from finetune_app.checks import row_check_cache, statistics, token_limits
+from finetune_app.checks import row_check_cache, statistics, token_limit_lookup
 from finetune_app.checks.models import Finding, Severity
 from finetune_app.checks.near_duplicate_search import find_near_duplicates
 from finetune_app.checks.rules import run_rules
@@ -30,7 +30,7 @@ def run_checks(dataset: Dataset) -> list[Finding]:
     """Check all rows now and replace the earlier findings."""
     started = timezone.now()
     rows = usable_rows(dataset)
-    limit = token_limits.token_limit_of(dataset.goal)
+    limit = token_limit_lookup.token_limit_of(dataset.goal)
     scans = row_check_cache.scan_rows(dataset, rows, limit.key if limit else "")
     context = check_context(dataset, scans=scans, near_duplicates=find_near_duplicates(rows))
     return replace_findings(
@@ -62,7 +62,7 @@ def check_context(dataset: Dataset, **more: Any) -> CheckContext:
         goal.measure_settings,
         goal.trains,
         list(dataset.labels),
-        token_limit=token_limits.token_limit_of(goal),
+        token_limit=token_limit_lookup.token_limit_of(goal),
         disagreed=disagreed,
         labelled_twice=labelled_twice,
         **more,

@@ -18,7 +18,7 @@ from finetune_app.core.requests import render_page
 from finetune_app.datasets.models import Example
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
-from finetune_app.training.token_limits import token_limit_of
+from finetune_app.training.longest_example import token_limit_of
 
 MAX_CHARACTERS = 60_000  # of a conversation whose tokens are shown
 

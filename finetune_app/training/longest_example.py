@@ -1,4 +1,7 @@
-"""The longest example, in tokens, that a goal's base model is trained on."""
+"""The longest example, in tokens, that a goal's base model is trained on.
+
+The number itself: MAX_TOKENS in basemodels/automatic_settings.py.
+"""
 
 from finetune_app.basemodels.automatic_settings import MAX_TOKENS
 from finetune_app.basemodels.models import BaseModelChoice
