@@ -6,12 +6,11 @@ from dataclasses import dataclass
 
 from django.utils.translation import gettext as _
 
+from finetune_app.datasets.label_sets import FIELD_HINT, PROMPT_HINT
 from finetune_app.goals.measures import parse_fields
 from finetune_app.goals.measures.answer_fields import parse_key_lines
 from finetune_app.goals.measures.formatting import join_with_and, strip_code_fence
 from finetune_app.goals.measures.json_fields import NotJson, read_json
-
-MAX_LABELS = 24  # distinct answers that still count as a set of labels
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ def infer_format(answers: Sequence[str]) -> AnswerFormat | None:
         words = _("Answer with the XML only, and no other words.")
         return AnswerFormat("XML", words, _is_xml)
     labels = Counter(answer.strip() for answer in answers)
-    if 1 < len(labels) <= MAX_LABELS and len(labels) * 2 <= len(answers):
+    if PROMPT_HINT.accept(len(labels), len(answers)):
         words = _("Answer with exactly one of these, and nothing else: %(sorts)s.")
         return AnswerFormat(
             _("one of %(n)d answers") % {"n": len(labels)},
@@ -56,7 +55,7 @@ def field_labels(answers: Sequence[str]) -> dict[str, set[str]]:
     return {
         key: set(values)
         for key, values in found.items()
-        if len(set(values)) <= MAX_LABELS // 2 and len(set(values)) * 3 <= len(values)
+        if FIELD_HINT.accept(len(set(values)), len(values))
     }
 
 

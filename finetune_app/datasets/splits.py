@@ -13,6 +13,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from finetune_app.datasets import label_sets
 from finetune_app.datasets.models import Split
 from finetune_app.goals.models import Goal
 
@@ -35,8 +36,6 @@ WITHOUT_TRAINING = Shares(
     0.70, 0.30, 0.60, 0.20, {Split.TEST: Split.VALIDATION, Split.VALIDATION: Split.TEST}
 )
 BIGGEST_GROUP = 0.05  # of the rows; larger groups of near-duplicates are not kept together
-MOST_LABELS = 30  # different answers
-ROWS_PER_LABEL = 5  # minimum average of labels
 
 
 @dataclass
@@ -177,7 +176,7 @@ def has_labels(rows: list[NewRow], known: ExistingRows) -> bool:
     every = Counter(row.label for row in rows)
     every.update({label: splits.total() for label, splits in known.labels.items()})
     del every[""]  # no answer yet
-    return 1 < len(every) <= MOST_LABELS and ROWS_PER_LABEL * len(every) <= every.total()
+    return label_sets.SPLITS.accept(len(every), every.total())
 
 
 def _by_label(

@@ -5,13 +5,12 @@ from collections import Counter
 from django.utils.translation import gettext as _
 
 from finetune_app.core.errors import PlainError
+from finetune_app.datasets.label_sets import BUTTONS
 from finetune_app.datasets.models import Dataset
 from finetune_app.datasets.text import normalise
 
 MAX_ANSWERS_READ = 500
 MIN_ANSWERS = 10  # below that no labels are detected
-MAX_LABELS = 20  # more do not help as buttons
-MIN_ANSWERS_PER_LABEL = 3  # on average
 MAX_LABEL_CHARS = 120
 SHORTCUT_KEYS = 9  # the first labels have a key each
 
@@ -26,7 +25,7 @@ def detect_labels(dataset: Dataset) -> list[str]:
     done = dataset.examples.usable().order_by("number")
     answers = [text.strip() for text in done.values_list("answer", flat=True)[:MAX_ANSWERS_READ]]
     labels = Counter(answers)
-    few = 1 < len(labels) <= MAX_LABELS and len(labels) * MIN_ANSWERS_PER_LABEL <= len(answers)
+    few = BUTTONS.accept(len(labels), len(answers))
     short = all(len(one) <= MAX_LABEL_CHARS and "\n" not in one for one in labels)
     if len(answers) < MIN_ANSWERS or not few or not short:
         return []
@@ -37,13 +36,13 @@ def parse_labels(text: str) -> list[str]:
     """One label per line. Raises PlainError for too many labels, or one that is too long."""
     lines = [line.strip() for line in text.splitlines()]
     found = list(dict.fromkeys(line for line in lines if line))
-    if len(found) > MAX_LABELS:
+    if len(found) > BUTTONS.most:
         raise PlainError(
             _(
                 "%(n)d answers are more than buttons can help with. Keep at most %(most)d, or "
                 "leave the list empty and write the answers."
             )
-            % {"n": len(found), "most": MAX_LABELS},
+            % {"n": len(found), "most": BUTTONS.most},
             status=422,
         )
     if any(len(one) > MAX_LABEL_CHARS for one in found):

@@ -8,11 +8,10 @@ from django.utils.translation import ngettext
 
 from finetune_app.checks.models import Severity
 from finetune_app.checks.rules.base import CheckContext, CheckResult, CheckRow
+from finetune_app.datasets.label_sets import RARE_LABELS
 from finetune_app.goals.measures import parse_fields
 
-MAX_LABELS = 50
 MAX_LABEL_CHARACTERS = 60  # characters
-ROWS_PER_LABEL = 5  # average from which answers count as a closed set
 RARE_SHARE = 0.1  # of an even share
 MIN_ROWS = 50
 
@@ -25,13 +24,11 @@ def closed_set(rows: list[CheckRow], context: CheckContext) -> Counter[str] | No
         if not context.labels and (len(answer) > MAX_LABEL_CHARACTERS or "\n" in answer):
             return None
         counts[answer] += 1
-        if not context.labels and len(counts) > MAX_LABELS:
+        if not context.labels and len(counts) > RARE_LABELS.most:
             return None
     if context.labels:
         return Counter({label: counts.get(label, 0) for label in context.labels})
-    if len(counts) < 2 or len(rows) < ROWS_PER_LABEL * len(counts):
-        return None
-    return counts
+    return counts if RARE_LABELS.accept(len(counts), len(rows)) else None
 
 
 def balance(
@@ -59,12 +56,12 @@ def _by_field(rows: list[CheckRow]) -> tuple[str, Counter[str], dict[int, str]] 
             value = pairs.get(name, "")
             values[name][row.pk] = value
             different[name].add(value)
-            if len(value) > MAX_LABEL_CHARACTERS or len(different[name]) > MAX_LABELS:
+            if len(value) > MAX_LABEL_CHARACTERS or len(different[name]) > RARE_LABELS.most:
                 open_names.remove(name)
                 del values[name]
     for name in open_names:
         counts = Counter(values[name].values())
-        if len(counts) >= 2 and len(rows) >= ROWS_PER_LABEL * len(counts):
+        if RARE_LABELS.accept(len(counts), len(rows)):
             return name, counts, values[name]
     return None
 
