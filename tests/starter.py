@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from worker.installs.starter import SLUG, StarterError, prepare
+from finetune_app.basemodels.catalogue import STARTER
+from worker.installs.starter import StarterError, prepare
 
 CACHE = Path(__file__).resolve().parent.parent / ".cache" / "models"
-FOLDER = Path(os.environ.get("FINETUNE_STARTER") or CACHE / SLUG)
+FOLDER = Path(os.environ.get("FINETUNE_STARTER") or CACHE / STARTER)
 WHY_NOT = "the starter model is not here: python -m tests.starter prepares it"
 
 
@@ -40,7 +41,7 @@ def starter(db, data_dir):
 
 def link_starter(data_dir: Path) -> Path:
     """Put the starter where an installation in `data_dir` expects it; return its folder."""
-    folder = data_dir / "models" / SLUG
+    folder = data_dir / "models" / STARTER
     if not folder.exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
         shutil.copytree(FOLDER, folder, copy_function=_link_or_copy)

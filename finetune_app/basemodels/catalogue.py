@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+STARTER = "smollm2-135m-instruct"  # every installation has it
+PUBLIC_HUB = "https://huggingface.co"  # the default of HF_ENDPOINT
 GROUPS = ("starter", "small", "medium", "large")
 FILE = Path(__file__).with_name("catalogue.toml")
 
@@ -45,7 +47,3 @@ def entry_of(slug: str) -> CatalogueEntry | None:
 def entry_with_hub_id(hub_id: str) -> CatalogueEntry | None:
     """The entry with this hub id, ignoring case as hubs do."""
     return next((one for one in catalogue() if one.hub_id.lower() == hub_id.lower()), None)
-
-
-STARTER = "smollm2-135m-instruct"
-PUBLIC_HUB = "https://huggingface.co"  # the default of HF_ENDPOINT

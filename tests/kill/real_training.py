@@ -7,6 +7,7 @@ from django.conf import settings
 from django.db import transaction
 
 from finetune_app.accounts.models import Team
+from finetune_app.basemodels.catalogue import STARTER
 from finetune_app.basemodels.models import BaseModel
 from finetune_app.core.files import sha256_of
 from finetune_app.datasets.models import Dataset
@@ -15,7 +16,6 @@ from finetune_app.jobs import services
 from finetune_app.training.models import Training
 from finetune_app.versions.models import Version
 from tests.starter import link_starter
-from worker.installs.starter import SLUG
 
 COLOURS = ["red", "green", "blue", "plum", "sand", "rust", "teal", "mint"]
 SPLITS = ["train"] * 12 + ["validation"] + ["test"]
@@ -34,7 +34,7 @@ SPEC = {
 def starter() -> BaseModel:
     link_starter(settings.DATA_DIR)
     return BaseModel.objects.get_or_create(
-        slug=SLUG, defaults={"name": "SmolLM2 135M", "parameters": 134_515_008}
+        slug=STARTER, defaults={"name": "SmolLM2 135M", "parameters": 134_515_008}
     )[0]
 
 

