@@ -28,7 +28,6 @@ SEED = 17
 PARAMETERS = 134_515_008  # of the starter
 
 from finetune_app.basemodels.automatic_settings import automatic_settings  # noqa: E402
-from finetune_app.candidates.prompt_builder import passage_count_for  # noqa: E402
 from finetune_app.evaluation.recommendation import (  # noqa: E402
     MethodScores,
     Recommendation,
@@ -38,6 +37,7 @@ from finetune_app.evaluation.statistics import wilson  # noqa: E402
 from finetune_app.guide.advice.answers import Answers  # noqa: E402
 from finetune_app.guide.advice.decide import decide  # noqa: E402
 from finetune_app.guide.sample import sample  # noqa: E402
+from finetune_app.knowledge.passage_counts import passage_count_for  # noqa: E402
 from worker.channel import Job  # noqa: E402
 
 Row = dict[str, Any]

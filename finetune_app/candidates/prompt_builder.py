@@ -12,20 +12,7 @@ from finetune_app.core.chat_messages import Message
 NO_ANSWER_TEXT = "That is not in the documents."
 DEFAULT_CONTEXT_LENGTH = 2_048  # tokens; for a model whose context length is not known
 CHARS_PER_TOKEN = 2.5  # a low estimate; the engine rejects a prompt that is really too long
-# Passages per question, by the model's parameter count. Small models lose the answer among many:
-# the starter has 14 of 40 right with one passage and 2 of 40 with five (docs/decisions/0011).
-PASSAGE_COUNTS = ((500_000_000, 1), (3_000_000_000, 3))
-DEFAULT_PASSAGE_COUNT = 5
 PASSAGE_SHARE = 0.6  # of the context; the rest is for instructions, question and answer
-
-
-def passage_count_for(parameters: int) -> int:
-    """Passages per question for a model of this size; `parameters` is 0 when unknown."""
-    if not parameters:
-        return DEFAULT_PASSAGE_COUNT
-    return next(
-        (count for most, count in PASSAGE_COUNTS if parameters < most), DEFAULT_PASSAGE_COUNT
-    )
 
 
 @dataclass(frozen=True)

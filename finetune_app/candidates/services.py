@@ -11,15 +11,14 @@ from finetune_app.basemodels.models import BaseModel
 from finetune_app.candidates.models import Candidate, CandidateKind
 from finetune_app.candidates.prompt_builder import (
     DEFAULT_CONTEXT_LENGTH,
-    DEFAULT_PASSAGE_COUNT,
     PromptTemplate,
-    passage_count_for,
 )
 from finetune_app.candidates.specs import CandidateSampling, CandidateSpec, PromptSpec, Retrieval
 from finetune_app.core.errors import PlainError
 from finetune_app.core.files import local_folder, sha256_of
 from finetune_app.goals.models import Goal
 from finetune_app.knowledge.models import Knowledge
+from finetune_app.knowledge.passage_counts import DEFAULT_PASSAGE_COUNT, passage_count_for
 from finetune_app.knowledge.services import fits_whole
 from finetune_app.providers.client import RemoteError, TargetSpec, target_of
 from finetune_app.providers.models import Endpoint

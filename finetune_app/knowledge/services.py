@@ -26,14 +26,14 @@ from finetune_app.goals.models import Goal
 from finetune_app.jobs import services as jobs
 from finetune_app.jobs.models import Job
 from finetune_app.knowledge.models import Document, Knowledge
+from finetune_app.knowledge.passage_counts import (
+    MAX_WHOLE_CHARACTERS,
+    WHOLE_CHARS_PER_CONTEXT_TOKEN,
+)
 from finetune_app.knowledge.schemas import DocumentResult, IndexResult
 
 MIN_FREE_BYTES = 200 * 1024 * 1024  # left on the disk after an upload
 DISK_PER_UPLOADED_BYTE = 4  # for the upload, its text, its vectors and its share of the index
-# Documents of at most this length are put into the prompt whole. The share of the context is low
-# enough that candidates.prompt_builder never has to drop any of it.
-MAX_WHOLE_CHARACTERS = 12_000
-WHOLE_CHARS_PER_CONTEXT_TOKEN = 0.75
 
 
 def get_knowledge(goal: Goal) -> Knowledge:

@@ -23,9 +23,8 @@ from finetune_app.knowledge import services
 from finetune_app.knowledge.extract import extract
 from finetune_app.knowledge.forms import SearchForm, UploadForm
 from finetune_app.knowledge.models import Document, Knowledge
+from finetune_app.knowledge.passage_counts import SHOWN_PASSAGES
 from finetune_app.knowledge.presenters import CitedPassage, added_message, cite, page_context
-
-MAX_PASSAGES = 5  # found for a question
 
 
 @goal_page(Role.VIEWER, "GET")
@@ -57,7 +56,7 @@ def _search(goal: Goal, question: str) -> tuple[list[CitedPassage], str]:
         return [], _("The documents cannot be searched yet. Wait until they are read.")
     index = str(local_folder(knowledge.index_folder))
     try:
-        passages = async_to_sync(engine_client.search)(index, question, count=MAX_PASSAGES)
+        passages = async_to_sync(engine_client.search)(index, question, count=SHOWN_PASSAGES)
     except engine_client.EngineUnavailable as problem:
         return [], str(problem)
     existing = set(knowledge.documents.values_list("pk", flat=True))

@@ -8,8 +8,8 @@ from finetune_app.candidates.prompt_builder import (
     Passage,
     PromptTemplate,
     build_prompt,
-    passage_count_for,
 )
+from finetune_app.knowledge.passage_counts import passage_count_for
 from worker.evaluation.inputs import read_candidates
 
 SHOT = ("Hello", "topic: other")

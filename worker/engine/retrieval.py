@@ -138,7 +138,7 @@ async def search(request: Request) -> Response:
     """{"passages"}: those of an index that fit a question, or all of them."""
     body, retriever = await request.json(), request.app.state.retriever
     folder = request.app.state.models.folder(body["index"])
-    count = max(1, min(int(body.get("count", 5)), MAX_PASSAGES))
+    count = max(1, min(int(body["count"]), MAX_PASSAGES))
     passages = await asyncio.to_thread(
         retriever.search, folder, str(body.get("question", "")), count, bool(body.get("whole"))
     )

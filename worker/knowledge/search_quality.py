@@ -5,10 +5,10 @@ answer of several words, most of its keywords.
 """
 
 from finetune_app.candidates.prompt_builder import Passage
+from finetune_app.knowledge.passage_counts import MEASURED_PASSAGES
 from finetune_app.knowledge.schemas import PracticeQuestion, SearchQuality
 from worker.knowledge.search import STOP_WORDS, WORD, Index
 
-TOP_PASSAGES = 5
 MIN_KEYWORDS = 4  # shorter answers must be contained literally
 MIN_KEYWORD_SHARE = 0.8
 
@@ -19,7 +19,7 @@ def measure(index: Index, questions: list[PracticeQuestion]) -> SearchQuality:
         for one in questions
         if not any(
             contains_answer(passage, one["answer"])
-            for passage in index.search(one["question"], TOP_PASSAGES)
+            for passage in index.search(one["question"], MEASURED_PASSAGES)
         )
     ]
     found = len(questions) - len(missed)
