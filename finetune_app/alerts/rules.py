@@ -15,6 +15,7 @@ from finetune_app.alerts import rechecks
 from finetune_app.alerts.models import Metric, Rule
 from finetune_app.deployment.models import Deployment
 from finetune_app.monitoring import drift
+from finetune_app.monitoring.drift_limits import CLEAR_AUC
 
 WINDOW = timedelta(hours=1)
 MIN_REQUESTS = 20  # in the window; fewer say nothing
@@ -28,7 +29,7 @@ DEFAULTS = {
     Metric.SLOW: 10.0,
     Metric.BUDGET: 1_000_000.0,
     Metric.WORSE: 5.0,
-    Metric.DRIFT: 75.0,
+    Metric.DRIFT: 100 * CLEAR_AUC,
 }
 
 

@@ -20,16 +20,14 @@ from finetune_app.deployment.models import Deployment
 from finetune_app.goals.models import Goal
 from finetune_app.jobs import services as jobs
 from finetune_app.jobs.models import ACTIVE, State
+from finetune_app.monitoring.drift_limits import CLEAR_AUC, MAX_PROMPTS, MIN_PROMPTS
 from finetune_app.monitoring.models import DriftCheck
 from finetune_app.request_log.models import Retention, Transcript
 from finetune_app.versions.models import Version
 
-MIN_PROMPTS = 30  # on each side; worker/drift/classifier.py says why
-MAX_LIVE_PROMPTS = 2_000  # the newest
 MIN_NEW_PROMPTS = 10  # since the last check; fewer would give the same result
 CHECK_EVERY = timedelta(days=1)
 MAX_CHARTED = 60  # checks in the chart: about two months
-CLEAR_AUC = 0.75  # below it a difference is called slight
 # Compared with live prompts. Only evaluations read the test split.
 COMPARED_SPLITS = (Split.TRAIN, Split.VALIDATION)
 
@@ -45,7 +43,7 @@ def reference_version(deployment: Deployment) -> Version | None:
 def live_prompts(deployment: Deployment) -> "QuerySet[Transcript]":
     """The newest stored prompts, the newest first."""
     found = Transcript.objects.filter(deployment=deployment).exclude(prompt="")
-    return found.order_by("-pk")[:MAX_LIVE_PROMPTS]
+    return found.order_by("-pk")[:MAX_PROMPTS]
 
 
 def count_reference_prompts(version: Version) -> int:

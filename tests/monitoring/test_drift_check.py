@@ -9,6 +9,7 @@ from finetune_app.core.errors import PlainError
 from finetune_app.jobs.handlers import handler_for
 from finetune_app.jobs.models import Job, State
 from finetune_app.monitoring import drift
+from finetune_app.monitoring.drift_limits import MIN_PROMPTS
 from finetune_app.monitoring.models import DriftCheck
 from finetune_app.monitoring.periodic_tasks import start_drift_checks
 from finetune_app.request_log import recording, retention
@@ -21,7 +22,6 @@ from tests.worker.conftest import supervise
 from tests.worker.training.recording_channel import RecordingChannel
 from worker.channel import Job as Work
 from worker.drift import run
-from worker.drift.classifier import MAX_PROMPTS, MIN_PROMPTS
 
 OVENS = ["How long does the {} bake?", "Which heat for the {}?", "Is the {} done at noon?"]
 DISHES = ["gratin", "bread", "quiche", "cake", "pizza"]
@@ -140,17 +140,13 @@ def test_a_deleted_prompt_is_no_longer_shown(live, asked, as_viewer, url):
 
 
 def test_too_few_prompts_are_refused(live, asked, as_editor, url):
-    asked(about_ovens(drift.MIN_PROMPTS - 1))
+    asked(about_ovens(MIN_PROMPTS - 1))
     with pytest.raises(PlainError, match="29 live prompts are kept; it takes 30"):
         drift.start(deployment=live)
     assert (
         "29 live prompts are kept so far" in as_editor.get(url("monitoring:page")).content.decode()
     )
     assert as_editor.post(url("monitoring:drift")).status_code == 409
-    assert (MIN_PROMPTS, MAX_PROMPTS) == (
-        drift.MIN_PROMPTS,
-        drift.MAX_LIVE_PROMPTS,
-    )  # as in the worker
 
 
 def test_without_stored_texts_the_page_says_why(live, as_viewer, url):

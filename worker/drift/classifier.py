@@ -24,10 +24,10 @@ from scipy.optimize import minimize
 from scipy.sparse import csr_matrix
 from scipy.stats import rankdata
 
+from finetune_app.monitoring.drift_limits import MAX_PROMPTS, MIN_PROMPTS
+
 FOLDS = 5
 PERMUTATIONS = 500
-MIN_PROMPTS = 30  # on each side; with fewer, chance alone reaches an AUC of 0.7 now and then
-MAX_PROMPTS = 2_000  # on each side; the newest live ones
 SEED = 17
 MAX_TERMS = 20_000  # the most frequent words and pairs
 L2_PENALTY = 1.0  # as scikit-learn's C=1

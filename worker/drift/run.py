@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypedDict
 
+from finetune_app.monitoring.drift_limits import MAX_PROMPTS
 from worker.channel import Channel, Job
 from worker.django_setup import setup_django
-from worker.drift.classifier import MAX_PROMPTS, detect_drift
+from worker.drift.classifier import detect_drift
 from worker.drift.similarity import least_similar
 
 

@@ -18,6 +18,7 @@ from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
 from finetune_app.monitoring import costs, drift
 from finetune_app.monitoring.charts import drift_chart
+from finetune_app.monitoring.drift_limits import MIN_PROMPTS
 from finetune_app.monitoring.engine_status import engine_status
 from finetune_app.monitoring.forms import PriceForm
 from finetune_app.monitoring.presenters import page_figures
@@ -85,7 +86,7 @@ def _drift_context(request: HttpRequest, deployment: Deployment) -> dict[str, An
         "drift_chart": drift_chart(over_time) if over_time else "",
         "drift_job": last.job if last and (last.job.is_active or last.job.error_code) else None,
         "prompts": drift.live_prompts(deployment).count(),
-        "least_prompts": drift.MIN_PROMPTS,
+        "least_prompts": MIN_PROMPTS,
         "keeps": retention.settings_of(deployment).on,
         "may_edit": may_edit(request),
     }

@@ -8,10 +8,9 @@ import pytest
 from scipy.stats import mannwhitneyu
 
 from finetune_app.guide.sample import mailbox
+from finetune_app.monitoring.drift_limits import MAX_PROMPTS, MIN_PROMPTS
 from tests.worker.drift.prompts import THINGS, random_prompts
 from worker.drift.classifier import (
-    MAX_PROMPTS,
-    MIN_PROMPTS,
     detect_drift,
     fit_logistic_regression,
     roc_auc,
