@@ -18,6 +18,8 @@ from worker.engine.backend_selector import BackendSelector
 from worker.engine.memory import release_memory
 from worker.engine.request_queue import RequestQueue
 
+IDLE_UNLOAD_SECONDS = 600.0  # without a request
+
 log = logging.getLogger(__name__)
 
 Prepare = Callable[[Backend], None]
@@ -41,7 +43,7 @@ class ModelManager:
         self,
         data: Path,
         queue: RequestQueue | None = None,
-        idle_unload_seconds: float = 600.0,
+        idle_unload_seconds: float = IDLE_UNLOAD_SECONDS,
         selector: BackendSelector | None = None,
     ) -> None:
         self.data = data.resolve()

@@ -49,7 +49,7 @@ class TextTooLong(ValueError):
 class Retriever:
     """Indexes and the embedder, unloaded after a time without use. Thread-safe."""
 
-    def __init__(self, idle_unload_seconds: float = 600.0) -> None:
+    def __init__(self, idle_unload_seconds: float) -> None:
         self.idle_unload_seconds = idle_unload_seconds
         self._indexes: OrderedDict[Path, Index] = OrderedDict()
         self._index_lock = threading.Lock()

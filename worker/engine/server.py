@@ -1,6 +1,6 @@
 """The engine process: chat, token views, search and embeddings over HTTP on a Unix socket.
 
-    python -m worker.engine.server --socket PATH [--idle-unload 600]
+    python -m worker.engine.server --socket PATH [--idle-unload SECONDS]
 
 Requests need the X-Engine-Secret header with FINETUNE_ENGINE_SECRET; only folders below
 FINETUNE_DATA_DIR are read. The process ends with its parent, and within 2 s of a SIGTERM.
@@ -46,7 +46,7 @@ from finetune_app.core.request_ids import RequestIds
 from worker.channel import UserError
 from worker.engine import retrieval
 from worker.engine.backend import Backend, Listener, StreamItem
-from worker.engine.model_manager import ModelManager, PathNotAllowed
+from worker.engine.model_manager import IDLE_UNLOAD_SECONDS, ModelManager, PathNotAllowed
 from worker.engine.request_queue import QueueFull, RequestQueue
 from worker.engine.requests import Completion, GenerationRequest, TextWithLogprobs
 
@@ -339,7 +339,7 @@ def listen(path: Path) -> socket.socket:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m worker.engine.server")
     parser.add_argument("--socket", required=True, type=Path)
-    parser.add_argument("--idle-unload", type=float, default=600.0, help="seconds")
+    parser.add_argument("--idle-unload", type=float, default=IDLE_UNLOAD_SECONDS, help="seconds")
     parser.add_argument("--queue-limit", type=int, default=64, help="requests")
     options = parser.parse_args()
     secret, data = os.environ.get("FINETUNE_ENGINE_SECRET"), os.environ.get("FINETUNE_DATA_DIR")
