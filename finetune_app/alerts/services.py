@@ -1,9 +1,8 @@
 """Change alert settings, check the rules, and create the notices to send."""
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import datetime
 from secrets import token_urlsafe
-from zoneinfo import ZoneInfo
 
 import httpx
 from django.conf import settings
@@ -15,6 +14,7 @@ from django.utils.translation import gettext as _
 from finetune_app.accounts.models import User
 from finetune_app.alerts import rules
 from finetune_app.alerts.models import Metric, Notice, Rule, Watch
+from finetune_app.alerts.quiet_hours import when_due
 from finetune_app.core.encryption import encrypt
 from finetune_app.core.errors import PlainError
 from finetune_app.deployment.models import Deployment
@@ -160,19 +160,6 @@ def create_notices(
         )
         for channel in channels
     ]
-
-
-def when_due(watch: Watch, now: datetime) -> datetime:
-    """`now`, or the end of the quiet hours in the chosen time zone."""
-    if watch.quiet_from is None or watch.quiet_to is None or watch.quiet_from == watch.quiet_to:
-        return now
-    local = now.astimezone(ZoneInfo(watch.zone))
-    start, end = watch.quiet_from, watch.quiet_to
-    quiet = start <= local.hour < end if start < end else local.hour >= start or local.hour < end
-    if not quiet:
-        return now
-    quiet_end = local.replace(hour=end, minute=0, second=0, microsecond=0)
-    return quiet_end if quiet_end > local else quiet_end + timedelta(days=1)
 
 
 def create_test_notices(*, watch: Watch) -> list[Notice]:

@@ -12,6 +12,7 @@ from django.utils import timezone
 from finetune_app.accounts.models import Membership
 from finetune_app.alerts import sending, services
 from finetune_app.alerts.models import Notice
+from finetune_app.alerts.quiet_hours import when_due
 from finetune_app.core.encryption import decrypt
 from finetune_app.core.errors import PlainError
 from tests.alerts.conftest import change, check, log_requests
@@ -165,7 +166,7 @@ def test_quiet_hours_over_midnight(watch, now, due):
     change(watch, quiet=(22, 7))
     hour, minute = map(int, now.split(":"))
     at = datetime(2026, 3, 10, hour, minute, tzinfo=UTC)
-    found = services.when_due(watch, at)
+    found = when_due(watch, at)
     assert f"{found:%H:%M}" == due
     assert timedelta(0) <= found - at < timedelta(hours=10)
 
@@ -173,8 +174,8 @@ def test_quiet_hours_over_midnight(watch, now, due):
 def test_quiet_hours_follow_the_time_zone(watch):
     change(watch, quiet=(9, 17), zone="Asia/Tokyo")
     at = datetime(2026, 3, 10, 1, 0, tzinfo=UTC)  # ten in the morning there
-    assert services.when_due(watch, at) == datetime(2026, 3, 10, 8, 0, tzinfo=UTC)
-    assert services.when_due(watch, at + timedelta(hours=7)) == at + timedelta(hours=7)
+    assert when_due(watch, at) == datetime(2026, 3, 10, 8, 0, tzinfo=UTC)
+    assert when_due(watch, at + timedelta(hours=7)) == at + timedelta(hours=7)
 
 
 def test_an_alert_that_recovers_in_quiet_hours_is_not_sent(watch, live):
