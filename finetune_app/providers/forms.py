@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from finetune_app.core.errors import PlainError
 from finetune_app.providers import guard
-from finetune_app.providers.models import Endpoint
+from finetune_app.providers.models import DEFAULT_CONTEXT, Endpoint
 from finetune_app.providers.services import checked_address
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class ChangeForm(forms.Form):
         label=_("Context length"),
         min_value=512,
         max_value=10_000_000,
-        initial=8192,
+        initial=DEFAULT_CONTEXT,
         help_text=_("In tokens (pieces of words): instructions, passages, question and answer."),
         widget=forms.NumberInput(attrs={"inputmode": "numeric"}),
     )

@@ -5,6 +5,8 @@ from django.utils.translation import gettext_lazy as _
 
 from finetune_app.accounts.models import Team, User
 
+DEFAULT_CONTEXT = 8_192  # tokens, of a model whose context length nobody gave
+
 
 class Endpoint(models.Model):
     """A remote model of a team. The owner who adds it consents to data leaving this machine."""
@@ -14,7 +16,7 @@ class Endpoint(models.Model):
     url = models.URLField(_("address"), max_length=300)  # ends before /chat/completions
     model = models.CharField(_("model"), max_length=200)  # its name on the platform
     secret = models.TextField(blank=True)  # the key, encrypted; never shown again
-    context = models.PositiveIntegerField(default=8192)  # context length in tokens
+    context = models.PositiveIntegerField(default=DEFAULT_CONTEXT)  # tokens
     price_in = models.DecimalField(max_digits=10, decimal_places=4, null=True, blank=True)
     price_out = models.DecimalField(max_digits=10, decimal_places=4, null=True, blank=True)
     # Prices are in the team's currency per million tokens; None is "not set", never 0.

@@ -14,7 +14,7 @@ from finetune_app.core.encryption import encrypt
 from finetune_app.core.errors import PlainError
 from finetune_app.providers import guard
 from finetune_app.providers.client import Answer, RemoteError, complete_answer, target_of
-from finetune_app.providers.models import Endpoint
+from finetune_app.providers.models import DEFAULT_CONTEXT, Endpoint
 
 MILLION = 1_000_000
 TRIAL_PROMPT = "What is 2 + 3? Answer with the number alone."
@@ -39,7 +39,7 @@ def add(
     url: str,
     model: str,
     key: str = "",
-    context: int = 8192,
+    context: int = DEFAULT_CONTEXT,
     price_in: Decimal | None = None,
     price_out: Decimal | None = None,
 ) -> Endpoint:

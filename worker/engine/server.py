@@ -340,7 +340,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m worker.engine.server")
     parser.add_argument("--socket", required=True, type=Path)
     parser.add_argument("--idle-unload", type=float, default=IDLE_UNLOAD_SECONDS, help="seconds")
-    parser.add_argument("--queue-limit", type=int, default=64, help="requests")
+    parser.add_argument("--queue-limit", type=int, default=RequestQueue.limit, help="requests")
     options = parser.parse_args()
     secret, data = os.environ.get("FINETUNE_ENGINE_SECRET"), os.environ.get("FINETUNE_DATA_DIR")
     if not secret or not data:
