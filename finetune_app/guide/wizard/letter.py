@@ -18,8 +18,8 @@ from finetune_app.guide.models import Advice
 from finetune_app.guide.progress import Progress, progress_of
 from finetune_app.guide.steps import DOCUMENTS, METHOD_OPTIONS
 from finetune_app.guide.wizard.known_facts import known_facts, known_values
+from finetune_app.guide.wizard.measured import Measured, measured
 from finetune_app.guide.wizard.measured import headline as measured_headline
-from finetune_app.guide.wizard.measured import measured
 from finetune_app.guide.wizard.question_screens import SavedAnswers, Screen, screens
 
 HEADLINE = {
@@ -144,7 +144,7 @@ def letter(goal: Goal, advice: Advice) -> dict[str, Any]:
     notes = len(reasons) - advice.result.get("notes", 0)
     bars, sure = CONFIDENCE[advice.result["confidence"]]
     found = measured(goal)
-    disagrees = found is not None and found.method != method_of(advice)
+    disagrees = found is not None and _disagrees(found, advice)
     tested = {_method_name(method) for method in found.tested} if found else set()
     return {
         "advice": advice,
@@ -198,6 +198,12 @@ class Changes(TypedDict):
 
     changed: list[str]
     today: str
+
+
+def _disagrees(found: Measured, advice: Advice) -> bool:
+    """Whether what was measured says something else than the advice."""
+    keep = found.method is None and advice.recommendation == Recommend.GOOD_ENOUGH
+    return found.conclusive and not keep and found.method != method_of(advice)
 
 
 def _is_answered(screen: Screen, answers: SavedAnswers) -> bool:

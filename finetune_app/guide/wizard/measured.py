@@ -25,7 +25,8 @@ class Measured:
     """The newest finished evaluation of a goal.
 
     `results` are names with scores, `sentence` what follows from them. `method` is the one that
-    proved best, None where none did. `tested` are all methods that took part.
+    proved best, None where none did. `conclusive`: whether that could not be chance. `tested` are
+    all methods that took part.
     """
 
     evaluation: Evaluation
@@ -33,6 +34,7 @@ class Measured:
     results: list[tuple[str, str]]
     sentence: str
     method: Method | None
+    conclusive: bool
     tested: set[Method]
 
 
@@ -62,6 +64,8 @@ def measured(goal: Goal) -> Measured | None:
         results=results,
         sentence=sentence,
         method=METHOD_OF.get(CandidateKind(kind)),
+        conclusive=verdict["level"] != "too_few_to_tell"
+        and not (recommendation and recommendation.found == "too_close"),
         tested={METHOD_OF[CandidateKind(one.kind)] for one in candidates if one.kind in METHOD_OF},
     )
 
@@ -69,5 +73,5 @@ def measured(goal: Goal) -> Measured | None:
 def headline(found: Measured) -> str:
     """The letter's headline where the measurement disagrees with the advice."""
     if found.method is None:
-        return _("Measured here: nothing is clearly better yet.")
+        return _("Measured here: nothing is better than the base model.")
     return _("Measured here: %(method)s.") % {"method": str(found.method.label).lower()}

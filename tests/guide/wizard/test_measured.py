@@ -59,5 +59,17 @@ def test_where_repeating_the_question_does_it_nothing_is_better(
     services.store_trivial_answers(evaluation, {"baseline": "repeat", "answers": right})
     services.store_verdict(evaluation)
     page = read(as_viewer, url("advice"))
-    assert "<h1>Measured here: nothing is clearly better yet.</h1>" in page
+    assert "<h1>Measured here: nothing is better than the base model.</h1>" in page
     assert "Repeating the question" in page
+
+
+def test_what_could_be_chance_changes_no_headline(as_viewer, trained, owner, advised, url):
+    advised(**READY)
+
+    def one_is_better(prompt, kind):
+        return ("x", kind == "tuned" and prompt.index == 0)
+
+    journey.evaluated(trained, owner, say=one_is_better)
+    page = read(as_viewer, url("advice"))
+    assert "<h1>Teach a model.</h1>" in page
+    assert "Too few to tell." in page
