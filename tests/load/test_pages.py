@@ -9,6 +9,7 @@ import asyncio
 import os
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import psycopg
@@ -16,13 +17,14 @@ import pytest
 
 from tests.installation import free_port
 from tests.load import page_client
-from tests.load.api_client import send_every_second
+from tests.load.api_client import client_of, send_every_second
 from tests.load.conftest import EMAIL, PASSWORD, Live, installation_with_model, send, train
 from tests.load.process_samples import growth_of_each, sample_repeatedly
 from tests.run import REDIS, listens
 
 SECONDS = int(os.environ.get("PAGE_SECONDS", "900"))
 BURST = 500
+ATTACK = "secret is" + " " * 24_000  # kept patterns busy for twelve seconds once
 SERVER = "postgres://postgres@127.0.0.1:5432"
 MAX_ADDED_MIB = 64.0  # of a web process; a leak of 10 KB a page would be 88 MiB in half the time
 
@@ -71,6 +73,38 @@ def test_a_burst_is_answered_or_refused(busy):
     print(f"\na burst of {BURST}: {dict(counts)}, the last after {last:.1f} s")
     assert counts[200]
     assert set(counts) <= {200, 503}
+
+
+def test_pages_open_while_somebody_sends_texts_made_to_keep_patterns_busy(busy):
+    live, _rate = busy
+    paths = page_client.fill(live.installation)
+    outcomes = asyncio.run(attacked(live, paths))
+    print(f"\nbeside texts of {len(ATTACK):,} characters\n\n{page_client.table(outcomes)}\n")
+    assert {one.status for one in outcomes} == {200}
+
+
+async def attacked(live: Live, paths: list[str]) -> list[page_client.PageOutcome]:
+    """Two pages a second, and each second one text for the patterns that look for secrets."""
+    async with browser_of(live) as browser, client_of(live) as program:
+        answer = await program.post("/v1/chat/completions", json=question_of(live, "Hello"))
+        reply_id = answer.json()["id"]
+
+        async def attack() -> None:
+            while True:
+                feedback = {"id": reply_id, "rating": "down", "comment": ATTACK[:9_000]}
+                await program.post("/v1/feedback", json=feedback)
+                await program.post("/v1/chat/completions", json=question_of(live, ATTACK))
+                await asyncio.sleep(1)
+
+        attacking = asyncio.create_task(attack())
+        outcomes = await page_client.open_pages(browser, paths, rate=2, seconds=30)
+        attacking.cancel()
+        return outcomes
+
+
+def question_of(live: Live, text: str) -> dict[str, Any]:
+    messages = [{"role": "user", "content": text}]
+    return {"model": live.model, "messages": messages, "max_tokens": 4}
 
 
 async def load(live: Live, rate: float):
