@@ -122,6 +122,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "finetune_app.monitoring.middleware.RequestMetricsMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "finetune_app.core.middleware.PrivateMiddleware",
     "csp.middleware.CSPMiddleware",

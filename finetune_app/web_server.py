@@ -8,6 +8,7 @@ dies, or whose event loop stands still for `timeout` seconds, is replaced.
 
 import gc
 import os
+import shutil
 from typing import Any, ClassVar
 
 import django
@@ -19,6 +20,12 @@ from finetune_app.core.header_timeout import HeaderTimeoutProtocol
 from finetune_app.core.parent_death import die_with_parent
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "finetune_app.settings")
+# The web processes count in files, so that /metrics of any of them tells the sum of all
+# (prometheus_client reads this when it is imported).
+metrics_folder = settings.RUN_DIR / "metrics"
+shutil.rmtree(metrics_folder, ignore_errors=True)
+metrics_folder.mkdir(parents=True)
+os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(metrics_folder)
 django.setup()
 
 

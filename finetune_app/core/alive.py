@@ -36,7 +36,17 @@ def touch_in_background(process: str) -> None:
 
 
 def is_alive(process: str) -> bool:
+    """Whether the process lives on this host."""
+    return _is_fresh(file_of(process))
+
+
+def count_alive(process: str) -> int:
+    """On how many hosts that share the data folder the process lives."""
+    return sum(_is_fresh(file) for file in Path(settings.RUN_DIR).glob(f"{process}-*.alive"))
+
+
+def _is_fresh(file: Path) -> bool:
     try:
-        return time.time() - file_of(process).stat().st_mtime < DEAD_AFTER_SECONDS
+        return time.time() - file.stat().st_mtime < DEAD_AFTER_SECONDS
     except FileNotFoundError:
         return False

@@ -1,4 +1,4 @@
-"""Prometheus counters of this process's requests.
+"""Prometheus counters of requests; web_server.py adds up those of all web processes.
 
 The only label that people choose is a deployment's name. There are at most MAX_NAMES of them, so
 that nobody can fill the memory of the Prometheus server. No label names a key, a text or a person.
