@@ -8,12 +8,15 @@ import fcntl
 import logging
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 FOLDER = "in-use"
 ROLES = {"web": "the web", "clock": "the clock", "worker": "a worker", "engine": "the engine"}
+
+WAIT_SECONDS = 10.0  # a command that is refused has the folder for a moment
 
 log = logging.getLogger(__name__)
 _held: list[int] = []  # open lock files of this process
@@ -29,16 +32,22 @@ def hold(data_dir: Path, role: str) -> None:
     Exits while a command has the folder for itself. Where files cannot be locked it goes on.
     """
     handle = _open(data_dir, role)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        sys.exit(
-            f"A restore or a change of secrets is under way in {data_dir}. "
-            "Start again once it has ended."
-        )
-    except OSError as error:  # some network file systems have no locks
-        log.warning("%s cannot be locked (%s): stop Finetune before a restore", data_dir, error)
     _held.append(handle)
+    until = time.monotonic() + WAIT_SECONDS
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() > until:
+                sys.exit(
+                    f"A restore or a change of secrets is under way in {data_dir}. "
+                    "Start again once it has ended."
+                )
+            time.sleep(0.1)
+        except OSError as error:  # some network file systems have no locks
+            log.warning("%s cannot be locked (%s): stop Finetune before a restore", data_dir, error)
+            return
 
 
 def release() -> None:

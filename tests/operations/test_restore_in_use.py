@@ -62,7 +62,7 @@ def test_a_running_process_is_named(host, saved, name):
 
 def test_no_process_starts_during_a_restore(tmp_path):
     code = (
-        "import pathlib, sys; from finetune_app.core import in_use; "
+        "import pathlib, sys; from finetune_app.core import in_use; in_use.WAIT_SECONDS = 0; "
         "in_use.hold(pathlib.Path(sys.argv[1]), 'web')"
     )
     start = [sys.executable, "-c", code, str(tmp_path)]
