@@ -10,6 +10,7 @@ ENDPOINTS_ALLOWED  host:port of model servers in your own network that teams may
                 commas between: "localhost:11434,gpu-box.lan:8000" (docs/remote-models.md)
 REQUEST_LOG_DAYS, JOB_LOG_DAYS, AUDIT_LOG_DAYS  how long requests (default 180), journals of jobs
                 (90) and lines of the audit log (365, at least 30) are kept; 0: for ever
+TEAM_STORAGE_GB  how much the files of one team may take (default 50)
 LOG_FORMAT      text (default) or json: one object per event, for programs that collect logs
 LOG_LEVEL       INFO (default), DEBUG, WARNING or ERROR
 METRICS_TOKEN   opens /metrics to Prometheus, which sends it as a bearer token; without it nobody
@@ -292,6 +293,7 @@ WHITENOISE_USE_FINDERS = WHITENOISE_AUTOREFRESH = DEBUG
 # Uploads: core/body_limit.py and core/upload_handlers.py refuse what is larger.
 MAX_UPLOAD_BYTES = 200 * 1024 * 1024
 MAX_LARGE_UPLOAD_BYTES = 2 * 1024**3  # in pieces
+MAX_TEAM_BYTES = int(float(os.environ.get("TEAM_STORAGE_GB", "50")) * 1024**3)  # of all files
 MAX_TEAM_DOCUMENT_BYTES = 2 * 1024**3  # of all documents of a team together
 DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 2000

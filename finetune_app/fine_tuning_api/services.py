@@ -12,6 +12,7 @@ from django.db import transaction
 from django.db.models import Sum
 from django.utils.translation import gettext as _
 
+from finetune_app.accounts import storage
 from finetune_app.accounts.models import Team, User
 from finetune_app.api_keys.models import ApiKey
 from finetune_app.basemodels import services as basemodels
@@ -62,6 +63,7 @@ def save_file(*, team: Team, name: str, purpose: str, file: "File[bytes]") -> Ap
             % {"n": MAX_TEAM_BYTES // 1024**3},
             status=413,
         )
+    storage.require_space(team, size)
     saved = ApiFile(team=team, name=name[:200] or "file.jsonl", purpose=purpose, size=size)
     saved.storage_path = default_storage.save(f"api-files/{saved.public_id.hex}/upload", file)
     saved.save()

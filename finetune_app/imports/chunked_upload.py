@@ -20,6 +20,7 @@ from django.db.models import F, Sum
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from finetune_app.accounts import storage
 from finetune_app.accounts.models import User
 from finetune_app.core.errors import PlainError
 from finetune_app.core.files import is_local
@@ -74,6 +75,7 @@ def start_upload(*, dataset: Dataset, by: User, name: str, size: int) -> Upload:
             status=409,
         )
     expected = Upload.objects.aggregate(n=Sum(F("size") - F("received")))["n"] or 0
+    storage.require_space(dataset.goal.team, size)
     require_disk_space(size, expected)
     return Upload.objects.create(dataset=dataset, by=by, file_name=name, size=size)
 

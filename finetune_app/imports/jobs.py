@@ -9,6 +9,7 @@ from typing import cast
 from django.db import transaction
 from django.utils.translation import gettext as _
 
+from finetune_app.accounts import storage
 from finetune_app.checks.services import check_all
 from finetune_app.core.files import local_path
 from finetune_app.datasets.models import Import
@@ -31,7 +32,8 @@ class ImportHandler(JobHandler):
         if job.spec["step"] in STEPS_WITHOUT_CHILD:
             return None
         path = local_path(job.spec["stored_name"])
-        return ChildSpec(folder=path.parent, spec=job.spec | {"file": str(path)})
+        added = {"file": str(path), "bytes_left": storage.bytes_left(job.team)}
+        return ChildSpec(folder=path.parent, spec=job.spec | added)
 
     def run(self, job: Job) -> Result:
         """Store the rows of a confirmed plan, or remove those of a cancelled import."""

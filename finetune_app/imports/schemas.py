@@ -166,3 +166,5 @@ class ImportChildSpec(ImportSpec):
 
     file: str
     """Path on this disk."""
+    bytes_left: int
+    """How much the team may still store."""

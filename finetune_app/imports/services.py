@@ -5,9 +5,9 @@ Every change of step is a compare-and-set (`_change_step`), so that a second cli
 
 import hashlib
 import json
-import shutil
 import uuid
 from contextlib import suppress
+from pathlib import Path
 from typing import cast
 
 from django.conf import settings
@@ -17,7 +17,8 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from finetune_app.accounts.models import User
+from finetune_app.accounts import storage
+from finetune_app.accounts.models import Team, User
 from finetune_app.core.errors import PlainError
 from finetune_app.datasets.models import Dataset, Edit, Import
 from finetune_app.datasets.services.lease_writer import LeaseWriter
@@ -38,7 +39,6 @@ from finetune_app.imports.schemas import (
 from finetune_app.jobs import services as jobs
 
 MAX_ROWS_REMOVED_IN_REQUEST = 5_000  # more are removed by a job
-RESERVED_DISK_BYTES = 200 * 1024 * 1024  # disk space that an import leaves free
 
 
 def start_import(*, dataset: Dataset, by: User, file: "File[bytes]", name: str) -> Import:
@@ -52,6 +52,7 @@ def start_import(*, dataset: Dataset, by: User, file: "File[bytes]", name: str) 
     if size > settings.MAX_UPLOAD_BYTES:
         raise PlainError(too_large_message(), status=413)
     delete_abandoned()
+    storage.require_space(dataset.goal.team, size)
     require_disk_space(size)
     stored = default_storage.save(f"uploads/{uuid.uuid4().hex}/upload", file)
     try:
@@ -85,12 +86,18 @@ def too_large_message() -> str:
 def require_disk_space(size: int, expected: int = 0) -> None:
     """Raises PlainError unless the disk has space for the file (`size` bytes), the rows read from
     it and its examples, besides `expected` bytes of unfinished uploads."""
-    free = shutil.disk_usage(settings.DATA_DIR).free - expected
-    if free < 3 * size + RESERVED_DISK_BYTES:
+    if storage.free_disk_bytes() - expected < 3 * size:
         raise PlainError(
             _("There is not enough space on the disk for this file. Free some, then try again."),
             status=507,
         )
+
+
+def unpacked_bytes(team: Team) -> int:
+    """Of the rows that were read from the files of a team's imports."""
+    folders = {item.folder for item in Import.objects.filter(dataset__goal__team=team)}
+    rows = [Path(settings.DATA_DIR) / folder / "rows.jsonl" for folder in folders]
+    return sum(file.stat().st_size for file in rows if file.exists())
 
 
 def reinspect(*, item: Import, options: ReadOptions) -> None:

@@ -5,7 +5,6 @@ it, because its index contains the deleted text.
 """
 
 import hashlib
-import shutil
 import uuid
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +17,7 @@ from django.db import transaction
 from django.db.models import Sum
 from django.utils.translation import gettext as _
 
+from finetune_app.accounts import storage
 from finetune_app.accounts.models import Team, User
 from finetune_app.core.errors import PlainError
 from finetune_app.core.files import delete_folder, is_local
@@ -93,6 +93,7 @@ def _too_large(name: str) -> str:
 
 
 def _require_space(team: Team, size: int) -> None:
+    storage.require_space(team, size)
     used = Document.objects.filter(knowledge__goal__team=team).aggregate(Sum("size"))["size__sum"]
     limit = settings.MAX_TEAM_DOCUMENT_BYTES
     if (used or 0) + size > limit:
@@ -101,7 +102,7 @@ def _require_space(team: Team, size: int) -> None:
             % {"most": limit // 1024**3},
             status=413,
         )
-    if shutil.disk_usage(settings.DATA_DIR).free < DISK_PER_UPLOADED_BYTE * size + MIN_FREE_BYTES:
+    if storage.free_disk_bytes() < DISK_PER_UPLOADED_BYTE * size + MIN_FREE_BYTES:
         raise PlainError(
             _("There is not enough room on the disk for this file. Free some, then try again."),
             status=507,

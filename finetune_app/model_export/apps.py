@@ -6,10 +6,12 @@ class ModelExportConfig(AppConfig):
     label = "model_export"
 
     def ready(self) -> None:
+        from finetune_app.accounts import storage
         from finetune_app.jobs.handlers import register
         from finetune_app.jobs.row_jobs import delete_job_with
         from finetune_app.model_export.jobs import ExportHandler
         from finetune_app.model_export.models import ModelExport
 
         register(ExportHandler())
+        storage.register(ModelExport, "training__goal__team")
         delete_job_with(ModelExport, lambda export: export.folder)

@@ -8,25 +8,15 @@ from typing import Any
 
 from django.db.models import Count, QuerySet, Sum
 
+from finetune_app.accounts import storage
 from finetune_app.accounts.models import Team
 from finetune_app.api_keys.models import this_month
-from finetune_app.datasets.models import Example, Import
-from finetune_app.fine_tuning_api.models import ApiFile
+from finetune_app.datasets.models import Example
 from finetune_app.goals.models import Goal
-from finetune_app.knowledge.models import Document
-from finetune_app.model_export.models import ModelExport
 from finetune_app.request_log.models import HourlyUsage
 from finetune_app.training.models import Training
 
 PAGE_SIZE = 50
-
-# Files that a team brought or made, with the way to their team.
-FILES: tuple[tuple[QuerySet[Any], str], ...] = (
-    (Import.objects.all(), "dataset__goal__team"),
-    (Document.objects.all(), "knowledge__goal__team"),
-    (ModelExport.objects.all(), "training__goal__team"),
-    (ApiFile.objects.all(), "team"),
-)
 
 
 @dataclass(frozen=True)
@@ -63,8 +53,8 @@ def usage_of(teams: Sequence[Team]) -> list[TeamUsage]:
     trainings = _count(Training.objects.filter(goal__team__in=teams), "goal__team")
     tokens = _tokens(teams)
     size: Counter[int] = Counter()
-    for files, team in FILES:
-        found = files.filter(**{f"{team}__in": teams}).order_by().values_list(team)
+    for model, team in storage.FILES:
+        found = model._default_manager.filter(**{f"{team}__in": teams}).order_by().values_list(team)
         size.update(dict(found.annotate(total=Sum("size"))))
     return [
         TeamUsage(

@@ -101,7 +101,9 @@ def test_an_invalid_size_is_rejected(as_owner, start_upload, size, status):
 
 
 def test_too_little_disk_space_is_reported_at_the_start(as_owner, start_upload, monkeypatch):
-    monkeypatch.setattr("shutil.disk_usage", lambda _path: type("", (), {"free": 10**6}))
+    monkeypatch.setattr(
+        "shutil.disk_usage", lambda _path: type("", (), {"free": 10**6, "total": 10**7})
+    )
     assert "not enough space" in start_upload(as_owner, status=507)["problem"]
 
 

@@ -7,7 +7,6 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 
 from finetune_app.core.errors import PlainError
 from finetune_app.jobs.models import Job
-from finetune_app.knowledge import services
 from finetune_app.knowledge.models import Document, Knowledge
 from tests.knowledge.conftest import PUMP, SHOP, add
 
@@ -72,9 +71,9 @@ def test_upload_beyond_the_teams_limit_is_rejected(goal, owner, committed, setti
 
 def test_upload_to_a_full_disk_is_rejected(goal, owner, monkeypatch):
     class Full:
-        free = 1000
+        free, total = 1000, 2000
 
-    monkeypatch.setattr(services.shutil, "disk_usage", lambda _folder: Full)
+    monkeypatch.setattr("shutil.disk_usage", lambda _folder: Full)
     with pytest.raises(PlainError, match="not enough room"):
         add(goal, owner)
 

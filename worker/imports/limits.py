@@ -30,7 +30,8 @@ class OutputLimit:
     """Counts what comes out of one file. What it says of its own size is not believed: some repeat
     one text millions of times."""
 
-    def __init__(self, file_bytes: int) -> None:
+    def __init__(self, file_bytes: int, bytes_left: int = MAX_UNPACKED_BYTES) -> None:
+        self._team_left = bytes_left
         self._left = min(
             MAX_UNPACKED_BYTES, max(ALWAYS_ALLOWED_BYTES, MAX_UNPACK_RATIO * file_bytes)
         )
@@ -38,6 +39,14 @@ class OutputLimit:
     def count(self, size: int) -> None:
         """Raises UserError when more comes out than a file of this size may hold."""
         self._left -= size
+        self._team_left -= size
+        if self._team_left < 0:
+            raise UserError(
+                "no_disk",
+                "The rows of this file do not fit into the space that is left for your team. "
+                "Nothing was added. Delete imports, documents or exports that are not needed any "
+                "more, or ask who runs Finetune for more space; then try again.",
+            )
         if self._left < 0:
             raise UserError(
                 "bad_data",

@@ -21,7 +21,7 @@ from finetune_app.imports.schemas import (
 )
 from worker.channel import Channel
 from worker.imports.file_format import iter_rows
-from worker.imports.limits import OutputLimit
+from worker.imports.limits import MAX_UNPACKED_BYTES, OutputLimit
 from worker.imports.progress import ByteMeter, RowProgress
 from worker.imports.rows import MAX_EXCERPT_CHARACTERS, AnyRow, RejectedRow
 from worker.imports.text_encoding import printable
@@ -31,15 +31,21 @@ MAX_EXCERPT_CELL_CHARACTERS = 200
 
 
 def read_rows(
-    path: Path, folder: Path, shape: FileShape, mapping: ColumnMapping, channel: Channel
+    path: Path,
+    folder: Path,
+    shape: FileShape,
+    mapping: ColumnMapping,
+    channel: Channel,
+    bytes_left: int = MAX_UNPACKED_BYTES,
 ) -> ReadResult:
     """Write rows.jsonl (`ImportRow`) and rejected.jsonl (`RejectedEntry`) into `folder`.
 
     A row without an answer, where the mapping keeps such rows, ends in an empty message of the
-    assistant. Raises UserError when the rows are far larger than the file.
+    assistant. Raises UserError when the rows are far larger than the file, or larger than
+    `bytes_left`.
     """
     meter = ByteMeter()
-    limit = OutputLimit(path.stat().st_size)
+    limit = OutputLimit(path.stat().st_size, bytes_left)
     progress = RowProgress(channel, meter, "reading", "Reading the rows")
     kept = rejected_count = 0
     rejected: list[RejectedEntry] = []

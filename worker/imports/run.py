@@ -21,7 +21,11 @@ def run(job: Job, channel: Channel) -> dict[str, Any]:
         if spec["step"] == "inspect":
             options = spec.get("options") or {}
             return {**inspect_file(path, spec.get("file_name", ""), options, channel)}
-        return {**read_rows(path, job.folder, spec["shape"], spec["mapping"], channel)}
+        return {
+            **read_rows(
+                path, job.folder, spec["shape"], spec["mapping"], channel, spec["bytes_left"]
+            )
+        }
     except MemoryError as error:
         raise UserError(
             "bad_data",

@@ -1,0 +1,64 @@
+"""How many bytes a team may store, and how much of the disk stays free.
+
+Rooms register the models of their files in `AppConfig.ready()`.
+"""
+
+import shutil
+from collections.abc import Callable
+from typing import Any
+
+from django.conf import settings
+from django.db.models import Model, Sum
+from django.utils.translation import gettext as _
+
+from finetune_app.accounts.models import Team
+from finetune_app.core.errors import PlainError
+
+RESERVED_SHARE = 0.1  # of the disk
+MAX_RESERVED_BYTES = 10 * 1024**3
+
+FILES: list[tuple[type[Model], str]] = []  # models with a `size`, and their way to the team
+_others: list[Callable[[Team], int]] = []  # bytes of files that have no row
+
+
+def register(model: type[Model], team: str, other: Callable[[Team], int] | None = None) -> None:
+    FILES.append((model, team))
+    if other:
+        _others.append(other)
+
+
+def stored_bytes(team: Team) -> int:
+    sizes = (
+        model._default_manager.filter(**{path: team}).aggregate(total=Sum("size"))["total"] or 0
+        for model, path in FILES
+    )
+    return sum(sizes) + sum(measure(team) for measure in _others)
+
+
+def free_disk_bytes() -> int:
+    """What may still be written, besides the reserve."""
+    disk: Any = shutil.disk_usage(settings.DATA_DIR)
+    reserved = min(int(disk.total * RESERVED_SHARE), MAX_RESERVED_BYTES)
+    return max(int(disk.free) - reserved, 0)
+
+
+def bytes_left(team: Team) -> int:
+    """For files of the team: the smaller of its share and the disk."""
+    return max(min(settings.MAX_TEAM_BYTES - stored_bytes(team), free_disk_bytes()), 0)
+
+
+def require_space(team: Team, size: int) -> None:
+    """Raises PlainError when `size` more bytes exceed the team's share."""
+    used = stored_bytes(team)
+    if used + size <= settings.MAX_TEAM_BYTES:
+        return
+    raise PlainError(
+        _(
+            "Your team's files take %(used).1f GB of the %(most).1f GB there are for them, and "
+            "this one does not fit. Delete imports, documents or exports that are not needed any "
+            "more, or ask who runs Finetune for more space."
+        )
+        % {"used": used / 1024**3, "most": settings.MAX_TEAM_BYTES / 1024**3},
+        status=413,
+        title=_("No space left for your team"),
+    )

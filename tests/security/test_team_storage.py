@@ -1,0 +1,85 @@
+"""A team cannot fill the disk: its files have a limit, at upload and while an import writes."""
+
+import io
+from collections import namedtuple
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+
+from finetune_app.accounts import storage
+from finetune_app.core.errors import PlainError
+from finetune_app.datasets.models import Import
+from finetune_app.datasets.services import dataset_of
+from finetune_app.fine_tuning_api.models import ApiFile
+from finetune_app.goals.models import Goal
+from finetune_app.imports.services import start_import
+from tests.worker.training.recording_channel import RecordingChannel
+from worker.channel import UserError
+from worker.imports.inspect import inspect_file
+from worker.imports.read import read_rows
+
+GB = 1024**3
+Disk = namedtuple("Disk", "total used free")
+
+
+@pytest.fixture
+def small(settings, team):
+    """The team may store 1,000 bytes, of which a file takes 900."""
+    settings.MAX_TEAM_BYTES = 1000
+    ApiFile.objects.create(team=team, name="a.jsonl", purpose="fine-tune", size=900)
+
+
+def bring(goal: Goal, owner, size: int) -> Import:
+    file = SimpleUploadedFile("mail.csv", b"x" * size)
+    return start_import(dataset=dataset_of(goal), by=owner, file=file, name="mail.csv")
+
+
+def test_an_upload_beyond_the_teams_space_is_refused(small, goal, owner):
+    with pytest.raises(PlainError, match="Delete imports, documents or exports") as refused:
+        bring(goal, owner, 101)
+    assert refused.value.status == 413
+    assert not Import.objects.exists()
+    bring(goal, owner, 100)
+    with pytest.raises(PlainError, match="does not fit"):
+        bring(goal, owner, 1)
+
+
+def test_the_page_says_what_to_do(small, goal, as_owner):
+    file = io.BytesIO(b"prompt,answer\n" * 100)
+    file.name = "mail.csv"
+    reply = as_owner.post(f"/goals/{goal.pk}/dataset/upload/", {"file": file})
+    assert b"ask who runs Finetune for more space" in reply.content
+
+
+def test_what_another_team_stores_does_not_count(small, stranger):
+    assert storage.stored_bytes(stranger.memberships.get().team) == 0
+
+
+def test_rows_read_from_a_file_count_too(goal, owner, team, data_dir):
+    item = bring(goal, owner, 100)
+    (data_dir / item.folder / "rows.jsonl").write_bytes(b"x" * 5000)
+    assert storage.stored_bytes(team) == 5100
+
+
+def test_an_import_stops_when_the_team_has_no_space_left(tmp_path):
+    path = tmp_path / "mail.csv"
+    path.write_text("prompt,answer\n" + "My pump leaks,repair\n" * 1000)
+    channel = RecordingChannel()
+    found = inspect_file(path, "mail.csv", {}, channel)
+    with pytest.raises(UserError, match="do not fit into the space that is left") as stopped:
+        read_rows(path, tmp_path, found["shape"], found["mapping"], channel, bytes_left=10_000)
+    assert stopped.value.code == "no_disk"
+    assert (tmp_path / "rows.jsonl").stat().st_size <= 10_000
+
+
+@pytest.mark.parametrize(
+    ("disk", "left"),
+    [
+        (Disk(40 * GB, 30 * GB, 10 * GB), 6 * GB),  # a tenth stays free
+        (Disk(1000 * GB, 950 * GB, 50 * GB), 40 * GB),  # but not more than 10 GB
+        (Disk(40 * GB, 38 * GB, 2 * GB), 0),
+    ],
+)
+def test_part_of_the_disk_stays_free(monkeypatch, disk, left):
+    monkeypatch.setattr("shutil.disk_usage", lambda _path: disk)
+    assert storage.free_disk_bytes() == left
