@@ -40,11 +40,13 @@ PAGES = (
 # Makes a second goal that has been through all steps, and prints the addresses of its pages.
 FILL = f"""
 import json
+from allauth.mfa.models import Authenticator
 from django.urls import reverse
 from finetune_app.accounts.models import Team, User
 from tests.factories import build_world
 from tests.routes import DECLARED, ids_of
 world = build_world(Team.objects.get(), User.objects.get(is_active=True))
+Authenticator.objects.all().delete()  # so that a password is enough to sign in
 routes = {{route.name: route for route in DECLARED}}
 print(json.dumps([reverse(n, kwargs=ids_of(routes[n], world)) for n in {PAGES!r}]))
 """
