@@ -6,7 +6,7 @@ import threading
 
 from django.db import connection
 
-from finetune_app.alerts import rechecks, sending, services
+from finetune_app.alerts import rechecks, rule_checks, sending
 from finetune_app.jobs.periodic_tasks import PeriodicTask
 
 log = logging.getLogger(__name__)
@@ -14,7 +14,7 @@ _sending = threading.Lock()
 
 
 def check_rules() -> None:
-    services.check_rules()
+    rule_checks.check_rules()
 
 
 def run_due_rechecks() -> None:

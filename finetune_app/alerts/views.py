@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from finetune_app.accounts.access import may_edit
 from finetune_app.accounts.models import Role
 from finetune_app.accounts.requests import HttpRequest
-from finetune_app.alerts import rechecks, sending, services
+from finetune_app.alerts import notices, rechecks, sending, services
 from finetune_app.alerts.forms import WatchForm
 from finetune_app.alerts.models import Watch
 from finetune_app.core.audit import AuditAction
@@ -57,7 +57,7 @@ def page(request: HttpRequest, goal: Goal) -> HttpResponse:
 def send_test(request: HttpRequest, goal: Goal) -> HttpResponse:
     """Send a test notice now and report how it went."""
     watch = services.watch_of(get_object_or_404(Deployment, goal=goal))
-    for notice in services.create_test_notices(watch=watch):
+    for notice in notices.create_test_notices(watch=watch):
         channel = notice.get_channel_display()
         if sending.send(notice):
             messages.success(request, _("The test by %(way)s was sent.") % {"way": channel})

@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+SHUTDOWN_TIMEOUT_SECONDS = 10.0  # for running jobs to save; more than in worker/supervise.py
 LOG_BYTES = 10_000_000
 MIN_DELAY, MAX_DELAY = 0.5, 30.0  # seconds before a restart, doubled each time
 STABLE_SECONDS = 60.0  # uptime after which the delay starts again at MIN_DELAY
@@ -95,11 +96,11 @@ class ProcessManager:
         for process in self.processes:
             rotate(self.logs / f"{process.name}.log")
 
-    def end(self, timeout_seconds: float) -> None:
+    def end(self, *, at_once: bool = False) -> None:
         """Terminate all processes, the broker last, then kill the remaining ones."""
         broker = [process for process in self.processes if process.name == "broker"]
         others = [process for process in self.processes if process.name != "broker"]
-        until = time.monotonic() + timeout_seconds
+        until = time.monotonic() + (0 if at_once else SHUTDOWN_TIMEOUT_SECONDS)
         for group in (others, broker):
             for process in group:
                 process.send(signal.SIGTERM)

@@ -7,7 +7,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from finetune_app.accounts.models import User
-from finetune_app.alerts import services
+from finetune_app.alerts import rule_checks, services
 from finetune_app.alerts.models import Rule, Watch
 from finetune_app.deployment.models import Deployment, Release
 from finetune_app.request_log.models import Request
@@ -111,7 +111,7 @@ def age_requests(live: Deployment) -> None:
 def check(watch: Watch, times: int = 1, metric: str = "errors") -> list[str]:
     """Check a rule as the clock does; the event of each check."""
     rules = Rule.objects.select_related("watch__deployment")
-    return [services.check_rule(rules.get(watch=watch, metric=metric)) for _time in range(times)]
+    return [rule_checks.check_rule(rules.get(watch=watch, metric=metric)) for _time in range(times)]
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from finetune_app.alerts import periodic_tasks, sending, services
+from finetune_app.alerts import periodic_tasks, rule_checks, sending
 from finetune_app.jobs.periodic_tasks import TASKS
 from tests.worker.conftest import wait_for
 
@@ -41,7 +41,7 @@ def test_one_thread_sends_at_a_time_and_an_error_does_not_block_the_next(sent):
 
 def test_the_tasks_are_registered_with_the_clock(monkeypatch):
     calls = []
-    monkeypatch.setattr(services, "check_rules", lambda: calls.append(1))
+    monkeypatch.setattr(rule_checks, "check_rules", lambda: calls.append(1))
     periodic_tasks.check_rules()
     assert calls == [1]
     registered = {task.run for task in TASKS if task.run.__module__ == periodic_tasks.__name__}

@@ -3,7 +3,7 @@
 import pytest
 from django.core import mail
 
-from finetune_app.alerts import rules, sending, services
+from finetune_app.alerts import rule_checks, rules, sending
 from finetune_app.alerts.models import Notice, Rule
 from tests.alerts.conftest import age_requests, change, check, log_requests
 
@@ -65,8 +65,8 @@ def test_two_clocks_create_one_notice(watch, live):
     log_requests(live, failed=20)
     check(watch)
     rule = Rule.objects.select_related("watch__deployment").get(metric="errors")
-    assert services.check_rule(rule) == "raised"
-    assert services.check_rule(rule) == ""  # as another clock with the same row
+    assert rule_checks.check_rule(rule) == "raised"
+    assert rule_checks.check_rule(rule) == ""  # as another clock with the same row
     assert Notice.objects.count() == 1
 
 
@@ -106,13 +106,13 @@ def test_only_tokens_of_this_month_count(watch, live):
 def test_rules_that_are_off_or_paused_are_not_checked(watch, live):
     log_requests(live, failed=30)
     change(watch, limits={})
-    services.check_rules()
-    services.check_rules()
+    rule_checks.check_rules()
+    rule_checks.check_rules()
     change(watch, limits={"errors": 5.0})
     live.paused_at = "2026-01-01T00:00Z"
     live.save()
-    services.check_rules()
-    services.check_rules()
+    rule_checks.check_rules()
+    rule_checks.check_rules()
     assert not Notice.objects.exists()
 
 

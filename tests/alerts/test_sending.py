@@ -10,7 +10,7 @@ from django.core import mail
 from django.utils import timezone
 
 from finetune_app.accounts.models import Membership
-from finetune_app.alerts import sending, services
+from finetune_app.alerts import notices, sending
 from finetune_app.alerts.models import Notice
 from finetune_app.alerts.quiet_hours import when_due
 from finetune_app.core.encryption import decrypt
@@ -54,7 +54,7 @@ def test_the_secret_is_encrypted_and_changes_with_the_address(watch, receiver):
 def test_a_failing_webhook_is_retried_then_given_up(watch, receiver):
     change(watch, people=[], webhook=receiver.url)
     receiver.status = 503
-    (notice,) = services.create_test_notices(watch=watch)
+    (notice,) = notices.create_test_notices(watch=watch)
     for attempt in range(1, 6):
         make_due()
         assert sending.send_due() == 0
@@ -74,7 +74,7 @@ def test_a_failing_webhook_is_retried_then_given_up(watch, receiver):
 def test_a_retried_notice_is_sent_once(watch, receiver):
     change(watch, people=[], webhook=receiver.url)
     receiver.status = 500
-    services.create_test_notices(watch=watch)
+    notices.create_test_notices(watch=watch)
     sending.send_due()
     receiver.status = 204
     make_due()
@@ -86,7 +86,7 @@ def test_a_retried_notice_is_sent_once(watch, receiver):
 
 def test_two_concurrent_senders_send_once(watch, receiver):
     change(watch, people=[], webhook=receiver.url)
-    (notice,) = services.create_test_notices(watch=watch)
+    (notice,) = notices.create_test_notices(watch=watch)
     same = Notice.objects.select_related("watch__deployment").get(pk=notice.pk)
     assert sending.send(notice)
     assert not sending.send(same)
@@ -96,7 +96,7 @@ def test_two_concurrent_senders_send_once(watch, receiver):
 def test_redirects_are_not_followed(watch, receiver):
     change(watch, people=[], webhook=receiver.url)
     receiver.status = 302
-    services.create_test_notices(watch=watch)
+    notices.create_test_notices(watch=watch)
     sending.send_due()
     assert Notice.objects.get().problem == "The webhook answered with 302."
     assert len(receiver.received) == 1
@@ -124,7 +124,7 @@ def test_the_address_is_checked_again_when_connecting(watch, receiver, settings)
     """The host may no longer be allowed, or its name may resolve to another address by now."""
     change(watch, people=[], webhook=receiver.url)
     settings.ENDPOINTS_ALLOWED = frozenset()
-    services.create_test_notices(watch=watch)
+    notices.create_test_notices(watch=watch)
     assert sending.send_due() == 0
     assert "https" in Notice.objects.get().problem
     assert not receiver.received
@@ -132,7 +132,7 @@ def test_the_address_is_checked_again_when_connecting(watch, receiver, settings)
 
 def test_a_former_member_gets_no_alert(watch, owner):
     Membership.objects.filter(user=owner).delete()
-    services.create_test_notices(watch=watch)
+    notices.create_test_notices(watch=watch)
     sending.send_due()
     assert not mail.outbox
     assert "Nobody of the team" in Notice.objects.get().problem
@@ -145,7 +145,7 @@ def test_only_members_can_be_recipients(watch, stranger):
 
 def test_without_a_mail_server_the_problem_is_stored(watch, settings):
     settings.EMAIL_READY = False
-    services.create_test_notices(watch=watch)
+    notices.create_test_notices(watch=watch)
     assert sending.send_due() == 0
     assert "EMAIL_HOST" in Notice.objects.get().problem
 

@@ -23,7 +23,6 @@ from finetune_app.accounts import services as accounts
 from finetune_app.jobs import preflight
 from finetune_app.jobs.process_manager import ProcessManager
 
-SHUTDOWN_TIMEOUT_SECONDS = 10.0  # for running jobs to save and return to the queue
 POLL_SECONDS = 0.5
 ROTATE_SECONDS = 60
 
@@ -56,7 +55,7 @@ class Command(BaseCommand):
             self.run_until_signal(manager)
         finally:
             self.stdout.write("Ending Finetune; running work is saved and goes on next time.")
-            manager.end(SHUTDOWN_TIMEOUT_SECONDS if self.signals_received < 2 else 0)
+            manager.end(at_once=self.signals_received > 1)
             del lock
 
     def on_signal(self, number: int, frame: Any) -> None:

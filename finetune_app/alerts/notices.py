@@ -1,0 +1,49 @@
+"""Creates the notices that sending.py sends."""
+
+from datetime import datetime
+
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from finetune_app.alerts.models import Notice, Rule, Watch
+from finetune_app.core.errors import PlainError
+
+
+def create_notices(
+    *, watch: Watch, rule: Rule | None, kind: str, value: float | None, due: datetime, text: str
+) -> list[Notice]:
+    """Create one notice for each configured channel; sending.py sends them."""
+    channels = []
+    if watch.people.exists():
+        channels.append(Notice.Channel.EMAIL)
+    if watch.webhook:
+        channels.append(Notice.Channel.WEBHOOK)
+    return [
+        Notice.objects.create(
+            watch=watch,
+            rule=rule,
+            kind=kind,
+            channel=channel,
+            text=text[:300],
+            value=value,
+            due_at=due,
+        )
+        for channel in channels
+    ]
+
+
+def create_test_notices(*, watch: Watch) -> list[Notice]:
+    """Create a test notice for each channel, due at once even in quiet hours. Raises PlainError if
+    no channel is configured."""
+    text = _("This is a test from Finetune: alerts of %(name)s arrive here.") % {
+        "name": watch.deployment.name
+    }
+    notices = create_notices(
+        watch=watch, rule=None, kind=Notice.Kind.TRY, value=None, due=timezone.now(), text=text
+    )
+    if not notices:
+        raise PlainError(
+            _("Choose somebody to tell by e-mail, or enter a webhook, and save."),
+            title=_("Nobody to tell yet"),
+        )
+    return notices
