@@ -9,6 +9,7 @@ import asyncio
 import os
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
@@ -19,7 +20,7 @@ from tests.installation import free_port
 from tests.load import page_client
 from tests.load.api_client import client_of, send_every_second
 from tests.load.conftest import EMAIL, PASSWORD, Live, installation_with_model, send, train
-from tests.load.process_samples import growth_of_each, sample_repeatedly
+from tests.load.process_samples import Growth, growth_of_each, sample_repeatedly
 from tests.run import REDIS, listens
 
 SECONDS = int(os.environ.get("PAGE_SECONDS", "900"))
@@ -31,14 +32,27 @@ MAX_ADDED_MIB = 64.0  # of a web process; a leak of 10 KB a page would be 88 MiB
 pytestmark = [pytest.mark.long, pytest.mark.timeout(2 * SECONDS + 2400)]
 
 
+@dataclass(frozen=True)
+class Busy:
+    """An installation, the addresses of its pages, and how many to open each second."""
+
+    live: Live
+    paths: list[str]
+    rate: float
+
+
+def busy_with_training(live: Live, rate: float) -> Busy:
+    train(live.client, rows=400, epochs=50)
+    return Busy(live, page_client.fill(live.installation), rate)
+
+
 @pytest.fixture(scope="module", params=["postgresql", "sqlite"])
-def busy(request, tmp_path_factory) -> Iterator[tuple[Live, float]]:
-    """An installation with a long training, and the pages to open in each second."""
+def busy(request, tmp_path_factory) -> Iterator[Busy]:
+    """An installation with a long training."""
     folder = tmp_path_factory.mktemp(request.param)
     if request.param == "sqlite":
         with installation_with_model(folder) as live:
-            train(live.client, rows=400, epochs=50)
-            yield live, 10.0
+            yield busy_with_training(live, rate=10.0)
         return
     if not (listens(5432) and listens(6379)):
         pytest.skip("PostgreSQL and Redis do not run here")
@@ -48,16 +62,14 @@ def busy(request, tmp_path_factory) -> Iterator[tuple[Live, float]]:
         try:
             services = {"DATABASE_URL": f"{SERVER}/{name}", "REDIS_URL": REDIS}
             with installation_with_model(folder, services) as live:
-                train(live.client, rows=400, epochs=50)
-                yield live, 20.0
+                yield busy_with_training(live, rate=20.0)
         finally:
             server.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def test_pages_open_beside_a_training_and_the_engine(busy):
-    live, rate = busy
-    outcomes, grown = asyncio.run(load(live, rate))
-    print(f"\n{rate:.0f} pages a second for {SECONDS} s\n\n{page_client.table(outcomes)}\n")
+    outcomes, grown = asyncio.run(load(busy))
+    print(f"\n{busy.rate:.0f} pages a second for {SECONDS} s\n\n{page_client.table(outcomes)}\n")
     for one in grown:
         print(f"{one.name}: {one.memory[0]:.0f} to {one.memory[1]:.0f} MiB, most {one.peak:.0f}")
     assert {one.status for one in outcomes} <= {200, 503}
@@ -66,8 +78,7 @@ def test_pages_open_beside_a_training_and_the_engine(busy):
 
 
 def test_a_burst_is_answered_or_refused(busy):
-    live, _rate = busy
-    outcomes = asyncio.run(burst(live))
+    outcomes = asyncio.run(burst(busy.live))
     counts = Counter(one.status for one in outcomes)
     last = max(one.seconds for one in outcomes)
     print(f"\na burst of {BURST}: {dict(counts)}, the last after {last:.1f} s")
@@ -76,9 +87,7 @@ def test_a_burst_is_answered_or_refused(busy):
 
 
 def test_pages_open_while_somebody_sends_texts_made_to_keep_patterns_busy(busy):
-    live, _rate = busy
-    paths = page_client.fill(live.installation)
-    outcomes = asyncio.run(attacked(live, paths))
+    outcomes = asyncio.run(attacked(busy.live, busy.paths))
     print(f"\nbeside texts of {len(ATTACK):,} characters\n\n{page_client.table(outcomes)}\n")
     assert {one.status for one in outcomes} == {200}
 
@@ -107,14 +116,14 @@ def question_of(live: Live, text: str) -> dict[str, Any]:
     return {"model": live.model, "messages": messages, "max_tokens": 4}
 
 
-async def load(live: Live, rate: float):
+async def load(busy: Busy) -> tuple[list[page_client.PageOutcome], list[Growth]]:
     """Outcomes of the pages, and the growth of each process."""
-    paths = page_client.fill(live.installation)
+    live, paths = busy.live, busy.paths
     async with browser_of(live) as browser:
         await page_client.open_pages(browser, paths, rate=2, seconds=10)  # fills caches
         sampling = asyncio.create_task(sample_repeatedly(live))
         asking = asyncio.create_task(send_every_second(live, SECONDS))
-        outcomes = await page_client.open_pages(browser, paths, rate=rate, seconds=SECONDS)
+        outcomes = await page_client.open_pages(browser, paths, rate=busy.rate, seconds=SECONDS)
         sampling.cancel()
         await asking
         return outcomes, growth_of_each(await sampling)
