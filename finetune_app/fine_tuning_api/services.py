@@ -23,7 +23,11 @@ from finetune_app.datasets.models import Split
 from finetune_app.datasets.schemas import RowToAdd
 from finetune_app.fine_tuning_api.job_request import JobRequest
 from finetune_app.fine_tuning_api.models import ApiFile, FineTuningJob
-from finetune_app.fine_tuning_api.training_file import read_training_rows, read_validation_rows
+from finetune_app.fine_tuning_api.training_file import (
+    MAX_FILE_BYTES,
+    read_training_rows,
+    read_validation_rows,
+)
 from finetune_app.gateway.json_body import JsonObject
 from finetune_app.goals import services as goals
 from finetune_app.goals.models import Goal, GoalKind, Method
@@ -32,7 +36,6 @@ from finetune_app.jobs import services as jobs
 from finetune_app.training import services as trainings
 from finetune_app.versions import services as versions
 
-MAX_FILE_BYTES = 100 * 1024 * 1024
 MAX_TEAM_BYTES = 2 * 1024**3  # of all files of a team
 PAIRS_IN_GOAL = 3  # pairs of the file that become the goal's examples
 

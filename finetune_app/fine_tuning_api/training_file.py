@@ -12,6 +12,7 @@ from finetune_app.fine_tuning_api.models import ApiFile
 from finetune_app.imports.column_mapping import RowError, messages_from_row, parse_json
 
 MAX_LINES = 50_000
+MAX_FILE_BYTES = 100 * 1024 * 1024
 MAPPING = {"style": "messages", "messages": "messages", "system": "", "split": ""}
 
 

@@ -2,6 +2,7 @@
 
 import warnings
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import krippendorff
@@ -32,9 +33,14 @@ class Agreement:
     description: str
 
 
+def agree(answers: Iterable[str]) -> bool:
+    """Whether the answers of several people to one row are the same, but for outer space."""
+    return len({answer.strip() for answer in answers}) == 1
+
+
 def measure_agreement(dataset: Dataset) -> Agreement:
     answers = _answers(dataset)
-    same = sum(len(set(two)) == 1 for two in answers)
+    same = sum(agree(two) for two in answers)
     alpha = krippendorff_alpha(answers) if len(answers) >= MIN_ROWS else None
     return Agreement(len(answers), same, alpha, _describe(answers, alpha))
 

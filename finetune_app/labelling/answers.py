@@ -16,6 +16,7 @@ from finetune_app.datasets.models import Dataset, Edit, Example, Status
 from finetune_app.datasets.services.editing import StaleExample, change_many, validate_messages
 from finetune_app.datasets.services.locking import lock_example
 from finetune_app.datasets.text import with_answer
+from finetune_app.labelling.agreement import agree
 from finetune_app.labelling.queues import needs_two_answers
 
 MAX_EDITS_READ = 30  # to find the last one that changed a single row
@@ -64,7 +65,7 @@ def _save_label(row: Example, by: User, text: str) -> Edit | None:
     fields: dict[str, Any] = {"labels": labels}
     if len(labels) < 2:
         return change_row(row, by, _("Answered %s, as the first of two") % row, fields)
-    if len({answer.strip() for answer in labels.values()}) == 1:
+    if agree(labels.values()):
         fields |= {"messages": with_answer(row.messages, text), "status": str(Status.APPROVED)}
         return change_row(row, by, _("Answered %s: both agree") % row, fields)
     fields["status"] = str(Status.DISPUTED)
