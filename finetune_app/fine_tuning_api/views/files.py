@@ -63,4 +63,11 @@ def _upload(request: HttpRequest, key: ApiKey) -> JsonObject:
 
 def _list(request: HttpRequest, key: ApiKey) -> JsonObject:
     files = ApiFile.objects.filter(team=key.team_id)[:MAX_LISTED]
-    return {"object": "list", "data": [file_object(file) for file in files], "has_more": False}
+    found = [file_object(file) for file in files]
+    return {
+        "object": "list",
+        "data": found,
+        "has_more": False,
+        "first_id": found[0]["id"] if found else "",
+        "last_id": found[-1]["id"] if found else "",
+    }
