@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from finetune_app.accounts import services
 from finetune_app.accounts.models import Role, Team, User
+from finetune_app.accounts.password_strength import MIN_CHARACTERS
 
 CURRENT = {"autocomplete": "current-password"}
 NEW = {"autocomplete": "new-password"}
@@ -54,7 +55,8 @@ class NewAccountForm(forms.Form):
     name = name_field()
     password = PasswordField(
         label=_("Password"),
-        help_text=_("At least 10 characters. Four ordinary words make a good one."),
+        help_text=_("At least %(n)d characters. Four ordinary words make a good one.")
+        % {"n": MIN_CHARACTERS},
         attrs=NEW,
     )
 
@@ -131,7 +133,11 @@ class PasswordCheckForm(forms.Form):
 
 class ChangePasswordForm(PasswordCheckForm):
     old = PasswordField(label=_("Password now"))
-    new = PasswordField(label=_("New password"), help_text=_("At least 10 characters."), attrs=NEW)
+    new = PasswordField(
+        label=_("New password"),
+        help_text=_("At least %(n)d characters.") % {"n": MIN_CHARACTERS},
+        attrs=NEW,
+    )
 
     def clean_old(self) -> str:
         return self.check(self.cleaned_data["old"])

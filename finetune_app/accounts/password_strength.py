@@ -1,13 +1,20 @@
-"""A password validator that counts the guesses of somebody who knows how people choose them."""
+"""Validators of passwords: their length, and how easily they are guessed."""
 
+from django.contrib.auth.password_validation import MinimumLengthValidator
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
 from finetune_app.accounts.models import User
 
+MIN_CHARACTERS = 10
 MIN_GUESSES = 10**9
 MAX_CHARACTERS = 72  # that are looked at; the time grows with the square
 KNOWN_WORDS = ("finetune",)
+
+
+class LengthValidator(MinimumLengthValidator):
+    def __init__(self) -> None:
+        super().__init__(MIN_CHARACTERS)
 
 
 class GuessablePasswordValidator:

@@ -6,11 +6,14 @@ from dataclasses import dataclass
 
 from django.utils.translation import gettext as _
 
-from finetune_app.datasets.label_sets import FIELD_HINT, PROMPT_HINT
+from finetune_app.datasets.label_sets import LabelLimits
 from finetune_app.goals.measures import parse_fields
 from finetune_app.goals.measures.answer_fields import parse_key_lines
 from finetune_app.goals.measures.formatting import join_with_and, strip_code_fence
 from finetune_app.goals.measures.json_fields import NotJson, read_json
+
+PROMPT_HINT = LabelLimits(24, 2)  # listed in a sentence of the instructions
+FIELD_HINT = LabelLimits(12, 3, least=1)  # the values of one field of an answer
 
 
 @dataclass(frozen=True)

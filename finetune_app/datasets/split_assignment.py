@@ -5,9 +5,8 @@ from collections import Counter, defaultdict
 from django.db.models import Count
 
 from finetune_app.datasets import near_duplicates, splits
-from finetune_app.datasets.label_sets import SPLITS
 from finetune_app.datasets.models import Dataset, ExampleQuerySet, Split
-from finetune_app.datasets.splits import ExistingRows, NewRow
+from finetune_app.datasets.splits import LABELS, ExistingRows, NewRow
 from finetune_app.datasets.text import normalise
 
 LONGEST_LABEL = 200  # characters that are compared
@@ -73,11 +72,11 @@ def _find_alike(dataset: Dataset, rows: list[NewRow], known: ExistingRows) -> No
 def _labels(dataset: Dataset, rows: list[NewRow]) -> dict[str, Counter[str]]:
     """The number of rows of each answer and split; empty if answers cannot be labels."""
     found: dict[str, Counter[str]] = defaultdict(Counter)
-    if len({row.label for row in rows}) > SPLITS.most + 1:
+    if len({row.label for row in rows}) > LABELS.most + 1:
         return {}
     answered = _kept(dataset).exclude(answer="")
     counted = answered.values_list("answer", "split").annotate(Count("pk"))
-    for answer, split, number in counted[: 3 * SPLITS.most + 1]:
+    for answer, split, number in counted[: 3 * LABELS.most + 1]:
         found[label_of(answer)][split] += number
     return dict(found)
 

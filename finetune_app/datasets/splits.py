@@ -13,9 +13,11 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from finetune_app.datasets import label_sets
+from finetune_app.datasets.label_sets import LabelLimits
 from finetune_app.datasets.models import Split
 from finetune_app.goals.models import Goal
+
+LABELS = LabelLimits(30, 5)  # each is spread evenly over the splits
 
 
 @dataclass(frozen=True)
@@ -176,7 +178,7 @@ def has_labels(rows: list[NewRow], known: ExistingRows) -> bool:
     every = Counter(row.label for row in rows)
     every.update({label: splits.total() for label, splits in known.labels.items()})
     del every[""]  # no answer yet
-    return label_sets.SPLITS.accept(len(every), every.total())
+    return LABELS.accept(len(every), every.total())
 
 
 def _by_label(

@@ -5,10 +5,11 @@ from collections import Counter
 from django.utils.translation import gettext as _
 
 from finetune_app.core.errors import PlainError
-from finetune_app.datasets.label_sets import BUTTONS
+from finetune_app.datasets.label_sets import LabelLimits
 from finetune_app.datasets.models import Dataset
 from finetune_app.datasets.text import normalise
 
+BUTTONS = LabelLimits(20, 3)  # more buttons do not help
 MAX_ANSWERS_READ = 500
 MIN_ANSWERS = 10  # below that no labels are detected
 MAX_LABEL_CHARS = 120

@@ -8,12 +8,13 @@ from django.utils.translation import ngettext
 
 from finetune_app.checks.models import Severity
 from finetune_app.checks.rules.base import CheckContext, CheckResult, CheckRow
-from finetune_app.datasets.label_sets import RARE_LABELS
+from finetune_app.datasets.label_sets import LabelLimits
 from finetune_app.goals.measures import parse_fields
 
 MAX_LABEL_CHARACTERS = 60  # characters
 RARE_SHARE = 0.1  # of an even share
 MIN_ROWS = 50
+RARE_LABELS = LabelLimits(50, 5)  # of this check, and its chart
 
 
 def closed_set(rows: list[CheckRow], context: CheckContext) -> Counter[str] | None:

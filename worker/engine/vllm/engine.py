@@ -38,13 +38,17 @@ from worker.engine.vllm.client import (
     VllmRejected,
 )
 from worker.engine.vllm.peft_reference import Reference
-from worker.engine.vllm.server_process import DTYPES, MAX_ADAPTERS, VllmProcess
+from worker.engine.vllm.server_process import (
+    DTYPES,
+    MAX_ADAPTERS,
+    START_TIMEOUT_SECONDS,
+    VllmProcess,
+)
 from worker.engine.vocabulary import Vocabulary
 from worker.template import load_tokenizer, prompt_token_ids, stop_token_ids, text_token_ids
 
 log = logging.getLogger(__name__)
 
-START_TIMEOUT_SECONDS = 900.0  # large models are read, and kernels compiled
 POLL_SECONDS = 0.2
 FIRST_DELAY_SECONDS, MAX_DELAY_SECONDS = 0.5, 30.0  # before another start; doubled each time
 STABLE_SECONDS = 60.0  # a process that lived this long is started again without a longer delay

@@ -26,6 +26,7 @@ from worker.engine.vllm.client import BASE_MODEL
 DTYPES = {"bf16": "bfloat16", "fp32": "float32"}
 MAX_ADAPTERS = 8  # in one batch, and loaded at once
 MAX_LORA_RANK = 64
+START_TIMEOUT_SECONDS = 900.0  # large models are read, and kernels compiled
 GPU_MEMORY_SHARE = 0.5  # trainings and evaluations use the same card
 INHERITED_PREFIXES = (
     "PATH",
