@@ -9,15 +9,14 @@ dies, or whose event loop stands still for `timeout` seconds, is replaced.
 import gc
 import os
 import shutil
-from typing import Any, ClassVar
+from typing import Any
 
 import django
 from django.conf import settings
 from django.urls import get_resolver
-from uvicorn_worker import UvicornWorker
 
-from finetune_app.core.header_timeout import HeaderTimeoutProtocol
 from finetune_app.core.parent_death import die_with_parent
+from finetune_app.core.web_worker import WebWorker
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "finetune_app.settings")
 # The web processes count in files, so that /metrics of any of them tells the sum of all
@@ -27,19 +26,6 @@ shutil.rmtree(metrics_folder, ignore_errors=True)
 metrics_folder.mkdir(parents=True)
 os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(metrics_folder)
 django.setup()
-
-
-class WebWorker(UvicornWorker):  # type: ignore[misc]  # it has no types
-    CONFIG_KWARGS: ClassVar[dict[str, Any]] = {
-        "loop": "asyncio",
-        "http": HeaderTimeoutProtocol,
-        "lifespan": "off",
-        "access_log": False,
-        "server_header": False,
-        # Else uvicorn takes a client's address from a header that anybody on this machine or
-        # behind a proxy on it can write; core/requests.py reads it where a proxy is trusted.
-        "proxy_headers": False,
-    }
 
 
 def when_ready(_arbiter: Any) -> None:

@@ -4,6 +4,7 @@ import pytest
 from django.test import RequestFactory
 
 from finetune_app.core.requests import client_ip
+from finetune_app.core.web_worker import WebWorker
 from finetune_app.jobs.management.commands import up
 
 
@@ -35,9 +36,7 @@ def test_without_a_proxy_the_header_is_ignored(settings):
 
 def test_the_web_server_ignores_forwarded_addresses(settings):
     """uvicorn would believe X-Forwarded-For from this machine, and every try another address."""
-    from finetune_app import web_server
-
     compose = (settings.BASE_DIR / "docker-compose.yml").read_text()
-    assert web_server.worker_class.CONFIG_KWARGS["proxy_headers"] is False
+    assert WebWorker.CONFIG_KWARGS["proxy_headers"] is False
     assert "python:finetune_app.web_server" in up.web_command()
     assert "python:finetune_app.web_server" in compose

@@ -1,0 +1,20 @@
+"""How each web process answers requests; gunicorn starts them (finetune_app/web_server.py)."""
+
+from typing import Any, ClassVar
+
+from uvicorn_worker import UvicornWorker
+
+from finetune_app.core.header_timeout import HeaderTimeoutProtocol
+
+
+class WebWorker(UvicornWorker):  # type: ignore[misc]  # it has no types
+    CONFIG_KWARGS: ClassVar[dict[str, Any]] = {
+        "loop": "asyncio",
+        "http": HeaderTimeoutProtocol,
+        "lifespan": "off",
+        "access_log": False,
+        "server_header": False,
+        # Else uvicorn takes a client's address from a header that anybody on this machine or
+        # behind a proxy on it can write; core/requests.py reads it where a proxy is trusted.
+        "proxy_headers": False,
+    }
