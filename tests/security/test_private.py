@@ -80,7 +80,7 @@ def test_addresses_are_not_written_down_by_the_web_server():
     """An invitation's and a set-up's address are secrets."""
     assert WebWorker.CONFIG_KWARGS["access_log"] is False
     assert WebWorker.CONFIG_KWARGS["server_header"] is False
-    assert "accesslog" not in (settings.BASE_DIR / "finetune_app" / "web_server.py").read_text()
+    assert "accesslog" not in SETTINGS.with_name("web_server.py").read_text()
 
 
 # ---- Cookies ----
