@@ -134,7 +134,8 @@ def _explain(
 
 def _beats(method: MethodScores, trivial: MethodScores) -> bool:
     split = split_of([o.sign for o in paired_outcomes(trivial, method)])
-    significant = split.wins > split.losses and sign_test(split.wins, split.losses) <= ALPHA
+    one_sided = sign_test(split.wins, split.losses) / 2  # only whether it is better is asked
+    significant = split.wins > split.losses and one_sided <= ALPHA
     return significant and method.mean > trivial.mean
 
 

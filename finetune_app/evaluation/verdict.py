@@ -239,7 +239,7 @@ def _nearest_trivial(
 ) -> TrivialResult | None:
     """The baseline that the candidate is least ahead of.
 
-    To be better than all of them it has to beat each at the usual level; no correction is needed
+    To be better than all of them it has to beat each at the 5 % level; no correction is needed
     (an intersection-union test: Berger 1982, Technometrics 24:295).
     """
     found = []
@@ -254,8 +254,13 @@ def _nearest_trivial(
 
 
 def _versus_trivial(outcomes: Sequence[PairedOutcome]) -> Versus:
-    """An answer that needs no model has to be beaten: a draw is "not better"."""
+    """An answer that needs no model has to be beaten: a draw is "not better".
+
+    One-sided, at 5 %: only whether it is better is asked.
+    """
     seen, versus = _gather(outcomes), _versus(outcomes)
+    if seen.p_value / 2 <= ALPHA and _points(seen, +1):
+        return "better"
     ahead = seen.shown.wins > seen.shown.losses and (seen.mean is None or seen.mean > 0)
     return "not_better" if versus == "unclear" and not ahead else versus
 
