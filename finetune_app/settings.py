@@ -186,7 +186,8 @@ else:
         # nobody could take its job over.
         DATABASES["default"]["OPTIONS"] = {"options": "-c idle_in_transaction_session_timeout=8s"}
     elif os.environ.get("FINETUNE_WEB"):
-        # One more than requests handled at once (core/request_limits.py), and some for recording.
+        # One for each page handled at once (core/request_limits.py), and some for the API, which
+        # holds one only while it asks the database.
         DATABASES["default"]["OPTIONS"] = {
             "pool": {"min_size": 1, "max_size": 24, "timeout": 10, "max_idle": 60}
         }

@@ -81,4 +81,6 @@ def too_busy(request: HttpRequest) -> HttpResponse:
             response.headers["Refresh"] = str(RETRY_AFTER_SECONDS)
     response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     response.headers["Cache-Control"] = "no-store"
+    response.headers["X-Content-Type-Options"] = "nosniff"  # no middleware has seen this response
+    response.headers["X-Frame-Options"] = "DENY"
     return response

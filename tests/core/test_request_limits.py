@@ -35,6 +35,8 @@ def test_a_page_waits_for_a_place_and_is_then_refused(handler):
     assert int(refused.headers["Retry-After"]) > 0
     assert refused.headers["Refresh"] == refused.headers["Retry-After"]
     assert "Nothing was changed or lost" in refused.text
+    assert refused.headers["X-Content-Type-Options"] == "nosniff"
+    assert refused.headers["X-Frame-Options"] == "DENY"
     assert later.status_code in (200, 302)
 
 
