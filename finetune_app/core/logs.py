@@ -8,6 +8,7 @@ import logging
 import logging.config
 import os
 import re
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ from typing import Any
 request_id: contextvars.ContextVar[str] = contextvars.ContextVar("request_id", default="")
 job_id: contextvars.ContextVar[int | None] = contextvars.ContextVar("job_id", default=None)
 
+LOG_BYTES = 10_000_000  # of a process, before its log is rotated
 MAX_REPEATS = 10  # of one warning or error within a window
 WINDOW_SECONDS = 60.0
 
@@ -183,3 +185,10 @@ def config() -> dict[str, Any]:
 def configure() -> None:
     """For processes that load no Django settings: the engine and the children."""
     logging.config.dictConfig(config())
+
+
+def rotate(log: Path) -> None:
+    """Keep a log and one older copy. Writers append, so truncating in place is safe."""
+    if log.exists() and log.stat().st_size > LOG_BYTES:
+        shutil.copyfile(log, log.with_suffix(".old.log"))
+        os.truncate(log, 0)

@@ -1,9 +1,13 @@
 """The error pages."""
 
+import sys
+
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
+from finetune_app.core.connections import none_was_free
 from finetune_app.core.logs import request_id
+from finetune_app.core.request_limits import too_busy
 
 
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
@@ -23,4 +27,6 @@ def too_many_requests(request: HttpRequest) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
+    if none_was_free(sys.exc_info()[1]):
+        return too_busy(request)
     return render(request, "errors/500.html", {"request_id": request_id.get()}, status=500)

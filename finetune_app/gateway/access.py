@@ -17,6 +17,8 @@ from finetune_app.api_keys import rate_limits
 from finetune_app.api_keys import services as api_keys
 from finetune_app.api_keys.models import ACTIONS, ApiKey
 from finetune_app.core.audit import AuditAction
+from finetune_app.core.connections import none_was_free
+from finetune_app.core.request_limits import too_busy
 from finetune_app.gateway.errors import ApiError
 from finetune_app.monitoring import key_budgets
 
@@ -53,7 +55,9 @@ def api_view(
                 return ApiError(413, f"The body is larger than {most} MB.").response()
             except (SuspiciousOperation, BadRequest, MultiPartParserError):
                 return ApiError(400, "The request cannot be read.").response()
-            except Exception:
+            except Exception as error:
+                if none_was_free(error):
+                    return too_busy(request)
                 log.exception("the API failed")
                 return ApiError(500, "Something went wrong here. Try again.").response()
 

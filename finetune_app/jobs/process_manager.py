@@ -1,7 +1,6 @@
 """Starts, restarts and stops the processes of `manage.py up`."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -10,8 +9,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from finetune_app.core.logs import rotate
+
 SHUTDOWN_TIMEOUT_SECONDS = 10.0  # for running jobs to save; more than in worker/supervise.py
-LOG_BYTES = 10_000_000
 MIN_DELAY, MAX_DELAY = 0.5, 30.0  # seconds before a restart, doubled each time
 STABLE_SECONDS = 60.0  # uptime after which the delay starts again at MIN_DELAY
 
@@ -111,10 +111,3 @@ class ProcessManager:
     def kill(self) -> None:
         for process in self.processes:
             process.kill_all()
-
-
-def rotate(log: Path) -> None:
-    """Keep a log and one older copy. Writers append, so truncating in place is safe."""
-    if log.exists() and log.stat().st_size > LOG_BYTES:
-        shutil.copyfile(log, log.with_suffix(".old.log"))
-        os.truncate(log, 0)

@@ -5,6 +5,8 @@ import json
 
 import httpx
 import pytest
+from django.db import OperationalError
+from psycopg_pool import PoolTimeout
 
 from finetune_app.core.request_limits import LimitedHandler, RequestLimit, TooBusy
 
@@ -110,3 +112,27 @@ def test_one_that_is_cancelled_while_waiting_leaves_its_place_to_others():
         await asyncio.wait_for(other, 1)
 
     asyncio.run(story())
+
+
+def no_connection(*args: object, **more: object) -> None:
+    """As when every connection of the pool is in use for ten seconds."""
+    raise OperationalError("couldn't get a connection after 10 s") from PoolTimeout("10 s")
+
+
+def test_a_page_that_gets_no_database_connection_is_told_to_come_back(as_owner, monkeypatch):
+    monkeypatch.setattr("finetune_app.guide.views.render_page", no_connection)
+    as_owner.raise_request_exception = False
+    refused = as_owner.get("/")
+    assert refused.status_code == 503
+    assert refused.headers["Retry-After"]
+    assert "Nothing was changed or lost" in refused.content.decode()
+
+
+def test_an_api_request_that_gets_no_database_connection_is_told_to_come_back(
+    client, db, monkeypatch
+):
+    monkeypatch.setattr("finetune_app.gateway.access.authorised_key", no_connection)
+    refused = client.get("/v1/models")
+    assert refused.status_code == 503
+    assert refused.headers["Retry-After"]
+    assert refused.json()["error"]["code"] == "server_busy"

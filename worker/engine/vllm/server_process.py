@@ -19,7 +19,7 @@ from pathlib import Path
 import psutil
 
 from finetune_app.core.engine_protocol import MAX_LOGPROBS
-from finetune_app.jobs.process_manager import rotate
+from finetune_app.core.logs import rotate
 from worker.engine.vllm import session_guard
 from worker.engine.vllm.client import BASE_MODEL
 
