@@ -97,7 +97,7 @@ def store_transcript(
         messages=clean,
         answer=answer,
         prompt=prompt,
-        words=_searchable(prompt, answer),
+        words=searchable(prompt, answer),
         redacted=sum(one.removed for one in [*texts, redacted_answer]),
     )
 
@@ -114,7 +114,7 @@ def _latest(messages: Sequence[Message]) -> list[Message]:
     return latest
 
 
-def _searchable(*texts: str) -> str:
+def searchable(*texts: str) -> str:
     """ " the pump leaks ": case-folded words, each surrounded by spaces."""
     words = " ".join(_WORD.findall(" ".join(texts).casefold()))
     return f" {words[:MAX_SEARCH_CHARACTERS]} "
