@@ -1,6 +1,7 @@
 """The general check: each of its checks, and the level that follows."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -44,6 +45,22 @@ def test_each_instruction_accepts_only_answers_that_follow_it(instruction, pair)
     assert instruction.done(followed)
     assert not instruction.done(violated)
     assert not instruction.done("")
+
+
+@pytest.mark.parametrize("begins", [True, False])
+def test_windows_begin_as_the_model_expects(begins):
+    """Llama 3 and Gemma learned from texts that begin with a token of their own."""
+
+    def tokenizer(text: str, add_special_tokens: bool = True) -> SimpleNamespace:
+        start = [1] if begins and add_special_tokens else []
+        return SimpleNamespace(input_ids=start + [5 + len(word) for word in text.split()])
+
+    tokenizer.bos_token_id = 1  # many models have one, and not all begin with it
+    loaded = SimpleNamespace(tokenizer=tokenizer, context_length=64)
+    windows = text_windows(SimpleNamespace(loaded=loaded))
+    assert windows.shape[1] == 64
+    assert bool((windows[:, 0] == 1).all()) is begins
+    assert bool((windows[:, 1:] != 1).all())
 
 
 def test_mean_loss_equals_the_models_own_loss(base, tmp_path):

@@ -17,7 +17,6 @@ from worker.evaluation.general_check.collapse import UNRELATED, TaskForm, is_rep
 from worker.evaluation.general_check.findings import GeneralFindings
 from worker.evaluation.general_check.instructions import INSTRUCTIONS
 from worker.evaluation.general_check.perplexity import (
-    TEXTS,
     mean_loss,
     perplexity_ratio,
     text_windows,
@@ -59,7 +58,7 @@ def check_general(
         return False
     channel.emit("phase", phase="general", message="Checking that nothing else was forgotten")
     windows = text_windows(engine)
-    cached = cache / f"{_key(engine)}.json"
+    cached = cache / f"{_key(engine, windows)}.json"
     base = _read_cache(cached)
     adapters = list(dict.fromkeys(one.adapter for one in tuned))  # two may share one
     measured = _measure(engine, [*([] if base else [None]), *adapters], windows, channel)
@@ -150,12 +149,11 @@ def _measure(
     return measured
 
 
-def _key(engine: Engine) -> str:
-    """A hash of the base model's files, the number format, the prompts and the texts."""
+def _key(engine: Engine, windows: Tensor) -> str:
+    """A hash of the base model's files, the number format, the prompts and the text's tokens."""
     digest = hashlib.sha256(engine.number_format.encode())
     digest.update(json.dumps([PROMPTS, MAX_NEW_TOKENS]).encode())
-    for path in TEXTS:
-        digest.update(path.read_bytes())
+    digest.update(windows.numpy().tobytes())
     for path in sorted(engine.loaded.folder.glob("*")):
         found = path.stat()
         digest.update(f"{path} {found.st_size} {found.st_mtime_ns}".encode())

@@ -18,13 +18,19 @@ BATCH_WINDOWS = 4
 
 
 def text_windows(engine: Engine) -> torch.Tensor:
-    """The general text as token ids, (windows, WINDOW_TOKENS); an incomplete window is dropped."""
-    window = min(WINDOW_TOKENS, engine.loaded.context_length)
+    """The general text as token ids, (windows, WINDOW_TOKENS); an incomplete window is dropped.
+
+    Each window begins with the token that begins a text for this model, where it has one (Llama 3
+    and Gemma do, and predict badly without it).
+    """
+    tokenizer = engine.loaded.tokenizer
+    start = [one for one in tokenizer("").input_ids if one == tokenizer.bos_token_id]
+    window = min(WINDOW_TOKENS, engine.loaded.context_length) - len(start)
     ids: list[int] = []
     for path in TEXTS:
-        ids += engine.loaded.tokenizer(path.read_text("utf-8"), add_special_tokens=False).input_ids
+        ids += tokenizer(path.read_text("utf-8"), add_special_tokens=False).input_ids
     whole = len(ids) // window * window
-    return torch.tensor(ids[:whole]).view(-1, window)
+    return torch.tensor([[*start, *ids[at : at + window]] for at in range(0, whole, window)])
 
 
 def mean_loss(engine: Engine, adapter: Path | None, windows: torch.Tensor) -> float:
