@@ -60,6 +60,10 @@ class Plain:
         ids = [
             prompt_token_ids(self.tokenizer, [{"role": "user", "content": q}]) for q in questions
         ]
+        return self.answer_ids(ids, names)
+
+    def answer_ids(self, ids: list[list[int]], names: Sequence[str]) -> int:
+        """The same for prompts as tokens."""
         batch = self.tokenizer.pad({"input_ids": ids}, return_tensors="pt")
         out = self.model.generate(
             **batch,

@@ -2,9 +2,11 @@
 
     python -m benchmarks.verdicts
 
-First, evaluations in which nothing differs: the share called "better" must be at most 5 %. Then
-evaluations in which 75 % of the decided prompts are truly won: the share called "better" against
-the exact theory. Last, prompts that share sources, counted by source and by prompt.
+First, evaluations in which nothing differs: the share called "better" must be at most 5 %, also
+when up to ten models are tested on the same prompts one after another. Then evaluations in which
+75 % of the decided prompts are truly won: the share called "better" against the exact theory.
+Prompts that share sources, counted by source and by prompt. Last, how often each 95 % interval
+holds the truth.
 """
 
 from __future__ import annotations
@@ -14,20 +16,80 @@ from functools import cache
 import numpy as np
 from scipy.stats import binom
 
-from finetune_app.evaluation.statistics import sign_test
+from finetune_app.evaluation.statistics import (
+    Split,
+    net_gain_interval,
+    paired_bootstrap,
+    sign_test,
+    split_of,
+    wilson,
+)
 from finetune_app.evaluation.verdict import compute_verdict
-from finetune_app.evaluation.verdict_limits import ALPHA
+from finetune_app.evaluation.verdict_limits import ALPHA, spent_at
 from finetune_app.evaluation.verdict_types import PairedOutcome
 
 PROMPTS = (20, 60, 200)
 TIE_RATES = (0.0, 0.3, 0.6, 0.9)
+LOOKS = (1, 5, 10)
 
 
 @cache
-def _better(wins: int, ties: int, losses: int) -> bool:
+def _better(wins: int, ties: int, losses: int, looks: int = 1, voted: bool = False) -> bool:
     """Whether the verdict says "better"; without groups it depends on the counts alone."""
     rows = [PairedOutcome(1)] * wins + [PairedOutcome(0)] * ties + [PairedOutcome(-1)] * losses
-    return compute_verdict(rows, "green").better
+    return compute_verdict(rows, "green", looks, voted=voted).better
+
+
+def false_alarms_over_looks(
+    prompts: int, looks: int, *, judged_by: str, goals: int, seed: int
+) -> float:
+    """The share of goals in which one of so many models, none better than the base, is called
+    better. Each is tested on the same prompts, at one look more than the one before."""
+    draw = np.random.default_rng(seed)
+    simulate = _graded_better if judged_by == "graded" else _counted_better
+    called = 0
+    for _ in range(goals):
+        called += any(
+            simulate(draw, prompts, look, voted=judged_by == "votes")
+            for look in range(1, looks + 1)
+        )
+    return called / goals
+
+
+def _counted_better(draw: np.random.Generator, prompts: int, look: int, *, voted: bool) -> bool:
+    wins, ties, losses = (int(n) for n in draw.multinomial(prompts, [0.35, 0.3, 0.35]))
+    return _better(wins, ties, losses, look, voted)
+
+
+def _graded_better(draw: np.random.Generator, prompts: int, look: int, *, voted: bool) -> bool:
+    """Scores of most prompts are close, of some far apart, as those of real answers."""
+    scores = np.clip(draw.normal(0.5, draw.choice([0.05, 0.4], (prompts, 2))), 0, 1)
+    rows = [PairedOutcome.of_scores(float(base), float(ours)) for base, ours in scores]
+    split = split_of([row.sign for row in rows])
+    if sign_test(split.wins, split.losses) > 2 * spent_at(look):
+        return False  # the verdict asks for this first; its bootstrap takes long
+    return compute_verdict(rows, "green", look).better
+
+
+def coverage(prompts: int, *, evaluations: int, seed: int) -> dict[str, float]:
+    """How often each 95 % interval holds the truth: of the win rate, the net gain, and the mean
+    gain of graded scores."""
+    draw = np.random.default_rng(seed)
+    inside = dict.fromkeys(("win rate", "net gain", "mean gain"), 0)
+    for _ in range(evaluations):
+        rate, decided = draw.uniform(0.3, 0.9), draw.uniform(0.3, 0.9)
+        won = int(draw.binomial(prompts, rate))
+        inside["win rate"] += _holds(wilson(won, prompts), rate)
+        chances = [decided * rate, 1 - decided, decided * (1 - rate)]
+        split = Split(*(int(n) for n in draw.multinomial(prompts, chances)))
+        inside["net gain"] += _holds(net_gain_interval(split), decided * (2 * rate - 1))
+        gains = draw.beta(2, 4, prompts) - draw.beta(2, 5, prompts)
+        inside["mean gain"] += _holds(paired_bootstrap(gains.tolist()), 2 / 6 - 2 / 7)
+    return {name: count / evaluations for name, count in inside.items()}
+
+
+def _holds(interval: tuple[float, float], truth: float) -> bool:
+    return interval[0] <= truth <= interval[1]
 
 
 @cache
@@ -93,6 +155,17 @@ def main() -> None:
         shares = [false_alarms(prompts, rate, evaluations=1_000, seed=17) for rate in TIE_RATES]
         print(f"| {prompts} | " + " | ".join(f"{share:.1%}" for share in shares) + " |")
 
+    print("\nThe same when several models are tested on the same prompts: any called better\n")
+    print("| judged by | prompts | " + " | ".join(f"{n} looks" for n in LOOKS) + " |")
+    print("|---|---|" + "---|" * len(LOOKS))
+    for judged_by in ("pass or fail", "graded", "votes"):
+        for prompts in PROMPTS:
+            shares = [
+                false_alarms_over_looks(prompts, looks, judged_by=judged_by, goals=2_000, seed=17)
+                for looks in LOOKS
+            ]
+            print(f"| {judged_by} | {prompts} | " + " | ".join(f"{s:.1%}" for s in shares) + " |")
+
     print("\n75 % of the decided prompts won, 10,000 evaluations each: called better\n")
     print("| prompts | ties | seen | theory | seen / theory |\n|---|---|---|---|---|")
     for prompts in (20, 35, 60, 200):
@@ -105,6 +178,12 @@ def main() -> None:
     for name, ignore in (("source", False), ("prompt (wrong here)", True)):
         share = false_alarms(60, 0.3, evaluations=1_000, seed=17, sources=15, ignore_sources=ignore)
         print(f"| {name} | {share:.1%} |")
+
+    print("\nHow often a 95 % interval holds the truth, 4,000 evaluations each\n")
+    print("| prompts | win rate | net gain | mean gain |\n|---|---|---|---|")
+    for prompts in PROMPTS:
+        found = coverage(prompts, evaluations=4_000, seed=17)
+        print(f"| {prompts} | " + " | ".join(f"{share:.1%}" for share in found.values()) + " |")
 
 
 if __name__ == "__main__":
