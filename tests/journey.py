@@ -129,7 +129,7 @@ def tuned_is_right(prompt: held_out.HeldOutPrompt, kind: str) -> tuple[str, bool
 
 
 def answer_all(evaluation: Evaluation, say: Say) -> None:
-    for prompt in held_out.read_test_prompts(evaluation.version):
+    for prompt in evaluation.test_prompts():
         for candidate in evaluation.candidates():
             text, passed = say(prompt, candidate.kind)
             handler_for(evaluation.job).record(

@@ -1,8 +1,8 @@
 """Repeats the evaluation of the live candidate at an interval, to see whether it is still as good.
 
-A repetition counts as a look at the test set, like every evaluation. Answers are greedy, so a local
-model gives the same answers unless its files, its documents or the engine have changed. A remote
-model may change any day.
+Answers are greedy, so a local model gives the same answers unless its files, its documents or the
+engine have changed. A remote model may change any day. A repetition of what was tested is no new
+look at the test set.
 """
 
 from dataclasses import dataclass
@@ -95,6 +95,7 @@ def start(watch: Watch) -> Recheck:
         evaluation = evaluations.start(
             goal=deployment.goal,
             version=baseline.version,
+            test_rows=baseline.test_rows,
             user=None,
             candidates=_candidates(baseline, current.candidate),
         )

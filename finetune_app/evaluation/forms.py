@@ -4,6 +4,7 @@ from typing import Any
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 
 from finetune_app.evaluation.candidate_selection import CandidateOption
 from finetune_app.evaluation.prompt_baseline import BaselinePrompt
@@ -24,11 +25,31 @@ class StartForm(forms.Form):
         *args: Any,
         default_prompt: BaselinePrompt,
         options: list[CandidateOption],
+        fresh_prompts: int = 0,
         **kwargs: Any,
     ) -> None:
         kwargs.setdefault("initial", {"instructions": default_prompt.instructions})
         super().__init__(*args, **kwargs)
         self.default_prompt, self.options = default_prompt, options
+        if fresh_prompts:
+            self.fields["prompts"] = forms.ChoiceField(
+                label=_("Which prompts"),
+                choices=[
+                    (
+                        "fresh",
+                        ngettext(
+                            "The fresh one\nnobody has seen a result on it",
+                            "The %(n)d fresh ones\nnobody has seen results on them",
+                            fresh_prompts,
+                        )
+                        % {"n": fresh_prompts},
+                    ),
+                    ("all", _("The whole test set\nas in the tests before")),
+                ],
+                initial="fresh",
+                required=False,
+                widget=forms.RadioSelect,
+            )
         for option in options:
             self.fields[self.field_name(option)] = forms.BooleanField(
                 label=option.label, required=False, initial=option.ticked, help_text=option.why
@@ -55,6 +76,11 @@ class StartForm(forms.Form):
         if not self.from_page or not self.checkboxes:
             return [option.key for option in self.options if option.ticked]
         return [one.key for one in self.options if self.cleaned_data[self.field_name(one)]]
+
+    @property
+    def fresh_only(self) -> bool:
+        """Whether only the prompts that nobody has looked at are asked."""
+        return self.from_page and self.cleaned_data.get("prompts") == "fresh"
 
     def prompt(self) -> BaselinePrompt:
         """The prompt of the baseline."""

@@ -1,13 +1,16 @@
 """The held-out test split of a version: read here and by the evaluating child, nowhere else."""
 
 import json
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from django.utils.translation import gettext as _
 
 from finetune_app.core.chat_messages import Message
 from finetune_app.core.files import local_path
 from finetune_app.datasets.models import Split
+from finetune_app.datasets.text import normalise
 from finetune_app.versions.models import Version
 
 
@@ -23,24 +26,44 @@ class HeldOutPrompt:
     source: str
 
 
-def read_test_prompts(version: Version) -> list[HeldOutPrompt]:
-    """The test prompts in file order."""
+def read_test_prompts(version: Version, rows: Collection[int] = ()) -> list[HeldOutPrompt]:
+    """The test prompts in file order; only those with these row ids, where any are given."""
+    wanted = set(rows)
     found: list[HeldOutPrompt] = []
+    for row in _read_rows(version):
+        if row["split"] != Split.TEST or (wanted and row["id"] not in wanted):
+            continue
+        found.append(
+            HeldOutPrompt(
+                index=len(found),
+                row=row["id"],
+                prompt=_readable(row["messages"][:-1]),
+                wanted=row["messages"][-1]["content"],
+                source=row.get("source", ""),
+            )
+        )
+    return found
+
+
+def rows_not_learned(version: Version, learned_from: Version) -> list[int]:
+    """The ids of the test rows whose question is not in the training or validation split of
+    `learned_from`, an earlier version."""
+    learned = {_question(row) for row in _read_rows(learned_from) if row["split"] != Split.TEST}
+    return [
+        row["id"]
+        for row in _read_rows(version)
+        if row["split"] == Split.TEST and _question(row) not in learned
+    ]
+
+
+def _read_rows(version: Version) -> Iterator[dict[str, Any]]:
     with local_path(version.stored_name).open(encoding="utf-8") as file:
         for line in file:
-            row = json.loads(line)
-            if row["split"] != Split.TEST:
-                continue
-            found.append(
-                HeldOutPrompt(
-                    index=len(found),
-                    row=row["id"],
-                    prompt=_readable(row["messages"][:-1]),
-                    wanted=row["messages"][-1]["content"],
-                    source=row.get("source", ""),
-                )
-            )
-    return found
+            yield json.loads(line)
+
+
+def _question(row: dict[str, Any]) -> str:
+    return normalise(_readable(row["messages"][:-1]))
 
 
 def _readable(messages: list[Message]) -> str:

@@ -18,6 +18,7 @@ class EvaluationSpec(TypedDict):
     """The spec of the child. `answered` has a [candidate id, row id] pair per existing answer."""
 
     version: str  # path of the frozen version
+    test_rows: NotRequired[list[int]]  # ids; empty: its whole test split
     measure: MeasureSpec
     candidates: list[CandidateSpec]
     answered: list[list[int]]

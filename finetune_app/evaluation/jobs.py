@@ -7,7 +7,7 @@ from django.conf import settings
 from finetune_app.candidates import services as candidates
 from finetune_app.candidates.models import Candidate
 from finetune_app.core.files import local_path
-from finetune_app.evaluation import services
+from finetune_app.evaluation import looks, services
 from finetune_app.evaluation.job_messages import (
     AnswerEvent,
     EvaluationSpec,
@@ -34,6 +34,7 @@ class EvaluationHandler(JobHandler):
         answered = evaluation.answers.values_list("candidate_id", "row")
         spec: EvaluationSpec = {
             "version": str(local_path(evaluation.version.stored_name)),
+            "test_rows": evaluation.test_rows,
             "measure": {"kind": evaluation.measure, "settings": evaluation.measure_settings},
             "candidates": [candidates.candidate_spec(one) for one in participants],
             "answered": [[candidate, row] for candidate, row in answered],
@@ -78,7 +79,7 @@ class EvaluationHandler(JobHandler):
                 Candidate.objects.filter(pk=candidate.pk),
                 number_format=formats.get(str(candidate.pk), ""),
             )
-        services.record_look(evaluation)
+        looks.record(evaluation)
         services.store_comparisons(evaluation)
         services.store_verdict(evaluation)
 

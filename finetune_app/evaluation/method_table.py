@@ -58,7 +58,7 @@ def method_table_context(evaluation: Evaluation) -> dict[str, Any]:
         for name, given in trivial_answers_of(evaluation).items()
         if shared <= given.keys()
     ]
-    recommendation = recommend(scores, trivial)
+    recommendation = recommend(scores, trivial, evaluation.looks)
     return {
         "recommendation": recommendation,
         "methods": [

@@ -5,6 +5,7 @@ from django.utils.translation import gettext_lazy as _
 
 from finetune_app.accounts.models import User
 from finetune_app.candidates.models import EFFORT, Candidate, CandidateKind
+from finetune_app.evaluation.held_out import HeldOutPrompt, read_test_prompts
 from finetune_app.goals.measures import Measure, get_measure
 from finetune_app.goals.models import Goal, MeasureKind
 from finetune_app.jobs.models import ACTIVE, Job, State
@@ -41,6 +42,7 @@ class Evaluation(models.Model):
     goal = models.ForeignKey(Goal, on_delete=models.CASCADE, related_name="evaluations")
     version = models.ForeignKey(Version, on_delete=models.CASCADE, related_name="evaluations")
     job = models.OneToOneField(Job, on_delete=models.CASCADE, related_name="evaluation")
+    test_rows = models.JSONField(default=list)  # ids in the version; empty: its whole test split
     base = models.ForeignKey(Candidate, on_delete=models.CASCADE, related_name="+")
     ours = models.ForeignKey(Candidate, on_delete=models.CASCADE, related_name="+")
     others = models.ManyToManyField(Candidate, related_name="+")
@@ -71,6 +73,10 @@ class Evaluation(models.Model):
     def needs_person(self) -> bool:
         """Whether a person's choices decide, and not a measure."""
         return self.get_measure().needs_person
+
+    def test_prompts(self) -> list[HeldOutPrompt]:
+        """The prompts that its candidates answer."""
+        return read_test_prompts(self.version, self.test_rows)
 
     def candidates(self) -> list[Candidate]:
         """All participants: the base, then the others by effort."""
@@ -169,6 +175,7 @@ class TestSetLook(models.Model):
         Evaluation, null=True, on_delete=models.SET_NULL, related_name="look"
     )
     rows = models.JSONField(default=list)  # ids of the test rows, which stay when a set grows
+    candidates = models.JSONField(default=list)  # ids of those that were tested
     at = models.DateTimeField(auto_now_add=True)
 
     def __str__(self) -> str:
@@ -244,3 +251,24 @@ class Vote(models.Model):
 
     def __str__(self) -> str:
         return f"{self.by}: {self.choice}"
+
+
+class PromptNote(models.Model):
+    """What a person noted about the answers to one test prompt; the team can read it."""
+
+    evaluation = models.ForeignKey(
+        Evaluation, on_delete=models.CASCADE, related_name="prompt_notes"
+    )
+    index = models.PositiveIntegerField()
+    by = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
+    text = models.TextField()
+    at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering = ["at"]
+        constraints = [
+            models.UniqueConstraint(fields=["evaluation", "index", "by"], name="one_note_a_person")
+        ]
+
+    def __str__(self) -> str:
+        return f"note on prompt {self.index}"

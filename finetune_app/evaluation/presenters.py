@@ -141,6 +141,7 @@ def verdict_context(evaluation: Evaluation, url: str) -> dict[str, Any]:
         "total": verdict["wins"] + verdict["ties"] + verdict["losses"],
         "general": evaluation.general,
         "lengths": _lengths(evaluation),
+        "looks_rule": verdict_text.looks_rule(evaluation.looks),
     }
 
 
@@ -254,7 +255,7 @@ def outcome_counts(evaluation: Evaluation) -> dict[str, int]:
     )
 
 
-def _filters(found: dict[str, int]) -> list[tuple[str, str, int]]:
+def filters(found: dict[str, int]) -> list[tuple[str, str, int]]:
     """(outcome, label, count) of each filter; "not judged" only where there are any."""
     words = [
         ("", _("All"), found["all"]),
@@ -292,11 +293,11 @@ def sides_context(evaluation: Evaluation, outcome: str, text: str, after: int) -
     others = [
         pair for pair in _labelled(evaluation) if pair[0] not in (evaluation.base, evaluation.ours)
     ]
-    document_names = _document_names(evaluation, answers.values())
+    names = document_names(evaluation, answers.values())
     return {
         "ours_label": label_of(evaluation.ours),
-        "rows": [_side_by_side(evaluation, row, answers, others, document_names) for row in page],
-        "filters": _filters(outcome_counts(evaluation)),
+        "rows": [_side_by_side(evaluation, row, answers, others, names) for row in page],
+        "filters": filters(outcome_counts(evaluation)),
         "outcome": outcome,
         "q": text,
         "graded": evaluation.get_measure().graded,
@@ -320,12 +321,12 @@ def _side_by_side(
         "comparison": row,
         "wanted": _as_shown(row.wanted),
         "small": _tie_label(base, ours) if row.outcome == Outcome.SAME else "",
-        "base": _candidate_answer(base, target, document_names),
-        "ours": _candidate_answer(ours, target, document_names),
+        "base": candidate_answer(base, target, document_names),
+        "ours": candidate_answer(ours, target, document_names),
         "others": [
             {
                 "label": label,
-                "shown": _candidate_answer(answers[one.pk, row.index], target, document_names),
+                "shown": candidate_answer(answers[one.pk, row.index], target, document_names),
             }
             for one, label in others
             if (one.pk, row.index) in answers
@@ -341,7 +342,7 @@ def _tie_label(base: Answer | None, ours: Answer | None) -> str:
     return _("both right") if base.passed else _("both wrong")
 
 
-def _candidate_answer(
+def candidate_answer(
     answer: Answer | None, wanted: str | None, document_names: dict[int, str]
 ) -> ShownAnswer | None:
     if answer is None:
@@ -355,7 +356,7 @@ def _candidate_answer(
     return {"answer": answer, "cites": cites, **_as_shown(answer.text, wanted)}
 
 
-def _document_names(evaluation: Evaluation, answers: Iterable[Answer]) -> dict[int, str]:
+def document_names(evaluation: Evaluation, answers: Iterable[Answer]) -> dict[int, str]:
     """Document id -> name, for the documents that these answers cite."""
     seen = {one["document"] for answer in answers for one in answer.passages}
     if not seen:

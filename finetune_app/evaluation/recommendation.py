@@ -13,7 +13,11 @@ from itertools import combinations
 from typing import Literal
 
 from finetune_app.evaluation.statistics import holm, net_gain_interval, sign_test, split_of
-from finetune_app.evaluation.verdict_limits import ALPHA, NO_DIFFERENCE
+from finetune_app.evaluation.verdict_limits import (
+    FIRST_LOOK_AT_TRIVIAL,
+    NO_DIFFERENCE,
+    spent_at,
+)
 from finetune_app.evaluation.verdict_types import PairedOutcome
 
 Finding = Literal["none_works", "trivial", "base_is_enough", "enough", "worth_it", "too_close"]
@@ -55,22 +59,23 @@ class Recommendation:
 
 
 def recommend(
-    methods: Sequence[MethodScores], trivial: Sequence[MethodScores] = ()
+    methods: Sequence[MethodScores], trivial: Sequence[MethodScores] = (), looks: int = 1
 ) -> Recommendation | None:
     """Recommend the simplest method that no other is significantly better than, if it beats each
     of the `trivial` ones, whose answers need no model.
 
-    None with fewer than two methods, or without scores.
+    `looks` says how often results on these prompts were seen: the more, the rarer a difference has
+    to be. None with fewer than two methods, or without scores.
     """
     if len(methods) < 2 or not methods[0].scores:
         return None
     by_effort = sorted(range(len(methods)), key=lambda at: methods[at].effort)
-    beaten = significant_pairs(methods)
+    beaten = significant_pairs(methods, 2 * spent_at(looks))
     chosen = next(at for at in by_effort if not any((o, at) in beaten for o in by_effort))
     best = max(by_effort, key=lambda at: methods[at].mean)  # the simplest of equals: max is stable
     if not methods[best].mean:
         return Recommendation("none_works", -1, _none_works(methods))
-    unbeaten = [one for one in trivial if not _beats(methods[chosen], one)]
+    unbeaten = [one for one in trivial if not _beats(methods[chosen], one, looks)]
     if unbeaten:
         return Recommendation("trivial", -1, _trivial(methods[best], unbeaten))
     found, sentence = _explain(methods, by_effort, chosen, best, beaten)
@@ -79,7 +84,7 @@ def recommend(
     return Recommendation(found, chosen, sentence)
 
 
-def significant_pairs(methods: Sequence[MethodScores]) -> set[tuple[int, int]]:
+def significant_pairs(methods: Sequence[MethodScores], alpha: float) -> set[tuple[int, int]]:
     """The (better, worse) pairs with a significant difference, corrected over all pairs."""
     pairs, p_values = [], []
     for one, other in combinations(range(len(methods)), 2):
@@ -90,7 +95,7 @@ def significant_pairs(methods: Sequence[MethodScores]) -> set[tuple[int, int]]:
         (better, worse)
         for (better, worse), p_value in zip(pairs, holm(p_values), strict=True)
         # The count of prompts and the mean score must agree.
-        if p_value <= ALPHA and methods[better].mean > methods[worse].mean
+        if p_value <= alpha and methods[better].mean > methods[worse].mean
     }
 
 
@@ -132,10 +137,11 @@ def _explain(
     )
 
 
-def _beats(method: MethodScores, trivial: MethodScores) -> bool:
+def _beats(method: MethodScores, trivial: MethodScores, looks: int) -> bool:
     split = split_of([o.sign for o in paired_outcomes(trivial, method)])
     one_sided = sign_test(split.wins, split.losses) / 2  # only whether it is better is asked
-    significant = split.wins > split.losses and one_sided <= ALPHA
+    enough = one_sided <= spent_at(looks, FIRST_LOOK_AT_TRIVIAL)
+    significant = split.wins > split.losses and enough
     return significant and method.mean > trivial.mean
 
 

@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from finetune_app.accounts.models import User
 from finetune_app.candidates.models import EFFORT, Candidate, CandidateKind
 from finetune_app.core.errors import PlainError
-from finetune_app.evaluation.held_out import read_test_prompts
+from finetune_app.evaluation import looks
 from finetune_app.evaluation.job_messages import (
     AnswerEvent,
     GeneralCheckResult,
@@ -20,7 +20,6 @@ from finetune_app.evaluation.models import (
     Answer,
     Comparison,
     Evaluation,
-    TestSetLook,
     TrivialAnswer,
 )
 from finetune_app.evaluation.verdict import compute_verdict
@@ -52,33 +51,17 @@ class _VerdictContext(TypedDict):
     ours: str
 
 
-def count_looks(goal: Goal, version: Version) -> int:
-    """How often results on these test prompts were seen: the more often, the less they prove.
-
-    A look counts if at least half of the current test prompts were among those seen then, because
-    test prompts stay test prompts when a dataset grows.
-    """
-    looks = [set(rows) for rows in goal.looks.values_list("rows", flat=True)]
-    now = {prompt.row for prompt in read_test_prompts(version)} if looks else set()
-    return sum(2 * len(seen & now) >= len(now) for seen in looks)
-
-
-def record_look(evaluation: Evaluation) -> None:
-    """Record that the results can be seen from now on. Idempotent."""
-    seen = [prompt.row for prompt in read_test_prompts(evaluation.version)]
-    _look, new = TestSetLook.objects.get_or_create(
-        evaluation=evaluation, defaults={"goal": evaluation.goal, "rows": seen}
-    )
-    if new:
-        evaluation.looks = count_looks(evaluation.goal, evaluation.version)
-        evaluation.save(update_fields=["looks"])
-
-
 @transaction.atomic
 def start(
-    *, goal: Goal, version: Version, candidates: Sequence[Candidate], user: User | None
+    *,
+    goal: Goal,
+    version: Version,
+    candidates: Sequence[Candidate],
+    user: User | None,
+    test_rows: Sequence[int] = (),
 ) -> Evaluation:
-    """Queue a test of these candidates on the version's test split; the first is the base.
+    """Queue a test of these candidates on the version's test split, or only on `test_rows` of it;
+    the first candidate is the base.
 
     The verdict is about the local candidate with the most effort. While an evaluation is active,
     returns that one instead.
@@ -106,16 +89,18 @@ def start(
     evaluation = Evaluation.objects.create(
         goal=goal,
         version=version,
+        test_rows=list(test_rows),
         job=job,
         base=base,
         ours=ours,
         measure=goal.measure,
         measure_settings=goal.measure_settings,
-        looks=count_looks(goal, version) + 1,
         started_by=user,
         general={} if ours.training_id else _nothing_trained(),
     )
     evaluation.others.set([one for one in others if one != ours])
+    evaluation.looks = looks.number_of(evaluation)
+    evaluation.save(update_fields=["looks"])
     return evaluation
 
 
@@ -136,9 +121,11 @@ def _nothing_trained() -> GeneralCheckResult:
 def find_finished(
     goal: Goal, version: Version, candidates: Sequence[Candidate]
 ) -> Evaluation | None:
-    """The newest finished test of exactly these candidates, by the goal's current measure."""
+    """The newest finished test of exactly these candidates on the version's whole test split, by
+    the goal's current measure."""
     same = goal.evaluations.succeeded().filter(
         version=version,
+        test_rows=[],
         base=candidates[0],
         measure=goal.measure,
         measure_settings=goal.measure_settings,
@@ -166,7 +153,7 @@ def store_comparisons(evaluation: Evaluation) -> None:
     """Pair the answers of base and ours, prompt by prompt. Idempotent."""
     answers = evaluation.answers.all().by_candidate()
     measure = evaluation.get_measure()
-    for prompt in read_test_prompts(evaluation.version):
+    for prompt in evaluation.test_prompts():
         base = answers.get((evaluation.base_id, prompt.index))
         ours = answers.get((evaluation.ours_id, prompt.index))
         if base is None or ours is None:

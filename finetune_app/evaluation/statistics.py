@@ -108,7 +108,10 @@ def paired_bootstrap(
     resamples: int = 5_000,
     seed: int = 17,
 ) -> Interval:
-    """Return the percentile bootstrap interval of the mean of paired differences.
+    """Return the bootstrap interval of the mean of paired differences.
+
+    The expanded percentile interval (Hesterberg 2015, The American Statistician 69:371): its tails
+    are those of Student's t, else it would be too narrow for a few dozen differences.
 
     With `groups` (one a difference), whole groups are resampled, because rows that share a source
     are correlated (Miller 2024, arXiv 2411.00640). The same seed gives the same interval.
@@ -122,9 +125,17 @@ def paired_bootstrap(
     sums = np.bincount(where, weights=values).astype(np.float64)
     sizes = np.bincount(where).astype(np.float64)
     means = _resampled_means(sums, sizes, resamples, np.random.default_rng(seed))
-    tail = (1 - confidence) / 2
+    tail = _expanded_tail((1 - confidence) / 2, len(index))
     low, high = np.quantile(means, [tail, 1 - tail])
     return Interval(float(low), float(high))
+
+
+def _expanded_tail(tail: float, groups: int) -> float:
+    from scipy.stats import t
+
+    if groups < 2:
+        return tail
+    return NormalDist().cdf(-float(t.isf(tail, groups - 1)) * (groups / (groups - 1)) ** 0.5)
 
 
 def _resampled_means(
@@ -165,6 +176,22 @@ def decided_needed(win_rate: float, wanted_power: float = 0.8, alpha: float = AL
     short = np.flatnonzero(powers < wanted_power)
     needed = int(sizes[short[-1]]) + 1 if short.size else 1
     return needed if needed <= MAX_DECIDED else None
+
+
+@lru_cache(maxsize=512)
+def detectable_win_rate(
+    decided: int, wanted_power: float = 0.8, alpha: float = ALPHA
+) -> float | None:
+    """Return the smallest share of wins that the sign test finds with this power.
+
+    None when even winning all of so few would not be significant.
+    """
+    from scipy.special import bdtrc
+
+    critical = int(_critical_wins(np.array([max(decided, 1)]), alpha)[0])
+    if critical > decided:
+        return None
+    return _root(lambda rate: bdtrc(critical - 1, decided, rate) - wanted_power, 0.5, 1.0)
 
 
 @lru_cache(maxsize=4)

@@ -22,14 +22,16 @@ from finetune_app.evaluation.statistics import (
 )
 from finetune_app.evaluation.verdict_limits import (
     ALPHA,
-    MANY_LOOKS,
+    FIRST_LOOK_AT_TRIVIAL,
     MAX_LOSS_SHARE,
     MIN_GRADED,
     NO_DIFFERENCE,
+    spent_at,
 )
 from finetune_app.evaluation.verdict_types import (
     GeneralLevel,
     Level,
+    OpenQuestion,
     PairedOutcome,
     TrivialBaseline,
     TrivialResult,
@@ -42,7 +44,8 @@ from finetune_app.evaluation.verdict_types import (
 class _Evidence:
     """The numbers that a verdict is based on.
 
-    `shown` counts prompts; `counted` counts groups of prompts, where some share one.
+    `shown` counts prompts; `counted` counts groups of prompts, where some share one. `alpha` is the
+    two-sided p-value up to which a difference counts.
     """
 
     shown: Split
@@ -53,6 +56,11 @@ class _Evidence:
     mean: float | None
     mean_gain: Interval | None
     grouped: bool
+    alpha: float
+
+    @property
+    def significant(self) -> bool:
+        return self.p_value <= self.alpha
 
 
 def compute_verdict(
@@ -74,7 +82,8 @@ def compute_verdict(
         pairs: one outcome per prompt, of the candidate in question against the base.
         general_level: the general check's level; None until it has run, "unchanged" where nothing
             was trained.
-        looks: how often results on this test set were seen, this time included.
+        looks: how often results on this test set were seen, this time included. The more, the
+            rarer a difference has to be (verdict_limits.spent_at).
         prompt_result: the same against the base model with a good prompt.
         trivial_results: the same against answers that need no model. Only a candidate that beats
             each of them is called better.
@@ -89,15 +98,13 @@ def compute_verdict(
     """
     if general_level not in (None, *get_args(GeneralLevel)):
         raise ValueError(f"unknown general level {general_level!r}")
-    seen = _gather(pairs)
-    trivial = _nearest_trivial(trivial_results)
+    alpha = 2 * spent_at(looks)
+    seen = _gather(pairs, alpha)
+    trivial = _nearest_trivial(trivial_results, looks)
     level = _level(seen, general_level, trivial)
-    versus = _versus(prompt_result) if prompt_result else None
-    unproven = level == "too_few_to_tell" and _is_better(seen)  # than a trivial baseline
-    mixed = level == "too_few_to_tell" and seen.p_value <= ALPHA and not unproven
-    needed = (
-        _more_needed(seen) if level == "too_few_to_tell" and not mixed and not unproven else None
-    )
+    versus = _versus(_gather(prompt_result, alpha)) if prompt_result else None
+    open_question = _open_question(seen) if level == "too_few_to_tell" else None
+    needed = _more_needed(seen, looks) if open_question in ("chance", "seen_too_often") else None
     verdict = Verdict(
         level=level,
         headline=verdict_text.headline(
@@ -105,9 +112,8 @@ def compute_verdict(
             general_level,
             seen.shown,
             versus,
-            mixed=mixed,
             trivial=trivial,
-            unproven=unproven,
+            open_question=open_question,
         ),
         sentence=verdict_text.sentence(
             level,
@@ -118,8 +124,8 @@ def compute_verdict(
             voted,
             wrong,
             ours=ours,
-            mixed=mixed,
-            unproven=unproven,
+            looks=looks,
+            open_question=open_question,
         ),
         rarity=verdict_text.rarity(seen.p_value, seen.counted.decided),
         wins=seen.shown.wins,
@@ -137,7 +143,7 @@ def compute_verdict(
         verdict_text.unasked_note(unasked, noun),
         verdict_text.general_note(general_level, verdict.better),
         verdict_text.gain_note(seen.mean_gain, seen.mean, seen.counted),
-        verdict_text.looks_note(looks, noun) if looks >= MANY_LOOKS else "",
+        verdict_text.looks_note(looks, noun),
         verdict_text.groups_note(seen.counted, noun) if seen.grouped else "",
     )
     return replace(
@@ -145,7 +151,7 @@ def compute_verdict(
     )
 
 
-def _gather(pairs: Sequence[PairedOutcome]) -> _Evidence:
+def _gather(pairs: Sequence[PairedOutcome], alpha: float) -> _Evidence:
     signs = [pair.sign for pair in pairs]
     # A prompt without a group is a group of its own.
     groups = [
@@ -164,6 +170,7 @@ def _gather(pairs: Sequence[PairedOutcome]) -> _Evidence:
         mean=math.fsum(gains) / len(gains) if graded else None,
         mean_gain=paired_bootstrap(gains, groups) if graded else None,
         grouped=counted.total < shown.total,
+        alpha=alpha,
     )
 
 
@@ -171,20 +178,30 @@ def _level(
     seen: _Evidence, general_level: str | None, trivial: TrivialResult | None = None
 ) -> Level:
     """Apply the rules, strictest first. Another win never lowers the level."""
-    significant = seen.p_value <= ALPHA
     if _is_better(seen):
         if trivial and trivial.versus == "not_better":
             return "not_better_than_trivial"
         if trivial and trivial.versus == "unclear":
             return "too_few_to_tell"
         return "consistently_better" if _consistent(seen, general_level) else "better_on_average"
-    if significant and _points(seen, -1):
+    if seen.significant and _points(seen, -1):
         return "worse"
-    return "no_difference" if not significant and _no_difference(seen) else "too_few_to_tell"
+    return "no_difference" if seen.p_value > ALPHA and _no_difference(seen) else "too_few_to_tell"
+
+
+def _open_question(seen: _Evidence) -> OpenQuestion:
+    """Why it is too early to tell."""
+    if _is_better(seen):
+        return "trivial"
+    if seen.significant:
+        return "mixed"
+    if seen.p_value <= ALPHA and (_points(seen, +1) or _points(seen, -1)):
+        return "seen_too_often"
+    return "mixed" if seen.p_value <= ALPHA else "chance"
 
 
 def _is_better(seen: _Evidence) -> bool:
-    return seen.p_value <= ALPHA and _points(seen, +1)
+    return seen.significant and _points(seen, +1)
 
 
 def _points(seen: _Evidence, sign: int) -> bool:
@@ -216,11 +233,12 @@ def _max_difference(seen: _Evidence) -> float:
     return min(max(-low, high) for low, high in intervals)
 
 
-def _more_needed(seen: _Evidence) -> int | None:
+def _more_needed(seen: _Evidence, looks: int) -> int | None:
     """About how many more prompts would settle a difference of this size; None for thousands.
 
     At 80 % power and the present share of decided prompts. One win and one loss are added, because
-    the rate of the first few prompts tends to be too high.
+    the rate of the first few prompts tends to be too high. Once results have been seen before, the
+    prompts have to be fresh ones, for which it is the first look again.
     """
     decided = seen.counted.decided
     if not decided:
@@ -230,44 +248,44 @@ def _more_needed(seen: _Evidence) -> int | None:
     if needed is None:
         return None
     total = seen.shown.total
-    more = math.ceil(needed * total / decided) - total
+    more = math.ceil(needed * total / decided) - (total if looks <= 1 else 0)
     return verdict_text.rounded_up(max(more, 1))
 
 
 def _nearest_trivial(
-    results: Mapping[TrivialBaseline, Sequence[PairedOutcome]],
+    results: Mapping[TrivialBaseline, Sequence[PairedOutcome]], looks: int
 ) -> TrivialResult | None:
     """The baseline that the candidate is least ahead of.
 
-    To be better than all of them it has to beat each at the 5 % level; no correction is needed
-    (an intersection-union test: Berger 1982, Technometrics 24:295).
+    To be better than all of them it has to beat each of them; no correction for their number is
+    needed (an intersection-union test: Berger 1982, Technometrics 24:295).
     """
     found = []
     for baseline, outcomes in results.items():
         if outcomes:
             wins, ties, losses = split_of([one.sign for one in outcomes])
-            found.append(TrivialResult(baseline, _versus_trivial(outcomes), wins, ties, losses))
+            versus = _versus_trivial(outcomes, looks)
+            found.append(TrivialResult(baseline, versus, wins, ties, losses))
     order = ("not_better", "unclear", "better")
     return min(
         found, key=lambda one: (order.index(one.versus), one.wins - one.losses), default=None
     )
 
 
-def _versus_trivial(outcomes: Sequence[PairedOutcome]) -> Versus:
+def _versus_trivial(outcomes: Sequence[PairedOutcome], looks: int) -> Versus:
     """An answer that needs no model has to be beaten: a draw is "not better".
 
-    One-sided, at 5 %: only whether it is better is asked.
+    One-sided: only whether it is better is asked.
     """
-    seen, versus = _gather(outcomes), _versus(outcomes)
-    if seen.p_value / 2 <= ALPHA and _points(seen, +1):
-        return "better"
-    ahead = seen.shown.wins > seen.shown.losses and (seen.mean is None or seen.mean > 0)
-    return "not_better" if versus == "unclear" and not ahead else versus
-
-
-def _versus(outcomes: Sequence[PairedOutcome]) -> Versus:
-    seen = _gather(outcomes)
+    seen = _gather(outcomes, 2 * spent_at(looks, FIRST_LOOK_AT_TRIVIAL))
     if _is_better(seen):
         return "better"
-    worse = seen.p_value <= ALPHA and _points(seen, -1)
+    ahead = seen.shown.wins > seen.shown.losses and (seen.mean is None or seen.mean > 0)
+    return "unclear" if ahead and not _no_difference(seen) else "not_better"
+
+
+def _versus(seen: _Evidence) -> Versus:
+    if _is_better(seen):
+        return "better"
+    worse = seen.significant and _points(seen, -1)
     return "not_better" if worse or _no_difference(seen) else "unclear"

@@ -5,9 +5,21 @@ from __future__ import annotations
 import math
 from fractions import Fraction
 
-from finetune_app.evaluation.statistics import Interval, Split
-from finetune_app.evaluation.verdict_limits import ALPHA, MAX_LOSS_SHARE, RARE, VERY_RARE
-from finetune_app.evaluation.verdict_types import Level, TrivialBaseline, TrivialResult, Versus
+from finetune_app.evaluation.statistics import Interval, Split, detectable_win_rate
+from finetune_app.evaluation.verdict_limits import (
+    ALPHA,
+    MAX_LOSS_SHARE,
+    RARE,
+    VERY_RARE,
+    spent_at,
+)
+from finetune_app.evaluation.verdict_types import (
+    Level,
+    OpenQuestion,
+    TrivialBaseline,
+    TrivialResult,
+    Versus,
+)
 
 TRIVIAL: dict[TrivialBaseline, str] = {
     "repeat": "repeating the question",
@@ -33,19 +45,19 @@ def headline(
     seen: Split,
     versus: Versus | None = None,
     *,
-    mixed: bool = False,
     trivial: TrivialResult | None = None,
-    unproven: bool = False,
+    open_question: OpenQuestion | None = None,
 ) -> str:
-    """`unproven`: whether it beats the base model, but not yet an answer that needs no model."""
     if not seen.total:
         return "Nothing to compare yet."
     if trivial and level == "not_better_than_trivial":
         return f"Not better than {TRIVIAL[trivial.baseline]}."
-    if unproven and trivial:
+    if trivial and open_question == "trivial":
         return f"Better than the base model, but perhaps not than {TRIVIAL[trivial.baseline]}."
-    if mixed:
+    if open_question == "mixed":
         return "Mixed: no clear answer."
+    if open_question == "seen_too_often" and seen.wins > seen.losses:
+        return "Perhaps better: fresh prompts would tell."
     if versus == "not_better" and level == "consistently_better":
         return "Better than the base model, but a good prompt does at least as well."
     if level == "better_on_average" and general_level == "red":
@@ -73,27 +85,28 @@ def sentence(
     wrong: int | None = None,
     *,
     ours: str = "the tuned model",
-    mixed: bool = False,
-    unproven: bool = False,
+    looks: int = 1,
+    open_question: OpenQuestion | None = None,
 ) -> str:
     """The counts and what follows from them.
 
     Args:
         most: the largest difference that is compatible with what was seen, as a share.
         wrong: prompts still answered wrong. Better need not be good, so a majority is mentioned.
-        mixed: the counts and the scores are both significant and point in opposite directions.
     """
     if not seen.total:
         return f"Compare answers to a few {noun} first."
     counts = _counts(seen, noun, voted, ours)
-    if mixed:
+    if open_question == "mixed":
         return f"{counts} The counts point one way and the scores the other, so we call it neither."
     if level == "better_on_average" and seen.losses > MAX_LOSS_SHARE * seen.total:
         return f"{counts} It wins more than it loses, but gets worse on {one_in(seen)}."
     if level == "no_difference":
         return f"{counts} A real difference is probably at most {math.ceil(most * 100)} in 100."
-    if level == "too_few_to_tell" and not unproven:
-        return f"{counts} {_too_few(seen, needed, noun)}"
+    if open_question == "seen_too_often":
+        return f"{counts} {_seen_too_often(looks, needed, noun)}"
+    if open_question == "chance":
+        return f"{counts} {_too_few(seen, needed, noun, looks)}"
     if level == "consistently_better" and wrong is not None and wrong * 2 > seen.total:
         return f"{counts} But it is still wrong on {wrong:,} of {seen.total:,}."
     return counts
@@ -113,14 +126,22 @@ def _counts(seen: Split, noun: str, voted: bool, ours: str) -> str:
     )
 
 
-def _too_few(seen: Split, needed: int | None, noun: str) -> str:
+def _seen_too_often(looks: int, needed: int | None, noun: str) -> str:
+    start = f"At a first look that would be enough; at look {looks:,} it could be luck."
+    if needed is None:
+        return f"{start} Fresh {noun} would settle it."
+    return f"{start} About {needed:,} fresh {noun} would settle it."
+
+
+def _too_few(seen: Split, needed: int | None, noun: str, looks: int) -> str:
     if not seen.wins + seen.losses:
         return f"It was the same every time, but a small difference could hide in so few {noun}."
     chance = f"{seen.wins:,} to {seen.losses:,} could be chance."
     if needed is None:
         return f"{chance} A difference this small would take thousands of {noun} to settle."
     more = noun if needed > 1 else noun.removesuffix("s")
-    return f"{chance} About {needed:,} more {more} would settle a difference this size."
+    kind = "more" if looks <= 1 else "fresh"
+    return f"{chance} About {needed:,} {kind} {more} would settle a difference this size."
 
 
 def one_in(seen: Split) -> str:
@@ -234,9 +255,35 @@ def gain_note(gain: Interval | None, mean: float | None, counted: Split) -> str:
 
 
 def looks_note(looks: int, noun: str) -> str:
+    if looks <= 1:
+        return ""
+    return f"Results on these {noun} have been seen {looks:,} times. {looks_rule(looks)}"
+
+
+def looks_rule(looks: int) -> str:
+    """How rare a difference has to be at this look at the same prompts."""
+    if looks <= 1:
+        return "The less often its results have been seen, the more a result proves."
+    tries = plain_number(1 / (2 * spent_at(looks)))
     return (
-        f"Results on these {noun} have been seen {looks:,} times. Each look makes a lucky result "
-        f"more likely; fresh {noun} would make the verdict firmer."
+        "Each look is a new chance for luck, so a difference now counts only if luck alone brings "
+        f"it at most once in {tries} tries. With fresh prompts once in {1 / ALPHA:.0f} is enough."
+    )
+
+
+def detectable(prompts: int, looks: int) -> str:
+    """What a test of so many prompts can show at this look, before it has run.
+
+    Of models that are compared here, about half of the prompts usually decide; the others are
+    right for both or wrong for both.
+    """
+    rate = detectable_win_rate(prompts // 2, alpha=2 * spent_at(looks))
+    if rate is None:
+        return f"Only {prompts:,}: too few to show any gain. Add prompts before you test."
+    share = math.ceil(100 * rate)
+    return (
+        f"If the two differ on half of them, a model that does better on {share} in 100 of those "
+        "is recognised 4 times in 5. Smaller gains need more prompts."
     )
 
 

@@ -14,7 +14,7 @@ from finetune_app.accounts.requests import HttpRequest
 from finetune_app.core.audit import AuditAction
 from finetune_app.core.errors import PlainError
 from finetune_app.core.requests import render_page, whole_number
-from finetune_app.evaluation import method_table, presenters, services, votes
+from finetune_app.evaluation import method_table, presenters, services, verdict_text, votes
 from finetune_app.evaluation.candidate_selection import (
     EvaluationInputs,
     candidate_options,
@@ -22,7 +22,14 @@ from finetune_app.evaluation.candidate_selection import (
     default_prompt,
 )
 from finetune_app.evaluation.forms import StartForm
+from finetune_app.evaluation.history import history_context
 from finetune_app.evaluation.models import Comparison, Evaluation
+from finetune_app.evaluation.prompt_selection import (
+    PromptSelection,
+    all_prompts,
+    fresh_prompts,
+)
+from finetune_app.evaluation.side_by_side import Selection, save_note, side_by_side_context
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
 from finetune_app.goals.presenters import PresentedAnswer, present_answer
@@ -39,11 +46,19 @@ def page(request: HttpRequest, goal: Goal) -> HttpResponse:
     return render_page(request, "evaluation/launch.html", launch_context(goal))
 
 
+@goal_page(Role.VIEWER, "GET")
+def history(request: HttpRequest, goal: Goal) -> HttpResponse:
+    """All tested candidates on one chart."""
+    context = {"goal": goal, **history_context(goal)}
+    return render_page(request, "evaluation/history.html", context)
+
+
 @goal_page(Role.EDITOR, "POST")
 def start(request: HttpRequest, goal: Goal) -> HttpResponse:
     """Queue a test of the chosen candidates, on the newest (or the named) training's version."""
     inputs = EvaluationInputs.for_goal(goal, _named_training(request, goal))
-    form = start_form(inputs, request.POST)
+    fresh = fresh_prompts(inputs)
+    form = start_form(inputs, fresh, request.POST)
     if not form.is_valid():
         context = launch_context(goal) | {"form": form}
         return render_page(request, "evaluation/launch.html", context, status=422)
@@ -52,8 +67,13 @@ def start(request: HttpRequest, goal: Goal) -> HttpResponse:
     # A button on another page asks for nothing new; repeating the test would only add a look.
     if finished and not form.from_page:
         return redirect("evaluation:detail", goal_id=goal.pk, evaluation_id=finished.pk)
+    chosen = fresh if fresh and form.fresh_only else all_prompts(inputs)
     evaluation = services.start(
-        goal=goal, version=inputs.version, candidates=candidates, user=request.user
+        goal=goal,
+        version=chosen.version,
+        test_rows=chosen.rows,
+        candidates=candidates,
+        user=request.user,
     )
     return redirect("evaluation:detail", goal_id=goal.pk, evaluation_id=evaluation.pk)
 
@@ -99,6 +119,32 @@ def detail(request: HttpRequest, goal: Goal, evaluation_id: int) -> HttpResponse
         evaluation, request.GET.get("outcome", ""), text, -1 if after is None else after
     )
     return render_page(request, "evaluation/detail.html", context, partial="sides")
+
+
+@goal_page(Role.VIEWER, "GET")
+def side_by_side(request: HttpRequest, goal: Goal, evaluation_id: int) -> HttpResponse:
+    """One prompt at a time, with the answers of two to five candidates."""
+    evaluation = get_evaluation(goal, evaluation_id)
+    if hides_names(evaluation) or not evaluation.comparisons.exists():
+        return redirect("evaluation:detail", goal_id=goal.pk, evaluation_id=evaluation.pk)
+    context = {
+        "goal": goal,
+        "evaluation": evaluation,
+        "may_edit": may_edit(request),
+        **side_by_side_context(evaluation, request.GET, request.user),
+    }
+    return render_page(request, "evaluation/side_by_side.html", context)
+
+
+@goal_page(Role.EDITOR, "POST")
+def note(request: HttpRequest, goal: Goal, evaluation_id: int, index: int) -> HttpResponse:
+    """Save this person's note on a prompt, and return to where it was written."""
+    evaluation = get_evaluation(goal, evaluation_id)
+    text = request.POST.get("text", "")
+    save_note(evaluation=evaluation, index=index, by=request.user, text=text)
+    selection = Selection.from_query(evaluation, request.GET)
+    page = reverse("evaluation:side_by_side", args=[goal.pk, evaluation.pk])
+    return redirect(page + selection.address(at=index))
 
 
 @goal_page(Role.EDITOR, "GET", "POST")
@@ -183,8 +229,15 @@ def make_ballot(evaluation: Evaluation, row: Comparison, request: HttpRequest) -
     return {"a": a, "b": b}
 
 
-def start_form(inputs: EvaluationInputs, data: Any = None) -> StartForm:
-    return StartForm(data, default_prompt=default_prompt(inputs), options=candidate_options(inputs))
+def start_form(
+    inputs: EvaluationInputs, fresh: PromptSelection | None, data: Any = None
+) -> StartForm:
+    return StartForm(
+        data,
+        default_prompt=default_prompt(inputs),
+        options=candidate_options(inputs),
+        fresh_prompts=fresh.count if fresh else 0,
+    )
 
 
 def launch_context(goal: Goal) -> dict[str, Any]:
@@ -194,15 +247,20 @@ def launch_context(goal: Goal) -> dict[str, Any]:
     except PlainError as problem:
         step = "basemodels" if newest_version(goal) else "datasets"
         return {"goal": goal, "why_not": problem.message, "step_url": _step_url(step, goal)}
-    form = start_form(inputs)
+    whole, fresh = all_prompts(inputs), fresh_prompts(inputs)
+    form = start_form(inputs, fresh)
     if not form.options:
         why_not = _("There is nothing yet to compare the base model with.")
         return {"goal": goal, "why_not": why_not, "step_url": _step_url("training", goal)}
+    proposed = fresh or whole
     return {
         "goal": goal,
         "inputs": inputs,
         "form": form,
-        "looks": services.count_looks(goal, inputs.version),
+        "whole": whole,
+        "fresh": fresh,
+        "looks_rule": verdict_text.looks_rule(whole.looks + 1),
+        "detectable": verdict_text.detectable(proposed.count, proposed.looks + 1),
     }
 
 

@@ -8,7 +8,7 @@ A mapping is a dict of column names ("" or absent: no such column):
 
 and for both styles
     "system"      instructions that go before the conversation
-    "split"       train, validation or test
+    "split"       train, validation or test; ALL_FOR_TEST instead of a column: every row is for it
     "key"         identifies the row when a later file is merged
     "group"       what rows of one source share, so that they stay in one split
     "unanswered"  "keep": a row without an answer is imported to be labelled, and ends in an empty
@@ -58,6 +58,7 @@ SPLIT_BY_WORD = {
     "held-out": "test",
 }
 KEEP_UNANSWERED = "keep"
+ALL_FOR_TEST = "*test"
 # First characters of text that may be JSON; "" is empty text.
 JSON_STARTS = ("", "[", "{", " ", "\t", "\r", "\n", "\ufeff")
 MAX_DEPTH = 40
@@ -91,6 +92,8 @@ def messages_from_row(cells: Cells, mapping: Mapping[str, str]) -> list[Message]
 def split_of_row(cells: Cells, mapping: Mapping[str, str]) -> str:
     """train, validation, test, or "" when the row names no split."""
     column = mapping.get("split", "")
+    if column == ALL_FOR_TEST and column not in cells:
+        return "test"
     return SPLIT_BY_WORD.get(normalised_name(cell_text(cells.get(column))), "") if column else ""
 
 

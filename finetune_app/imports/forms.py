@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _l
 
 from finetune_app.core.text_formats import DELIMITERS, ENCODINGS
 from finetune_app.datasets.models import Import
+from finetune_app.imports.column_mapping import ALL_FOR_TEST
 from finetune_app.imports.schemas import ColumnMapping, FileShape, ReadOptions
 
 ACCEPT = ".csv,.tsv,.tab,.txt,.json,.jsonl,.ndjson,.xlsx,.xlsm,.xlsb,.ods,.parquet,.zip"
@@ -119,7 +120,8 @@ class MappingForm(forms.Form):
                 self._choice("answer", _("The answer to learn"), every, mapping, required=True)
             self._choice("context", _("More text for the prompt"), none + every, mapping)
         self._choice("system", _("Instructions"), none + every, mapping)
-        self._choice("split", _("Learn, practice or test"), none + every, mapping)
+        all_for_test = [(ALL_FOR_TEST, _("keep all of them for the test"))]
+        self._choice("split", _("Learn, practice or test"), none + all_for_test + every, mapping)
         self._choice("key", _("The row’s own name or number"), none + every, mapping)
         self._choice("group", _("Rows that belong together"), none + every, mapping)
         self.fields["key"].help_text = _("With it, a newer file can update these rows later.")

@@ -25,6 +25,7 @@ from finetune_app.datasets.services.lease_writer import LeaseWriter
 from finetune_app.datasets.services.undoing import undo
 from finetune_app.datasets.text import clean_name
 from finetune_app.imports.abandoned_uploads import delete_abandoned_uploads
+from finetune_app.imports.column_mapping import ALL_FOR_TEST
 from finetune_app.imports.import_rows import delete_staged_rows
 from finetune_app.imports.models import SavedMapping
 from finetune_app.imports.schemas import (
@@ -123,9 +124,15 @@ def confirm_import(
         SavedMapping.objects.update_or_create(
             team=item.dataset.goal.team,
             fingerprint=shape_fingerprint(item.shape),
-            defaults={"mapping": {k: v for k, v in mapping.items() if k != "why"}},
+            defaults={"mapping": _for_later_files(mapping)},
         )
         _create_read_job(item)
+
+
+def _for_later_files(mapping: ColumnMapping) -> dict[str, str]:
+    """Without what was chosen for this file alone."""
+    kept = {name: str(value) for name, value in mapping.items() if name != "why"}
+    return kept | {"split": ""} if kept.get("split") == ALL_FOR_TEST else kept
 
 
 def import_good_rows(*, item: Import) -> None:

@@ -1,5 +1,5 @@
 /* Posts a question and reads the answer as JSON lines while it is written. Shared by chat.js and
-   asking.js: the form, the stop button and errors.
+   page_client.js: the form, the stop button and errors.
 
    start(question) adds the turn to the page and returns it; receive(turn, event) shows one line;
    finish(turn, question) is called at the end, also after an error or a stop. */

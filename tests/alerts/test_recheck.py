@@ -10,7 +10,6 @@ from finetune_app.alerts.models import Notice, Recheck
 from finetune_app.candidates import services as candidates
 from finetune_app.core.errors import PlainError
 from finetune_app.deployment import services as deployment
-from finetune_app.evaluation import services as evaluations
 from finetune_app.evaluation.models import Evaluation
 from tests import journey
 from tests.alerts.conftest import change, check
@@ -52,11 +51,13 @@ def test_a_recheck_uses_the_same_version_and_candidates(watch, tuned):
     assert recheck.evaluation.started_by is None
 
 
-def test_a_recheck_counts_as_a_look_at_the_test_set(watch, tuned):
-    before = evaluations.count_looks(tuned.goal, rechecks.baseline_of(tuned).version)
+def test_a_recheck_is_no_new_look_at_the_test_set(watch, tuned):
+    """The same candidates answer again, so nothing new is tried."""
+    first = rechecks.baseline_of(tuned)
     made = finished(rechecks.start(watch))
-    evaluations.record_look(made)
-    assert evaluations.count_looks(tuned.goal, made.version) == before + 1
+    made.refresh_from_db()
+    assert (first.looks, made.looks) == (1, 1)
+    assert tuned.goal.looks.count() == 1
 
 
 def test_equal_results_are_as_good(watch, tuned):

@@ -76,6 +76,7 @@ NOT_PRIVILEGED = {
     "datasets:undo": CONTENT,
     "datasets:write": CONTENT,
     "evaluation:continue": JOB,
+    "evaluation:note": CONTENT,
     "evaluation:reveal": VIEW,
     "evaluation:start": JOB,
     "evaluation:stop": JOB,

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from finetune_app.evaluation import held_out, services
+from finetune_app.evaluation import held_out
 from finetune_app.evaluation.models import Answer, Evaluation
 from finetune_app.jobs.handlers import handler_for
 from finetune_app.jobs.models import Job
@@ -130,38 +130,6 @@ def test_the_general_check_of_the_tuned_candidate_is_used(trained, owner):
     evaluation.refresh_from_db()
     assert evaluation.general["level"] == "red"
     assert evaluation.verdict["level"] != "consistently_better"
-
-
-# ---- Looks at a test set ----
-
-
-def test_the_third_look_is_mentioned(as_owner, trained, owner, url):
-    first, second, third = (journey.evaluated(trained, owner) for _ in range(3))
-    assert [first.looks, second.looks, third.looks] == [1, 2, 3]
-    assert not any("3" in note for note in first.verdict["notes"])
-    assert len(third.verdict["notes"]) > len(second.verdict["notes"])
-    assert "Seen 3 times" in as_owner.get(url("detail", third.pk)).content.decode()
-
-
-def test_deleting_an_evaluation_keeps_its_look(tested, trained, owner):
-    services.delete(evaluation=tested)
-    assert journey.evaluated(trained, owner).looks == 2
-
-
-def test_an_evaluation_without_results_is_no_look(trained, owner):
-    stopped = journey.begun(trained, owner)
-    journey.end(stopped.job, stopped=True)
-    assert journey.evaluated(trained, owner).looks == 1
-
-
-def test_a_look_still_counts_when_the_dataset_grows(tested, goal, owner):
-    journey.freeze(goal, owner, count=80)
-    assert journey.evaluated(journey.trained(goal, owner), owner).looks == 2
-
-
-def test_mostly_new_prompts_are_a_new_test_set(tested, goal, owner):
-    journey.freeze(goal, owner, count=200)
-    assert journey.evaluated(journey.trained(goal, owner), owner).looks == 1
 
 
 @pytest.mark.parametrize("who", ["as_viewer", "as_owner"])

@@ -10,6 +10,7 @@ from finetune_app.evaluation.statistics import (
     Split,
     by_group,
     decided_needed,
+    detectable_win_rate,
     holm,
     net_gain_interval,
     paired_bootstrap,
@@ -62,6 +63,15 @@ def test_decided_needed_keeps_its_power_with_any_more_prompts():
     assert decided_needed(0.5) is None
 
 
+def test_detectable_win_rate_has_exactly_its_power():
+    for decided in (6, 12, 30, 100):
+        rate = detectable_win_rate(decided)
+        assert 0.5 < rate < 1
+        assert power(decided, rate) == pytest.approx(0.8, abs=1e-6)
+    assert detectable_win_rate(5) is None
+    assert detectable_win_rate(30, alpha=0.001) > detectable_win_rate(30)
+
+
 def test_holm_equals_the_published_steps():
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([0.9, 0.8]) == [1, 1]
@@ -112,14 +122,28 @@ def test_net_gain_interval_is_symmetric_and_open_without_rows():
 def test_bootstrap_agrees_with_scipys_and_repeats_itself():
     gains = np.random.default_rng(3).normal(0.1, 0.3, 80)
     ours = paired_bootstrap(gains)
+    # The confidence whose percentile interval is the expanded one of 95 %.
+    expanded = 1 - 2 * stats.norm.sf(stats.t.isf(0.025, 79) * (80 / 79) ** 0.5)
     reference = stats.bootstrap(
-        (gains,), np.mean, n_resamples=20_000, method="percentile", rng=np.random.default_rng(8)
+        (gains,),
+        np.mean,
+        n_resamples=20_000,
+        confidence_level=expanded,
+        method="percentile",
+        rng=np.random.default_rng(8),
     ).confidence_interval
     assert ours == pytest.approx((reference.low, reference.high), abs=0.006)
     assert paired_bootstrap(gains) == ours
     assert paired_bootstrap(gains, seed=18) != ours
     with pytest.raises(ValueError, match="at least one"):
         paired_bootstrap([])
+
+
+def test_bootstrap_of_few_differences_is_as_wide_as_students_interval():
+    gains = np.random.default_rng(3).normal(0.1, 0.3, 20)
+    low, high = paired_bootstrap(gains)
+    student = stats.t.interval(0.95, 19, gains.mean(), stats.sem(gains))
+    assert (low, high) == pytest.approx(student, rel=0.05, abs=0.005)
 
 
 def test_rows_that_share_a_source_widen_the_interval():

@@ -6,8 +6,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.verdicts import false_alarms, power_at
+from benchmarks.verdicts import false_alarms, false_alarms_over_looks, power_at
 from finetune_app.evaluation.verdict import compute_verdict
+from finetune_app.evaluation.verdict_limits import (
+    ALPHA,
+    FIRST_LOOK,
+    FIRST_LOOK_AT_TRIVIAL,
+    spent_at,
+)
 from finetune_app.evaluation.verdict_types import PairedOutcome, Verdict
 
 RANK = {
@@ -101,12 +107,52 @@ def test_the_general_check_changes_the_headline():
         verdict(1, 1, 1, "blue")
 
 
-def test_looks_are_mentioned_from_the_third_on():
-    assert not any("been seen" in note for note in verdict(41, 12, 7, looks=2).notes)
-    notes = verdict(41, 12, 7, looks=3).notes
-    assert any(
-        note.startswith("Results on these prompts have been seen 3 times.") for note in notes
+def test_each_look_at_the_same_prompts_asks_for_a_rarer_difference():
+    """22 to 8: once in 62 tries by chance."""
+    assert verdict(22, 30, 8, looks=1).level == "consistently_better"
+    assert verdict(22, 30, 8, looks=2).level == "consistently_better"  # up to once in 40
+    seen_often = verdict(22, 30, 8, looks=3)  # up to once in 120
+    assert seen_often.level == "too_few_to_tell"
+    assert seen_often.headline == "Perhaps better: fresh prompts would tell."
+    assert seen_often.sentence.endswith(
+        "At a first look that would be enough; at look 3 it could be luck. "
+        "About 88 fresh prompts would settle it."
     )
+    assert verdict(41, 12, 7, looks=10).level == "consistently_better"  # once in 1.6 million
+    assert verdict(8, 30, 22, looks=3).headline == "Too few to tell."
+
+
+def test_looks_are_mentioned_from_the_second_on():
+    assert not any("been seen" in note for note in verdict(41, 12, 7, looks=1).notes)
+    notes = verdict(41, 12, 7, looks=3).notes
+    assert (
+        "Results on these prompts have been seen 3 times. Each look is a new chance for luck, so a "
+        "difference now counts only if luck alone brings it at most once in 120 tries. With fresh "
+        "prompts once in 20 is enough." in notes
+    )
+
+
+def test_a_trivial_answer_has_to_be_beaten_by_more_at_each_look():
+    results = {"repeat": outcomes(19, 33, 8)}  # once in 38 tries by chance, one-sided
+    assert verdict(41, 12, 7, looks=1, trivial_results=results).better
+    later = verdict(41, 12, 7, looks=2, trivial_results=results)
+    assert (
+        later.headline == "Better than the base model, but perhaps not than repeating the question."
+    )
+
+
+def test_all_looks_together_take_no_more_error_than_one_may():
+    for first in (FIRST_LOOK, FIRST_LOOK_AT_TRIVIAL):
+        spent = [spent_at(look, first) for look in range(1, 10_000)]
+        assert spent == sorted(spent, reverse=True)
+        assert 0.0499 < sum(spent) <= ALPHA
+
+
+@pytest.mark.parametrize("prompts", [20, 60, 200])
+@pytest.mark.parametrize("judged_by", ["pass or fail", "votes"])
+def test_ten_tested_models_give_no_more_false_alarms_than_one_may(prompts, judged_by):
+    alarms = false_alarms_over_looks(prompts, 10, judged_by=judged_by, goals=2_000, seed=17)
+    assert alarms <= 0.05
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -72,8 +72,9 @@ class Candidate:
         )
 
 
-def read_test_rows(version: Path) -> list[PromptRow]:
-    """The test rows of a frozen version, with the expected answer apart from the prompt.
+def read_test_rows(version: Path, ids: Collection[int] = ()) -> list[PromptRow]:
+    """The test rows of a frozen version, with the expected answer apart from the prompt; only
+    those with these ids, where any are given.
 
     Raises:
         UserError: the version cannot be read, or has no test rows ("bad_data").
@@ -85,7 +86,8 @@ def read_test_rows(version: Path) -> list[PromptRow]:
         raise UserError(
             "bad_data", "The frozen version cannot be read. Freeze the dataset again."
         ) from problem
-    tests = [row for row in rows if row["split"] == "test"]
+    wanted = set(ids)
+    tests = [row for row in rows if row["split"] == "test" and (not wanted or row["id"] in wanted)]
     if not tests:
         raise UserError("bad_data", "This version has no test rows, so nothing can be compared.")
     return [

@@ -79,7 +79,7 @@ class EvaluationRunner(CandidateRunner):
         super().__init__(
             channel,
             read_candidates(spec["candidates"]),
-            read_test_rows(Path(spec["version"])),
+            read_test_rows(Path(spec["version"]), spec.get("test_rows") or ()),
             max_new_tokens=int(spec.get("max_new_tokens", 256)),
             answered={(candidate, row) for candidate, row in spec.get("answered") or []},
         )

@@ -9,6 +9,7 @@ from finetune_app.core.requests import render_page
 from finetune_app.datasets.models import Import
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
+from finetune_app.imports.column_mapping import ALL_FOR_TEST
 from finetune_app.imports.forms import ImportModeForm, MappingForm, ReadOptionsForm
 from finetune_app.imports.presenters import confirm_context
 from finetune_app.imports.schemas import ColumnMapping
@@ -57,6 +58,8 @@ def _posted_mapping(request: HttpRequest, item: Import) -> ColumnMapping:
         sent = request.POST.get(name, "")
         if name in form.NOT_A_COLUMN:
             chosen[name] = sent if sent == "keep" else ""
+        elif name == "split" and sent == ALL_FOR_TEST:
+            chosen[name] = sent
         else:
             chosen[name] = sent if sent in known else ""
     return chosen

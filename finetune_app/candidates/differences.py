@@ -1,0 +1,54 @@
+"""What changed between two candidates, in words."""
+
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from finetune_app.candidates.models import Candidate
+
+
+def differences(before: Candidate, after: Candidate) -> list[str]:
+    """How `after` differs from `before`, in words, the most important difference first."""
+    found = []
+    if before.model_name != after.model_name:
+        found.append(
+            _("%(model)s instead of %(before)s")
+            % {"model": after.model_name, "before": before.model_name}
+        )
+    if before.training_id != after.training_id:
+        found.append(_training(before, after))
+    if before.instructions != after.instructions:
+        found.append(
+            _("Other instructions")
+            if before.instructions and after.instructions
+            else _("With instructions")
+            if after.instructions
+            else _("Without instructions")
+        )
+    if before.shots != after.shots:
+        count = len(after.shots)
+        found.append(
+            ngettext("%(n)d example in its prompt", "%(n)d examples in its prompt", count)
+            % {"n": count}
+        )
+    if before.knowledge_id != after.knowledge_id:
+        found.append(
+            _("Searches your documents")
+            if after.knowledge_id
+            else _("No longer searches your documents")
+        )
+    elif before.knowledge_index != after.knowledge_index:
+        found.append(_("The documents as they are now"))
+    if before.sampling != after.sampling:
+        found.append(_("Other settings for how freely it answers"))
+    return found or [_("Made anew from the same parts")]
+
+
+def _training(before: Candidate, after: Candidate) -> str:
+    if after.training is None:
+        return _("Without a training")
+    if before.training is None:
+        return _("After training %(n)d") % {"n": after.training.number}
+    return _("Training %(n)d instead of training %(before)d") % {
+        "n": after.training.number,
+        "before": before.training.number,
+    }

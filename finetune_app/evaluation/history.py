@@ -1,0 +1,136 @@
+"""All tested candidates of a goal on the prompts they share: the best so far, and what changed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from finetune_app.candidates.differences import differences
+from finetune_app.candidates.models import Candidate
+from finetune_app.core import charts
+from finetune_app.core.charts import Whisker
+from finetune_app.evaluation.models import Evaluation
+from finetune_app.evaluation.presenters import label_of
+from finetune_app.evaluation.statistics import Interval, paired_bootstrap, wilson
+from finetune_app.goals.models import Goal, MeasureKind
+from finetune_app.training.changes import changes
+
+MAX_TESTED = 30  # on one page, the newest
+FLATTERED_FROM = 3  # from so many tested candidates on, the best one is probably lucky, too
+
+Scores = dict[int, float]  # row id -> 0 to 1
+
+
+@dataclass(frozen=True)
+class HistoryEntry:
+    """A candidate and its newest evaluation. `score` counts the prompts that it gets right, or is
+    in points of 100 where answers are graded. `changes`: from the one that was tested before."""
+
+    evaluation: Evaluation
+    label: str
+    changes: list[str]
+    score: float
+    interval: Interval
+
+
+def history_context(goal: Goal) -> dict[str, Any]:
+    """The tested candidates, the newest first, and their chart; without any, why."""
+    evaluations = _evaluations(goal)
+    scores = [_scores(one, one.ours) for one in evaluations]
+    comparable = _comparable(scores)
+    evaluations = [evaluations[at] for at in comparable]
+    scores = [scores[at] for at in comparable]
+    rows = sorted(set.intersection(*(set(one) for one in scores))) if scores else []
+    if not rows:
+        return {"tested": [], "needs_person": goal.measure == MeasureKind.CHOICE}
+    graded = evaluations[-1].get_measure().graded
+    tested = [
+        _tested(evaluation, before, [mine[row] for row in rows], graded)
+        for evaluation, before, mine in zip(evaluations, [None, *evaluations], scores, strict=False)
+    ]
+    best = max(tested, key=lambda one: one.score)
+    base = _scores(evaluations[-1], evaluations[-1].base)
+    return {
+        "tested": tested[::-1],
+        "best": best,
+        "prompts": len(rows),
+        "graded": graded,
+        "chart": _chart(tested, best, [base.get(row, 0.0) for row in rows], graded),
+        "flattered": len(tested) >= FLATTERED_FROM,
+    }
+
+
+def _evaluations(goal: Goal) -> list[Evaluation]:
+    """Of each tested candidate the newest evaluation by the goal's measure, the oldest first."""
+    concluded = (
+        goal.evaluations.succeeded()
+        .with_details()
+        .filter(measure=goal.measure, measure_settings=goal.measure_settings)
+        .exclude(measure=MeasureKind.CHOICE)
+    )
+    newest: dict[int, Evaluation] = {}
+    for evaluation in concluded[: 3 * MAX_TESTED]:
+        newest.setdefault(evaluation.ours_id, evaluation)
+    return sorted(list(newest.values())[:MAX_TESTED], key=lambda one: one.pk)
+
+
+def _scores(evaluation: Evaluation, candidate: Candidate) -> Scores:
+    graded = evaluation.get_measure().graded
+    answers = evaluation.answers.filter(candidate=candidate).exclude(passed=None)
+    return {
+        row: (score or 0.0) if graded else float(bool(passed))
+        for row, passed, score in answers.values_list("row", "passed", "score")
+    }
+
+
+def _comparable(scores: Sequence[Scores]) -> list[int]:
+    """The indexes of those that share at least half of the newest one's prompts."""
+    if not scores:
+        return []
+    newest = scores[-1].keys()
+    return [at for at, one in enumerate(scores) if newest and 2 * len(newest & one) >= len(newest)]
+
+
+def _tested(
+    evaluation: Evaluation, before: Evaluation | None, scores: list[float], graded: bool
+) -> HistoryEntry:
+    score, interval = _with_interval(scores, graded)
+    return HistoryEntry(
+        evaluation=evaluation,
+        label=_label(evaluation.ours),
+        changes=_changes(before.ours, evaluation.ours) if before else [],
+        score=score,
+        interval=interval,
+    )
+
+
+def _with_interval(scores: list[float], graded: bool) -> tuple[float, Interval]:
+    if graded:
+        low, high = paired_bootstrap(scores)
+        return 100 * fmean(scores), Interval(100 * low, 100 * high)
+    right, total = int(sum(scores)), len(scores)
+    low, high = wilson(right, total)
+    return right, Interval(round(low * total), round(high * total))
+
+
+def _label(candidate: Candidate) -> str:
+    if candidate.training:
+        return _("Training %(n)d") % {"n": candidate.training.number}
+    return candidate.name if candidate.saved else label_of(candidate)
+
+
+def _changes(before: Candidate, after: Candidate) -> list[str]:
+    if before.training and after.training and before.training_id != after.training_id:
+        return changes(before.training, after.training) or [_("Trained again in the same way")]
+    return differences(before, after)
+
+
+def _chart(
+    tested: Sequence[HistoryEntry], best: HistoryEntry, base: list[float], graded: bool
+) -> str:
+    score, interval = _with_interval(base, graded)
+    rows = [Whisker(_("Base model"), score, *interval)]
+    rows += [Whisker(one.label, one.score, *one.interval, ours=one is best) for one in tested]
+    return charts.whiskers(rows, 100 if graded else len(base))
