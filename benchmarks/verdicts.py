@@ -156,7 +156,7 @@ def main() -> None:
         print(f"| {prompts} | " + " | ".join(f"{share:.1%}" for share in shares) + " |")
 
     print("\nThe same when several models are tested on the same prompts: any called better\n")
-    print("| judged by | prompts | " + " | ".join(f"{n} looks" for n in LOOKS) + " |")
+    print("| judged by | prompts | " + " | ".join(f"{n} tested" for n in LOOKS) + " |")
     print("|---|---|" + "---|" * len(LOOKS))
     for judged_by in ("pass or fail", "graded", "votes"):
         for prompts in PROMPTS:
