@@ -21,7 +21,8 @@ from finetune_app.candidates.validation_prompts import (
 )
 from finetune_app.core.errors import PlainError
 from finetune_app.datasets.models import Example
-from finetune_app.goals.measures import Measure, get_measure
+from finetune_app.goals.embedding import with_embedder
+from finetune_app.goals.measures import Measure, NeedsEmbedder, get_measure
 from finetune_app.goals.models import Goal
 
 PROMPTS_PER_REQUEST = 4
@@ -101,7 +102,7 @@ class Judge:
     def __init__(self, goal: Goal) -> None:
         self.measure: Measure | None = None
         if goal.measure:
-            self.measure = get_measure(goal.measure, goal.measure_settings)
+            self.measure = with_embedder(get_measure(goal.measure, goal.measure_settings))
         self.fingerprint = json_digest([goal.measure, goal.measure_settings])
 
     def __call__(self, answer: CandidateAnswer, wanted: str) -> tuple[bool | None, str]:
@@ -110,7 +111,11 @@ class Judge:
             return False, answer.rejection
         if self.measure is None or self.measure.needs_person:
             return None, ""
-        score = self.measure.check(answer.text, wanted)
+        try:
+            score = self.measure.check(answer.text, wanted)
+        except NeedsEmbedder as problem:
+            self.fingerprint = ""  # judged again when the page is next seen
+            return None, str(problem)
         if answer.finish_reason == "length" and not score.passed:
             return False, _("Cut off. %(why)s") % {"why": score.why}
         return score.passed, score.why

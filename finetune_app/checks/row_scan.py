@@ -10,9 +10,9 @@ from collections.abc import Iterator
 
 from finetune_app.checks.detectors import languages, mojibake, pii
 from finetune_app.checks.detectors.placeholders import NO_ANSWER, PERHAPS_NO_ANSWER
-from finetune_app.checks.detectors.refusals import refusal_length
 from finetune_app.checks.rules.base import Mark, RowScan
 from finetune_app.core.chat_messages import Message
+from finetune_app.core.refusals import refusal_length
 from finetune_app.datasets.text import last_content, normalise
 
 # Increase when a rule below or in detectors/ changes: every row is then scanned again.

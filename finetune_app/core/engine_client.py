@@ -116,12 +116,13 @@ async def check_adapter(base_model: str, adapter: str, *, number_format: str = "
     return str((await _request("POST", "/check-adapter", body))["problem"])
 
 
-async def embed(texts: Sequence[str]) -> tuple[list[list[float]], int]:
+async def embed(texts: Sequence[str], *, whole: bool = True) -> tuple[list[list[float]], int]:
     """A vector of length 1 for each text, and the number of tokens of all texts together.
 
-    Raises EngineUnavailable, and RequestRejected for a text longer than the embedder reads.
+    Raises EngineUnavailable, and with `whole` RequestRejected for a text longer than the embedder
+    reads; else it is truncated.
     """
-    answer = await _request("POST", "/embed", {"texts": list(texts), "whole": True})
+    answer = await _request("POST", "/embed", {"texts": list(texts), "whole": whole})
     return answer["vectors"], sum(answer["tokens"])
 
 

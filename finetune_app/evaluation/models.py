@@ -7,7 +7,7 @@ from finetune_app.accounts.models import User
 from finetune_app.candidates.models import EFFORT, Candidate, CandidateKind
 from finetune_app.evaluation.held_out import HeldOutPrompt, read_test_prompts
 from finetune_app.goals.measures import Measure, get_measure
-from finetune_app.goals.models import Goal, MeasureKind
+from finetune_app.goals.models import Goal
 from finetune_app.jobs.models import ACTIVE, Job, State
 from finetune_app.versions.models import Version
 
@@ -46,7 +46,7 @@ class Evaluation(models.Model):
     base = models.ForeignKey(Candidate, on_delete=models.CASCADE, related_name="+")
     ours = models.ForeignKey(Candidate, on_delete=models.CASCADE, related_name="+")
     others = models.ManyToManyField(Candidate, related_name="+")
-    measure = models.CharField(max_length=8, choices=MeasureKind.choices)
+    measure = models.CharField(max_length=8)  # a MeasureKind, as the goal had it
     measure_settings = models.JSONField(default=dict)
     number_format = models.CharField(max_length=8, blank=True)
     looks = models.PositiveIntegerField(default=1)  # times this test set was seen, this included
@@ -138,6 +138,8 @@ class TrivialAnswer(models.Model):
     class Baseline(models.TextChoices):
         REPEAT = "repeat", _("Repeating the question")
         COMMONEST = "commonest", _("Always the commonest answer")
+        CONSTANT = "constant", _("Always the same answer, the one that scores best")
+        CONSTANT_REPEAT = "constant_repeat", _("The same answer, and the question behind it")
         NEAREST_WORDS = "nearest_words", _("The answer of the example with the nearest words")
         NEAREST_MEANING = "nearest_meaning", _("The answer of the example nearest in meaning")
         RULES = "rules", _("Keeping the rules and saying nothing")

@@ -203,7 +203,8 @@ def _verdict_by_measure(
     evaluation: Evaluation, indexes: list[int], common: _VerdictContext
 ) -> Verdict:
     answers = evaluation.answers.all().by_candidate()
-    graded = evaluation.get_measure().graded
+    measure = evaluation.get_measure()
+    graded = measure.graded
     baseline = evaluation.prompt_baseline()
     ours = evaluation.ours_id
 
@@ -228,7 +229,9 @@ def _verdict_by_measure(
         outcomes_against(evaluation.base_id),
         trivial_results=trivial,
         prompt_result=outcomes_against(baseline.pk) if baseline else None,
-        wrong=None if graded else sum(not answers[ours, index].passed for index in indexes),
+        wrong=sum(not answers[ours, index].passed for index in indexes)
+        if measure.tells_right
+        else None,
         unasked=sum(
             answer.refused
             for (candidate, _index), answer in answers.items()

@@ -24,6 +24,8 @@ from finetune_app.evaluation.verdict_types import (
 TRIVIAL: dict[TrivialBaseline, str] = {
     "repeat": "repeating the question",
     "commonest": "always giving the commonest answer",
+    "constant": "always giving the same answer",
+    "constant_repeat": "always giving the same answer and repeating the question",
     "nearest_words": "looking up the example with the nearest words",
     "nearest_meaning": "looking up the nearest example",
     "rules": "keeping the rules and saying nothing",
@@ -32,6 +34,9 @@ TRIVIAL_MEANS: dict[TrivialBaseline, str] = {
     "repeat": "The measure gives points for copying. Choose one on which the question itself does "
     "badly, or let a person choose.",
     "commonest": "It may have learned nothing but which answer is the most usual.",
+    "constant_repeat": "The measure gives points for copying, and for what most answers have in "
+    "common. Choose another one, or let a person choose.",
+    "constant": "It may have learned nothing but what most answers have in common.",
     "nearest_words": "It may have learned the examples by heart.",
     "nearest_meaning": "It may have learned the examples by heart.",
     "rules": "Rules alone cannot tell whether an answer is right. Let a person choose, or compare "

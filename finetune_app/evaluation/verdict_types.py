@@ -23,7 +23,15 @@ Versus = Literal["better", "not_better", "unclear"]
 # Why it is too early to tell: it could be chance; whether an answer that needs no model is beaten
 # is open; counts and scores disagree; it would be enough had the prompts not been seen so often.
 OpenQuestion = Literal["chance", "trivial", "mixed", "seen_too_often"]
-TrivialBaseline = Literal["repeat", "commonest", "nearest_words", "nearest_meaning", "rules"]
+TrivialBaseline = Literal[
+    "repeat",
+    "commonest",
+    "constant",
+    "constant_repeat",
+    "nearest_words",
+    "nearest_meaning",
+    "rules",
+]
 
 BETTER_LEVELS: tuple[Level, ...] = ("consistently_better", "better_on_average")
 

@@ -14,7 +14,14 @@ from finetune_app.accounts.requests import HttpRequest
 from finetune_app.core.audit import AuditAction
 from finetune_app.core.errors import PlainError
 from finetune_app.core.requests import render_page, whole_number
-from finetune_app.evaluation import method_table, presenters, services, verdict_text, votes
+from finetune_app.evaluation import (
+    breakdown,
+    method_table,
+    presenters,
+    services,
+    verdict_text,
+    votes,
+)
 from finetune_app.evaluation.candidate_selection import (
     EvaluationInputs,
     candidate_options,
@@ -113,6 +120,7 @@ def detail(request: HttpRequest, goal: Goal, evaluation_id: int) -> HttpResponse
     if evaluation.verdict and request.headers.get("HX-Target") != "sides":
         context |= presenters.verdict_context(evaluation, request.path)
         context |= method_table.method_table_context(evaluation)
+        context["breakdown"] = breakdown.breakdown_of(evaluation)
     after = whole_number(request.GET.get("after"))
     text = request.GET.get("q", "").replace("\0", "")[:200].strip()
     context |= presenters.sides_context(

@@ -6,6 +6,7 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from finetune_app.goals.measures import KINDS, MeasureError, MeasureSettings, Setting, get_measure
+from finetune_app.goals.measures.base import MAX_AMOUNT
 from finetune_app.goals.models import Goal, GoalKind, MeasureKind
 
 PAIR_COUNT = 3  # pairs on the page; at least one must be filled in
@@ -18,17 +19,43 @@ KIND_HINTS = {
 }
 MEASURE_HINTS = {
     MeasureKind.EXACT: _(
-        "Right when it says exactly what you would have said. For labels and fixed lines."
+        "Right when it says exactly what you would have said. For labels, short facts and fixed "
+        "lines."
     ),
-    MeasureKind.JSON: _("Right when it is valid JSON and the fields hold what you wanted."),
-    MeasureKind.XML: _("Right when it is valid XML and the fields hold what you wanted."),
+    MeasureKind.NUMBER: _("Right when it holds the number you wanted, or one that is near enough."),
+    MeasureKind.REFUSAL: _(
+        "Right when it declines where you would decline, and answers where you would answer."
+    ),
+    MeasureKind.JSON: _(
+        "Right when it is valid JSON and the fields hold what you wanted. It can be partly right."
+    ),
+    MeasureKind.XML: _(
+        "Right when it is valid XML and the fields hold what you wanted. It can be partly right."
+    ),
+    MeasureKind.ITEMS: _(
+        "Right when it names the same things as you, in any order. It can be partly right."
+    ),
     MeasureKind.BASH: _("Right when the command can be read as bash. It is never run."),
-    MeasureKind.RULES: _(
-        "Right when it keeps rules such as “at most 20 words” or “never says sorry”."
+    MeasureKind.PATTERN: _(
+        "Right when a pattern finds in its answer what it finds in yours. For order numbers, dates "
+        "and codes inside a text."
     ),
-    MeasureKind.CLOSE: _("Graded by how close the wording comes to yours."),
     MeasureKind.CHOICE: _(
         "You look at two answers, names hidden, and pick the better. For style and tone."
+    ),
+    MeasureKind.CLOSE: _(
+        "Graded by the pieces of words that it shares with yours. For translations and corrections."
+    ),
+    MeasureKind.ROUGE: _(
+        "Graded by the words that it shares with yours, in the same order. For summaries."
+    ),
+    MeasureKind.MEANING: _(
+        "Graded by how near it comes to yours in meaning, as a small model sees it. It hardly sees "
+        "a wrong number or a missing “not”."
+    ),
+    MeasureKind.RULES: _(
+        "Right when it keeps rules such as “at most 20 words”, “easy to read” or “never says "
+        "sorry”. They cannot tell whether it is true."
     ),
 }
 
@@ -126,24 +153,12 @@ class MeasureForm(forms.Form):
     def __init__(self, *args: Any, kind: str, settings: MeasureSettings, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["measure"].initial = kind
-        measures = self.fields["measure"]
-        assert isinstance(measures, forms.ChoiceField)
-        measures.choices = _cards(MeasureKind.choices, MEASURE_HINTS)
         self.kind = self.data.get("measure", kind) if self.is_bound else kind
         for measure_kind, measure in KINDS.items():
             given = settings if measure_kind == kind else {}
             for name, setting in measure.settings_schema.items():
                 field = _setting_field(setting, given.get(name, setting.default))
                 self.fields[f"{measure_kind}-{name}"] = field
-
-    @property
-    def groups(self) -> list[tuple[str, Any, list[forms.BoundField]]]:
-        """(kind, label, the fields of its settings) for each kind that has settings."""
-        return [
-            (kind.value, kind.label, self.settings_of(kind.value))
-            for kind in MeasureKind
-            if KINDS[kind.value].settings_schema
-        ]
 
     def settings_of(self, kind: str) -> list[forms.BoundField]:
         return [self[f"{kind}-{name}"] for name in KINDS[kind].settings_schema]
@@ -179,6 +194,8 @@ def _setting_field(setting: Setting, initial: Any) -> forms.Field:
         return forms.IntegerField(**common, min_value=1, max_value=100_000)
     if setting.type == "share":
         return forms.FloatField(**common, min_value=0.01, max_value=1)
+    if setting.type == "amount":
+        return forms.FloatField(**common, min_value=0, max_value=MAX_AMOUNT)
     if setting.type == "choice":
         choices = [(choice, choice.replace("_", " ")) for choice in setting.choices]
         return forms.ChoiceField(**common, choices=choices)

@@ -34,12 +34,18 @@ class Method(models.TextChoices):
 
 class MeasureKind(models.TextChoices):
     EXACT = "exact", _("The exact answer")
+    NUMBER = "number", _("The right number")
+    REFUSAL = "refusal", _("Declining when it should")
     JSON = "json", _("Valid JSON with the right fields")
     XML = "xml", _("Valid XML with the right fields")
+    ITEMS = "items", _("The right things in a list")
     BASH = "bash", _("A bash command that parses")
-    RULES = "rules", _("Rules you write")
-    CLOSE = "close", _("Close wording")
+    PATTERN = "pattern", _("What a pattern finds")
     CHOICE = "choice", _("A person's blind choice")
+    CLOSE = "close", _("Close wording")
+    ROUGE = "rouge", _("The same words in the same order")
+    MEANING = "meaning", _("Close in meaning")
+    RULES = "rules", _("Rules you write")
 
 
 class GoalQuerySet(models.QuerySet["Goal"]):

@@ -16,19 +16,31 @@ from finetune_app.goals.measures import (
 from finetune_app.goals.models import Goal, Method
 from finetune_app.goals.trivial_check import check_measure
 
+BY_WORDING = ("close", "rouge")
+
 
 def propose_measure(goal: Goal) -> Proposal:
-    """Propose a measure from the goal's description and pairs: a person's choice where repeating
-    the question would already come close."""
+    """Propose a measure from the goal's description and pairs. Where repeating the question would
+    already come close in wording, another one by words; where it does by that too, a person."""
     found = propose(goal.description, goal.kind, goal.pairs)
     try:
         measure = get_measure(found.kind, found.settings)
         trivial = check_measure(measure, goal.pairs)
         if measure.graded and trivial and trivial.high:
-            return Proposal("choice", {}, trivial.sentence)
+            return _without_copying(goal, found.kind) or Proposal("choice", {}, trivial.sentence)
         return replace(found, settings=measure.settings)
     except MeasureError:  # the description looks like a rule, but is none
         return Proposal("choice", {}, _("Whether these are right is best decided by a person."))
+
+
+def _without_copying(goal: Goal, kind: str) -> Proposal | None:
+    """Another measure of wording, by which repeating the question scores little."""
+    for other in BY_WORDING:
+        measure = get_measure(other)
+        trivial = check_measure(measure, goal.pairs)
+        if other != kind and kind in BY_WORDING and trivial and not trivial.high:
+            return Proposal(other, measure.settings, trivial.sentence)
+    return None
 
 
 @transaction.atomic

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from django.utils.translation import gettext as _
 
-from finetune_app.goals.measures import Measure
+from finetune_app.goals.measures import Measure, NeedsEmbedder
 
 HIGH_SHARE = 0.3  # of the points: a model can look good by copying
 
@@ -22,7 +22,8 @@ class TrivialCheck:
 
 
 def check_measure(measure: Measure, pairs: Sequence[Mapping[str, str]]) -> TrivialCheck | None:
-    """None where a person decides, or without a pair of question and answer."""
+    """None where a person decides, without a pair of question and answer, or where the measure
+    needs a model that cannot be asked now."""
     full = [pair for pair in pairs if pair.get("prompt") and pair.get("answer")]
     if measure.needs_person:
         return None
@@ -36,7 +37,18 @@ def check_measure(measure: Measure, pairs: Sequence[Mapping[str, str]]) -> Trivi
         )
     if not full:
         return None
-    scores = [measure.check(pair["prompt"], pair["answer"]) for pair in full]
+    if _looks_at_form_alone(measure, full):
+        return TrivialCheck(
+            _(
+                "By this measure each of your answers would pass for the other questions, too. So "
+                "it tells whether the form is right, and not whether the answer is."
+            ),
+            high=True,
+        )
+    try:
+        scores = [measure.check(pair["prompt"], pair["answer"]) for pair in full]
+    except NeedsEmbedder:
+        return None
     if measure.graded:
         share = sum(score.value for score in scores) / len(scores)
         result = _("%(n).0f of 100 points") % {"n": 100 * share}
@@ -55,3 +67,16 @@ def check_measure(measure: Measure, pairs: Sequence[Mapping[str, str]]) -> Trivi
         + _("A model can look good by copying. A person's blind choice would tell you more."),
         high=True,
     )
+
+
+def _looks_at_form_alone(measure: Measure, pairs: Sequence[Mapping[str, str]]) -> bool:
+    """Whether every answer passes for every other pair, although another one is wanted there."""
+    if measure.graded:
+        return False
+    others = [
+        (one["answer"], other["answer"])
+        for one in pairs
+        for other in pairs
+        if one["answer"] != other["answer"]
+    ]
+    return bool(others) and all(measure.check(*pair).passed for pair in others)

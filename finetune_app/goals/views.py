@@ -12,10 +12,12 @@ from finetune_app.core.audit import AuditAction, set_audit_target
 from finetune_app.core.requests import render_page
 from finetune_app.goals import services
 from finetune_app.goals.access import goal_page
+from finetune_app.goals.embedding import with_embedder
 from finetune_app.goals.forms import GoalForm, MeasureForm
 from finetune_app.goals.goal_templates import find_goal_template, goal_templates_by_kind
+from finetune_app.goals.measure_cards import EMBEDDING_SECONDS, measure_groups
 from finetune_app.goals.measures import get_measure, summary
-from finetune_app.goals.models import Goal
+from finetune_app.goals.models import Goal, MeasureKind
 from finetune_app.goals.trivial_check import check_measure
 
 
@@ -53,7 +55,10 @@ def page(request: HttpRequest, goal: Goal) -> HttpResponse:
         else _("Not decided yet how to tell a right answer.")
     )
     trivial = (
-        check_measure(get_measure(goal.measure, goal.measure_settings), goal.pairs)
+        check_measure(
+            with_embedder(get_measure(goal.measure, goal.measure_settings), EMBEDDING_SECONDS),
+            goal.pairs,
+        )
         if goal.measure
         else None
     )
@@ -89,16 +94,12 @@ def measure(request: HttpRequest, goal: Goal) -> HttpResponse:
         )
         return redirect("guide:onward", goal_id=goal.pk)
     proposal = services.propose_measure(goal)
-    chosen = (
-        get_measure(goal.measure, goal.measure_settings)
-        if goal.measure
-        else get_measure(proposal.kind, proposal.settings)
-    )
     context = {
         "form": form,
         "goal": goal,
         "proposal": proposal,
-        "trivial": check_measure(chosen, goal.pairs),
+        "proposal_name": MeasureKind(proposal.kind).label,
+        "groups": measure_groups(goal, form, proposal),
     }
     return render_page(request, "goals/measure.html", context, status=_status(form))
 

@@ -13,8 +13,8 @@ from django.utils import timezone
 from finetune_app.api_keys import rate_limits
 from finetune_app.api_keys import services as api_keys
 from finetune_app.api_keys.models import ApiKey
-from finetune_app.checks.detectors.refusals import refusal_length
 from finetune_app.core.chat_messages import Message
+from finetune_app.core.refusals import refusal_length
 from finetune_app.deployment.models import Deployment, Release
 from finetune_app.request_log import feedback, prometheus, retention
 from finetune_app.request_log.models import Request

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from finetune_app.goals.measures import Measure, get_measure
+from finetune_app.goals.measures.number import read_numbers
 from worker.evaluation.inputs import PromptRow
 from worker.evaluation.trivial_baselines import TrainingRow
 
@@ -231,6 +232,39 @@ def longer(goal: CheatGoal) -> list[str]:
     return [f"{text} {text}" for text in goal.base]
 
 
+def middle(goal: CheatGoal) -> list[str]:
+    """The middle number of the training rows; elsewhere the middle one of their answers."""
+    answers = [row.answer for row in goal.training]
+    with_number = [(numbers[0], one) for one in answers if (numbers := read_numbers(one))]
+    ordered = [one for _number, one in sorted(with_number)]
+    if len(ordered) < len(answers):
+        ordered = sorted(answers)
+    return [ordered[len(ordered) // 2]] * len(goal.test)
+
+
+def commonest_words(goal: CheatGoal) -> list[str]:
+    """Every line, word or field value that more than a third of the training answers have."""
+    lines = Counter(line for row in goal.training for line in set(row.answer.split("\n")))
+    words = Counter(word for row in goal.training for word in set(row.answer.split()))
+    least = len(goal.training) / 3
+    usual_lines = [line for line, count in lines.most_common() if count > least]
+    usual_words = [word for word in goal.training[0].answer.split() if words[word] > least]
+    return ["\n".join(usual_lines) or " ".join(usual_words)] * len(goal.test)
+
+
+def everything_ever_seen(goal: CheatGoal) -> list[str]:
+    seen = dict.fromkeys(line for row in goal.training for line in row.answer.split("\n"))
+    return ["\n".join(seen)] * len(goal.test)
+
+
+def answers_and_repeats(goal: CheatGoal) -> list[str]:
+    return [f"{one}\n{text}" for one, text in zip(constant(goal), goal.questions, strict=True)]
+
+
+def declines(goal: CheatGoal) -> list[str]:
+    return ["I can’t help with that."] * len(goal.test)
+
+
 CHEATS: tuple[Cheat, ...] = (
     repeats,
     repeats_with_a_word_changed,
@@ -243,5 +277,10 @@ CHEATS: tuple[Cheat, ...] = (
     keeps_the_rules_and_says_nothing,
     shorter,
     longer,
+    middle,
+    commonest_words,
+    everything_ever_seen,
+    answers_and_repeats,
+    declines,
 )
 GOALS: tuple[Callable[[], CheatGoal], ...] = (labels, lines, objects, rewriting, facts, rules)

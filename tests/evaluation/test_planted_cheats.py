@@ -1,4 +1,4 @@
-"""No answer that only looks good is called better or worth the work, on six kinds of goal."""
+"""No answer that only looks good is called better or worth the work, on fourteen kinds of goal."""
 
 import pytest
 
@@ -8,8 +8,11 @@ from finetune_app.evaluation.trivial_baselines import trivial_scores
 from finetune_app.evaluation.verdict import compute_verdict
 from finetune_app.evaluation.verdict_types import Verdict
 from tests.evaluation.cheat_goals import CHEATS, GOALS, CheatGoal, right_words_in_any_order
+from tests.evaluation.cheat_goals_partly_right import PARTLY_RIGHT_GOALS
 from worker.evaluation import trivial_baselines
 from worker.evaluation.trivial_baselines import scored
+
+ALL_GOALS = (*GOALS, *PARTLY_RIGHT_GOALS)
 
 
 class Judged:
@@ -61,11 +64,11 @@ class Trial:
 
 @pytest.fixture(scope="module")
 def trials() -> dict[str, Trial]:
-    return {goal().name: Trial(goal()) for goal in GOALS}
+    return {goal().name: Trial(goal()) for goal in ALL_GOALS}
 
 
 @pytest.mark.parametrize("cheat", CHEATS, ids=lambda cheat: cheat.__name__)
-@pytest.mark.parametrize("name", [goal.__name__ for goal in GOALS])
+@pytest.mark.parametrize("name", [goal.__name__ for goal in ALL_GOALS])
 def test_a_cheat_is_neither_better_nor_worth_the_work(trials, name, cheat):
     trial = trials[name]
     answers = cheat(trial.goal)
@@ -73,13 +76,16 @@ def test_a_cheat_is_neither_better_nor_worth_the_work(trials, name, cheat):
     assert trial.recommended(answers) not in ("worth_it", "enough")
 
 
-@pytest.mark.parametrize("name", ["labels", "lines", "objects", "facts"])
+@pytest.mark.parametrize("name", ["labels", "lines", "objects", "facts", "objects_partly"])
 def test_right_words_in_any_order_are_not_better(trials, name):
     answers = right_words_in_any_order(trials[name].goal)
     assert not trials[name].verdict(answers).better
 
 
-@pytest.mark.parametrize("name", ["labels", "lines", "objects", "rewriting"])
+@pytest.mark.parametrize(
+    "name",
+    ["labels", "lines", "objects", "rewriting", *(goal.__name__ for goal in PARTLY_RIGHT_GOALS)],
+)
 def test_whoever_learned_the_task_is_better_and_worth_the_work(trials, name):
     """Else the suite would pass by calling nothing better."""
     trial = trials[name]

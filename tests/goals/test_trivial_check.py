@@ -52,6 +52,37 @@ def test_a_person_is_proposed_where_closeness_rewards_copying(goal):
     assert "only repeats the question" in proposal.because
 
 
+def test_another_measure_is_proposed_where_copying_scores_little_by_it(goal):
+    """Nearly the same letters, in another order of words."""
+    goal.kind, goal.description = "task", "Translate our short notes to formal English."
+    goal.pairs = [
+        {
+            "prompt": "bell red the send Leeds to please now",
+            "answer": "Now please to Leeds send the red bell",
+        }
+    ]
+    by_letters = check_measure(get_measure("close", {}), goal.pairs)
+    assert by_letters.high
+    proposal = services.propose_measure(goal)
+    assert proposal.kind == "rouge"
+    assert "only repeats the question" in proposal.because
+
+
+def test_a_measure_of_the_form_alone_says_so():
+    commands = [
+        {"prompt": "List the files", "answer": "ls"},
+        {"prompt": "Where am I?", "answer": "pwd"},
+    ]
+    found = check_measure(get_measure("bash", {"compare": "parses"}), commands)
+    assert found.high
+    assert "whether the form is right" in found.sentence
+    assert not check_measure(get_measure("bash", {"compare": "same_command"}), commands).high
+
+
+def test_meaning_says_nothing_where_nothing_makes_vectors():
+    assert check_measure(get_measure("meaning", {}), LABELS) is None
+
+
 def test_the_measure_page_says_it(as_editor, goal):
     goal.pairs = MODERN
     goal.save()

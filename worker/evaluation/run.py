@@ -18,7 +18,7 @@ from finetune_app.evaluation.job_messages import (
     EvaluationSpec,
     TrivialAnswersEvent,
 )
-from finetune_app.goals.measures import Measure, get_measure
+from finetune_app.goals.measures import MeaningSimilarity, Measure, get_measure
 from worker.channel import Channel, Job, UserError
 from worker.engine.adapters import BadAdapter
 from worker.engine.engine import Engine
@@ -29,6 +29,7 @@ from worker.evaluation.general_check.check import check_general
 from worker.evaluation.inputs import Candidate, PromptRow, read_candidates, read_test_rows
 from worker.evaluation.number_formats import NumberFormats, open_engine
 from worker.evaluation.remote import answer_remotely
+from worker.knowledge.embedding import shared_embedder
 
 LATENCY_SAMPLES = 3  # answers of each candidate that are timed alone
 ANSWERS_PER_EVENT = 50  # of a trivial baseline
@@ -85,6 +86,8 @@ class EvaluationRunner(CandidateRunner):
         )
         measure = spec["measure"]
         self.measure: Measure = get_measure(measure["kind"], measure.get("settings"))
+        if isinstance(self.measure, MeaningSimilarity):
+            self.measure.use_embedder(shared_embedder().embed_passages)
 
     def score_trivial_baselines(self, version: Path) -> None:
         """Emit what answers that need no model score on the same prompts."""

@@ -1,8 +1,8 @@
 """Answers that need no model. A candidate that does not beat them has not learned the task.
 
-Repeating the question, always giving the commonest answer, looking up the training row with the
-nearest question (by words and by meaning), and an answer that only keeps the rules. They are
-scored by the goal's measure on the same test prompts.
+Repeating the question, always giving the commonest answer or the one that scores best, both of
+these at once, looking up the training row with the nearest question (by words and by meaning), and
+an answer that only keeps the rules. They are scored by the goal's measure on the same test prompts.
 """
 
 from __future__ import annotations
@@ -56,6 +56,11 @@ def trivial_answers(
         return
     commonest, _count = Counter(row.answer for row in training).most_common(1)[0]
     yield "commonest", [commonest] * len(rows)
+    constant = measure.best_constant([row.answer for row in training])
+    if constant != commonest:
+        yield "constant", [constant] * len(rows)
+    if not measure.tells_right:  # closeness: the frame of an answer, and the words of the question
+        yield "constant_repeat", [f"{constant}\n{question}" for question in questions]
     yield "nearest_words", nearest_by_words(questions, evenly(training, MAX_ROWS_BY_WORDS))
     try:
         embedder = Embedder()

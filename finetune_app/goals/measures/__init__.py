@@ -13,6 +13,7 @@ from finetune_app.goals.measures.base import (
     Measure,
     MeasureError,
     MeasureSettings,
+    NeedsEmbedder,
     NeedsPerson,
     Score,
     Setting,
@@ -22,14 +23,34 @@ from finetune_app.goals.measures.blind_choice import BlindChoice
 from finetune_app.goals.measures.chrf import ChrfSimilarity
 from finetune_app.goals.measures.differences import mark_differences
 from finetune_app.goals.measures.exact import Exact
+from finetune_app.goals.measures.items import Items
 from finetune_app.goals.measures.json_fields import JsonFields
+from finetune_app.goals.measures.meaning import Embed, MeaningSimilarity
+from finetune_app.goals.measures.number import Number
+from finetune_app.goals.measures.pattern import Pattern
 from finetune_app.goals.measures.proposal import Proposal, propose
+from finetune_app.goals.measures.refusal import Refusal
+from finetune_app.goals.measures.rouge_l import RougeL
 from finetune_app.goals.measures.rules import Rules
 from finetune_app.goals.measures.xml_fields import XmlFields
 
 KINDS: dict[str, type[Measure]] = {
     measure.kind: measure
-    for measure in (Exact, JsonFields, XmlFields, Bash, Rules, ChrfSimilarity, BlindChoice)
+    for measure in (
+        Exact,
+        Number,
+        Refusal,
+        JsonFields,
+        XmlFields,
+        Items,
+        Pattern,
+        Bash,
+        ChrfSimilarity,
+        RougeL,
+        MeaningSimilarity,
+        BlindChoice,
+        Rules,
+    )
 }
 
 
@@ -58,9 +79,12 @@ def instruction(kind: str, settings: MeasureSettings | None = None) -> str:
 
 __all__ = [
     "KINDS",
+    "Embed",
+    "MeaningSimilarity",
     "Measure",
     "MeasureError",
     "MeasureSettings",
+    "NeedsEmbedder",
     "NeedsPerson",
     "Proposal",
     "Score",

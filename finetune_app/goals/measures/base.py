@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
+from finetune_app.goals.measures.field_scores import FieldPair
+from finetune_app.goals.measures.typical_answers import (
+    common_words,
+    commonest_answers,
+    evenly,
+)
+
 MAX_CHARACTERS = 200_000  # a longer answer is runaway generation, not worth checking
+MAX_AMOUNT = 1e15
 
 MeasureSettings = dict[str, Any]
 """Values by name; each measure has its own (`Measure.settings_schema`)."""
@@ -17,6 +26,10 @@ class MeasureError(ValueError):
 
 class NeedsPerson(MeasureError):
     """This measure is a person's choice, so `check` is not possible."""
+
+
+class NeedsEmbedder(MeasureError):
+    """The texts are compared by their embeddings, and nothing makes some here or now."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +49,7 @@ class Score:
 class Setting:
     """One setting of a measure: its type, label, default and choices."""
 
-    type: Literal["switch", "count", "share", "text", "list", "choice"]
+    type: Literal["switch", "count", "share", "amount", "text", "list", "choice"]
     label: str
     default: Any
     choices: tuple[str, ...] = ()
@@ -60,6 +73,15 @@ class Setting:
     def _read_share(self, given: Any) -> float:
         if isinstance(given, bool) or not isinstance(given, int | float) or not 0 < given <= 1:
             raise MeasureError(f"“{self.label}” needs a number above 0 and at most 1.")
+        return float(given)
+
+    def _read_amount(self, given: Any) -> float:
+        if (
+            isinstance(given, bool)
+            or not isinstance(given, int | float)
+            or not 0 <= given <= MAX_AMOUNT
+        ):
+            raise MeasureError(f"“{self.label}” needs a number that is not below 0.")
         return float(given)
 
     def _read_text(self, given: Any) -> str:
@@ -88,8 +110,11 @@ class Measure:
     kind: ClassVar[str]
     settings_schema: ClassVar[dict[str, Setting]] = {}
     needs_person: ClassVar[bool] = False
+    needs_embedder: ClassVar[bool] = False
+    # Whether `Score.passed` says that an answer is right, not only that it comes close enough.
+    tells_right: ClassVar[bool] = True
     # A graded measure compares candidates by `Score.value`, the others by `Score.passed`.
-    graded: ClassVar[bool] = False
+    graded: bool = False
 
     def __init__(self, settings: MeasureSettings | None = None) -> None:
         given = dict(settings or {})
@@ -101,7 +126,10 @@ class Measure:
         }
 
     def check(self, answer: str, wanted: str) -> Score:
-        """Score `answer` against `wanted`. No text makes it raise, and none is executed."""
+        """Score `answer` against `wanted`. No text makes it raise, and none is executed.
+
+        Raises NeedsPerson or NeedsEmbedder where the measure cannot be computed at all.
+        """
         if len(answer) > MAX_CHARACTERS:
             return Score(False, 0.0, f"Too long to check: {len(answer):,} characters")
         if len(wanted) > MAX_CHARACTERS:
@@ -111,6 +139,32 @@ class Measure:
     def empty_pass(self) -> str:
         """A text without content that passes whatever was asked; "" where there is none."""
         return ""
+
+    def best_constant(self, answers: Sequence[str]) -> str:
+        """The answer that scores best when it is given to everything, judged by `answers`, the
+        wanted ones of the training rows. Of few candidates, on an even choice of rows."""
+        some = commonest_answers(answers, 10) + evenly(answers, 10)
+        frames = [common_words(text, answers) for text in some] if self.graded else []
+        return self._best_of([*some, *frames], answers)
+
+    def _best_of(self, candidates: Sequence[str], answers: Sequence[str], rows: int = 40) -> str:
+        """The candidate with the highest mean score on at most `rows` answers; "" without any."""
+        wanted = evenly(answers, rows)
+
+        def total(candidate: str) -> float:
+            scores = [self.check(candidate, one) for one in wanted]
+            return sum(s.value if self.graded else float(s.passed) for s in scores)
+
+        return max(dict.fromkeys(candidates), key=total, default="")
+
+    def fields(self, answer: str, wanted: str) -> FieldPair | None:
+        """The fields of the answer and of the wanted one; None where answers have no fields."""
+        return None
+
+    def label(self, text: str) -> str | None:
+        """The text as a label, equal for answers that this measure treats as equal; None where an
+        answer is no label."""
+        return None
 
     def summary(self) -> str:
         """What passes, in one sentence for a person."""

@@ -15,6 +15,7 @@ class ChrfSimilarity(Measure):
 
     kind = "close"
     graded = True
+    tells_right = False
     settings_schema = {
         "threshold": Setting("share", "How close is close enough", 0.6),
         "ignore_case": Setting("switch", "Treat capital and small letters alike", True),

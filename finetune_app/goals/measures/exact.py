@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Sequence
 
 from finetune_app.goals.measures.answer_fields import parse_key_lines
 from finetune_app.goals.measures.base import AS_WANTED, Measure, Score, Setting
+from finetune_app.goals.measures.field_scores import Field, FieldPair, Fields
 from finetune_app.goals.measures.formatting import describe_names, join_with_and, number_word
+from finetune_app.goals.measures.typical_answers import commonest_answers
 
 Lines = list[tuple[str, str]]
 _WORD = re.compile(r"\d+(?:[.,]\d+)*|[^\W\d_]+")  # 3.5 is one number, 90W a number and a unit
+MORE_WORDS = 100  # that an answer may say around what was wanted
 
 
 class Exact(Measure):
@@ -30,7 +35,10 @@ class Exact(Measure):
 
     def summary(self) -> str:
         if self.settings["within"]:
-            return "Right when the answer contains what you wanted, whatever else it says."
+            return (
+                "Right when the answer contains what you wanted, whatever else it says in at most "
+                f"{MORE_WORDS} words more."
+            )
         details = " Capital and small letters count as the same." * self.settings["ignore_case"]
         if self.settings["lines"]:
             names = join_with_and(self.settings["lines"])
@@ -46,6 +54,34 @@ class Exact(Measure):
                 f"Answer in lines of the form “name: value” and nothing else, {names} among them."
             )
         return "Answer with the answer alone: no greeting, no explanation, nothing around it."
+
+    def best_constant(self, answers: Sequence[str]) -> str:
+        """The commonest answer. Where an answer may say more, as many as it may say."""
+        if not self.settings["within"]:
+            return next(iter(commonest_answers(answers, 1)), "")
+        room, said = MORE_WORDS, []
+        for text in commonest_answers(answers, MORE_WORDS):
+            room -= len(_WORD.findall(text))
+            if room < 0:
+                break
+            said.append(text)
+        return "; ".join(said)
+
+    def fields(self, answer: str, wanted: str) -> FieldPair | None:
+        """Its "key: value" lines, where the wanted answer has some; those that must match."""
+        wanted_lines = parse_key_lines(self._normalised(wanted))
+        if self.settings["within"] or not wanted_lines:
+            return None
+        names = self._names(wanted_lines)
+        target = _fields_of(wanted_lines, names)
+        if self.check(answer, wanted).passed:
+            return FieldPair(target, target)
+        free = {key for key, _ in wanted_lines} - names  # may hold anything
+        got = parse_key_lines(self._normalised(answer)) or []
+        return FieldPair(_fields_of(got, {key for key, _ in got} - free), target)
+
+    def label(self, text: str) -> str | None:
+        return None if self.settings["within"] else self._normalised(text)
 
     def _check(self, answer: str, wanted: str) -> Score:
         if self.settings["within"]:
@@ -66,9 +102,12 @@ class Exact(Measure):
 
     def _check_within(self, answer: str, wanted: str) -> Score:
         """Only letters and digits count: case, white space and punctuation are ignored."""
-        given, sought = (f" {' '.join(_WORD.findall(t.casefold()))} " for t in (answer, wanted))
+        words, sought_words = (_WORD.findall(text.casefold()) for text in (answer, wanted))
+        given, sought = (f" {' '.join(found)} " for found in (words, sought_words))
         if not sought.strip():
             return Score(False, 0.0, "There is no wanted answer")
+        if len(words) - len(sought_words) > MORE_WORDS:  # a list of everything is no answer
+            return Score(False, 0.0, f"Says too much: {len(words):,} words")
         if sought in given:
             return Score(True, 1.0, "It says so")
         return Score(False, 0.0, "Empty answer" if not given.strip() else "Does not say so")
@@ -113,3 +152,7 @@ class Exact(Measure):
         keys = {key for key, _ in wanted}
         chosen = {self._normalised(name) for name in self.settings["lines"]}
         return (chosen & keys) or keys
+
+
+def _fields_of(lines: Lines, names: set[str]) -> Fields:
+    return Counter(Field(key, "", value) for key, value in lines if key in names)

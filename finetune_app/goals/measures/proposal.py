@@ -6,11 +6,14 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from finetune_app.core.refusals import refusal_length
 from finetune_app.goals.measures import bash as bash_measure
 from finetune_app.goals.measures.answer_fields import parse_key_lines
 from finetune_app.goals.measures.base import MeasureSettings
 from finetune_app.goals.measures.formatting import NUMBER_WORDS, join_with_and, strip_code_fence
+from finetune_app.goals.measures.items import split_items
 from finetune_app.goals.measures.json_fields import NotJson, read_json
+from finetune_app.goals.measures.number import is_number
 from finetune_app.goals.measures.xml_fields import NotXml, read_xml
 
 _COMMON_PROGRAMS = {
@@ -104,6 +107,11 @@ _PHRASE_RULES = {
 }
 
 
+PARTLY = " One that is partly right counts in part."
+MAX_ITEM_WORDS, MAX_ITEM_CHARACTERS = 5, 40
+MIN_ITEMS = 6  # in all answers together, to see a list without being told
+
+
 @dataclass(frozen=True)
 class Proposal:
     """A proposed measure; `because` is the reason, in a sentence for the page."""
@@ -132,7 +140,11 @@ def propose(description: str, kind: str, pairs: Sequence[Mapping[str, str]]) -> 
         _detect_lines,
         _detect_bash,
         _detect_rules,
+        _detect_refusals,
+        _detect_numbers,
+        _detect_items,
         _detect_labels,
+        _detect_summaries,
         _detect_close,
     ]
     for detector in detectors:
@@ -170,7 +182,10 @@ def _detect_json(description: str, kind: str, answers: list[str]) -> Proposal | 
         return None
     if not all(isinstance(value, dict | list) for value in read):
         return None
-    return Proposal("json", {"compare": "values"}, "Your answers are all JSON.")
+    # A text or number alone, or a list, is right or wrong; of several fields, some may be right.
+    several = all(isinstance(value, dict) and len(value) > 1 for value in read)
+    because = f"Your answers are all JSON.{PARTLY if several else ''}"
+    return Proposal("json", {"compare": "values", "partial": several}, because)
 
 
 def _detect_xml(description: str, kind: str, answers: list[str]) -> Proposal | None:
@@ -181,7 +196,9 @@ def _detect_xml(description: str, kind: str, answers: list[str]) -> Proposal | N
             read_xml(strip_code_fence(answer))
     except NotXml:
         return None
-    return Proposal("xml", {"compare": "values"}, "Your answers are all XML.")
+    return Proposal(
+        "xml", {"compare": "values", "partial": True}, f"Your answers are all XML.{PARTLY}"
+    )
 
 
 def _detect_lines(description: str, kind: str, answers: list[str]) -> Proposal | None:
@@ -247,6 +264,61 @@ def _detect_rules(description: str, kind: str, answers: list[str]) -> Proposal |
 def _amount(text: str) -> int | None:
     amount = int(text) if text.isdigit() else _NUMBERS_BY_WORD.get(text.lower(), 0)
     return amount if 1 <= amount < 100_000 else None
+
+
+def _detect_refusals(description: str, kind: str, answers: list[str]) -> Proposal | None:
+    declining = sum(bool(refusal_length(answer)) for answer in answers)
+    asked = kind == "behaviour" or _mentions(description, "declines?|refuses?|turn down|off topic")
+    if not asked or not 0 < declining < len(answers):
+        return None
+    return Proposal(
+        "refusal",
+        {},
+        "Some of your answers decline. We look whether it declines where you do, and answers where "
+        "you do.",
+    )
+
+
+def _detect_numbers(description: str, kind: str, answers: list[str]) -> Proposal | None:
+    if not answers or not all(map(is_number, answers)):
+        return None
+    return Proposal("number", {}, "Your answers are numbers, however they are written.")
+
+
+def _detect_items(description: str, kind: str, answers: list[str]) -> Proposal | None:
+    if not answers or kind == "style":
+        return None
+    separator = "lines" if any("\n" in answer for answer in answers) else "commas"
+    lists = [split_items(answer, separator) for answer in answers]
+    items = [item for found in lists for item in found]
+    short = all(
+        len(item) <= MAX_ITEM_CHARACTERS and len(item.split()) <= MAX_ITEM_WORDS for item in items
+    )
+    several = sum(len(found) > 1 for found in lists)
+    asked = several and _mentions(
+        description, "list|lists|extract|keywords?|tags|names|name all|all the|which ones|find all"
+    )
+    seen = several == len(lists) and len(items) >= MIN_ITEMS
+    sentences = any(answer.endswith((".", "!", "?")) for answer in answers)
+    if not short or sentences or not (asked or seen):
+        return None
+    return Proposal(
+        "items",
+        {"separator": separator},
+        "Your answers are lists. One that names some of the right things counts in part.",
+    )
+
+
+def _detect_summaries(description: str, kind: str, answers: list[str]) -> Proposal | None:
+    if kind == "style" or not _mentions(
+        description, "summar(?:y|ies|ise|ize|ises|izes|ising|izing)"
+    ):
+        return None
+    return Proposal(
+        "rouge",
+        {"threshold": 0.4},
+        "A good summary has much of what you would write, in the same order.",
+    )
 
 
 def _detect_labels(description: str, kind: str, answers: list[str]) -> Proposal | None:

@@ -92,3 +92,18 @@ def test_invalid_settings_are_rejected_with_a_reason():
 )
 def test_a_fact_may_be_anywhere_in_the_answer(answer, wanted, right):
     assert get_measure("exact", {"within": True}).check(answer, wanted).passed is right
+
+
+def test_a_list_of_everything_is_no_answer():
+    measure = get_measure("exact", {"within": True})
+    everything = " ".join(map(str, range(1850, 2000)))
+    assert measure.check(everything, "1912").why == "Says too much: 150 words"
+    assert measure.check("word " * 100 + "1912", "1912").passed
+
+
+def test_as_many_facts_as_an_answer_may_hold_are_the_best_constant():
+    measure = get_measure("exact", {"within": True})
+    answers = [str(1850 + n % 150) for n in range(300)]
+    constant = measure.best_constant(answers)
+    assert sum(measure.check(constant, one).passed for one in answers) == 200
+    assert get_measure("exact", {}).best_constant(["a", "b", "b"]) == "b"

@@ -13,6 +13,7 @@ from finetune_app.goals.measures import (
     propose,
     summary,
 )
+from tests.goals.measures.settings_needed import NEEDED
 
 CHECKED = [
     ("exact", {}),
@@ -26,6 +27,14 @@ CHECKED = [
     ("bash", {"compare": "exact"}),
     ("rules", {"max_words": 3, "order": ["a", "b"], "starts_with": "a"}),
     ("close", {}),
+    ("json", {"partial": True}),
+    ("xml", {"partial": True}),
+    ("number", {"tolerance": 5, "unit": "percentage"}),
+    ("refusal", {}),
+    ("items", {"separator": "commas"}),
+    ("pattern", {"pattern": "a+b?|[0-9]"}),
+    ("rouge", {}),
+    ("rules", {"ease": "a story", "max_sentences": 3}),
 ]
 HOSTILE = [
     "",
@@ -62,6 +71,11 @@ HOSTILE = [
     "A" + "’" * 190_000,
     "Word " + "a: " * 60_000,
     "No, " * 200,
+    "1," * 99_999,
+    "1.234" * 40_000,
+    "1 234 " * 30_000,
+    "- " * 99_999,
+    "." * 190_000 + "a",
 ]
 
 
@@ -93,8 +107,18 @@ def test_random_texts_get_a_score(kind, chosen, answer, wanted):
     for pair in ((answer, wanted), (answer, answer), (wanted, answer)):
         score = measure.check(*pair)
         assert 0 <= score.value <= 1
-        if kind != "close" and score.passed:
+        if score.passed and not measure.graded:
             assert score.value == 1
+
+
+@pytest.mark.parametrize(("kind", "chosen"), CHECKED)
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+def test_hostile_texts_have_fields_labels_and_a_constant(kind, chosen, text):
+    measure = get_measure(kind, chosen)
+    pair = measure.fields(text, text)
+    assert pair is None or pair.got.total() >= 0
+    assert measure.label(text) is None or isinstance(measure.label(text), str)
+    assert isinstance(measure.best_constant([text, "a: 1\nb: 2"]), str)
 
 
 def test_a_too_long_answer_is_not_checked():
@@ -104,6 +128,5 @@ def test_a_too_long_answer_is_not_checked():
 
 def test_every_kind_has_a_summary_and_labels_for_its_settings():
     for kind, measure in KINDS.items():
-        chosen = {"max_words": 5} if kind == "rules" else {}
-        assert summary(kind, chosen)
+        assert summary(kind, NEEDED.get(kind))
         assert all(setting.label for setting in measure.settings_schema.values())

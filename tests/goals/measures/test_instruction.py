@@ -4,6 +4,7 @@ import pytest
 
 from finetune_app.goals.goal_prompt import goal_instructions
 from finetune_app.goals.measures import KINDS, instruction, summary
+from tests.goals.measures.settings_needed import NEEDED
 
 LONG = "With kind regards from all of us at Kettle Lane Cycles"
 
@@ -19,6 +20,13 @@ LONG = "With kind regards from all of us at Kettle Lane Cycles"
         ("xml", {"fields": ["item"]}, "well-formed XML alone, with the elements item"),
         ("bash", {}, "a bash command alone"),
         ("rules", {"max_words": 20, "ends_with": LONG}, f"at most 20 words; ends with “{LONG}”"),
+        ("number", {}, "the number alone"),
+        ("refusal", {}, "begin with “I can’t”"),
+        ("items", {}, "one item a line"),
+        ("items", {"separator": "commas"}, "with commas between"),
+        ("pattern", {"pattern": "x"}, ""),
+        ("rouge", {}, ""),
+        ("meaning", {}, ""),
         ("close", {}, ""),
         ("choice", {}, ""),
     ],
@@ -30,7 +38,7 @@ def test_the_instruction_states_the_rule(kind, chosen, words):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_instruction_does_not_mention_the_expected_answer(kind):
-    settings = {"max_words": 20} if kind == "rules" else {}
+    settings = NEEDED.get(kind)
     text = instruction(kind, settings)
     assert "Right when" in summary(kind, settings) or kind == "choice"
     assert "Right when" not in text

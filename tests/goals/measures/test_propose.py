@@ -40,6 +40,15 @@ def proposed(description, answers=(), kind="task"):
         ("Write like me", [], "choice"),
         ("", [], "choice"),
         ("Which topic?", ["5", "true"], "exact"),
+        ("Which topic?", ["A4", "A5"], "exact"),
+        ("How long does it take?", ["5 days", "12 days"], "number"),
+        ("What is the total?", ["£1,200.50", "-7"], "number"),
+        ("Extract the products", ["red lamp, bell", "saddle"], "items"),
+        ("What do they sell?", ["lamp\nbell\nsaddle", "pump\nlock\ntyre"], "items"),
+        ("Write an answer", ["Yes, please.", "No, thank you."], "exact"),
+        ("Summarise the report", PROSE, "rouge"),
+        ("Decline what is not ours", ["I can’t help with that.", PROSE[0]], "refusal"),
+        ("Answer kindly", ["I can’t help with that.", PROSE[0]], "choice"),
         ("JSON sometimes", ['{"a": 1}', PROSE[0]], "choice"),
     ],
 )
@@ -113,6 +122,27 @@ def test_sample_data_gets_the_expected_measure():
     assert proposal.kind == "json"
     measure = get_measure(proposal.kind, proposal.settings)
     assert all(measure.check(answer, answer).passed for answer in answers)
+
+
+@pytest.mark.parametrize(
+    ("answers", "kind", "partial"),
+    [
+        (['{"a": 1, "b": 2}', '{"a": 2, "b": 2}'], "json", True),
+        (['{"a": 1}', '{"a": 2}'], "json", False),
+        (["[1]", "[2]"], "json", False),
+        (["<x><a>1</a></x>", "<x><a>2</a></x>"], "xml", True),
+    ],
+)
+def test_answers_of_several_fields_count_in_part(answers, kind, partial):
+    proposal = proposed("Turn it into fields", answers)
+    assert proposal.kind == kind
+    assert proposal.settings["partial"] == partial
+    assert ("counts in part" in proposal.because) == partial
+
+
+def test_items_are_split_as_the_answers_are():
+    assert proposed("List them", ["a, b", "c, d"]).settings == {"separator": "commas"}
+    assert proposed("List them", ["a\nb", "c"]).settings == {"separator": "lines"}
 
 
 def test_short_facts_may_be_part_of_a_sentence():

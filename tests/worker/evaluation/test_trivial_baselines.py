@@ -3,6 +3,7 @@
 import json
 
 from finetune_app.goals.measures import get_measure
+from tests.evaluation.cheat_goals import NOISE
 from worker.evaluation import trivial_baselines
 from worker.evaluation.inputs import PromptRow
 from worker.evaluation.run import run
@@ -32,6 +33,21 @@ def test_repeating_the_question_and_the_commonest_answer():
     found = answers_to("Has my bell arrived?", "The saddle is torn.")
     assert found["repeat"] == ["Has my bell arrived?", "The saddle is torn."]
     assert found["commonest"] == ["delivery", "delivery"]
+
+
+def test_the_constant_that_scores_best_and_the_question_behind_it():
+    in_order = get_measure("rouge", {})
+    training = [
+        TrainingRow(str(n), f"Your {one} is ready at the desk now") for n, one in enumerate(NOISE)
+    ]
+    found = answers_to("Is my tyre ready?", training=training, measure=in_order)
+    assert found["constant"] == ["Your is ready at the desk now"]
+    assert found["constant_repeat"] == ["Your is ready at the desk now\nIs my tyre ready?"]
+
+
+def test_by_a_right_answer_the_commonest_is_the_best_constant():
+    found = answers_to("Has my bell arrived?")
+    assert not found.keys() & {"constant", "constant_repeat"}
 
 
 def test_the_nearest_example_by_words_and_by_meaning():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from finetune_app.checks.detectors.refusals import BEGINNINGS, refusal_length
+from finetune_app.core.refusals import BEGINNINGS, refusal_length
 
 SAID = {
     "English": ("I'm sorry, but I can't do that.", "I can do that, sorry for the wait."),
