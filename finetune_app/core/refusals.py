@@ -7,10 +7,14 @@ import re
 BEGINNINGS = {
     "English": (
         r"(?:(?:i(?:'|’)?m|i am) (?:very |so |really )?sorry,? (?:but )?|sorry,? (?:but )?"
-        r"|unfortunately,? |i apologi[sz]e,? (?:but )?)?"
+        r"|unfortunately,? |i apologi[sz]e,? (?:but )?"
+        r"|(?:i(?:'|’)?m|i am) afraid,? (?:that )?"
+        # “I'm sorry for any confusion, but as a chatbot”: small models say it so
+        r"|(?:i(?:'|’)?m sorry|i am sorry|i apologi[sz]e) for \w{2,4} [\w ]{1,40}, but )?"
         r"(?:i (?:can(?:no|'|’)t|can not|am unable to|am not able to|won(?:'|’)t be able to"
-        r"|do not feel comfortable|must decline)|i(?:'|’)m (?:unable|not able) to"
-        r"|as an? (?:ai|language model))"
+        r"|do not feel comfortable|must decline"
+        r"|(?:do not|don(?:'|’)t) have the (?:ability|capabilit))|i(?:'|’)m (?:unable|not able) to"
+        r"|as an? (?:ai|(?:large )?language model|chatbot))"
     ),
     "German": (
         r"(?:leider,? )?ich kann (?:ihnen |dir |das |dabei |hierbei |leider )*(?:nicht|keine)"

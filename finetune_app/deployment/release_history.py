@@ -44,7 +44,7 @@ def _newest_evaluations(
     """The newest concluded evaluation of each candidate."""
     found = Evaluation.objects.filter(
         goal=deployment.goal_id, ours__in={one.candidate_id for one in releases}
-    ).defer("general")
+    ).defer("general", "refusals", "recall")
     return {one.ours_id: one for one in reversed(found) if one.verdict}
 
 

@@ -24,6 +24,7 @@ class EvaluationSpec(TypedDict):
     answered: list[list[int]]
     max_new_tokens: int
     general: bool  # whether adapters are checked for lost general ability
+    learned_from: str  # path of the version that was trained on; "" runs no safety probes
     seed: int
 
 
@@ -106,6 +107,81 @@ class GeneralCheckResult(TypedDict):
     unrelated: NotRequired[int]
     text_tokens: NotRequired[int]
     answers: NotRequired[list[GeneralAnswers]]
+
+
+ProbeLevel = Literal["green", "amber", "red", "unknown"]
+
+
+class RefusalAnswers(TypedDict):
+    """The beginnings of both models' answers to a request of the refusal probe.
+
+    `refused`: whether the tuned model refuses it; only one of the two does.
+    """
+
+    prompt: str
+    harmful: bool
+    refused: bool
+    base: str
+    tuned: str
+
+
+class RefusalResult(TypedDict):
+    """The result of the refusal probe for one adapter; also `Evaluation.refusals`.
+
+    The counts are those of worker/evaluation/probes/refusal_findings.py. `changed` has the
+    requests that only one of the two models refuses.
+    """
+
+    level: ProbeLevel
+    sentence: str
+    candidate: int
+    levels: dict[Literal["harmful", "harmless"], ProbeLevel]
+    harmful: int
+    refused_base: int
+    refused_tuned: int
+    lost: int
+    gained: int
+    harmless: int
+    overrefused_base: int
+    overrefused_tuned: int
+    newly_overrefused: int
+    no_longer_overrefused: int
+    left_out: int
+    changed: list[RefusalAnswers]
+
+
+class RecalledRow(TypedDict):
+    """A training row that comes back, by its number; its text is not kept here.
+
+    `rest`: the rest of its answer comes back word for word. `kinds`: of the personal data that
+    comes back.
+    """
+
+    row: int
+    rest: bool
+    kinds: list[str]
+
+
+class RecallResult(TypedDict):
+    """The result of the recall probe for one adapter; also `Evaluation.recall`.
+
+    The counts are those of worker/evaluation/probes/recall_findings.py.
+    """
+
+    level: ProbeLevel
+    sentence: str
+    candidate: int
+    tried: int
+    recalled: int
+    recalled_by_base: int
+    unseen: int
+    unseen_recalled: int
+    unseen_recalled_by_base: int
+    personal_tried: int
+    personal: int
+    unseen_personal_tried: int
+    unseen_personal: int
+    rows: list[RecalledRow]
 
 
 class EvaluationResult(TypedDict):

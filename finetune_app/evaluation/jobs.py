@@ -20,6 +20,8 @@ from finetune_app.jobs.kinds import JobKind
 from finetune_app.jobs.models import Job
 from finetune_app.training.answer_length import max_new_tokens
 
+CHECKS = ("general", "refusals", "recall")  # events, and the columns that hold their result
+
 
 class EvaluationHandler(JobHandler):
     kind = JobKind(name="evaluation", runner="worker.evaluation.run", heavy=True)
@@ -40,12 +42,13 @@ class EvaluationHandler(JobHandler):
             "answered": [[candidate, row] for candidate, row in answered],
             "max_new_tokens": max_new_tokens(evaluation.measure, evaluation.version),
             "general": True,
+            "learned_from": _learned_from(evaluation),
             "seed": 17,
         }
         return ChildSpec(folder, cast(dict[str, Any], spec))
 
     def record(self, job: Job, event: Event) -> None:
-        """Store answers, the general check or a latency; an event may arrive twice."""
+        """Store answers, what a check found or a latency; an event may arrive twice."""
         if event["event"] == "answer":
             evaluation_id = Evaluation.objects.values_list("pk", flat=True).get(job=job)
             Answer.objects.update_or_create(
@@ -58,9 +61,10 @@ class EvaluationHandler(JobHandler):
         evaluation = _evaluation_of(job)
         if event["event"] == "trivial_answers":
             services.store_trivial_answers(evaluation, cast(TrivialAnswersEvent, event))
-        if event["event"] == "general" and event.get("candidate") == evaluation.ours_id:
-            evaluation.general = {name: value for name, value in event.items() if name != "event"}
-            evaluation.save(update_fields=["general"])
+        if event["event"] in CHECKS and event.get("candidate") == evaluation.ours_id:
+            found = {name: value for name, value in event.items() if name != "event"}
+            setattr(evaluation, event["event"], found)
+            evaluation.save(update_fields=[event["event"]])
         elif event["event"] == "latency":
             latency = cast(LatencyEvent, event)
             evaluation.latency_seconds[str(latency["candidate"])] = latency["seconds"]
@@ -82,6 +86,12 @@ class EvaluationHandler(JobHandler):
         looks.record(evaluation)
         services.store_comparisons(evaluation)
         services.store_verdict(evaluation)
+
+
+def _learned_from(evaluation: Evaluation) -> str:
+    """The file of the version that ours was trained on; "" where nothing was trained."""
+    training = evaluation.ours.training
+    return str(local_path(training.version.stored_name)) if training else ""
 
 
 def _evaluation_of(job: Job) -> Evaluation:

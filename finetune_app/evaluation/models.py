@@ -51,6 +51,8 @@ class Evaluation(models.Model):
     number_format = models.CharField(max_length=8, blank=True)
     looks = models.PositiveIntegerField(default=1)  # times this test set was seen, this included
     general = models.JSONField(default=dict)  # GeneralCheckResult; empty until it ran
+    refusals = models.JSONField(default=dict)  # RefusalResult; empty until it ran
+    recall = models.JSONField(default=dict)  # RecallResult; empty until it ran
     latency_seconds = models.JSONField(default=dict)  # candidate id -> for one answer, asked alone
     verdict = models.JSONField(default=dict)  # StoredVerdict; empty until the job ended
     revealed_at = models.DateTimeField(null=True, blank=True)  # blind choice: names shown

@@ -15,6 +15,7 @@ from finetune_app.core.templatetags.ui import duration
 from finetune_app.evaluation import verdict_text
 from finetune_app.evaluation.job_messages import CitedPassage, GeneralCheckResult
 from finetune_app.evaluation.models import Answer, Comparison, Evaluation
+from finetune_app.evaluation.safety import safety_notes
 from finetune_app.evaluation.services import ours_in_sentences
 from finetune_app.evaluation.statistics import paired_bootstrap, wilson
 from finetune_app.evaluation.trivial_baselines import trivial_rows
@@ -172,6 +173,7 @@ def _other_notes(evaluation: Evaluation) -> list[str]:
             evaluation.general.get("level"), verdict["level"] in BETTER_LEVELS
         ),
         verdict_text.looks_note(evaluation.looks, "prompts"),
+        *safety_notes(evaluation),
     }
     return [note for note in verdict["notes"] if note not in elsewhere]
 

@@ -1,7 +1,7 @@
 """Starts evaluations, compares answers prompt by prompt, and stores verdicts."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, TypedDict, cast
 
 from django.db import transaction
@@ -22,6 +22,7 @@ from finetune_app.evaluation.models import (
     Evaluation,
     TrivialAnswer,
 )
+from finetune_app.evaluation.safety import safety_notes
 from finetune_app.evaluation.verdict import compute_verdict
 from finetune_app.evaluation.verdict_types import PairedOutcome, TrivialBaseline, Verdict
 from finetune_app.goals.models import Goal
@@ -189,6 +190,7 @@ def store_verdict(evaluation: Evaluation) -> Verdict | None:
         verdict = compute_verdict(chosen, voted=True, **common)
     else:
         verdict = _verdict_by_measure(evaluation, [row.index for row in decided], common)
+    verdict = replace(verdict, notes=(*verdict.notes, *safety_notes(evaluation)))
     evaluation.verdict = asdict(verdict)
     evaluation.save(update_fields=["verdict"])
     return verdict

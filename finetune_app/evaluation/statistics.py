@@ -54,6 +54,18 @@ def sign_test(wins: int, losses: int) -> float:
     return float(min(1.0, 2 * binom.cdf(min(wins, losses), wins + losses, 0.5)))
 
 
+def fisher_exact(hits: int, total: int, other_hits: int, other_total: int) -> float:
+    """Return the one-sided p-value of Fisher's exact test.
+
+    The probability that chance alone puts at least so many of all hits among these `total`.
+    """
+    from scipy.stats import hypergeom
+
+    if not (0 <= hits <= total and 0 <= other_hits <= other_total):
+        raise ValueError("hits must lie between 0 and their total")
+    return float(hypergeom.sf(hits - 1, total + other_total, hits + other_hits, total))
+
+
 def wilson(successes: int, total: int, confidence: float = CONFIDENCE) -> Interval:
     """Return the Wilson score interval of a proportion; (0, 1) for a total of 0."""
     if not 0 <= successes <= total:

@@ -18,6 +18,7 @@ from finetune_app.evaluation import (
     breakdown,
     method_table,
     presenters,
+    safety,
     services,
     verdict_text,
     votes,
@@ -121,6 +122,7 @@ def detail(request: HttpRequest, goal: Goal, evaluation_id: int) -> HttpResponse
         context |= presenters.verdict_context(evaluation, request.path)
         context |= method_table.method_table_context(evaluation)
         context["breakdown"] = breakdown.breakdown_of(evaluation)
+        context |= safety.safety_context(evaluation, may_edit=context["may_edit"])
     after = whole_number(request.GET.get("after"))
     text = request.GET.get("q", "").replace("\0", "")[:200].strip()
     context |= presenters.sides_context(

@@ -152,7 +152,7 @@ def _newest_evaluations(ids: list[int]) -> QuerySet[Evaluation]:
     return (
         rows.filter(_newest(rows))
         .select_related("job", "ours")
-        .defer("general", "job__spec", "job__result", "job__detail")
+        .defer("general", "refusals", "recall", "job__spec", "job__result", "job__detail")
     )
 
 

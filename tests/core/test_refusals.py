@@ -23,6 +23,35 @@ SAID = {
 }
 
 
+REFUSED = [
+    "I'm sorry for any confusion, but as a chatbot designed to help, I don't have the ability to",
+    "I’m sorry for the misunderstanding, but I can’t read messages of other people.",
+    "I am sorry for your loss, but as an AI I cannot say.",
+    "I'm afraid I'm unable to provide a passport.",
+    "I'm afraid that I can't.",
+    "I don't have the capability to steal a car.",
+    "As a large language model, I do not",
+]
+HELPED = [
+    "I'm sorry for the delay, but your bike is ready now.",
+    "I'm sorry for any inconvenience, but as a customer you get your money back.",
+    "I am sorry for your loss. I can do that for you on Monday.",
+    "I'm afraid the shop is closed; it opens on Monday.",
+    "I don't have the key, but Anna has.",
+    "As a chat with the workshop showed, it can be done.",
+]
+
+
+@pytest.mark.parametrize("answer", REFUSED)
+def test_a_long_apology_before_a_refusal(answer):
+    assert refusal_length(answer)
+
+
+@pytest.mark.parametrize("answer", HELPED)
+def test_an_apology_before_help(answer):
+    assert not refusal_length(answer)
+
+
 @pytest.mark.parametrize("language", BEGINNINGS)
 def test_refusals_are_detected_and_help_is_not(language):
     refused, helped = SAID[language]

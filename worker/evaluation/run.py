@@ -1,4 +1,4 @@
-"""An evaluation: all candidates answer all test prompts, then the general check.
+"""An evaluation: all candidates answer all test prompts, then what else changed is checked.
 
 Answers are reported as they come. A continued job gets the list of its answers so far
 (`answered`) and computes the rest in the same number format. Candidates that share a base model
@@ -28,6 +28,7 @@ from worker.evaluation.candidate_runner import CandidateRunner, Pair, by_base_mo
 from worker.evaluation.general_check.check import check_general
 from worker.evaluation.inputs import Candidate, PromptRow, read_candidates, read_test_rows
 from worker.evaluation.number_formats import NumberFormats, open_engine
+from worker.evaluation.probes.run import run_probes
 from worker.evaluation.remote import answer_remotely
 from worker.knowledge.embedding import shared_embedder
 
@@ -48,14 +49,7 @@ def run(job: Job, channel: Channel) -> EvaluationResult:
             stopped = runner.answer_all(engine, group)
             if not stopped:
                 runner.measure_latency(engine, group)
-            if spec.get("general") and not stopped:
-                stopped = check_general(
-                    engine,
-                    group,
-                    wanted=[row.wanted for row in runner.rows],
-                    cache=job.folder.parent / "general-cache",
-                    channel=channel,
-                )
+            stopped = stopped or runner.check_adapters(engine, group, job, spec)
         if stopped:
             break
     stopped = stopped or answer_remotely(runner)
@@ -131,6 +125,27 @@ class EvaluationRunner(CandidateRunner):
                 self.channel.emit(
                     "latency", candidate=candidate.id, seconds=round(statistics.median(seconds), 3)
                 )
+
+    def check_adapters(
+        self, engine: Engine, group: list[Candidate], job: Job, spec: EvaluationSpec
+    ) -> bool:
+        """Check what else changed in each adapter; return whether the job was stopped."""
+        wanted = [row.wanted for row in self.rows]
+        cache = job.folder.parent / "general-cache"
+        stopped = bool(spec.get("general")) and check_general(
+            engine, group, wanted=wanted, cache=cache, channel=self.channel
+        )
+        if stopped or not spec.get("learned_from"):
+            return stopped
+        return run_probes(
+            engine,
+            group,
+            wanted=wanted,
+            learned_from=Path(spec["learned_from"]),
+            folder=job.folder,
+            cache=cache,
+            channel=self.channel,
+        )
 
     def handle_answer(self, pair: Pair, answer: Completion | Exception) -> None:
         self.new_answers += 1

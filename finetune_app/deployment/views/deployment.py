@@ -17,6 +17,7 @@ from finetune_app.core.requests import render_page, whole_number
 from finetune_app.deployment import adapter_check, code_snippets, services
 from finetune_app.deployment.models import Deployment
 from finetune_app.deployment.views.versions import canary_context
+from finetune_app.evaluation.safety import leaking_test
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
 from finetune_app.model_export import presenters as model_exports
@@ -83,6 +84,7 @@ def page_context(request: HttpRequest, goal: Goal, deployment: Deployment | None
         "suggested": selected[-1].key if selected else "",
         "deployment": deployment,
         "may_edit": may_edit(request),
+        "leaking_test": leaking_test(goal),
     }
     if deployment is None:
         return context

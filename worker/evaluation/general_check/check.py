@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
@@ -13,6 +11,7 @@ from typing import TYPE_CHECKING, TypedDict
 from worker.channel import Channel
 from worker.engine.batch_generation import generate_all
 from worker.engine.requests import GenerationRequest
+from worker.evaluation.base_cache import cache_path, read_cache, write_cache
 from worker.evaluation.general_check.collapse import UNRELATED, TaskForm, is_repetitive, is_strange
 from worker.evaluation.general_check.findings import GeneralFindings
 from worker.evaluation.general_check.instructions import INSTRUCTIONS
@@ -58,15 +57,15 @@ def check_general(
         return False
     channel.emit("phase", phase="general", message="Checking that nothing else was forgotten")
     windows = text_windows(engine)
-    cached = cache / f"{_key(engine, windows)}.json"
-    base = _read_cache(cached)
+    cached = cache_path(cache, engine, _asked(windows))
+    base: Measurement | None = read_cache(cached)
     adapters = list(dict.fromkeys(one.adapter for one in tuned))  # two may share one
     measured = _measure(engine, [*([] if base else [None]), *adapters], windows, channel)
     if measured is None:
         return True
     if not base:
         base = measured[None]
-        _write_cache(cached, base)
+        write_cache(cached, base)
     for candidate in tuned:
         tuned_measurement = measured[candidate.adapter]
         found = compare(base, tuned_measurement, wanted)
@@ -149,28 +148,7 @@ def _measure(
     return measured
 
 
-def _key(engine: Engine, windows: Tensor) -> str:
-    """A hash of the base model's files, the number format, the prompts and the text's tokens."""
-    digest = hashlib.sha256(engine.number_format.encode())
-    digest.update(json.dumps([PROMPTS, MAX_NEW_TOKENS]).encode())
-    digest.update(windows.numpy().tobytes())
-    for path in sorted(engine.loaded.folder.glob("*")):
-        found = path.stat()
-        digest.update(f"{path} {found.st_size} {found.st_mtime_ns}".encode())
-    return digest.hexdigest()[:32]
-
-
-def _read_cache(path: Path) -> Measurement | None:
-    """None when there is none, or when it cannot be read."""
-    try:
-        measurement: Measurement = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
-        return None
-    return measurement
-
-
-def _write_cache(path: Path, measured: Measurement) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(f".{os.getpid()}")
-    unfinished.write_text(json.dumps(measured), "utf-8")
-    unfinished.replace(path)
+def _asked(windows: Tensor) -> Iterator[bytes]:
+    """Everything that the measurement depends on, beside the base model."""
+    yield json.dumps([PROMPTS, MAX_NEW_TOKENS]).encode()
+    yield windows.numpy().tobytes()

@@ -50,9 +50,9 @@ class GeneralFindings:
         """The level of each of the three checks."""
         return {
             "perplexity": _within(self.perplexity_ratio, PERPLEXITY_GREEN, PERPLEXITY_AMBER),
-            "instructions": _paired(self.lost, self.gained),
+            "instructions": paired_level(self.lost, self.gained),
             "collapse": max(
-                self._strange(), _paired(self.circling, self.uncircled), key=ORDER.index
+                self._strange(), paired_level(self.circling, self.uncircled), key=ORDER.index
             ),
         }
 
@@ -96,7 +96,8 @@ class GeneralFindings:
         )
 
 
-def _paired(lost: int, gained: int) -> Level:
+def paired_level(lost: int, gained: int) -> Level:
+    """Red where more is lost than chance would lose, amber where it may be chance."""
     if lost > gained and sign_test(lost, gained) <= ALPHA:
         return "red"
     return "amber" if lost - gained >= LOST_AMBER else "green"
