@@ -27,6 +27,10 @@ urlpatterns = [
     path("goals/<int:goal_id>/documents/", include("finetune_app.knowledge.urls")),
     path("goals/<int:goal_id>/training/", include("finetune_app.training.urls")),
     path("goals/<int:goal_id>/evaluation/", include("finetune_app.evaluation.urls")),
+    path(
+        "goals/<int:goal_id>/evaluation/<int:evaluation_id>/judge/",
+        include("finetune_app.judging.urls"),
+    ),
     path("goals/<int:goal_id>/", include("finetune_app.candidates.urls")),
     path("goals/<int:goal_id>/deployment/", include("finetune_app.deployment.urls")),
     path("goals/<int:goal_id>/deployment/", include("finetune_app.api_keys.deployment_urls")),

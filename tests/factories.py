@@ -22,6 +22,7 @@ from finetune_app.guide.models import Advice
 from finetune_app.guide.wizard import services as wizard
 from finetune_app.guide.wizard.question_screens import ALL
 from finetune_app.imports.models import Upload
+from finetune_app.judging.models import JudgeRun
 from finetune_app.knowledge.models import Document
 from finetune_app.model_export.models import ModelExport
 from finetune_app.playground.models import PublicChat
@@ -49,6 +50,7 @@ class World:
     training: Training
     candidates: list[Candidate]
     evaluation: Evaluation
+    judge_run: JudgeRun
     member: Membership
     invitation: Invitation
     secret: str
@@ -90,6 +92,8 @@ def build_world(team: Team, by: User) -> World:
     guest = User.objects.create_user(f"guest{team.pk}@guests.example", name="Guest")
     invitation, secret = services.invite(team=team, role=Role.VIEWER, by=by)
     api_key, asked = factories_live.live(goal, candidates, by)
+    evaluation = factories_evaluation.evaluation(goal, version, candidates, by)
+    endpoint = _endpoint(team, by)
     world = World(
         team=team,
         goal=goal,
@@ -105,19 +109,13 @@ def build_world(team: Team, by: User) -> World:
         install=_install(team),
         training=training,
         candidates=candidates,
-        evaluation=factories_evaluation.evaluation(goal, version, candidates, by),
+        evaluation=evaluation,
+        judge_run=factories_evaluation.judge_run(evaluation, endpoint, by),
         member=Membership.objects.create(team=team, user=guest, role=Role.VIEWER),
         invitation=invitation,
         secret=secret,
         advice=_advice(goal, by),
-        endpoint=Endpoint.objects.create(
-            team=team,
-            name="Elsewhere",
-            url="https://api.example.com/v1",
-            model="big-1",
-            consented_by=by,
-            consented_at=timezone.now(),
-        ),
+        endpoint=endpoint,
         kept=factories_evaluation.saved_prompts(goal, base, by),
         document=factories_datasets.document(goal, by),
         api_key=api_key,
@@ -147,6 +145,17 @@ def _passkey(user: User) -> Authenticator:
     """A passkey that no browser has."""
     data = {"name": "Laptop", "credential": passkey_credential()}
     return Authenticator.objects.create(user=user, type=Authenticator.Type.WEBAUTHN, data=data)
+
+
+def _endpoint(team: Team, by: User) -> Endpoint:
+    return Endpoint.objects.create(
+        team=team,
+        name="Elsewhere",
+        url="https://api.example.com/v1",
+        model="big-1",
+        consented_by=by,
+        consented_at=timezone.now(),
+    )
 
 
 def _install(team: Team) -> Install:

@@ -10,6 +10,8 @@ from finetune_app.datasets.models import Split
 from finetune_app.evaluation.models import Answer, Comparison, Evaluation, TrivialAnswer
 from finetune_app.evaluation.services import store_verdict
 from finetune_app.goals.models import Goal, MeasureKind
+from finetune_app.judging.models import JudgeAnswer, JudgeRun
+from finetune_app.providers.models import Endpoint
 from finetune_app.training.models import Training
 from finetune_app.versions.models import Version
 from tests.factories_datasets import SPLITS
@@ -128,6 +130,33 @@ def evaluation(goal: Goal, version: Version, candidates: list[Candidate], by: Us
     _trivial_answers(evaluation)
     store_verdict(evaluation)
     return evaluation
+
+
+def judge_run(evaluation: Evaluation, endpoint: Endpoint, by: User) -> JudgeRun:
+    """A judge that passed, and prefers the tuned model."""
+    count = SPLITS.count(Split.TEST)
+    run = JudgeRun.objects.create(
+        evaluation=evaluation,
+        endpoint=endpoint,
+        rubric="The right topic, and nothing else.",
+        job=job(evaluation.goal.team, "judge", done=2 * count, total=2 * count, unit="questions"),
+        started_by=by,
+        result={
+            "answered": [2 * count, 2 * count],
+            "said_a": [count, 2 * count],
+            "orders": [count, count],
+            "controls": {"longer": [20, 20], "shorter": [19, 20], "padded": [18, 20]},
+            "split": [count, 0, 0],
+            "p_value": 0.25,
+            "bias": None,
+        },
+    )
+    for index in range(count):
+        for swapped, choice in ((False, "B"), (True, "A")):
+            JudgeAnswer.objects.create(
+                run=run, kind="answers", index=index, swapped=swapped, choice=choice
+            )
+    return run
 
 
 def _trivial_answers(evaluation: Evaluation) -> None:

@@ -33,6 +33,7 @@ BUILD: dict[str, Callable[[World], Any]] = {
     "training_id": lambda world: world.training.pk,
     "candidate_id": lambda world: world.candidates[1].pk,
     "evaluation_id": lambda world: world.evaluation.pk,
+    "judge_run_id": lambda world: world.judge_run.pk,
     "index": lambda world: 0,  # of the first test prompt
     "job_id": lambda world: world.training.job.pk,
     "public_id": lambda world: world.training.job.public_id,

@@ -60,6 +60,8 @@ class AuditAction(TextChoices):
     BASE_MODEL_INSTALLED = "base_model.installed", _("installed a base model")
     TRAINING_DELETED = "training.deleted", _("deleted a training")
     EVALUATION_DELETED = "evaluation.deleted", _("deleted an evaluation")
+    JUDGE_ASKED = "judge.asked", _("asked a judge about an evaluation")
+    JUDGEMENT_DELETED = "judge.deleted", _("deleted what a judge said")
     MODEL_EXPORT_STARTED = "model.export_started", _("started a model export")
     MODEL_EXPORT_DELETED = "model.export_deleted", _("deleted a model export")
     MODEL_EXPORTED = "model.exported", _("downloaded a model")

@@ -22,6 +22,7 @@ STEP_OF_NAMESPACE = {
     "knowledge": 4,
     "candidates": 4,
     "evaluation": 5,
+    "judging": 5,
     "deployment": 6,
     "request_log": 6,
     "monitoring": 6,

@@ -102,6 +102,8 @@ NOT_PRIVILEGED = {
     "imports:upload": "the import names who brought the file",
     "imports:upload_chunks": "the import names who brought the file",
     "imports:uploads": "the import names who brought the file",
+    "judging:continue": JOB,
+    "judging:stop": JOB,
     "knowledge:add": CONTENT,
     "knowledge:again": JOB,
     "knowledge:stop": JOB,
