@@ -148,6 +148,7 @@ def judge_run(evaluation: Evaluation, endpoint: Endpoint, by: User) -> JudgeRun:
             "controls": {"longer": [20, 20], "shorter": [19, 20], "padded": [18, 20]},
             "split": [count, 0, 0],
             "p_value": 0.25,
+            "alpha": 0.05,
             "bias": None,
         },
     )

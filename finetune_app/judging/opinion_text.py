@@ -7,7 +7,6 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy as _l
 
 from finetune_app.core.templatetags.ui import percent
-from finetune_app.evaluation.verdict_limits import ALPHA
 from finetune_app.judging import calibration
 from finetune_app.judging.grading import Judgement, Share
 from finetune_app.judging.job_messages import ControlKind
@@ -91,17 +90,17 @@ class OpinionText:
     sentence: str
 
 
-def opinion_text(judgement: Judgement, p_value: float | None, ours: str) -> OpinionText:
+def opinion_text(judgement: Judgement, ours: str, *, significant: bool) -> OpinionText:
     """The opinion of a judge that passed; of one that did not, the bias that was seen.
 
     Args:
-        p_value: of the sign test on the prompts that it decided.
         ours: the candidate in question, as named in a sentence.
+        significant: whether chance alone would rarely give its split.
     """
     if judgement.bias or judgement.split is None:
         return _bias_text(judgement, ours)
     wins, ties, losses = judgement.split
-    if p_value is None or p_value > ALPHA:
+    if not significant:
         headline = _("The judge sees no clear difference.")
     elif wins > losses:
         headline = _("The judge prefers %(ours)s.") % {"ours": ours}

@@ -58,7 +58,7 @@ def opinion_of(run: JudgeRun) -> Opinion:
     """Of a run that is done."""
     judgement = services.judgement_of(run)
     ours = ours_in_sentences(run.evaluation)
-    text = opinion_text.opinion_text(judgement, run.result["p_value"], ours)
+    text = opinion_text.opinion_text(judgement, ours, significant=services.is_significant(run))
     if judgement.bias:
         return Opinion(run, text.headline, text.sentence, passed=False)
     return Opinion(

@@ -10,6 +10,7 @@ from finetune_app.basemodels.models import BaseModel
 from finetune_app.core.errors import PlainError
 from finetune_app.evaluation.models import Answer, Evaluation
 from finetune_app.evaluation.statistics import Split, sign_test
+from finetune_app.evaluation.verdict_limits import spent_at
 from finetune_app.goals.models import Goal
 from finetune_app.jobs import services as jobs
 from finetune_app.jobs.models import CAN_CONTINUE, State
@@ -32,6 +33,7 @@ class StoredJudgement(TypedDict):
     controls: dict[ControlKind, list[int]]
     split: list[int] | None
     p_value: float | None  # of the sign test on the split
+    alpha: float  # the p-value at most which the judge has a preference
     bias: Bias | None
 
 
@@ -158,12 +160,19 @@ def store_judgement(run: JudgeRun) -> Judgement:
     asked = sum(pair["kind"] == "answers" for pair in pairs)
     same = run.evaluation.comparisons.count() - asked
     judgement = grade(given_choices(run), pairs, same)
-    run.result = _to_json(judgement)
+    run.result = _to_json(judgement, alpha_of(run))
     run.save(update_fields=["result"])
     return judgement
 
 
-def _to_json(judgement: Judgement) -> StoredJudgement:
+def alpha_of(run: JudgeRun) -> float:
+    """Each judge is one more look at the same answers, so each asks for a rarer difference."""
+    before = run.evaluation.judge_runs.filter(pk__lt=run.pk).values_list("result", flat=True)
+    heard = sum(bool(result.get("split")) for result in before)
+    return 2 * spent_at(run.evaluation.looks + heard)
+
+
+def _to_json(judgement: Judgement, alpha: float) -> StoredJudgement:
     split = judgement.split
     return {
         "answered": _pair(judgement.answered),
@@ -172,6 +181,7 @@ def _to_json(judgement: Judgement) -> StoredJudgement:
         "controls": {kind: _pair(share) for kind, share in judgement.controls.items()},
         "split": [*split] if split else None,
         "p_value": sign_test(split.wins, split.losses) if split else None,
+        "alpha": alpha,
         "bias": judgement.bias,
     }
 
@@ -191,6 +201,12 @@ def judgement_of(run: JudgeRun) -> Judgement:
         split=Split(*stored["split"]) if stored["split"] else None,
         bias=stored["bias"],
     )
+
+
+def is_significant(run: JudgeRun) -> bool:
+    """Whether a judge that passed has a preference that chance alone would rarely give."""
+    p_value = run.result["p_value"]
+    return p_value is not None and p_value <= run.result["alpha"]
 
 
 def _pair(share: Share) -> list[int]:

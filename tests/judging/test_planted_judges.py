@@ -122,3 +122,26 @@ def test_one_that_contradicts_itself_on_the_answers_alone(ask, wanted):
     assert bias_and_headline(run)[0] == "first_place"
     assert run.answers.filter(kind="answers").exists()
     assert run.result["orders"][0] == 0
+
+
+def test_each_further_judge_needs_a_rarer_difference(ask, wanted):
+    """Whoever asks ten judges would otherwise find one that sees a difference by chance."""
+    good = planted_judges.good(wanted)
+    refused = ask(planted_judges.longer).result["alpha"]
+    first, second, third = (ask(good).result["alpha"] for _again in range(3))
+    assert first == refused == 0.05, "one that is refused has said nothing"
+    assert 0.05 > second > third
+
+
+def test_a_small_preference_is_no_clear_difference(ask, wanted, tested):
+    """It is right on all control pairs, and finds ours better on three prompts only."""
+    some = set(tested.comparisons.filter(outcome="better").values_list("prompt", flat=True)[:3])
+    good = planted_judges.good(wanted)
+
+    def judge(prompt: str, a: str, b: str) -> str:
+        ours, base = (any(t.startswith(begin) for t in (a, b)) for begin in ("» ", "I am"))
+        return "T" if ours and base and prompt not in some else good(prompt, a, b)
+
+    opinion = presenters.opinion_of(ask(judge))
+    assert opinion.passed
+    assert opinion.headline == "The judge sees no clear difference."
