@@ -16,7 +16,7 @@ class Job:
     """A job as read from the first line of the child's input."""
 
     kind: str
-    """training, evaluation, import, install, index, check, change, suggest, judge, export or drift."""
+    """training, evaluation, import, install, index, check, change, suggest, judge, export, drift."""
     folder: Path
     """Absolute folder of this job only; running the job there again continues it."""
     spec: Mapping[str, Any]
