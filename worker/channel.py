@@ -16,7 +16,7 @@ class Job:
     """A job as read from the first line of the child's input."""
 
     kind: str
-    """training, evaluation, import, install, index, check, change, suggest, judge, export, drift."""
+    """The name of its JobKind, such as training, evaluation or import."""
     folder: Path
     """Absolute folder of this job only; running the job there again continues it."""
     spec: Mapping[str, Any]
