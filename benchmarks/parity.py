@@ -97,11 +97,9 @@ def exported(model: Path, adapter: Path, container: str, number_format: str, to:
             "title": "Sample",
             "goal": "Sample",
             "base": model.name,
-            "source": model.name,
-            "revision": "",
             "licence": "",
-            "sha256": "",
         },
+        "card": {"start": "# Sample", "facts": ""},
     }
     found = run(Job("export", to / "export", spec), RecordingChannel())
     print(container, number_format, json.dumps(found["parity"]), flush=True)

@@ -62,9 +62,11 @@ class AuditAction(TextChoices):
     EVALUATION_DELETED = "evaluation.deleted", _("deleted an evaluation")
     JUDGE_ASKED = "judge.asked", _("asked a judge about an evaluation")
     JUDGEMENT_DELETED = "judge.deleted", _("deleted what a judge said")
+    EVALUATION_EXPORTED = "evaluation.exported", _("downloaded the results of an evaluation")
     MODEL_EXPORT_STARTED = "model.export_started", _("started a model export")
     MODEL_EXPORT_DELETED = "model.export_deleted", _("deleted a model export")
     MODEL_EXPORTED = "model.exported", _("downloaded a model")
+    MODEL_CARD_EXPORTED = "model.card_exported", _("downloaded a model card")
     # Deployment
     WENT_LIVE = "deployment.went_live", _("put a model live")
     PAUSED = "deployment.paused_or_resumed", _("paused or resumed a deployment")

@@ -4,34 +4,13 @@ import tempfile
 import zipfile
 from typing import IO
 
-from django.utils.text import slugify
 from django.utils.translation import gettext as _
 
 from finetune_app.core.errors import PlainError
 from finetune_app.core.files import local_folder, sha256_of
+from finetune_app.model_export.model_card import adapter_card
+from finetune_app.model_export.services import file_stem
 from finetune_app.training.models import Training
-
-README = """\
-{name}
-{line}
-
-An adapter (LoRA) for {model} ({source}).
-It holds what the model learned; the base model itself is not in here.
-
-Load it with peft:
-
-    from peft import PeftModel
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    base = AutoModelForCausalLM.from_pretrained("{source}")
-    model = PeftModel.from_pretrained(base, "adapter")
-    tokenizer = AutoTokenizer.from_pretrained("adapter")
-
-Ask it the way it was taught: with the chat template that lies beside it
-(tokenizer.apply_chat_template(..., add_generation_prompt=True)).
-
-sha256 of adapter_model.safetensors: {sha256}
-"""
 
 
 def adapter_archive(training: Training) -> tuple[IO[bytes], str]:
@@ -52,23 +31,12 @@ def adapter_archive(training: Training) -> tuple[IO[bytes], str]:
             status=409,
             title=_("This is not the adapter that was trained"),
         )
-    name = f"{slugify(training.goal.name)[:40] or 'goal'}-training-{training.number}"
+    name = file_stem(training)
     archive = tempfile.TemporaryFile()  # noqa: SIM115  (the response closes it)
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as packed:
-        packed.writestr(f"{name}/README.txt", _readme(training))
+        packed.writestr(f"{name}/README.md", adapter_card(training))
         for path in sorted(folder.rglob("*")):
             if path.is_file():
                 packed.write(path, f"{name}/adapter/{path.relative_to(folder)}")
     archive.seek(0)
     return archive, f"{name}.zip"
-
-
-def _readme(training: Training) -> str:
-    title = f"{training.goal.name}, training {training.number}"
-    return README.format(
-        name=title,
-        line="=" * len(title),
-        model=training.base_model.name,
-        source=training.base_model.source,
-        sha256=training.adapter_sha256,
-    )

@@ -125,11 +125,16 @@ def verdict_context(evaluation: Evaluation, url: str) -> dict[str, Any]:
     """Context of the verdict: its text, one mark per prompt, and each candidate's score."""
     verdict: StoredVerdict = evaluation.verdict
     links = {word: f"{url}?outcome={word}#sides" for word in ("better", "same", "worse")}
-    graded = evaluation.get_measure().graded
+    rows = score_rows(evaluation)
+    axis = 100 if evaluation.get_measure().graded else evaluation.comparisons.count()
     return {
         "verdict": verdict,
         "marks": charts.verdict_marks(
-            verdict["wins"], verdict["ties"], verdict["losses"], urls=links, needed=_needed(verdict)
+            verdict["wins"],
+            verdict["ties"],
+            verdict["losses"],
+            urls=links,
+            needed=prompts_needed(verdict),
         ),
         "better": verdict["level"] in BETTER_LEVELS,
         "prompt_note": _prompt_note(verdict),
@@ -138,7 +143,8 @@ def verdict_context(evaluation: Evaluation, url: str) -> dict[str, Any]:
         "trivial_note": _trivial_note(evaluation),
         "trivial_rows": trivial_rows(evaluation),
         "everyday": _everyday(evaluation.general),
-        "scores": _whiskers(evaluation, graded),
+        "score_rows": rows,
+        "scores": charts.whiskers(rows, axis) if rows else "",
         "total": verdict["wins"] + verdict["ties"] + verdict["losses"],
         "general": evaluation.general,
         "lengths": _lengths(evaluation),
@@ -146,7 +152,7 @@ def verdict_context(evaluation: Evaluation, url: str) -> dict[str, Any]:
     }
 
 
-def _needed(verdict: StoredVerdict) -> int:
+def prompts_needed(verdict: StoredVerdict) -> int:
     """How many more prompts would settle it; 0 if too many to draw."""
     needed = verdict["more_prompts_needed"] or 0
     return needed if needed <= MAX_EMPTY_MARKS else 0
@@ -196,19 +202,18 @@ def _everyday(general: GeneralCheckResult) -> list[EverydayAnswers]:
     ]
 
 
-def _whiskers(evaluation: Evaluation, graded: bool) -> str:
-    """A chart of each candidate's score with its 95 % interval."""
-    total = evaluation.comparisons.count()
+def score_rows(evaluation: Evaluation) -> list[Whisker]:
+    """Each candidate's score with its 95 % interval; none where a person decides."""
+    total, graded = evaluation.comparisons.count(), evaluation.get_measure().graded
     judged: dict[int, list[tuple[bool, float]]] = defaultdict(list)
     answers = evaluation.answers.exclude(passed=None)
     for candidate_id, passed, score in answers.values_list("candidate", "passed", "score"):
         judged[candidate_id].append((bool(passed), score or 0.0))
-    rows = [
+    return [
         _whisker(label, judged[candidate.pk], total, graded, ours=candidate == evaluation.ours)
         for candidate, label in _labelled(evaluation)
         if judged[candidate.pk]
     ]
-    return charts.whiskers(rows, 100 if graded else total) if rows else ""
 
 
 def _whisker(

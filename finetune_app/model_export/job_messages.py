@@ -6,15 +6,19 @@ from finetune_app.core.chat_messages import Message
 
 
 class Provenance(TypedDict):
-    """What the README and the GGUF metadata say of the model."""
+    """What the GGUF metadata say of the model."""
 
     title: str
     goal: str
     base: str  # name of the base model
-    source: str  # where the base model came from
-    revision: str  # "" if not known
     licence: str  # of the base model; "" if not known
-    sha256: str  # of the adapter
+
+
+class CardText(TypedDict):
+    """A model card in Markdown, without how to run the model: that stands between the parts."""
+
+    start: str  # front matter, title, intended use
+    facts: str  # test, examples, settings, limits, origin
 
 
 class ExportSpec(TypedDict):
@@ -26,6 +30,7 @@ class ExportSpec(TypedDict):
     max_new_tokens: int
     name: str  # of files, without a suffix
     about: Provenance
+    card: CardText
 
 
 class ParityResult(TypedDict):

@@ -3,14 +3,13 @@
 from typing import Any, cast
 
 from django.conf import settings
-from django.utils.translation import gettext as _
 
 from finetune_app.candidates import services as candidates
 from finetune_app.core.files import local_folder, publish_folder
 from finetune_app.jobs.handlers import ChildSpec, Event, JobHandler, Result
 from finetune_app.jobs.kinds import JobKind
 from finetune_app.jobs.models import Job
-from finetune_app.model_export import services
+from finetune_app.model_export import model_card, services
 from finetune_app.model_export.job_messages import ExportResult, ExportSpec
 from finetune_app.model_export.models import ModelExport
 
@@ -35,15 +34,12 @@ class ExportHandler(JobHandler):
             "max_new_tokens": MAX_NEW_TOKENS,
             "name": services.file_stem(training),
             "about": {
-                "title": _("%(goal)s, training %(n)d")
-                % {"goal": training.goal.name, "n": training.number},
+                "title": model_card.title(training),
                 "goal": training.goal.name,
                 "base": base.name,
-                "source": base.source,
-                "revision": base.revision,
                 "licence": base.licence,
-                "sha256": training.adapter_sha256,
             },
+            "card": model_card.card_text(training, model_card.KINDS[container]),
         }
         return ChildSpec(settings.DATA_DIR / export.folder, cast(dict[str, Any], spec))
 
@@ -73,5 +69,5 @@ class ExportHandler(JobHandler):
 
 def _export_of(job: Job) -> ModelExport:
     return ModelExport.objects.select_related(
-        "training__goal__team", "training__base_model", "training__version"
+        "training__goal__team", "training__base_model", "training__version", "training__job"
     ).get(job=job)

@@ -14,8 +14,9 @@ from finetune_app.core.files import local_path
 from finetune_app.core.requests import render_page, whole_number
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
-from finetune_app.model_export import presenters, services
+from finetune_app.model_export import model_card, presenters, services
 from finetune_app.model_export.models import ModelExport
+from finetune_app.training.models import Training
 
 
 @goal_page(Role.VIEWER, "GET", "POST", changing=Role.EDITOR, audit=AuditAction.MODEL_EXPORT_STARTED)
@@ -70,6 +71,31 @@ def file(request: HttpRequest, goal: Goal, export_id: int) -> StreamingHttpRespo
     )
     response["Content-Length"] = str(path.stat().st_size)
     return response
+
+
+@goal_page(Role.VIEWER, "GET")
+def card(request: HttpRequest, goal: Goal, number: int) -> HttpResponse:
+    """The model card of a training, to read."""
+    training = _trained_or_404(goal, number)
+    context = {
+        "training": training,
+        "card": model_card.as_html(training),
+    }
+    return render_page(request, "model_export/card.html", context)
+
+
+@goal_page(Role.VIEWER, "GET", audit=AuditAction.MODEL_CARD_EXPORTED)
+def card_file(request: HttpRequest, goal: Goal, number: int) -> HttpResponse:
+    """The same as README.md."""
+    text = model_card.adapter_card(_trained_or_404(goal, number))
+    response = HttpResponse(text, content_type="text/markdown; charset=utf-8")
+    response["Content-Disposition"] = 'attachment; filename="README.md"'
+    return response
+
+
+def _trained_or_404(goal: Goal, number: int) -> Training:
+    trained = goal.trainings.with_adapter().select_related("base_model", "version", "job", "goal")
+    return get_object_or_404(trained, number=number)
 
 
 def _export_or_404(goal: Goal, export_id: int) -> ModelExport:

@@ -7,6 +7,7 @@ from django.utils.translation import gettext_lazy as _
 
 from finetune_app.basemodels.models import Speed
 from finetune_app.core.files import local_folder, local_path, publish_folder, sha256_of
+from finetune_app.core.machine import this_machine
 from finetune_app.jobs.handlers import ChildSpec, Event, JobHandler, Result
 from finetune_app.jobs.kinds import JobKind
 from finetune_app.jobs.models import Job
@@ -59,7 +60,7 @@ class TrainingHandler(JobHandler):
             publish_folder(Training.objects.get(job=job).adapter_folder)
 
     def finish(self, job: Job, result: Result) -> None:
-        """Record the adapter's hash and the measured speed, unless the training was stopped.
+        """Record adapter hash, machine and measured speed, unless the training was stopped.
 
         Idempotent: a second call changes nothing.
         """
@@ -70,6 +71,8 @@ class TrainingHandler(JobHandler):
         weights = settings.DATA_DIR / training.adapter_folder / "adapter_model.safetensors"
         training.adapter_sha256 = sha256_of(weights)
         training.save(update_fields=["adapter_sha256"])
+        # The supervisor runs on the machine that trained.
+        Job.objects.filter(pk=job.pk).update(result={**result, "machine": this_machine().words})
         if found.get("seconds") and found.get("tokens"):
             Speed.objects.create(
                 base_model=training.base_model,

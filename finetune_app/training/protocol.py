@@ -50,3 +50,5 @@ class TrainingResult(TypedDict):
     seconds: NotRequired[float]
     """Of the updates alone, without validation and samples."""
     peak_memory_bytes: NotRequired[int]
+    machine: NotRequired[str]
+    """Cores, memory and graphics card in words; added by the handler."""

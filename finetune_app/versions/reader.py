@@ -46,6 +46,18 @@ def versions_with_trash(dataset: Dataset) -> list[tuple[Version, int]]:
     return [(version, count) for version, count in counted if count]
 
 
+def source_counts(version: Version) -> Counter[str]:
+    """How many examples came from each source, such as the name of an imported file.
+
+    Only the end of each line is parsed: the source is the last field of a row.
+    """
+    found = Counter(line.rpartition(b'"source": ')[2] for _number, line in _lines(version))
+    counts: Counter[str] = Counter()
+    for end, count in found.items():
+        counts[json.loads(end.rstrip().removesuffix(b"}"))] += count
+    return counts
+
+
 # ---- Comparison of two versions ----
 
 KINDS = ("added", "gone", "changed", "moved")

@@ -35,7 +35,7 @@ def test_a_viewer_downloads_the_adapter(as_viewer, trained, url):
     assert f"{top}/adapter/adapter_model.safetensors" in packed.namelist()
     assert f"{top}/adapter/chat_template.jinja" in packed.namelist()
     assert packed.read(f"{top}/adapter/adapter_model.safetensors") == b"weights"
-    readme = packed.read(f"{top}/README.txt").decode()
+    readme = packed.read(f"{top}/README.md").decode()
     assert trained.adapter_sha256 in readme
     assert 'from_pretrained("org/tiny")' in readme
 

@@ -1,26 +1,30 @@
-"""The README of an export: what it is, how to run it, how it was checked."""
+"""The README.md of an export: its model card, with how to run it and how it was checked."""
 
 from __future__ import annotations
 
 from finetune_app.model_export.job_messages import ExportSpec, ParityResult
 
-MERGED = """\
-A model of its own: {base} with what it learned added to its weights ({format}). It runs wherever
-transformers runs, and in programs that read its folders:
+MERGED = """
+## How to run it
 
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+It runs wherever transformers runs ({format}), and in programs that read its folders:
 
-    model = AutoModelForCausalLM.from_pretrained("model", dtype="auto")
-    tokenizer = AutoTokenizer.from_pretrained("model")
-    asked = tokenizer.apply_chat_template(
-        [{{"role": "user", "content": "..."}}],
-        add_generation_prompt=True, return_tensors="pt", return_dict=True,
-    )
-    print(tokenizer.decode(model.generate(**asked, max_new_tokens=200)[0]))
+```python
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+model = AutoModelForCausalLM.from_pretrained("model", dtype="auto")
+tokenizer = AutoTokenizer.from_pretrained("model")
+asked = tokenizer.apply_chat_template(
+    [{{"role": "user", "content": "..."}}],
+    add_generation_prompt=True, return_tensors="pt", return_dict=True,
+)
+print(tokenizer.decode(model.generate(**asked, max_new_tokens=200)[0]))
+```
 """
-GGUF = """\
-One file for llama.cpp, LM Studio and other programs that read GGUF ({format}): {base} with what
-it learned added to its weights.
+GGUF = """
+## How to run it
+
+With llama.cpp, LM Studio and other programs that read GGUF ({format}):
 
     llama-server -m {file} --jinja --temp 0
 """
@@ -36,45 +40,24 @@ There is no Modelfile: this model's chat template cannot be said in Ollama's own
 that read the template in the file itself (llama-server --jinja) ask it as it was tested.
 """
 PARITY = """
-How it was checked before you could download it
------------------------------------------------
-The file was loaded back and held against the base model with its adapter, on {prompts} practice
-prompts of the goal, {tokens} tokens of answers:
+## How this file was checked
 
-    likeliest token the same     {same_tokens} of {tokens}
-    whole answers the same       {same_answers} of {prompts}
-    logits differ by             {mean_difference:.6f} on average, {max_difference:.4f} at most
-                                 (they spread by {spread:.2f})
+It was loaded back and compared with the base model with its adapter, on {prompts} practice prompts
+of the goal, {tokens} tokens of answers:
+
+- likeliest token the same: {same_tokens} of {tokens}
+- whole answers the same: {same_answers} of {prompts}
+- logits differ by {mean_difference:.6f} on average, {max_difference:.4f} at most; they spread by
+  {spread:.2f}
 """
-PROVENANCE = """
-Where it comes from
--------------------
-Goal: {goal}
-Base model: {base} ({source}{revision})
-Licence of the base model: {licence}
-sha256 of the adapter: {sha256}
-"""
-UNKNOWN_LICENCE = "not known here; look it up where the model comes from before you pass this on"
 
 
 def readme(spec: ExportSpec, file: str, parity: ParityResult, *, has_modelfile: bool) -> str:
     """`file`: name of the GGUF file, unused for a merged model."""
-    about = spec["about"]
-    title = about["title"]
-    names = {"base": about["base"], "format": spec["number_format"], "file": file}
-    text = f"{title}\n{'=' * len(title)}\n\n"
     if spec["container"] == "merged":
-        text += MERGED.format(**names)
+        run = MERGED.format(format=spec["number_format"])
     else:
-        text += GGUF.format(**names)
-        text += OLLAMA.format(slug=spec["name"]) if has_modelfile else WITHOUT_OLLAMA
-    text += PARITY.format(**parity)
-    revision = f", revision {about['revision']}" if about["revision"] else ""
-    return text + PROVENANCE.format(
-        goal=about["goal"],
-        base=about["base"],
-        source=about["source"],
-        revision=revision,
-        licence=about["licence"] or UNKNOWN_LICENCE,
-        sha256=about["sha256"],
-    )
+        run = GGUF.format(format=spec["number_format"], file=file)
+        run += OLLAMA.format(slug=spec["name"]) if has_modelfile else WITHOUT_OLLAMA
+    card = spec["card"]
+    return "".join([card["start"], "\n", run, PARITY.format(**parity), card["facts"], "\n"])

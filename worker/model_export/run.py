@@ -154,10 +154,10 @@ class ModelExporter:
         gguf = next((path.name for path in files if path.suffix == ".gguf"), "model")
         has_modelfile = (draft / "Modelfile").exists()
         text = readme(self.spec, gguf, result, has_modelfile=has_modelfile)
-        (draft / "README.txt").write_text(text, encoding="utf-8")
+        (draft / "README.md").write_text(text, encoding="utf-8")
         path = self.folder / f"{self.spec['name']}-{self.spec['number_format']}.zip"
         with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
-            for one in [draft / "README.txt", *files]:
+            for one in [draft / "README.md", *files]:
                 self._raise_if_stopped()
                 archive.write(one, one.relative_to(draft.parent))
         shutil.rmtree(draft.parent)

@@ -14,11 +14,9 @@ ABOUT = {
     "title": "Sort emails, training 1",
     "goal": "Sort emails",
     "base": "Tiny",
-    "source": "org/tiny",
-    "revision": "abc",
     "licence": "apache-2.0",
-    "sha256": "0" * 64,
 }
+CARD = {"start": "---\nlicense: apache-2.0\n---\n\n# Sort emails", "facts": "\n## Limits\n\nMany."}
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -56,6 +54,7 @@ def make_job(tuned, tmp_path) -> Callable[..., Job]:
             "name": "sort-training-1",
             "prompts": [[{"role": "user", "content": f"Email {n}: 42 bikes"}] for n in range(2)],
             "about": ABOUT,
+            "card": CARD,
         }
         return Job("export", tmp_path / "export", spec | given)
 

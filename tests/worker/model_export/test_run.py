@@ -33,9 +33,16 @@ def test_export_is_checked_and_packed(kind, container, number_format, make_job, 
     assert result["parity"]["tokens"] > 0
     assert result["size"] == (job.folder / result["file"]).stat().st_size
     assert [path.name for path in job.folder.iterdir()] == [result["file"]]
-    readme = (unpacked(job, result, tmp_path) / "README.txt").read_text()
-    assert "apache-2.0" in readme
+    readme = (unpacked(job, result, tmp_path) / "README.md").read_text()
     assert f"of {result['parity']['tokens']}" in readme
+    titles = [line for line in readme.splitlines() if line.startswith("#")]
+    assert titles == [
+        "# Sort emails",
+        "## How to run it",
+        "## How this file was checked",
+        "## Limits",
+    ]
+    assert readme.startswith("---\nlicense: apache-2.0\n---\n")
     done = channel.of("progress")
     assert done[-1]["done"] == done[-1]["total"]
 

@@ -1,0 +1,196 @@
+"""What a report of an evaluation says, as plain data: report.html and report.typ lay it out.
+
+Every word of the report is here or in the verdict, so that both forms say the same.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from finetune_app.core.charts import Whisker
+from finetune_app.core.version import program_version
+from finetune_app.evaluation import presenters
+from finetune_app.evaluation.method_table import method_table_context
+from finetune_app.evaluation.models import Evaluation
+from finetune_app.evaluation.report import facts
+from finetune_app.evaluation.report.examples import ReportExample, examples_of, rule
+from finetune_app.evaluation.report.facts import Fact
+from finetune_app.evaluation.trivial_baselines import TrivialRow
+from finetune_app.evaluation.verdict_types import StoredVerdict
+
+
+@dataclass(frozen=True)
+class Table:
+    columns: list[str]
+    rows: list[list[str]]
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the report; what is empty is left out. `quote`: a person's own words."""
+
+    title: str
+    text: Sequence[str] = ()
+    quote: str = ""
+    facts: Sequence[Fact] = ()
+    points: Sequence[str] = ()
+    table: Table | None = None
+
+
+@dataclass(frozen=True)
+class Marks:
+    """Prompts by outcome, and `needed`: how many more would settle it."""
+
+    better: int
+    same: int
+    worse: int
+    needed: int
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Each candidate's score with its 95 % interval, on an axis from 0 to `total`."""
+
+    title: str
+    total: int
+    rows: list[Whisker]
+    text: list[str]
+
+
+@dataclass(frozen=True)
+class Report:
+    goal: str
+    label: str
+    headline: str
+    sentence: str
+    rarity: str
+    marks: Marks
+    note: str  # what the headline has to be read with; "" where nothing
+    question: Section
+    scores: Scores | None  # None where a person decided
+    sections: list[Section]
+    examples_title: str
+    examples_rule: str
+    examples: list[ReportExample]
+    closing: list[Section]
+    made: str  # by which program, when
+
+
+def report_of(evaluation: Evaluation) -> Report:
+    """The report of an evaluation that has a verdict."""
+    verdict: StoredVerdict = evaluation.verdict
+    shown = presenters.verdict_context(evaluation, "")
+    # As on the page: a prompt that does as well stands beside the headline, else below the scores.
+    prompt_note = shown["prompt_note"]
+    prominent = prompt_note if verdict["versus_prompt"] == "not_better" else ""
+    notes = [prompt_note, *shown["notes"]] if prompt_note and not prominent else shown["notes"]
+    scores = _scores(evaluation, shown["score_rows"], notes)
+    return Report(
+        goal=evaluation.goal.name,
+        label=_("Is it really better?"),
+        headline=verdict["headline"],
+        sentence=verdict["sentence"],
+        rarity=verdict["rarity"],
+        marks=Marks(
+            verdict["wins"], verdict["ties"], verdict["losses"], presenters.prompts_needed(verdict)
+        ),
+        note=" ".join(filter(None, [shown["trivial_note"], prominent])),
+        question=_question(evaluation),
+        scores=scores,
+        sections=[
+            *_trivial(evaluation, shown["trivial_rows"]),
+            _anything_else(evaluation, shown["lengths"], [] if scores else notes),
+            *_methods(evaluation),
+            Section(_("The examples"), facts=facts.examples(evaluation.version)),
+        ],
+        examples_title=_("Some of the answers"),
+        examples_rule=rule(),
+        examples=examples_of(evaluation),
+        closing=[
+            Section(_("What this does not say"), points=facts.limits(evaluation)),
+            Section(_("To check it"), facts=facts.origin(evaluation)),
+        ],
+        made=_("Written by Finetune %(version)s on %(date)s.")
+        % {"version": program_version(), "date": facts.day(timezone.now())},
+    )
+
+
+def _question(evaluation: Evaluation) -> Section:
+    goal = evaluation.goal
+    text = _("All of these answered the same prompts, which none of them had seen before.")
+    if evaluation.test_rows:
+        text += " " + _("Only prompts were asked on which nobody had seen results yet.")
+    return Section(
+        _("The question"),
+        quote=goal.description.strip() or goal.name,
+        text=[text],
+        facts=[
+            *(
+                Fact(presenters.label_of(one), facts.what_it_is(one))
+                for one in evaluation.candidates()
+            ),
+            Fact(_("What counts"), evaluation.get_measure().summary()),
+        ],
+    )
+
+
+def _scores(evaluation: Evaluation, rows: list[Whisker], notes: list[str]) -> Scores | None:
+    if not rows:
+        return None
+    total = evaluation.comparisons.count()
+    graded = evaluation.get_measure().graded
+    title = (
+        _("How close it comes, out of 100")
+        if graded
+        else _("How many of %(n)d it gets right") % {"n": total}
+    )
+    explained = _("The lines show the range in which the true number lies, 19 times in 20.")
+    return Scores(title, 100 if graded else total, rows, [explained, *notes])
+
+
+def _trivial(evaluation: Evaluation, rows: list[TrivialRow]) -> list[Section]:
+    """What needs no model; nothing where a person decided."""
+    if not rows:
+        return []
+    columns = [
+        _("Answer"),
+        _("How close") if evaluation.get_measure().graded else _("Right"),
+        _("%(ours)s against it") % {"ours": presenters.label_of(evaluation.ours)},
+    ]
+    against = _("%(better)d better, %(worse)d worse")
+    cells = [
+        [row.label, row.result, against % {"better": row.wins, "worse": row.losses}] for row in rows
+    ]
+    explained = _(
+        "These answers cost nothing. A model that does not beat each of them has not learned the "
+        "task, or the measure does not measure it."
+    )
+    title = _("What needs no model at all")
+    return [Section(title, text=[explained], table=Table(columns, cells))]
+
+
+def _anything_else(
+    evaluation: Evaluation, lengths: dict[str, int] | None, notes: list[str]
+) -> Section:
+    found = [facts.general_ability(evaluation.general)]
+    if lengths:
+        found.append(facts.answer_lengths(lengths))
+    found.append(facts.looks(evaluation.looks))
+    return Section(_("Did anything else change?"), facts=found, text=notes)
+
+
+def _methods(evaluation: Evaluation) -> list[Section]:
+    """Which method is enough; nothing with fewer than three."""
+    context = method_table_context(evaluation)
+    if not context:
+        return []
+    recommendation = context["recommendation"]
+    columns = [_("Method"), _("Result"), _("Time per answer"), _("To set up"), _("1,000 answers")]
+    rows = [
+        [row.label, f"{row.right} ({row.interval})", row.seconds, row.make, row.run]
+        for row in context["methods"]
+    ]
+    text = [recommendation.sentence] if recommendation else []
+    return [Section(_("Which method is enough?"), text=text, table=Table(columns, rows))]

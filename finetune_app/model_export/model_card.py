@@ -1,0 +1,177 @@
+"""The model card of a tuned model: a README.md in the form of the Hugging Face Hub.
+
+Written from what is stored: the goal, the examples' counts, the settings, the verdict. It holds no
+example, no prompt of the team, no person and no path of this machine. How to run the model stands
+between its two parts, and differs from format to format.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import nh3
+from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import gettext as _
+from markdown_it import MarkdownIt
+
+from finetune_app.basemodels.models import BaseModel
+from finetune_app.basemodels.services import HUB_ID
+from finetune_app.evaluation.models import Evaluation
+from finetune_app.evaluation.presenters import score_rows
+from finetune_app.model_export import card_sections as sections
+from finetune_app.model_export.job_messages import CardText
+from finetune_app.training.models import Training
+
+if TYPE_CHECKING:
+    from huggingface_hub import EvalResult
+
+HUB_LICENCES = {  # our words for a licence: the hub's identifier
+    "apache 2.0": "apache-2.0",
+    "apache-2.0": "apache-2.0",
+    "mit": "mit",
+    "gemma terms": "gemma",
+    "llama 3 community": "llama3",
+    "llama 3.2 community": "llama3.2",
+}
+
+
+@dataclass(frozen=True)
+class CardKind:
+    """What a card is about, in the hub's terms. `what` has a place for the base model's name."""
+
+    library: str
+    relation: str  # to the base model
+    tags: tuple[str, ...]
+    what: str
+
+
+ADAPTER = CardKind(
+    "peft",
+    "adapter",
+    ("lora", "finetune"),
+    "An adapter (LoRA) for {base}: what it learned, without the base model itself.",
+)
+KINDS = {  # by the container of an export
+    "merged": CardKind(
+        "transformers",
+        "finetune",
+        ("finetune",),
+        "{base}, with what it learned added to its weights.",
+    ),
+    "gguf": CardKind(
+        "gguf",
+        "quantized",
+        ("finetune", "gguf"),
+        "{base}, with what it learned added to its weights, in one file for llama.cpp.",
+    ),
+}
+RUN_ADAPTER = """\
+## How to run it
+
+```python
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+base = AutoModelForCausalLM.from_pretrained("{source}")
+model = PeftModel.from_pretrained(base, "adapter")
+tokenizer = AutoTokenizer.from_pretrained("adapter")
+```
+
+Ask it the way it was taught, with the chat template that lies beside it:
+`tokenizer.apply_chat_template(..., add_generation_prompt=True)`.
+"""
+
+
+def adapter_card(training: Training) -> str:
+    """The card of the adapter alone."""
+    card = card_text(training, ADAPTER)
+    source = hub_id(training.base_model) or training.base_model.name
+    return "\n".join([card["start"], RUN_ADAPTER.format(source=source), card["facts"]])
+
+
+def as_html(training: Training) -> SafeString:
+    """The card to read on a page: without its front matter, headings one level lower."""
+    body = adapter_card(training).split("---\n", 2)[2]
+    parser = MarkdownIt("commonmark", {"html": False}).enable("table")
+    tokens = parser.parse(body)
+    for token in tokens:
+        if token.type in ("heading_open", "heading_close"):
+            token.tag = f"h{int(token.tag[1]) + 1}"
+    html = nh3.clean(parser.renderer.render(tokens, parser.options, {}))
+    # A line of code that is too long is scrolled, by keyboard as well.
+    return mark_safe(html.replace("<pre>", '<pre tabindex="0">'))
+
+
+def card_text(training: Training, kind: CardKind) -> CardText:
+    """The parts of the card, for whoever adds how to run it."""
+    evaluation = evaluation_of(training)
+    start = [
+        f"---\n{_front_matter(training, kind, evaluation)}---\n",
+        f"# {sections.escaped(title(training))}\n",
+        kind.what.format(base=sections.escaped(training.base_model.name)),
+        sections.purpose(training.goal),
+    ]
+    after = [
+        sections.tested(evaluation),
+        sections.learned_from(training.version),
+        sections.settings_of(training),
+        sections.limits(evaluation),
+        sections.origin(training, hub_id(training.base_model)),
+    ]
+    return {"start": "\n".join(start), "facts": "\n".join(after)}
+
+
+def title(training: Training) -> str:
+    return _("%(goal)s, training %(n)d") % {"goal": training.goal.name, "n": training.number}
+
+
+def evaluation_of(training: Training) -> Evaluation | None:
+    """The newest test of this training whose verdict may be seen."""
+    tested = training.goal.evaluations.succeeded().filter(ours__training=training)
+    found = tested.exclude(verdict={}).with_details()
+    return next((one for one in found if one.revealed_at or not one.needs_person), None)
+
+
+def hub_id(base: BaseModel) -> str:
+    """Where the base model can be had; "" for a folder of this machine, whose path stays here."""
+    return base.source if HUB_ID.fullmatch(base.source) else ""
+
+
+def _front_matter(training: Training, kind: CardKind, evaluation: Evaluation | None) -> str:
+    """YAML, as the hub reads it. The library quotes what has to be quoted."""
+    from huggingface_hub import ModelCardData  # not in every web process
+
+    base = training.base_model
+    licence = HUB_LICENCES.get(base.licence.lower(), "other" if base.licence else None)
+    data = ModelCardData(
+        base_model=hub_id(base) or None,
+        base_model_relation=kind.relation if hub_id(base) else None,
+        library_name=kind.library,
+        license=licence,
+        license_name=base.licence if licence == "other" else None,
+        model_name=" ".join(title(training).split()),
+        pipeline_tag="text-generation",
+        tags=list(kind.tags),
+        eval_results=_results(evaluation) or None,
+    )
+    return f"{data.to_yaml()}\n"
+
+
+def _results(evaluation: Evaluation | None) -> "list[EvalResult]":
+    """The score of the tuned model as the hub's model-index; none where people decided."""
+    from huggingface_hub import EvalResult
+
+    if evaluation is None:
+        return []
+    graded, total = evaluation.get_measure().graded, evaluation.comparisons.count()
+    return [
+        EvalResult(
+            task_type="text-generation",
+            dataset_type="private",
+            dataset_name=_("Test examples of version %(n)d") % {"n": evaluation.version.number},
+            dataset_split="test",
+            metric_type=evaluation.measure if graded else "accuracy",
+            metric_value=round(row.value / (100 if graded else total), 4),
+        )
+        for row in score_rows(evaluation)
+        if row.ours
+    ]
