@@ -3,8 +3,8 @@
 import pytest
 from django.urls import reverse
 
-from finetune_app.api_keys import rate_limits
 from finetune_app.candidates import services as candidates
+from finetune_app.core import rate_limiter
 from finetune_app.deployment import services
 from finetune_app.deployment.models import Deployment
 from tests.journey import ready, trained
@@ -15,10 +15,10 @@ def separate_rate_limits(monkeypatch):
     """Count rate limits in this process, separately for each test."""
     from limits.storage import MemoryStorage
 
-    rate_limits.limiter.cache_clear()
-    monkeypatch.setattr(rate_limits, "_storage", MemoryStorage)
+    rate_limiter.limiter.cache_clear()
+    monkeypatch.setattr(rate_limiter, "_storage", MemoryStorage)
     yield
-    rate_limits.limiter.cache_clear()
+    rate_limiter.limiter.cache_clear()
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from finetune_app.basemodels.models import BaseModel, BaseModelChoice, Install
 from finetune_app.candidates.models import Candidate
 from finetune_app.checks.models import Finding
 from finetune_app.datasets.models import Dataset, Edit, Example, Import
-from finetune_app.evaluation.models import Evaluation
+from finetune_app.evaluation.models import Evaluation, VoteLink
 from finetune_app.goals.models import Goal, MeasureKind
 from finetune_app.guide.models import Advice
 from finetune_app.guide.wizard import services as wizard
@@ -51,6 +51,8 @@ class World:
     candidates: list[Candidate]
     evaluation: Evaluation
     judge_run: JudgeRun
+    vote_link: VoteLink
+    vote_secret: str  # of that link
     member: Membership
     invitation: Invitation
     secret: str
@@ -94,6 +96,7 @@ def build_world(team: Team, by: User) -> World:
     api_key, asked = factories_live.live(goal, candidates, by)
     evaluation = factories_evaluation.evaluation(goal, version, candidates, by)
     endpoint = _endpoint(team, by)
+    vote_link, vote_secret = factories_evaluation.vote_link(evaluation, by)
     world = World(
         team=team,
         goal=goal,
@@ -111,6 +114,8 @@ def build_world(team: Team, by: User) -> World:
         candidates=candidates,
         evaluation=evaluation,
         judge_run=factories_evaluation.judge_run(evaluation, endpoint, by),
+        vote_link=vote_link,
+        vote_secret=vote_secret,
         member=Membership.objects.create(team=team, user=guest, role=Role.VIEWER),
         invitation=invitation,
         secret=secret,

@@ -34,6 +34,8 @@ BUILD: dict[str, Callable[[World], Any]] = {
     "candidate_id": lambda world: world.candidates[1].pk,
     "evaluation_id": lambda world: world.evaluation.pk,
     "judge_run_id": lambda world: world.judge_run.pk,
+    "vote_link_id": lambda world: world.vote_link.pk,
+    "vote_secret": lambda world: world.vote_secret,
     "index": lambda world: 0,  # of the first test prompt
     "job_id": lambda world: world.training.job.pk,
     "public_id": lambda world: world.training.job.public_id,

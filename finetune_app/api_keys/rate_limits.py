@@ -1,20 +1,14 @@
-"""Rate limits: requests and tokens of a key a minute.
-
-The counts are in the broker, so all web processes share them.
-"""
+"""Rate limits: requests and tokens of a key a minute."""
 
 import logging
 import time
-from functools import cache
 from typing import Literal
 
-from django.conf import settings
 from limits import RateLimitItemPerMinute
 from limits.errors import StorageError
-from limits.storage import Storage, storage_from_string
-from limits.strategies import SlidingWindowCounterRateLimiter
 
 from finetune_app.api_keys.models import ApiKey
+from finetune_app.core.rate_limiter import limiter
 
 log = logging.getLogger(__name__)
 
@@ -62,16 +56,3 @@ def count_tokens(key: ApiKey, count: int) -> None:
 def _seconds_until_room(item: RateLimitItemPerMinute, unit: str, key: ApiKey) -> int:
     until = limiter().get_window_stats(item, unit, str(key.pk)).reset_time
     return max(1, min(60, round(until - time.time())))
-
-
-@cache
-def limiter() -> SlidingWindowCounterRateLimiter:
-    return SlidingWindowCounterRateLimiter(_storage())
-
-
-def _storage() -> Storage:
-    """Redis, or the bundled Valkey on its socket."""
-    url = settings.REDIS_URL.replace("redis+socket://", "redis+unix://")
-    storage = storage_from_string(url, wrap_exceptions=True)
-    assert isinstance(storage, Storage)
-    return storage

@@ -27,7 +27,7 @@ WINDOW_SECONDS = 60.0
 
 # Finetune's keys, and common formats of platforms' keys.
 SECRET = re.compile(
-    r"(?P<before>\bft-[0-9a-f]{8}-|\bhf_|\bsk-|(?i:bearer\s+)|/join/|(?<![0-9])/chat/|[?&]code=)[\w.~+/=-]{6,}"
+    r"(?P<before>\bft-[0-9a-f]{8}-|\bhf_|\bsk-|(?i:bearer\s+)|/join/|(?<![0-9])/(?:chat|vote)/|[?&]code=)[\w.~+/=-]{6,}"
 )
 FORMATTERS = {
     "text": {

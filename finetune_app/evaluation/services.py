@@ -164,6 +164,8 @@ def store_comparisons(evaluation: Evaluation) -> None:
             fields["outcome"] = OUTCOME_OF_SIGN[
                 paired_outcome(base, ours, graded=measure.graded).sign
             ]
+        elif base.text.strip() == ours.text.strip():  # nobody is asked to choose
+            fields["outcome"] = Comparison.Outcome.SAME
         Comparison.objects.update_or_create(
             evaluation=evaluation, index=prompt.index, defaults=fields
         )
@@ -176,7 +178,10 @@ def paired_outcome(base: Answer | TrivialAnswer, ours: Answer, *, graded: bool) 
 
 
 def store_verdict(evaluation: Evaluation) -> Verdict | None:
-    """Compute and store the verdict from the decided comparisons; None without any."""
+    """Compute and store the verdict from the decided comparisons; None without any, and until the
+    votes are counted where people decide."""
+    if evaluation.hides_names:
+        return None
     decided = list(evaluation.comparisons.decided())
     if not decided:
         return None

@@ -1,88 +1,87 @@
 """Blind votes: a person's choices between two answers are recorded, undone and counted."""
 
-import random
+from collections.abc import Iterable
 
 from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from finetune_app.accounts.models import User
 from finetune_app.core.errors import PlainError
-from finetune_app.evaluation import services
-from finetune_app.evaluation.models import Comparison, Evaluation, Vote
+from finetune_app.evaluation import services, voters
+from finetune_app.evaluation.ballots import Pair, control_of
+from finetune_app.evaluation.models import Comparison, Evaluation, Vote, Voter
 from finetune_app.evaluation.verdict_types import Verdict
 
-SIDES = ("base", "ours")
-OUTCOME_OF_CHOICE = {
-    Vote.Choice.OURS: Comparison.Outcome.BETTER,
-    Vote.Choice.BASE: Comparison.Outcome.WORSE,
-    Vote.Choice.TIE: Comparison.Outcome.SAME,
-    Vote.Choice.BOTH_BAD: Comparison.Outcome.SAME,
+SIGN_OF_CHOICE: dict[str, int] = {
+    Vote.Choice.OURS: 1,
+    Vote.Choice.BASE: -1,
+    Vote.Choice.TIE: 0,
+    Vote.Choice.BOTH_BAD: 0,
 }
 
 
-def left_side(evaluation: Evaluation, index: int, user: User) -> str:
-    """Which candidate is shown on the left: random by prompt and person, but stable on reload."""
-    generator = random.Random(f"{evaluation.pk}:{index}:{user.pk}")
-    return generator.choice(SIDES)
-
-
-def other_side(side: str) -> str:
-    return SIDES[1 - SIDES.index(side)]
-
-
 @transaction.atomic
-def vote(*, evaluation: Evaluation, index: int, user: User, pressed: str) -> Vote:
-    """Record A, B, tie or neither.
+def vote(*, voter: Voter, position: int, pressed: str) -> Vote:
+    """Record A, B, tie or neither for the pair at this position of the voter's pairs.
 
     A vote after the names were revealed is stored but does not count, and never replaces an
     earlier one.
 
     Raises:
-        PlainError: the prompt or the button is unknown, or a measure decides this test.
+        PlainError: the pair or the button is unknown, or a member votes where a measure decides.
     """
-    evaluation = Evaluation.objects.lock(evaluation.pk)
-    if not evaluation.needs_person:
+    evaluation = Evaluation.objects.lock(voter.evaluation_id)
+    if not voter.link_id and not evaluation.needs_person:
         raise PlainError(_("This test is decided by its measure, not by a choice."), status=409)
-    if not evaluation.comparisons.filter(index=index).exists():
+    if not 0 <= position < len(voter.pairs):
         raise PlainError(_("There is no such pair of answers."), status=404)
-    left = left_side(evaluation, index, user)
-    choices = {"a": left, "b": other_side(left), "tie": "tie", "neither": "both_bad"}
-    if pressed not in choices:
-        raise PlainError(_("Choose A, B, about the same, or neither."))
-    earlier = evaluation.votes.counted().filter(index=index, by=user).first()
+    pair: Pair = voter.pairs[position]
+    choice = _choice(pair, pressed)
+    voter = voters.store_member(voter)
+    index, control = voters.key_of(pair)
+    earlier = voter.votes.filter(index=index, control=control, counts=True).first()
     if earlier and evaluation.revealed_at:
         return earlier
     found, _created = Vote.objects.update_or_create(
         evaluation=evaluation,
+        voter=voter,
         index=index,
-        by=user,
+        control=control,
         defaults={
-            "choice": choices[pressed],
-            "left_was": left,
-            "counts": not evaluation.revealed_at,
+            "by": voter.user,
+            "choice": choice,
+            "left_was": pair["left"],
+            "counts": voter.blind and not evaluation.revealed_at,
         },
     )
     _tally(evaluation, index)
     return found
 
 
+def _choice(pair: Pair, pressed: str) -> str:
+    sides = {"a": pair["left"], "b": pair["right"]}
+    if pressed in sides:
+        return Vote.Choice.CONTROL if sides[pressed] == control_of(pair) else sides[pressed]
+    if pressed not in ("tie", "neither"):
+        raise PlainError(_("Choose A, B, about the same, or neither."))
+    return Vote.Choice.TIE if pressed == "tie" else Vote.Choice.BOTH_BAD
+
+
 @transaction.atomic
-def undo_last_vote(*, evaluation: Evaluation, user: User) -> int | None:
-    """Delete this person's last vote; returns its prompt's index.
+def undo_last_vote(*, voter: Voter) -> Vote | None:
+    """Delete and return this person's last vote.
 
     Raises:
         PlainError: the votes were counted, so the names are known.
     """
-    evaluation = Evaluation.objects.lock(evaluation.pk)
+    evaluation = Evaluation.objects.lock(voter.evaluation_id)
     if evaluation.revealed_at:
         raise PlainError(_("The votes were counted already, so they stay as they are."), status=409)
-    last = evaluation.votes.filter(by=user).order_by("-at", "-pk").first()
-    if last is None:
-        return None
-    last.delete()
-    _tally(evaluation, last.index)
-    return last.index
+    last = voters.last_vote(voter)
+    if last:
+        Vote.objects.filter(pk=last.pk).delete()
+        _tally(evaluation, last.index)
+    return last
 
 
 @transaction.atomic
@@ -93,7 +92,8 @@ def reveal(*, evaluation: Evaluation) -> Verdict | None:
         PlainError: there is nothing to count.
     """
     evaluation = Evaluation.objects.lock(evaluation.pk)
-    if not evaluation.comparisons.decided().exists():
+    nobody_chose = not evaluation.votes.counted().exists()
+    if nobody_chose and evaluation.comparisons.filter(outcome=Comparison.Outcome.OPEN).exists():
         raise PlainError(
             _("Choose on at least one pair first, then the votes can be counted."),
             status=409,
@@ -105,14 +105,18 @@ def reveal(*, evaluation: Evaluation) -> Verdict | None:
     return services.store_verdict(evaluation)
 
 
+def majority(choices: Iterable[str]) -> int:
+    """+1 where more people chose ours, -1 base; 0 for a draw."""
+    total = sum(SIGN_OF_CHOICE[choice] for choice in choices)
+    return (total > 0) - (total < 0)
+
+
 def _tally(evaluation: Evaluation, index: int) -> None:
-    """Set the pair's outcome: the majority of all people's votes; a draw counts as the same."""
+    """Where people decide, set the prompt's outcome: the majority; a draw counts as the same."""
+    if not evaluation.needs_person:
+        return
     counted = evaluation.votes.counted().filter(index=index).values_list("choice", flat=True)
     outcome = Comparison.Outcome.OPEN
     if counted:
-        signs = [
-            services.OUTCOME_SIGNS[OUTCOME_OF_CHOICE[Vote.Choice(choice)]] for choice in counted
-        ]
-        total = (sum(signs) > 0) - (sum(signs) < 0)
-        outcome = services.OUTCOME_OF_SIGN[total]
+        outcome = services.OUTCOME_OF_SIGN[majority(counted)]
     evaluation.comparisons.filter(index=index).update(outcome=outcome)

@@ -1,17 +1,13 @@
 """What a visitor of a public chat page may ask: how long, how much is remembered, and rate limits
 for each visitor a minute and for all together a day."""
 
-import hashlib
-import hmac
-import ipaddress
 import logging
 from typing import Literal
 
-from django.conf import settings
 from limits import RateLimitItemPerDay, RateLimitItemPerMinute
 from limits.errors import StorageError
 
-from finetune_app.api_keys.rate_limits import limiter
+from finetune_app.core.rate_limiter import limiter, visitor_id
 from finetune_app.playground.models import PublicChat
 
 MAX_QUESTION_CHARACTERS = 2_000
@@ -38,19 +34,10 @@ def count_question(chat: PublicChat, ip: str) -> None:
     minute = RateLimitItemPerMinute(chat.questions_per_minute)
     day = RateLimitItemPerDay(chat.questions_per_day)
     try:
-        if not limiter().hit(minute, "visitor", str(chat.pk), visitor_id(chat, ip)):
+        if not limiter().hit(minute, "visitor", str(chat.pk), visitor_id(str(chat.pk), ip)):
             raise VisitorLimitExceeded("minute")
         if not limiter().hit(day, "visits", str(chat.pk)):
             raise VisitorLimitExceeded("day")
     except StorageError as problem:
         log.warning("visits cannot be counted: the broker is out of reach")
         raise VisitorLimitExceeded("uncounted") from problem
-
-
-def visitor_id(chat: PublicChat, ip: str) -> str:
-    """An HMAC of the visitor's address, from which it cannot be recovered."""
-    address = ipaddress.ip_address(ip.partition("%")[0])
-    if address.version == 6:  # a household has a /64 network
-        address = ipaddress.ip_network((address, 64), strict=False).network_address
-    text = f"{chat.pk}:{address}".encode()
-    return hmac.new(settings.KEY_PEPPER.encode(), text, hashlib.sha256).hexdigest()[:24]

@@ -55,7 +55,8 @@
     event.stopPropagation();
   });
 
-  /* Keys: data-key on a button or link presses it; 1 to 9 choose in a [data-keys] group. */
+  /* Keys: data-key on a button or link presses it (several with a space between); 1 to 9 choose in
+     a [data-keys] group. */
   const names = { "↵": "Enter", Esc: "Escape", "←": "ArrowLeft", "→": "ArrowRight", "↑": "ArrowUp", "↓": "ArrowDown" };
   const typing = (target) => target.closest("textarea, select, [contenteditable], input:not([type=radio], [type=checkbox], [type=button], [type=submit])");
   document.addEventListener("keydown", (event) => {
@@ -67,8 +68,9 @@
     if (document.querySelector(":popover-open, details.menu[open]")) return;
     const onControl = event.target.closest("a, button, summary, input");
     for (const element of all("[data-key]")) {
-      const key = names[element.dataset.key] || element.dataset.key;
-      if (key.toLowerCase() !== event.key.toLowerCase() || element.disabled) continue;
+      const keys = element.dataset.key.split(" ").map((key) => names[key] || key);
+      const key = keys.find((one) => one.toLowerCase() === event.key.toLowerCase());
+      if (!key || element.disabled) continue;
       if (onControl && (key === "Enter" || key === " ") && !onControl.matches("input[type=radio]")) return;
       if (!element.offsetParent) continue;
       event.preventDefault();

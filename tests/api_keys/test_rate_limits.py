@@ -8,10 +8,11 @@ import pytest
 
 from finetune_app.api_keys import rate_limits
 from finetune_app.api_keys import services as api_keys
+from finetune_app.core import rate_limiter
 from finetune_app.jobs.management.commands.up import broker_command
 from tests.worker.conftest import wait_for
 
-REAL_STORAGE = rate_limits._storage
+REAL_STORAGE = rate_limiter._storage
 
 
 @pytest.fixture
@@ -23,7 +24,7 @@ def key(team, owner):
 
 @pytest.fixture
 def broker(settings, monkeypatch):
-    monkeypatch.setattr(rate_limits, "_storage", REAL_STORAGE)
+    monkeypatch.setattr(rate_limiter, "_storage", REAL_STORAGE)
     with tempfile.TemporaryDirectory(dir="/tmp") as folder:  # a socket's path must be short
         socket = Path(folder) / "broker.sock"
         settings.REDIS_URL = f"redis+socket://{socket}"

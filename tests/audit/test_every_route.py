@@ -121,6 +121,7 @@ NOT_PRIVILEGED = {
     "playground:page": REQUESTS,
     "providers:try_it": ASKS,
     "public_chat:page": REQUESTS,
+    "public_vote:page": "a vote, which names its voter",
     "request_log:add_to_queue": CONTENT,
     "request_log:queue_all": CONTENT,
     "request_log:rate": CONTENT,

@@ -3,13 +3,16 @@
 from collections.abc import Callable
 
 import pytest
+from django.test import Client
 from django.urls import reverse
 
+from finetune_app.evaluation import vote_links
 from finetune_app.evaluation.held_out import HeldOutPrompt
 from finetune_app.evaluation.models import Evaluation
 from finetune_app.goals import services as goals
 from finetune_app.training.models import Training
 from tests import journey
+from tests.deployment_fixtures import separate_rate_limits  # noqa: F401
 from tests.knowledge.conftest import committed, knowledge  # noqa: F401
 
 
@@ -33,6 +36,34 @@ def ballot(goal, owner) -> Evaluation:
 
 def different_answers(prompt: HeldOutPrompt, kind: str) -> tuple[str, None]:
     return (f"Long and winding {prompt.index}" if kind == "base" else f"Short {prompt.index}", None)
+
+
+@pytest.fixture
+def compared(trained, owner):
+    """Evaluated by a measure, and each prompt answered differently."""
+
+    def say(prompt, kind):
+        return different_answers(prompt, kind)[0], kind == "tuned"
+
+    return journey.evaluated(trained, owner, say=say)
+
+
+@pytest.fixture
+def address(compared, owner) -> str:
+    return address_of(compared, owner)
+
+
+def address_of(evaluation, by, **given) -> str:
+    _link, secret = vote_links.create_link(evaluation=evaluation, by=by, days=14, **given)
+    return f"/vote/{secret}/"
+
+
+@pytest.fixture
+def guest(address) -> Client:
+    """A browser whose person has begun to vote."""
+    browser = Client()
+    browser.post(address, {"start": "1", "name": "Lena"})
+    return browser
 
 
 @pytest.fixture

@@ -4,21 +4,20 @@ import re
 
 import pytest
 
-from finetune_app.evaluation import votes
-from finetune_app.evaluation.models import Vote
+from finetune_app.evaluation import services, voters, votes
+from finetune_app.evaluation.models import Vote, Voter
 from tests.conftest import person, signed_in
-
-BUTTON = {"left": "a", "right": "b"}
-
-
-def side_of(evaluation, index, user, name):
-    """The button for `name` ("base" or "ours") on this person's ballot."""
-    return "a" if votes.left_side(evaluation, index, user) == name else "b"
+from tests.evaluation.ballot_papers import (
+    button_of,
+    choose,
+    control_pairs,
+    position_of,
+    real_indexes,
+)
 
 
 def vote(evaluation, index, user, name):
-    pressed = side_of(evaluation, index, user, name) if name in ("base", "ours") else name
-    return votes.vote(evaluation=evaluation, index=index, user=user, pressed=pressed)
+    return choose(voters.member_voter(evaluation, user), index, name)
 
 
 def outcome(evaluation, index=0):
@@ -34,32 +33,45 @@ def test_the_ballot_hides_the_names(as_editor, ballot, url):
     page = as_editor.get(url("detail", ballot.pk), follow=True).content.decode()
     assert "Which answer would you send?" in page
     body = page[page.index("<main") : page.index("</main>")].lower()
-    assert len(shown_answers(page)) == 2
-    assert not re.search(r"\bbase\b|tuned|ours|candidate|left_was", body)
+    assert shown_answers(page)
+    assert not re.search(r"\bbase\b|tuned|ours|candidate|left_was|repeat", body)
+
+
+def test_a_member_votes_on_every_prompt_in_random_order(editor, ballot):
+    indexes = real_indexes(voters.member_voter(ballot, editor))
+    assert sorted(indexes) == list(range(ballot.comparisons.count()))
+    assert indexes != sorted(indexes)
 
 
 def test_sides_are_shuffled_but_stable(as_editor, editor, ballot, url):
-    sides = {votes.left_side(ballot, index, editor) for index in range(20)}
-    assert sides == {"base", "ours"}
+    pairs = voters.member_voter(ballot, editor).pairs
+    assert {pair["left"] for pair in pairs} >= {"base", "ours"}
+    assert voters.member_voter(ballot, editor).pairs == pairs
     one = shown_answers(as_editor.get(url("vote", ballot.pk)).content.decode())
     assert one == shown_answers(as_editor.get(url("vote", ballot.pk)).content.decode())
 
 
 def test_each_person_has_their_own_shuffle(owner, editor, ballot):
-    orders = [
-        [votes.left_side(ballot, index, one) for index in range(30)] for one in (owner, editor)
-    ]
-    assert orders[0] != orders[1]
+    assert voters.member_voter(ballot, owner).pairs != voters.member_voter(ballot, editor).pairs
 
 
 def test_a_vote_is_stored_for_the_right_candidate(as_editor, editor, ballot, url):
-    pressed = side_of(ballot, 0, editor, "ours")
-    as_editor.post(url("vote", ballot.pk), {"vote": pressed, "index": "0"})
+    voter = voters.member_voter(ballot, editor)
+    position = position_of(voter, 0)
+    pressed = button_of(voter, position, "ours")
+    as_editor.post(url("vote", ballot.pk), {"vote": pressed, "pair": str(position)})
     kept = Vote.objects.get()
-    assert (kept.choice, kept.by, kept.counts) == ("ours", editor, True)
+    assert (kept.index, kept.choice, kept.by, kept.counts) == (0, "ours", editor, True)
     assert outcome(ballot) == "better"
-    page = as_editor.get(url("vote", ballot.pk)).content.decode()
-    assert shown_answers(page)[0].endswith(" 1")  # the next pair
+
+
+def test_the_next_pair_is_one_without_a_vote(as_editor, editor, ballot, url):
+    for position in range(3):
+        page = as_editor.get(url("vote", ballot.pk)).content.decode()
+        assert f'name="pair" value="{position}"' in page
+        as_editor.post(url("vote", ballot.pk), {"vote": "a", "pair": str(position)})
+    assert Voter.objects.get().user == editor
+    assert Vote.objects.count() == 3
 
 
 @pytest.mark.parametrize(
@@ -76,10 +88,21 @@ def test_undo_removes_the_last_vote(as_editor, editor, ballot, url):
     vote(ballot, 1, editor, "base")
     as_editor.post(url("vote", ballot.pk), {"undo": "1"})
     assert (outcome(ballot, 0), outcome(ballot, 1)) == ("better", "open")
-    assert shown_answers(as_editor.get(url("vote", ballot.pk)).content.decode())[0].endswith(" 1")
     as_editor.post(url("vote", ballot.pk), {"undo": "1"})
     as_editor.post(url("vote", ballot.pk), {"undo": "1"})  # without a vote nothing happens
     assert not Vote.objects.exists()
+
+
+def test_control_pairs_are_slipped_in_and_never_counted(editor, ballot):
+    voter = voters.member_voter(ballot, editor)
+    controls = control_pairs(voter)
+    assert len(controls) >= 2
+    for index, baseline in controls:
+        assert baseline == "repeat"
+        assert choose(voter, index, "control", baseline).choice == "control"
+    assert not ballot.votes.counted().exists()
+    assert not ballot.comparisons.decided().exists()
+    assert ballot.votes.on_controls().count() == len(controls)
 
 
 def test_the_majority_decides_and_a_draw_is_a_tie(owner, editor, team, ballot):
@@ -92,8 +115,10 @@ def test_the_majority_decides_and_a_draw_is_a_tie(owner, editor, team, ballot):
 
 
 def test_counting_shows_names_and_verdict(as_editor, editor, ballot, url):
-    for comparison in ballot.comparisons.all():
-        vote(ballot, comparison.index, editor, "ours")
+    voter = voters.member_voter(ballot, editor)
+    for position in range(len(voter.pairs)):
+        pressed = button_of(voter, position, "ours")
+        votes.vote(voter=voter, position=position, pressed=pressed)
     assert "Count the votes" in as_editor.get(url("vote", ballot.pk)).content.decode()
     page = as_editor.post(url("reveal", ballot.pk), follow=True).content.decode()
     ballot.refresh_from_db()
@@ -128,14 +153,14 @@ def test_without_a_vote_the_names_stay_hidden(as_editor, ballot, url):
 
 
 def test_invalid_votes_are_rejected(as_editor, ballot, url):
-    assert as_editor.post(url("vote", ballot.pk), {"vote": "c", "index": "0"}).status_code == 400
-    assert as_editor.post(url("vote", ballot.pk), {"vote": "a", "index": "99"}).status_code == 404
-    assert as_editor.post(url("vote", ballot.pk), {"vote": "a", "index": "²"}).status_code == 302
+    assert as_editor.post(url("vote", ballot.pk), {"vote": "c", "pair": "0"}).status_code == 400
+    assert as_editor.post(url("vote", ballot.pk), {"vote": "a", "pair": "99"}).status_code == 404
+    assert as_editor.post(url("vote", ballot.pk), {"vote": "a", "pair": "²"}).status_code == 302
     assert not Vote.objects.exists()
 
 
 def test_an_evaluation_by_measure_takes_no_votes(as_editor, tested, url):
-    reply = as_editor.post(url("vote", tested.pk), {"vote": "a", "index": "0"})
+    reply = as_editor.post(url("vote", tested.pk), {"vote": "a", "pair": "0"})
     assert reply.status_code == 409
     assert outcome(tested) == "better"
 
@@ -152,7 +177,7 @@ def test_a_viewer_sees_nothing_before_the_count(as_viewer, editor, ballot, url):
 
 def test_only_editors_of_the_team_can_vote(as_viewer, as_stranger, as_owner, ballot, url):
     for name in ("vote", "reveal"):
-        assert as_viewer.post(url(name, ballot.pk), {"vote": "a", "index": "0"}).status_code == 403
+        assert as_viewer.post(url(name, ballot.pk), {"vote": "a", "pair": "0"}).status_code == 403
         assert as_stranger.post(url(name, ballot.pk)).status_code == 404
     assert as_owner.get(url("reveal", ballot.pk)).status_code == 405
     assert as_owner.put(url("vote", ballot.pk)).status_code == 405
@@ -161,5 +186,23 @@ def test_only_editors_of_the_team_can_vote(as_viewer, as_stranger, as_owner, bal
 
 def test_votes_of_others_are_not_shown(owner, as_editor, ballot, url):
     vote(ballot, 0, owner, "ours")
-    assert len(shown_answers(as_editor.get(url("vote", ballot.pk)).content.decode())) == 2
+    page = as_editor.get(url("vote", ballot.pk)).content.decode()
+    assert 'name="pair" value="0"' in page  # still at the first pair
     assert signed_in(owner).get(url("vote", ballot.pk)).status_code == 200
+
+
+def test_nobody_is_asked_where_both_answers_are_the_same(goal, owner, ballot):
+    ballot.answers.filter(index=0).update(text="  the same ")
+    services.store_comparisons(ballot)
+    assert outcome(ballot, 0) == "same"
+    assert 0 not in real_indexes(voters.member_voter(ballot, owner))
+    ballot.refresh_from_db()
+    assert not ballot.verdict  # nothing is decided before somebody chose
+
+
+def test_votes_of_an_earlier_version_become_their_authors(editor, ballot):
+    """It stored no voters."""
+    Vote.objects.create(evaluation=ballot, index=0, by=editor, choice="ours", left_was="base")
+    vote(ballot, 1, editor, "base")
+    vote(ballot, 0, editor, "base")  # replaces the earlier one
+    assert sorted(ballot.votes.values_list("index", "choice")) == [(0, "base"), (1, "base")]

@@ -3,7 +3,7 @@
 import pytest
 from django.test import Client
 
-from finetune_app.api_keys import rate_limits
+from finetune_app.core import rate_limiter
 from finetune_app.deployment import services
 from finetune_app.playground.models import PublicChat
 from finetune_app.request_log import retention
@@ -172,7 +172,7 @@ def test_nobody_is_answered_while_the_broker_is_unreachable(asked, monkeypatch):
     def broken(*args, **kwargs):
         raise StorageError(ConnectionError())
 
-    monkeypatch.setattr(rate_limits.limiter(), "hit", broken)
+    monkeypatch.setattr(rate_limiter.limiter(), "hit", broken)
     reply = asked()
     assert reply.status_code == 503
     assert "cannot answer now" in reply.content.decode()

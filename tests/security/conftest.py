@@ -9,10 +9,10 @@ from django.core.management import call_command
 from limits.storage import MemoryStorage
 
 from finetune_app.accounts.models import Role, Team
-from finetune_app.api_keys import rate_limits
 from finetune_app.api_keys import services as api_keys
 from finetune_app.api_keys.models import ApiKey
 from finetune_app.basemodels.models import BaseModel
+from finetune_app.core import rate_limiter
 from finetune_app.deployment.models import Deployment
 from tests.conftest import person
 from tests.factories import World, build_world
@@ -46,8 +46,8 @@ def site(django_db_setup, django_db_blocker) -> Iterator[Site]:
     """Made once for each file, and flushed afterwards. One test of the file has to be marked
     django_db, since pytest-django sets up only databases that a test asks for."""
     with pytest.MonkeyPatch.context() as patch, django_db_blocker.unblock(), serving() as address:
-        rate_limits.limiter.cache_clear()
-        patch.setattr(rate_limits, "_storage", MemoryStorage)
+        rate_limiter.limiter.cache_clear()
+        patch.setattr(rate_limiter, "_storage", MemoryStorage)
         patch.setattr("django.conf.settings.ENGINE_SOCKET", "/nowhere/engine.sock")
         worlds = []
         for name in ("Kettle Lane Cycles", "Another team"):
@@ -55,7 +55,7 @@ def site(django_db_setup, django_db_blocker) -> Iterator[Site]:
             owner = person(f"owner@{name[:3].lower()}.example", team, Role.OWNER)
             worlds.append(build_world(team, owner))
         yield Site(address, *worlds, install("starter"))
-        rate_limits.limiter.cache_clear()
+        rate_limiter.limiter.cache_clear()
         call_command("flush", interactive=False, verbosity=0, inhibit_post_migrate=True)
 
 

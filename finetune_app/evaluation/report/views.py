@@ -14,7 +14,7 @@ from finetune_app.evaluation.report.answers import answer_pieces
 from finetune_app.evaluation.report.contents import report_of
 from finetune_app.evaluation.report.html import html_report
 from finetune_app.evaluation.report.pdf import pdf_report
-from finetune_app.evaluation.views import get_evaluation, hides_names
+from finetune_app.evaluation.views.evaluations import get_evaluation
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
 
@@ -60,7 +60,7 @@ def _require_results(evaluation: Evaluation) -> None:
             status=409,
             title=_("Not finished yet"),
         )
-    if hides_names(evaluation):
+    if evaluation.hides_names:
         raise PlainError(
             _("Which answer is whose is shown once the votes are counted. Come back then."),
             status=409,

@@ -1,6 +1,6 @@
-"""Step 5: start evaluations, show their verdict, and vote."""
+"""Step 5: start evaluations and show their verdict."""
 
-from typing import Any, TypedDict
+from typing import Any
 
 from django.contrib import messages
 from django.http import HttpResponse
@@ -21,7 +21,7 @@ from finetune_app.evaluation import (
     safety,
     services,
     verdict_text,
-    votes,
+    vote_presenters,
 )
 from finetune_app.evaluation.candidate_selection import (
     EvaluationInputs,
@@ -31,7 +31,7 @@ from finetune_app.evaluation.candidate_selection import (
 )
 from finetune_app.evaluation.forms import StartForm
 from finetune_app.evaluation.history import history_context
-from finetune_app.evaluation.models import Comparison, Evaluation
+from finetune_app.evaluation.models import Evaluation
 from finetune_app.evaluation.prompt_selection import (
     PromptSelection,
     all_prompts,
@@ -40,7 +40,6 @@ from finetune_app.evaluation.prompt_selection import (
 from finetune_app.evaluation.side_by_side import Selection, save_note, side_by_side_context
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
-from finetune_app.goals.presenters import PresentedAnswer, present_answer
 from finetune_app.training.models import Training
 from finetune_app.training.services import newest_version
 
@@ -110,7 +109,7 @@ def detail(request: HttpRequest, goal: Goal, evaluation_id: int) -> HttpResponse
         response = HttpResponse(status=204)
         response["HX-Refresh"] = "true"
         return response
-    if hides_names(evaluation):
+    if evaluation.hides_names:
         if not context["may_edit"]:
             raise PlainError(
                 _("Which answer is whose is shown once the votes are counted. Come back then."),
@@ -123,6 +122,7 @@ def detail(request: HttpRequest, goal: Goal, evaluation_id: int) -> HttpResponse
         context |= method_table.method_table_context(evaluation)
         context["breakdown"] = breakdown.breakdown_of(evaluation)
         context |= safety.safety_context(evaluation, may_edit=context["may_edit"])
+        context["people_say"] = vote_presenters.what_people_say(evaluation)
     after = whole_number(request.GET.get("after"))
     text = request.GET.get("q", "").replace("\0", "")[:200].strip()
     context |= presenters.sides_context(
@@ -135,7 +135,7 @@ def detail(request: HttpRequest, goal: Goal, evaluation_id: int) -> HttpResponse
 def side_by_side(request: HttpRequest, goal: Goal, evaluation_id: int) -> HttpResponse:
     """One prompt at a time, with the answers of two to five candidates."""
     evaluation = get_evaluation(goal, evaluation_id)
-    if hides_names(evaluation) or not evaluation.comparisons.exists():
+    if evaluation.hides_names or not evaluation.comparisons.exists():
         return redirect("evaluation:detail", goal_id=goal.pk, evaluation_id=evaluation.pk)
     context = {
         "goal": goal,
@@ -155,44 +155,6 @@ def note(request: HttpRequest, goal: Goal, evaluation_id: int, index: int) -> Ht
     selection = Selection.from_query(evaluation, request.GET)
     page = reverse("evaluation:side_by_side", args=[goal.pk, evaluation.pk])
     return redirect(page + selection.address(at=index))
-
-
-@goal_page(Role.EDITOR, "GET", "POST")
-def vote(request: HttpRequest, goal: Goal, evaluation_id: int) -> HttpResponse:
-    """One pair of answers, names hidden: A, B, about the same, or neither."""
-    evaluation = get_evaluation(goal, evaluation_id)
-    if request.method == "POST":
-        pressed, index = request.POST.get("vote", ""), whole_number(request.POST.get("index"))
-        if "undo" in request.POST:
-            votes.undo_last_vote(evaluation=evaluation, user=request.user)
-        elif index is not None:
-            votes.vote(evaluation=evaluation, index=index, user=request.user, pressed=pressed)
-        return redirect("evaluation:vote", goal_id=goal.pk, evaluation_id=evaluation.pk)
-    if not hides_names(evaluation):
-        return redirect("evaluation:detail", goal_id=goal.pk, evaluation_id=evaluation.pk)
-    mine = evaluation.votes.filter(by=request.user)
-    open_rows = evaluation.comparisons.exclude(index__in=mine.values("index"))
-    row = open_rows.first()
-    total = evaluation.comparisons.count()
-    context: dict[str, Any] = {
-        "goal": goal,
-        "evaluation": evaluation,
-        "row": row,
-        "total": total,
-        "voted": mine.count(),
-        "left": total - mine.count(),
-    }
-    if row:
-        context |= make_ballot(evaluation, row, request)
-    return render_page(request, "evaluation/vote.html", context, partial="ballot")
-
-
-@goal_page(Role.EDITOR, "POST")
-def reveal(request: HttpRequest, goal: Goal, evaluation_id: int) -> HttpResponse:
-    """Count the votes and show the names."""
-    evaluation = get_evaluation(goal, evaluation_id)
-    votes.reveal(evaluation=evaluation)
-    return redirect("evaluation:detail", goal_id=goal.pk, evaluation_id=evaluation.pk)
 
 
 @goal_page(Role.EDITOR, "POST")
@@ -216,27 +178,6 @@ def delete(request: HttpRequest, goal: Goal, evaluation_id: int) -> HttpResponse
 
 def get_evaluation(goal: Goal, evaluation_id: int) -> Evaluation:
     return get_object_or_404(goal.evaluations.with_details(), pk=evaluation_id)
-
-
-def hides_names(evaluation: Evaluation) -> bool:
-    """A person's blind choice stays blind until the votes are counted."""
-    return evaluation.needs_person and not evaluation.revealed_at
-
-
-class Ballot(TypedDict):
-    """Two answers without names."""
-
-    a: PresentedAnswer
-    b: PresentedAnswer
-
-
-def make_ballot(evaluation: Evaluation, row: Comparison, request: HttpRequest) -> Ballot:
-    left = votes.left_side(evaluation, row.index, request.user)
-    texts = dict(evaluation.answers.filter(index=row.index).values_list("candidate_id", "text"))
-    by_name = {"base": evaluation.base_id, "ours": evaluation.ours_id}
-    order = [left, votes.other_side(left)]
-    a, b = (present_answer(texts.get(by_name[name], "")) for name in order)
-    return {"a": a, "b": b}
 
 
 def start_form(

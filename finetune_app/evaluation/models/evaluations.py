@@ -76,6 +76,11 @@ class Evaluation(models.Model):
         """Whether a person's choices decide, and not a measure."""
         return self.get_measure().needs_person
 
+    @property
+    def hides_names(self) -> bool:
+        """A person's blind choice stays blind until the votes are counted."""
+        return self.needs_person and not self.revealed_at
+
     def test_prompts(self) -> list[HeldOutPrompt]:
         """The prompts that its candidates answer."""
         return read_test_prompts(self.version, self.test_rows)
@@ -221,40 +226,6 @@ class Comparison(models.Model):
 
     def __str__(self) -> str:
         return f"prompt {self.index}: {self.outcome}"
-
-
-class VoteQuerySet(models.QuerySet["Vote"]):
-    def counted(self) -> "VoteQuerySet":
-        """Cast before the names were shown."""
-        return self.filter(counts=True)
-
-
-class Vote(models.Model):
-    """A person's blind choice between two answers. A vote after the reveal does not count."""
-
-    class Choice(models.TextChoices):
-        BASE = "base", _("base")
-        OURS = "ours", _("ours")
-        TIE = "tie", _("tie")
-        BOTH_BAD = "both_bad", _("both bad")
-
-    evaluation = models.ForeignKey(Evaluation, on_delete=models.CASCADE, related_name="votes")
-    index = models.PositiveIntegerField()
-    by = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
-    choice = models.CharField(max_length=8, choices=Choice.choices)
-    left_was = models.CharField(max_length=8)  # "base" or "ours": which one was shown on the left
-    counts = models.BooleanField(default=True)
-    at = models.DateTimeField(auto_now=True)
-
-    objects = VoteQuerySet.as_manager()
-
-    class Meta:
-        constraints = [
-            models.UniqueConstraint(fields=["evaluation", "index", "by"], name="one_vote_a_person")
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.by}: {self.choice}"
 
 
 class PromptNote(models.Model):
