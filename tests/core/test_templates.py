@@ -9,6 +9,8 @@ ROOT = Path(__file__).resolve().parents[2]
 TEMPLATES = sorted((ROOT / "templates").rglob("*.html"))
 SHEETS = sorted((ROOT / "static" / "css").glob("*.css"))
 
+STAND_ALONE = {"report.html"}  # a file that opens from disk, with its styles in it
+
 
 def name(path: Path) -> str:
     return str(path.relative_to(ROOT))
@@ -19,7 +21,7 @@ def test_a_template_has_no_inline_style_script_or_handler(path: Path) -> None:
     source = path.read_text()
 
     assert not re.search(r"\sstyle\s*=", source)
-    assert "<style" not in source
+    assert "<style" not in source or path.name in STAND_ALONE
     assert not re.search(r"\son[a-z]+\s*=", source)
     assert "hx-on" not in source
     assert not re.search(r"<script(?![^>]*\ssrc=)", source)

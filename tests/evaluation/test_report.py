@@ -10,10 +10,11 @@ import pytest
 from django.urls import reverse
 from pypdf import PdfReader
 
-from finetune_app.evaluation import votes
+from finetune_app.evaluation import voters, votes
 from finetune_app.evaluation.models import Comparison, Evaluation
 from finetune_app.evaluation.report import examples, pdf
 from tests import journey
+from tests.evaluation.ballot_papers import choose, real_indexes
 from tests.factories import World, build_world
 
 FORMS = {
@@ -87,7 +88,7 @@ def test_a_blind_choice_stays_blind(as_owner, owner, ballot, form):
     response = as_owner.get(address(ballot, form))
     assert response.status_code == 409
     assert "once the votes are counted" in response.content.decode()
-    votes.vote(evaluation=ballot, index=0, user=owner, pressed="a")
+    choose(voters.store_member(voters.member_voter(ballot, owner)), 0, "ours")
     votes.reveal(evaluation=ballot)
     assert as_owner.get(address(ballot, form)).status_code == 200
 
@@ -156,9 +157,9 @@ def test_each_candidate_has_its_score_with_an_interval(as_viewer, evaluation):
 
 
 def test_a_choice_by_people_has_a_verdict_and_no_score(as_viewer, owner, ballot):
-    for row in ballot.comparisons.all():
-        ours = "b" if votes.left_side(ballot, row.index, owner) == "base" else "a"
-        votes.vote(evaluation=ballot, index=row.index, user=owner, pressed=ours)
+    voter = voters.store_member(voters.member_voter(ballot, owner))
+    for index in real_indexes(voter):
+        choose(voter, index, "ours")
     votes.reveal(evaluation=ballot)
     text = plain_text(content(as_viewer, ballot, "html").decode())
     assert "Not knowing which was which" in text
