@@ -1,6 +1,7 @@
 """A judge is asked: interrupted, continued, over a bad connection, and without telling its key."""
 
 import logging
+import time
 
 import pytest
 
@@ -54,6 +55,15 @@ def test_no_question_says_which_model_gave_which_answer(run, platform):
         assert "base model" not in question.lower()
 
 
+def requests_at_rest(platform) -> int:
+    """The number of requests, once those that were under way have arrived."""
+    count = -1
+    while count != len(platform.requests):
+        count = len(platform.requests)
+        time.sleep(0.5)
+    return count
+
+
 def test_a_killed_run_repeats_no_finished_answer(run, platform):
     with pytest.raises(KeyboardInterrupt):
         attempt(run, die_after=30)
@@ -61,7 +71,7 @@ def test_a_killed_run_repeats_no_finished_answer(run, platform):
     stored = {(a.kind, a.index, a.swapped) for a in run.answers.all()}
     spec = services.given_choices(run)
     assert len(spec) == 30
-    before = len(platform.requests)
+    before = requests_at_rest(platform)
     attempt(run)
     total = 2 * len(services.pairs_of(run.evaluation))
     assert run.answers.count() == total
