@@ -2,6 +2,7 @@
 
 from finetune_app.candidates import validation_prompts
 from finetune_app.candidates.models import ValidationAnswer, WorkbenchDraft
+from finetune_app.core import engine_client
 from finetune_app.datasets.models import Example, Split
 from finetune_app.goals import services as goals
 from tests.candidates.workbench_helpers import (
@@ -100,6 +101,25 @@ def test_answers_for_a_human_judge_have_no_verdict(as_editor, ready_goal, at, fa
     page = ask_all_prompts(as_editor, at)
     assert "answered" in page
     assert "Only a person can judge these" in page
+
+
+def test_meaning_is_judged_by_the_engine_and_later_where_it_cannot_be_asked(
+    as_editor, ready_goal, at, fake_engine, monkeypatch
+):
+    goals.choose_measure(goal=ready_goal, kind="meaning", settings={})
+
+    async def unavailable(texts, *, whole):
+        raise engine_client.EngineUnavailable("The model cannot be reached just now.")
+
+    async def alike(texts, *, whole):
+        return [[1.0, 0.0] for _text in texts], 0
+
+    monkeypatch.setattr(engine_client, "embed", unavailable)
+    ask_all_prompts(as_editor, at)
+    assert not ValidationAnswer.objects.exclude(passed=None).exists()
+    monkeypatch.setattr(engine_client, "embed", alike)
+    total = len(validation_prompts.prompts_of_goal(ready_goal))
+    assert f"{total} of {total} right" in text(as_editor.get(at()))
 
 
 def test_a_changed_example_is_asked_again(as_editor, ready_goal, at, fake_engine):

@@ -56,7 +56,7 @@ def trivial_answers(
         return
     commonest, _count = Counter(row.answer for row in training).most_common(1)[0]
     yield "commonest", [commonest] * len(rows)
-    constant = measure.best_constant([row.answer for row in training])
+    constant = measure.best_constant([row.answer for row in evenly(training, MAX_ROWS_BY_WORDS)])
     if constant != commonest:
         yield "constant", [constant] * len(rows)
     if not measure.tells_right:  # closeness: the frame of an answer, and the words of the question

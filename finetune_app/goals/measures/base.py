@@ -15,6 +15,7 @@ from finetune_app.goals.measures.typical_answers import (
 
 MAX_CHARACTERS = 200_000  # a longer answer is runaway generation, not worth checking
 MAX_AMOUNT = 1e15
+COMPARED_CHARACTERS = 2_000_000  # of candidates for a constant answer, over all comparisons
 
 MeasureSettings = dict[str, Any]
 """Values by name; each measure has its own (`Measure.settings_schema`)."""
@@ -149,7 +150,8 @@ class Measure:
 
     def _best_of(self, candidates: Sequence[str], answers: Sequence[str], rows: int = 40) -> str:
         """The candidate with the highest mean score on at most `rows` answers; "" without any."""
-        wanted = evenly(answers, rows)
+        length = sum(map(len, candidates))  # long texts are compared with fewer
+        wanted = evenly(answers, max(5, min(rows, COMPARED_CHARACTERS // max(length, 1))))
 
         def total(candidate: str) -> float:
             scores = [self.check(candidate, one) for one in wanted]

@@ -38,6 +38,18 @@ def test_every_candidate_answers_every_test_prompt_and_no_other(job, recorder):
     assert all(a["passed"] is (a["text"].strip() == "ok") and a["why"] for a in answers)
 
 
+def test_answers_are_compared_in_meaning_by_the_embedder_of_the_child(job, recorder):
+    channel = recorder()
+    spec = job.spec | {"measure": {"kind": "meaning", "settings": {"threshold": 0.9}}}
+    run(replace(job, spec=spec), channel)
+    answers = channel.of("answer")
+    assert pairs(answers) == ALL
+    assert all(0 <= one["score"] <= 1 for one in answers)
+    trivial = {one["baseline"]: one["answers"] for one in channel.of("trivial_answers")}
+    assert all(one["passed"] for one in trivial["commonest"])  # every wanted answer is “ok”
+    assert {"constant_repeat", "repeat"} <= trivial.keys()
+
+
 def test_batched_answers_equal_single_ones(job, recorder, base, adapter):
     channel = recorder()
     run(job, channel)
