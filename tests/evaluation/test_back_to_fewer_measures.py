@@ -10,7 +10,7 @@ from finetune_app.goals import services as goals
 
 STEPS = [
     import_module(f"finetune_app.{room}.migrations.{name}_back_to_fewer_measures")
-    for room, name in (("evaluation", "0005"), ("goals", "0003"))
+    for room, name in (("evaluation", "0007"), ("goals", "0003"))
 ]
 
 

@@ -27,6 +27,6 @@ def without_new_measures(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("evaluation", "0004_more_measures")]
+    dependencies = [("evaluation", "0006_votes_by_link")]
 
     operations = [migrations.RunPython(migrations.RunPython.noop, without_new_measures)]
