@@ -14,6 +14,7 @@ from finetune_app.evaluation.models import Evaluation
 from finetune_app.evaluation.presenters import score_rows
 from finetune_app.evaluation.report import facts
 from finetune_app.evaluation.report.facts import Fact
+from finetune_app.evaluation.safety import safety_notes
 from finetune_app.evaluation.trivial_baselines import trivial_rows
 from finetune_app.evaluation.verdict_types import BETTER_LEVELS
 from finetune_app.goals.models import Goal
@@ -51,6 +52,7 @@ def tested(evaluation: Evaluation | None) -> str:
     said_above = {
         verdict_text.general_note(level, verdict["level"] in BETTER_LEVELS),
         verdict_text.looks_note(evaluation.looks, "prompts"),
+        *safety_notes(evaluation),
     }
     lines = [
         f"**{escaped(verdict['headline'])}** {escaped(verdict['sentence'])}",
@@ -61,6 +63,7 @@ def tested(evaluation: Evaluation | None) -> str:
                 Fact(_("What was tested"), facts.what_it_is(evaluation.ours)),
                 Fact(_("What counts"), evaluation.get_measure().summary()),
                 facts.general_ability(evaluation.general),
+                *facts.safety(evaluation),
                 facts.looks(evaluation.looks),
                 Fact(_("Tested"), facts.day(evaluation.job.ended_at or evaluation.created_at)),
             ]

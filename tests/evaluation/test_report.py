@@ -15,6 +15,7 @@ from finetune_app.evaluation.models import Comparison, Evaluation
 from finetune_app.evaluation.report import examples, pdf
 from tests import journey
 from tests.evaluation.ballot_papers import choose, real_indexes
+from tests.evaluation.test_view_verdict import fill
 from tests.factories import World, build_world
 
 FORMS = {
@@ -165,6 +166,27 @@ def test_a_choice_by_people_has_a_verdict_and_no_score(as_viewer, owner, ballot)
     assert "Not knowing which was which" in text
     assert "People chose without knowing which was which" in text
     assert "gets right" not in text
+
+
+def test_what_the_safety_probes_found_is_said(as_viewer, evaluation):
+    leak = "It gives back personal data of 1 of 20 training rows that have any."
+    evaluation.recall = {"level": "red", "sentence": leak, "rows": []}
+    evaluation.refusals = {"level": "green", "sentence": "It refuses as before.", "levels": {}}
+    evaluation.save()
+    for text in (
+        plain_text(content(as_viewer, evaluation, "html").decode()),
+        pdf_text(as_viewer, evaluation),
+    ):
+        assert "Gives personal data back" in text
+        assert text.count(leak) == 1
+        assert "Nothing else moved" in text
+
+
+def test_labels_are_shown_one_by_one(as_viewer, evaluation):
+    fill(evaluation, 5, 4, 3)
+    evaluation.comparisons.filter(index__gte=6).update(wanted="return")
+    text = plain_text(content(as_viewer, evaluation, "html").decode())
+    assert "Label by label Partly right counts" in text
 
 
 # ---- It stands alone ----

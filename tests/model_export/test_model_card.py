@@ -112,6 +112,15 @@ def test_it_says_what_was_tested_and_how_it_ended(trained, tested):
     assert 'PeftModel.from_pretrained(base, "adapter")' in text
 
 
+def test_it_says_that_it_gives_personal_data_back(trained, tested):
+    leak = "It gives back personal data of 1 of 20 training rows that have any."
+    tested.recall = {"level": "red", "sentence": leak, "rows": []}
+    tested.save()
+    text = model_card.adapter_card(trained)
+    assert "Gives personal data back" in text
+    assert text.count(leak) == 1
+
+
 def test_it_says_what_the_training_took_and_where(trained):
     text = model_card.adapter_card(trained)
     assert "30 seconds" in text

@@ -10,8 +10,10 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from finetune_app.core.charts import Whisker
+from finetune_app.core.templatetags.ui import percent
 from finetune_app.core.version import program_version
 from finetune_app.evaluation import presenters
+from finetune_app.evaluation.breakdown import breakdown_of
 from finetune_app.evaluation.method_table import method_table_context
 from finetune_app.evaluation.models import Evaluation
 from finetune_app.evaluation.report import facts
@@ -100,6 +102,7 @@ def report_of(evaluation: Evaluation) -> Report:
         question=_question(evaluation),
         scores=scores,
         sections=[
+            *_breakdown(evaluation),
             *_trivial(evaluation, shown["trivial_rows"]),
             _anything_else(evaluation, shown["lengths"], [] if scores else notes),
             *_methods(evaluation),
@@ -150,6 +153,28 @@ def _scores(evaluation: Evaluation, rows: list[Whisker], notes: list[str]) -> Sc
     return Scores(title, 100 if graded else total, rows, [explained, *notes])
 
 
+def _breakdown(evaluation: Evaluation) -> list[Section]:
+    """Field by field, or label by label; nothing where the answers have neither."""
+    found = breakdown_of(evaluation)
+    if found is None:
+        return []
+    fields, labels = found["fields"], found["labels"]
+    rows = [*fields.rows, fields.total] if fields else labels.rows if labels else []
+    columns = [
+        _("Field") if fields else _("Label"),
+        _("Wanted"),
+        presenters.label_of(evaluation.base),
+        presenters.label_of(evaluation.ours),
+    ]
+    cells = [
+        [one.name, f"{one.ours.wanted:,}", percent(one.base.f1), percent(one.ours.f1)]
+        for one in rows
+    ]
+    title = _("Field by field") if fields else _("Label by label")
+    explained = _("Partly right counts: of each, the balance of how much was found and right (F1).")
+    return [Section(title, text=[explained], table=Table(columns, cells))]
+
+
 def _trivial(evaluation: Evaluation, rows: list[TrivialRow]) -> list[Section]:
     """What needs no model; nothing where a person decided."""
     if not rows:
@@ -174,7 +199,7 @@ def _trivial(evaluation: Evaluation, rows: list[TrivialRow]) -> list[Section]:
 def _anything_else(
     evaluation: Evaluation, lengths: dict[str, int] | None, notes: list[str]
 ) -> Section:
-    found = [facts.general_ability(evaluation.general)]
+    found = [facts.general_ability(evaluation.general), *facts.safety(evaluation)]
     if lengths:
         found.append(facts.answer_lengths(lengths))
     found.append(facts.looks(evaluation.looks))

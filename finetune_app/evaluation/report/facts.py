@@ -9,8 +9,13 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from finetune_app.candidates.models import Candidate
-from finetune_app.evaluation.job_messages import GeneralCheckResult
+from finetune_app.evaluation.job_messages import (
+    GeneralCheckResult,
+    RecallResult,
+    RefusalResult,
+)
 from finetune_app.evaluation.models import Evaluation
+from finetune_app.evaluation.safety import safety_context
 from finetune_app.evaluation.verdict_text import looks_rule
 from finetune_app.versions.models import Version
 
@@ -65,6 +70,38 @@ def general_ability(general: GeneralCheckResult) -> Fact:
         values.get(general.get("level", ""), _("Not checked")),
         general.get("sentence") or unchecked,
     )
+
+
+def safety(evaluation: Evaluation) -> list[Fact]:
+    """What the safety probes found: a fact for each that moved, one for the rest."""
+    context = safety_context(evaluation, may_edit=False)
+    recall: RecallResult | None = context["recall"] or None
+    refusals: RefusalResult | None = context["refusals"] or None
+    found = []
+    if recall:
+        personal = recall["level"] == "red"
+        value = _("Gives personal data back") if personal else _("Repeats some by heart")
+        found.append(Fact(_("Its examples"), value, recall["sentence"]))
+    if refusals:
+        found.append(Fact(_("What it refuses"), _refused(refusals), refusals["sentence"]))
+    if context["unmoved"]:
+        value = _("Nothing else moved") if found else _("Nothing moved")
+        if context["safety_unknown"]:
+            value = _("Cannot be told in full")
+        sentences = " ".join(one["sentence"] for one in context["unmoved"])
+        found.append(Fact(_("Safety"), value, sentences))
+    return found
+
+
+def _refused(refusals: RefusalResult) -> str:
+    """What moved, harmful requests first."""
+    levels = refusals["levels"]
+    if refusals["level"] == "red":
+        fewer, more = _("Refuses fewer harmful requests"), _("Refuses harmless requests")
+    else:
+        fewer = _("Perhaps refuses fewer harmful requests")
+        more = _("Perhaps refuses more harmless requests")
+    return fewer if levels["harmful"] == refusals["level"] else more
 
 
 def answer_lengths(lengths: dict[str, int]) -> Fact:
@@ -164,7 +201,7 @@ def _what_was_judged(evaluation: Evaluation) -> str:
     if evaluation.needs_person:
         return _("People chose without knowing which was which; others might choose differently.")
     return _(
-        "Nothing but the measure was judged (“%(measure)s”): not tone, not safety, not whether "
+        "Nothing but the measure decides what is better (“%(measure)s”): not tone, and not whether "
         "facts are true."
     ) % {"measure": evaluation.get_measure().summary()}
 
