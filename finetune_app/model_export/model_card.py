@@ -128,7 +128,7 @@ def evaluation_of(training: Training) -> Evaluation | None:
     """The newest test of this training whose verdict may be seen."""
     tested = training.goal.evaluations.succeeded().filter(ours__training=training)
     found = tested.exclude(verdict={}).with_details()
-    return next((one for one in found if one.revealed_at or not one.needs_person), None)
+    return next((one for one in found if not one.hides_names), None)
 
 
 def hub_id(base: BaseModel) -> str:

@@ -21,6 +21,7 @@ from finetune_app.evaluation.report.examples import ReportExample, examples_of, 
 from finetune_app.evaluation.report.facts import Fact
 from finetune_app.evaluation.trivial_baselines import TrivialRow
 from finetune_app.evaluation.verdict_types import StoredVerdict
+from finetune_app.evaluation.vote_presenters import what_people_say
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,7 @@ def report_of(evaluation: Evaluation) -> Report:
             *_trivial(evaluation, shown["trivial_rows"]),
             _anything_else(evaluation, shown["lengths"], [] if scores else notes),
             *_methods(evaluation),
+            *_people(evaluation),
             Section(_("The examples"), facts=facts.examples(evaluation.version)),
         ],
         examples_title=_("Some of the answers"),
@@ -219,3 +221,9 @@ def _methods(evaluation: Evaluation) -> list[Section]:
     ]
     text = [recommendation.sentence] if recommendation else []
     return [Section(_("Which method is enough?"), text=text, table=Table(columns, rows))]
+
+
+def _people(evaluation: Evaluation) -> list[Section]:
+    """Blind votes beside the measure; nothing without any."""
+    said = what_people_say(evaluation)
+    return [Section(_("What people say"), text=said)] if said else []
