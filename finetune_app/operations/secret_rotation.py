@@ -87,9 +87,8 @@ def _rotate_key_pepper() -> str:
 def _forget_key_pepper() -> str:
     ending = ApiKey.objects.active().exclude(pepper_id=pepper_id()).order_by("pk")
     named = "".join(f"\n  {key} “{key.name}” of {key.team}" for key in ending)
-    _require_file(
-        "key_pepper_fallbacks", f"Take it out there. These API keys then end:{named or ' none.'}"
-    )
+    what_ends = f" These API keys then end:{named or ' none.'}"
+    _require_file("key_pepper_fallbacks", "Take it out there.", what_ends)
     found = secrets.read_secrets(settings.DATA_DIR)
     if not found["key_pepper_fallbacks"]:
         return "There is no old pepper to forget."
@@ -145,12 +144,12 @@ FORGETTING: dict[str, Callable[[], str]] = {
 }
 
 
-def _require_file(name: str, what_to_do: str) -> None:
+def _require_file(name: str, what_to_do: str, what_ends: str = "") -> None:
     """Raises SetByEnvironment if the environment sets the secret."""
     if secrets.is_set_by_environment(name):
         raise SetByEnvironment(
             f"{name.upper()} is set by the environment. {what_to_do} Do so on every host, then "
-            "start them again."
+            f"start them again.{what_ends}"
         )
 
 

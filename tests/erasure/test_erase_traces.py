@@ -97,6 +97,12 @@ def test_a_large_database_is_written_anew_by_the_shell_alone(team, monkeypatch, 
     assert "Nothing" in capsys.readouterr().out
 
 
+@pytest.mark.skipif("__import__('django.conf').conf.settings.ON_SQLITE")
+def test_on_postgresql_the_shell_says_what_is_left_to_do(team, capsys):
+    call_command("erase_traces")
+    assert "VACUUM FULL" in capsys.readouterr().out
+
+
 @on_sqlite
 def test_bytes_of_deleted_rows_are_overwritten(team):
     """Also among many rows, of which SQLite rearranges the pages."""

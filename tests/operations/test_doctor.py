@@ -48,7 +48,7 @@ def test_a_silent_broker_is_told_without_a_traceback(db, settings, tmp_path):
 
 def test_a_model_whose_files_are_gone_is_named(healthy, data_dir):
     (data_dir / "models/tiny/config.json").unlink()
-    assert "LOOK Tiny: files in models/tiny." in looked_at()[0]
+    assert "LOOK Tiny: its files are missing in models/tiny." in looked_at()[0]
 
 
 def test_the_serving_engine_is_reported(healthy, monkeypatch, tmp_path):

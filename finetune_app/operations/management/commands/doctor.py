@@ -96,4 +96,5 @@ def models() -> Iterator[Check]:
     yield bool(found), f"{len(found)} base models installed (`manage.py prepare` adds the starter)."
     for model in found:
         config = Path(settings.DATA_DIR) / model.folder / "config.json"
-        yield config.exists(), f"{model.name}: files in {model.folder}."
+        files = "files" if config.exists() else "its files are missing"
+        yield config.exists(), f"{model.name}: {files} in {model.folder}."

@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db import connection
 
 from finetune_app.operations import erasure
 
@@ -13,4 +14,10 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if not erasure.erase_traces(of_any_size=True):
             raise CommandError("The database is in use. Try again in a quiet moment.")
-        self.stdout.write("Nothing that was deleted is left in the database's file.")
+        if connection.vendor == "sqlite":
+            self.stdout.write("Nothing that was deleted is left in the database's file.")
+        else:
+            self.stdout.write(
+                "The journals of what was deleted are gone. Its rows leave PostgreSQL's files with "
+                "autovacuum over time, with VACUUM FULL at once."
+            )
