@@ -34,10 +34,11 @@ def test_one_button_runs_every_way_and_one_sentence_follows(page):
     journey.finish(evaluation)
     expect(page.locator("#conclusion")).to_be_visible(timeout=30_000)  # it was watching
     assert "A good prompt is enough" in page.locator("#conclusion").inner_text()
-    chosen = page.locator(".methods .chosen")
+    methods = page.get_by_role("region", name="Which method is enough?")
+    chosen = methods.locator(".chosen")
     expect(chosen).to_have_count(1)
     expect(chosen).to_contain_text("With a good prompt")
-    assert page.locator(".methods tbody tr").count() == 3
+    assert methods.locator("tbody tr").count() == 3
 
 
 def test_a_candidate_that_is_not_ticked_is_left_out(page):
