@@ -12,6 +12,8 @@ from typing import TypedDict
 
 from cryptography.fernet import Fernet
 
+FINGERPRINTS = "secret-fingerprints.json"
+
 
 def make_private(folder: Path) -> None:
     """Create the folder with mode 0700, since it contains the database and all files.
@@ -53,7 +55,7 @@ def read_secrets(data_dir: Path) -> Secrets:
         _create(path)
     found: Secrets = json.loads(path.read_text())
     # An older installation has no pepper yet; derive it from the engine's secret.
-    found.setdefault("key_pepper", _derived(found["engine_secret"]))
+    found.setdefault("key_pepper", _derived(found["engine_secret"], b"key pepper"))
     found.setdefault("secret_key_fallbacks", [])
     found.setdefault("key_pepper_fallbacks", [])
     return found
@@ -62,7 +64,7 @@ def read_secrets(data_dir: Path) -> Secrets:
 def write_secrets(data_dir: Path, content: Secrets) -> None:
     """Replace the file; readers see the old or the new one."""
     path = data_dir / "secrets.json"
-    _draft(path, content).replace(path)
+    _private_draft(data_dir, json.dumps(content)).replace(path)
 
 
 def is_set_by_environment(name: str) -> bool:
@@ -73,6 +75,40 @@ def names_set_otherwise(found: Secrets) -> list[str]:
     """The environment variables that set another secret than `found` has."""
     changed = _with_environment(found)
     return [name.upper() for name, secret in changed.items() if secret != found.get(name)]
+
+
+def note_in_force(data_dir: Path, in_force: Secrets) -> None:
+    """Note, in a form that gives no secret away, with which ones this installation started.
+
+    A command that runs without the environment of the start can then tell, see names_not_in_force.
+    """
+    text = json.dumps(_fingerprints(in_force))
+    path = data_dir / FINGERPRINTS
+    if not path.exists() or path.read_text() != text:
+        _private_draft(data_dir, text).replace(path)
+
+
+def names_not_in_force(data_dir: Path, found: Secrets) -> list[str]:
+    """The environment variables of those that differ from what note_in_force noted last."""
+    try:
+        noted: dict[str, str] = json.loads((data_dir / FINGERPRINTS).read_text())
+    except FileNotFoundError:  # not started yet, or by an older version
+        return []
+    return [name.upper() for name, text in _fingerprints(found).items() if text != noted.get(name)]
+
+
+def forget_in_force(data_dir: Path) -> None:
+    (data_dir / FINGERPRINTS).unlink(missing_ok=True)
+
+
+def _fingerprints(found: Secrets) -> dict[str, str]:
+    newest = {
+        "secret_key": found["secret_key"],
+        "field_keys": found["field_keys"][0],
+        "engine_secret": found["engine_secret"],
+        "key_pepper": found["key_pepper"],
+    }
+    return {name: _derived(secret, b"fingerprint") for name, secret in newest.items()}
 
 
 def _with_environment(found: Secrets) -> Secrets:
@@ -95,17 +131,15 @@ def new_field_key() -> str:
 
 
 def _create(path: Path) -> None:
-    draft = _draft(
-        path,
-        {
-            "secret_key": new_token(),
-            "secret_key_fallbacks": [],
-            "field_keys": [new_field_key()],
-            "engine_secret": new_token(),
-            "key_pepper": new_token(),
-            "key_pepper_fallbacks": [],
-        },
-    )
+    content: Secrets = {
+        "secret_key": new_token(),
+        "secret_key_fallbacks": [],
+        "field_keys": [new_field_key()],
+        "engine_secret": new_token(),
+        "key_pepper": new_token(),
+        "key_pepper_fallbacks": [],
+    }
+    draft = _private_draft(path.parent, json.dumps(content))
     try:
         os.link(draft, path)  # the first process wins; the others read what it wrote
     except FileExistsError:
@@ -114,14 +148,14 @@ def _create(path: Path) -> None:
         draft.unlink()
 
 
-def _draft(path: Path, content: Secrets) -> Path:
-    handle, draft = tempfile.mkstemp(prefix=".secrets-", dir=path.parent)  # mode 0600
+def _private_draft(folder: Path, text: str) -> Path:
+    handle, draft = tempfile.mkstemp(prefix=".secrets-", dir=folder)  # mode 0600
     with os.fdopen(handle, "w") as file:
-        json.dump(content, file)
+        file.write(text)
         file.flush()
         os.fsync(file.fileno())
     return Path(draft)
 
 
-def _derived(secret: str) -> str:
-    return hmac.new(secret.encode(), b"key pepper", hashlib.sha256).hexdigest()
+def _derived(secret: str, purpose: bytes) -> str:
+    return hmac.new(secret.encode(), purpose, hashlib.sha256).hexdigest()

@@ -15,34 +15,36 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import TypedDict
 
 from django.conf import settings
 from django.db import DatabaseError, connection
 from django.db.migrations.recorder import MigrationRecorder
 from django.utils import timezone
 
-from finetune_app.core import files
+from finetune_app.core import files, secrets
 from finetune_app.goals.models import Goal
+from finetune_app.operations.archives import DATABASE, DUMP, MANIFEST, SECRETS, Manifest
+from finetune_app.operations.errors import BackupError
 from finetune_app.operations.postgres import dump_postgres
 
 FOLDERS = ("versions", "uploads", "api-files", "runs", "evaluations", "knowledge")
 EXCLUDED_FOLDERS = re.compile(r"checkpoints|index-\d+")
-DATABASE = "database.sqlite3"
-DUMP = "database.dump"
-SECRETS = "secrets.json"
-MANIFEST = "manifest.json"
-
-
-class Manifest(TypedDict):
-    """What a backup says of itself; backups before 0.1.0 have none."""
-
-    made_at: str
-    migrations: dict[str, list[str]]  # the applied ones, by app
+NOTHING_HERE = (
+    "There is nothing to save: {} has no tables of Finetune. Set DATA_DIR and DATABASE_URL as they "
+    "are where Finetune runs."
+)
+OTHER_SECRETS = (
+    "Nothing was saved: {} here and where Finetune runs differ, and after a restore no key or "
+    "stored token would work. Run this with the environment that Finetune was started with."
+)
 
 
 def backup(target: Path) -> Path:
-    """Write a backup to `target` (a .tar.gz), which exists only once it is complete."""
+    """Write a backup to `target` (a .tar.gz), which exists only once it is complete.
+
+    Raises BackupError for an empty database and for other secrets than Finetune started with.
+    """
+    _require_installation()
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = target.with_name(target.name + ".part")
     with (
@@ -67,6 +69,14 @@ def backup(target: Path) -> Path:
                     _add(archive, name)
     draft.replace(target)
     return target
+
+
+def _require_installation() -> None:
+    if not applied_migrations():
+        raise BackupError(NOTHING_HERE.format(connection.settings_dict["NAME"]))
+    others = secrets.names_not_in_force(Path(settings.DATA_DIR), settings.SECRETS)
+    if others:
+        raise BackupError(OTHER_SECRETS.format(", ".join(others)))
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from django.db import connection, connections
 
 from finetune_app.core import in_use
 from finetune_app.jobs.preflight import NotReady, lock_installation
+from finetune_app.operations.errors import InstallationInUse
 
 # A clock, also that of another host, asks the database every two seconds.
 WATCH_SECONDS = 3.0
@@ -30,10 +31,6 @@ OTHER_SESSIONS = """
         AND backend_type = 'client backend'
     ORDER BY 1
 """
-
-
-class InstallationInUse(Exception):
-    """The message says who uses the installation and what to stop."""
 
 
 @contextmanager

@@ -15,23 +15,21 @@ from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.loader import MigrationLoader
 
 from finetune_app.core import files
-from finetune_app.core.secrets import names_set_otherwise
+from finetune_app.core.secrets import forget_in_force, names_set_otherwise
 from finetune_app.knowledge import services as knowledge
-from finetune_app.operations.backups import (
+from finetune_app.operations.archives import (
     DATABASE,
     DUMP,
-    FOLDERS,
-    MANIFEST,
+    NOT_A_BACKUP,
     SECRETS,
-    Manifest,
-    has_goals,
+    open_archive,
+    read_manifest,
 )
+from finetune_app.operations.backups import FOLDERS, has_goals
 from finetune_app.operations.errors import BackupError
-from finetune_app.operations.exclusive_use import InstallationInUse, exclusive_use
+from finetune_app.operations.exclusive_use import exclusive_use
 from finetune_app.operations.postgres import replace_postgres
 from finetune_app.operations.schema_upgrade import is_first_schema
-
-NOT_A_BACKUP = "{} is not a backup made by `manage.py backup`."
 
 
 @dataclass(frozen=True)
@@ -43,39 +41,23 @@ class Restored:
 def restore(source: Path, *, force: bool = False) -> Restored:
     """Restore a backup into DATA_DIR, the store of files and the database.
 
-    Raises BackupError while anything uses the installation, for a file that is not a backup or was
-    made by a newer version, and without `force` if there are goals already.
+    Raises BackupError while anything uses the installation, for a file that is not a backup, is
+    damaged or was made by a newer version, and without `force` if there are goals already.
     """
     data = Path(settings.DATA_DIR)
-    if not tarfile.is_tarfile(source):
-        raise BackupError(NOT_A_BACKUP.format(source))
-    with tarfile.open(source) as archive:
+    with open_archive(source) as archive:
         _check(archive, source)
-        if has_goals() and not force:
-            raise BackupError(
-                f"There are goals in {data} already. Add --force to put the backup in their place."
-            )
-        try:
-            with (
-                exclusive_use(),
-                tempfile.TemporaryDirectory(prefix="finetune-restore-", dir=data) as folder,
-            ):
+        with exclusive_use():
+            if has_goals() and not force:
+                raise BackupError(
+                    f"There are goals in {data} already. Add --force to put the backup in their "
+                    "place."
+                )
+            with tempfile.TemporaryDirectory(prefix="finetune-restore-", dir=data) as folder:
                 archive.extractall(folder, filter="data")
                 restored = _replace_data(Path(folder), data)
                 _bring_up_to_date()
-        except InstallationInUse as error:
-            raise BackupError(str(error)) from error
     return restored
-
-
-def read_manifest(archive: tarfile.TarFile) -> Manifest | None:
-    """None for a backup that has none."""
-    if MANIFEST not in archive.getnames():
-        return None
-    content = archive.extractfile(MANIFEST)
-    assert content is not None, "a file, not a folder"
-    manifest: Manifest = json.load(content)
-    return manifest
 
 
 def _check(archive: tarfile.TarFile, source: Path) -> None:
@@ -114,6 +96,7 @@ def _replace_data(found: Path, data: Path) -> Restored:
     removed = [name for folder in FOLDERS for name in _replace_folder(found, data, folder)]
     other_secrets = names_set_otherwise(json.loads((found / SECRETS).read_text()))
     shutil.move(found / SECRETS, data / SECRETS)
+    forget_in_force(data)
     return Restored(removed, other_secrets)
 
 

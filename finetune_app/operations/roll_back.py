@@ -4,41 +4,35 @@ For the way back to an older version of Finetune: only the newer one knows how t
 migrations.
 """
 
-import tarfile
 from pathlib import Path
 
 from django.db import connection
 from django.db.migrations import Migration
 from django.db.migrations.executor import MigrationExecutor
 
+from finetune_app.operations.archives import open_archive, read_manifest
 from finetune_app.operations.errors import BackupError
-from finetune_app.operations.exclusive_use import InstallationInUse, exclusive_use
-from finetune_app.operations.restores import NOT_A_BACKUP, read_manifest
 
 USE_RESTORE = "Put the older version in place and restore the backup with it instead."
+Migrations = dict[str, list[str]]  # names of migrations, by app
 Target = tuple[str, str | None]  # an app, and its last migration that stays
 
 
-def roll_back(source: Path) -> list[str]:
-    """Undo the migrations that the backup does not have; returns their names.
-
-    Raises BackupError while anything uses the installation, for a file that does not say which
-    migrations it has, and if one cannot be undone; nothing is changed then.
-    """
-    if not tarfile.is_tarfile(source):
-        raise BackupError(NOT_A_BACKUP.format(source))
-    with tarfile.open(source) as archive:
+def migrations_of(source: Path) -> Migrations:
+    """Those that a backup has. Raises BackupError for any other file and for one without them."""
+    with open_archive(source) as archive:
         manifest = read_manifest(archive)
     if manifest is None:
         raise BackupError(f"{source} does not say which schema it has. {USE_RESTORE}")
-    try:
-        with exclusive_use():
-            return _undo_all_but(manifest["migrations"])
-    except InstallationInUse as error:
-        raise BackupError(str(error)) from error
+    return manifest["migrations"]
 
 
-def _undo_all_but(kept: dict[str, list[str]]) -> list[str]:
+def undo_all_but(kept: Migrations) -> list[str]:
+    """Undo the applied migrations that are not kept; returns their names.
+
+    Needs the installation alone. Raises BackupError, before anything is changed, if one cannot be
+    undone.
+    """
     executor = MigrationExecutor(connection)
     graph = executor.loader.graph
     unknown = [(app, name) for app, names in kept.items() for name in names]

@@ -16,6 +16,7 @@ from django.db import models, transaction
 from finetune_app.api_keys.digests import pepper_id
 from finetune_app.api_keys.models import ApiKey
 from finetune_app.core import secrets
+from finetune_app.operations.errors import OperationError
 from finetune_app.operations.exclusive_use import exclusive_use
 
 # (app, model, field) of what core/encryption.py encrypted; in a JSON field any text may be.
@@ -28,7 +29,7 @@ ENCRYPTED = [
 FERNET_START = "gAAAAA"  # of each encrypted text
 
 
-class SetByEnvironment(Exception):
+class SetByEnvironment(OperationError):
     """The message says what to change there."""
 
 
@@ -52,7 +53,7 @@ def _rotate_secret_key() -> str:
     found = secrets.read_secrets(settings.DATA_DIR)
     found["secret_key_fallbacks"].insert(0, found["secret_key"])
     found["secret_key"] = secrets.new_token()
-    secrets.write_secrets(settings.DATA_DIR, found)
+    _write(found)
     return (
         "The key that signs sessions is new. Sessions go on: those with the old key until "
         "`manage.py forget_old_secret secret_key`."
@@ -63,7 +64,7 @@ def _forget_secret_key() -> str:
     _require_file("secret_key_fallbacks", "Take it out there.")
     found = secrets.read_secrets(settings.DATA_DIR)
     found["secret_key_fallbacks"] = []
-    secrets.write_secrets(settings.DATA_DIR, found)
+    _write(found)
     return (
         "Old keys for sessions are forgotten. Whoever has not been here since the rotation signs "
         "in again."
@@ -75,7 +76,7 @@ def _rotate_key_pepper() -> str:
     found = secrets.read_secrets(settings.DATA_DIR)
     found["key_pepper_fallbacks"].insert(0, found["key_pepper"])
     found["key_pepper"] = secrets.new_token()
-    secrets.write_secrets(settings.DATA_DIR, found)
+    _write(found)
     return (
         f"The pepper of API keys is new. {ApiKey.objects.active().count()} keys go on: each is "
         "stored with the new pepper when it is next used. What is left with the old one then ends "
@@ -93,7 +94,7 @@ def _forget_key_pepper() -> str:
     if not found["key_pepper_fallbacks"]:
         return "There is no old pepper to forget."
     found["key_pepper_fallbacks"] = []
-    secrets.write_secrets(settings.DATA_DIR, found)
+    _write(found)
     if not named:
         return "Old peppers are forgotten. Every API key has been used since and goes on."
     return f"Old peppers are forgotten. These API keys were not used since and ended:{named}"
@@ -111,11 +112,11 @@ def _rotate_field_keys() -> str:
         )
     if not by_environment:
         keys = found["field_keys"] = [secrets.new_field_key(), *found["field_keys"]]
-        secrets.write_secrets(settings.DATA_DIR, found)  # whatever happens, each text can be read
+        _write(found)  # whatever happens, each text can be read
     again, unreadable = _encrypt_again(keys)
     if not by_environment:
         found["field_keys"] = keys[:1]
-        secrets.write_secrets(settings.DATA_DIR, found)
+        _write(found)
     said = f"{again} stored tokens are encrypted with the new key, and work as before."
     if by_environment:
         said += " Now take the old keys out of FIELD_KEYS, on every host."
@@ -128,7 +129,7 @@ def _rotate_engine_secret() -> str:
     _require_file("engine_secret", "Put a new one there.")
     found = secrets.read_secrets(settings.DATA_DIR)
     found["engine_secret"] = secrets.new_token()
-    secrets.write_secrets(settings.DATA_DIR, found)
+    _write(found)
     return "The secret between the web, the workers and the engine is new."
 
 
@@ -142,6 +143,11 @@ FORGETTING: dict[str, Callable[[], str]] = {
     "secret_key": _forget_secret_key,
     "key_pepper": _forget_key_pepper,
 }
+
+
+def _write(found: secrets.Secrets) -> None:
+    secrets.write_secrets(settings.DATA_DIR, found)
+    secrets.note_in_force(settings.DATA_DIR, secrets.load_secrets(settings.DATA_DIR))
 
 
 def _require_file(name: str, what_to_do: str, what_ends: str = "") -> None:

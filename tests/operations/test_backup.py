@@ -127,6 +127,33 @@ def test_any_other_file_is_refused(tmp_path, db):
         restore(tmp_path / "photos.tar.gz")
 
 
+def damaged(saved: Path, *, at: int) -> Path:
+    """A copy with one changed byte."""
+    content = bytearray(saved.read_bytes())
+    content[at] ^= 0xFF
+    copy = saved.with_name("damaged.tar.gz")
+    copy.write_bytes(content)
+    return copy
+
+
+@pytest.mark.parametrize("part", [0.1, 0.5, 0.9])
+def test_a_damaged_backup_is_refused_and_nothing_is_lost(saved, whole, data_dir, part):
+    late = journey.write("uploads/99/late.csv", "came after the backup")
+    with pytest.raises(CommandError, match=r"is damaged: .* Nothing was changed"):
+        restore(damaged(saved, at=int(saved.stat().st_size * part)), force=True)
+    assert late.exists()
+    assert Goal.objects.get() == whole
+
+
+@pytest.mark.parametrize("kept", [15, 1000, -1])
+def test_a_backup_that_is_cut_short_is_refused(saved, whole, kept):
+    cut = saved.with_name("cut.tar.gz")
+    cut.write_bytes(saved.read_bytes()[:kept])
+    with pytest.raises(CommandError, match=r"is damaged: .* Nothing was changed"):
+        restore(cut, force=True)
+    assert Goal.objects.get() == whole
+
+
 def test_a_backup_of_another_kind_of_database_is_refused(tmp_path, data_dir, settings, db):
     wrong = backups.DUMP if settings.ON_SQLITE else backups.DATABASE
     with tarfile.open(tmp_path / "other.tar.gz", "w:gz") as archive:

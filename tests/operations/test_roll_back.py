@@ -1,8 +1,12 @@
 """Every migration can be taken back and applied again with data present."""
 
+import os
 import tarfile
+from pathlib import Path
 
 import pytest
+
+from finetune_app.jobs.preflight import lock_installation
 
 
 @pytest.fixture(scope="module")
@@ -35,3 +39,17 @@ def test_a_backup_without_its_migrations_is_refused(in_use, tmp_path):
     refused = in_use.attempt("manage.py", "roll_back", str(older))
     assert "does not say which schema it has" in refused.stderr
     assert "restore the backup with it instead" in refused.stderr
+
+
+def test_while_it_runs_nothing_is_saved_and_nothing_undone(in_use, tmp_path):
+    source = tmp_path / "before.tar.gz"
+    in_use.manage("backup", str(source))
+    folder = in_use.run("-c", "from django.conf import settings; print(settings.RUN_DIR)").strip()
+    Path(folder).mkdir(exist_ok=True)
+    lock = lock_installation(Path(folder))
+    try:
+        refused = in_use.attempt("manage.py", "roll_back", str(source))
+    finally:
+        os.close(lock)
+    assert "Finetune is running here. Stop it first" in refused.stderr
+    assert not (in_use.data_dir / "backups").exists()

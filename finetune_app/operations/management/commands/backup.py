@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
 from finetune_app.operations.backups import backup
-from finetune_app.operations.errors import BackupError
+from finetune_app.operations.errors import OperationError
 
 
 class Command(BaseCommand):
@@ -23,7 +23,7 @@ class Command(BaseCommand):
         target = options["file"] or Path(settings.DATA_DIR) / "backups" / f"finetune-{stamp}.tar.gz"
         try:
             saved = backup(target)
-        except (BackupError, OSError) as error:
+        except (OperationError, OSError) as error:
             raise CommandError(str(error)) from error
         size = saved.stat().st_size / 1e6
         self.stdout.write(f"Saved {saved} ({size:.1f} MB). It holds your secrets: keep it safe.")

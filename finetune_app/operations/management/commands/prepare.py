@@ -20,6 +20,7 @@ from django.db.migrations.executor import MigrationExecutor
 from finetune_app.basemodels import services
 from finetune_app.basemodels.catalogue import STARTER
 from finetune_app.basemodels.models import BaseModel, Speed
+from finetune_app.core import secrets
 from finetune_app.core.machine import training_environment
 from finetune_app.guide.sample import sample
 from finetune_app.operations import backups, schema_upgrade
@@ -32,10 +33,23 @@ class Command(BaseCommand):
         parser.add_argument("--without-starter", action="store_true")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        self.note_secrets()
         self.migrate()
         if not options["without_starter"]:
             self.install_starter()
             self.measure_speed()
+
+    def note_secrets(self) -> None:
+        """So that a command without this environment can tell (`backup`, `doctor`)."""
+        data = Path(settings.DATA_DIR)
+        others = secrets.names_not_in_force(data, settings.SECRETS)
+        if others:
+            self.stderr.write(
+                f"LOOK: {', '.join(others)} changed since the last start. If nobody meant to, stop "
+                "Finetune and set what was set before: API keys, sessions or stored tokens do not "
+                "work with others."
+            )
+        secrets.note_in_force(data, settings.SECRETS)
 
     def migrate(self) -> None:
         if schema_upgrade.is_first_schema():

@@ -7,7 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from finetune_app.operations.errors import BackupError
+from finetune_app.operations.errors import OperationError
 from finetune_app.operations.restores import restore
 
 
@@ -23,7 +23,7 @@ class Command(BaseCommand):
             raise CommandError(f"There is no file {options['file']}.")
         try:
             restored = restore(options["file"], force=options["force"])
-        except (BackupError, OSError) as error:
+        except (OperationError, OSError) as error:
             raise CommandError(str(error)) from error
         if restored.removed:
             self.stdout.write(

@@ -7,8 +7,9 @@ from typing import Any
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
-from finetune_app.operations.errors import BackupError
-from finetune_app.operations.roll_back import roll_back
+from finetune_app.operations.errors import OperationError
+from finetune_app.operations.exclusive_use import exclusive_use
+from finetune_app.operations.roll_back import migrations_of, undo_all_but
 
 
 class Command(BaseCommand):
@@ -23,10 +24,12 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if not options["file"].exists():
             raise CommandError(f"There is no file {options['file']}.")
-        call_command("backup", stdout=self.stdout)
         try:
-            undone = roll_back(options["file"])
-        except (BackupError, OSError) as error:
+            kept = migrations_of(options["file"])
+            with exclusive_use():
+                call_command("backup", stdout=self.stdout)
+                undone = undo_all_but(kept)
+        except (OperationError, OSError) as error:
             raise CommandError(str(error)) from error
         for name in undone:
             self.stdout.write(f"Undone: {name}")

@@ -6,7 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from finetune_app.operations import secret_rotation
-from finetune_app.operations.exclusive_use import InstallationInUse
+from finetune_app.operations.errors import OperationError
 
 
 class Command(BaseCommand):
@@ -21,6 +21,6 @@ class Command(BaseCommand):
         try:
             for name in options["name"]:
                 self.stdout.write(self.change(name))
-        except (InstallationInUse, secret_rotation.SetByEnvironment, OSError) as error:
+        except (OperationError, OSError) as error:
             raise CommandError(str(error)) from error
         self.stdout.write("Start Finetune again.")
