@@ -1,5 +1,8 @@
 """Settings: safe defaults for one computer, everything else from the environment.
 
+A wrong number, or something else than yes (1) or no (0) where that is asked, ends the start with a
+sentence (core/environment.py).
+
 DATA_DIR        where everything is kept (default ./data)
 DATABASE_URL    default: SQLite in DATA_DIR
 REDIS_URL       default: the bundled Valkey, on a Unix socket in DATA_DIR
@@ -9,7 +12,8 @@ WEB_PROCESSES   how many processes answer requests (default 2; 1 on a single cor
 ENDPOINTS_ALLOWED  host:port of model servers in your own network that teams may add, with
                 commas between: "localhost:11434,gpu-box.lan:8000" (docs/remote-models.md)
 REQUEST_LOG_DAYS, JOB_LOG_DAYS, AUDIT_LOG_DAYS  how long requests (default 180), journals of jobs
-                (90) and lines of the audit log (365, at least 30) are kept; 0: for ever
+                (90) and lines of the audit log (365, at least 30) are kept; 0: for ever;
+                less than 0 is refused
 TEAM_STORAGE_GB  how much the files of one team may take (default 50)
 LOG_FORMAT      text (default) or json: one object per event, for programs that collect logs
 LOG_LEVEL       INFO (default), DEBUG, WARNING or ERROR
@@ -28,9 +32,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import dj_database_url
+from django.core.exceptions import ImproperlyConfigured
 
 from finetune_app.accounts.oidc import OidcError, oidc_from
-from finetune_app.core import logs
+from finetune_app.core import environment, logs
+from finetune_app.core.environment import flag, number, whole_number
 from finetune_app.core.secrets import load_secrets, make_private
 from finetune_app.core.sockets import run_folder
 
@@ -46,7 +52,7 @@ except OSError as error:
         "or set DATA_DIR to another folder."
     )
 
-DEBUG = os.environ.get("DEBUG") == "1"
+DEBUG = flag("DEBUG")
 SECRET_KEY = SECRETS["secret_key"]
 SECRET_KEY_FALLBACKS = SECRETS["secret_key_fallbacks"]
 FIELD_KEYS = SECRETS["field_keys"]
@@ -54,8 +60,8 @@ KEY_PEPPER = SECRETS["key_pepper"]
 KEY_PEPPER_FALLBACKS = SECRETS["key_pepper_fallbacks"]
 
 HOST = os.environ.get("HOST", "127.0.0.1")
-PORT = int(os.environ.get("PORT", "8000"))
-WEB_PROCESSES = int(os.environ.get("WEB_PROCESSES") or min(2, os.cpu_count() or 1))
+PORT = whole_number("PORT", 8000, least=1, most=65535)
+WEB_PROCESSES = whole_number("WEB_PROCESSES", min(2, os.cpu_count() or 1), least=1, most=64)
 HERE = "localhost" if HOST in {"0.0.0.0", "::"} else HOST  # "every address" is none to visit
 PUBLIC_URL = (os.environ.get("PUBLIC_URL") or f"http://{HERE}:{PORT}").rstrip("/")
 PUBLIC_HOST = urlsplit(PUBLIC_URL).hostname or HOST
@@ -68,11 +74,11 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True  # pages carry the token themselves
 if HTTPS:  # so named, a browser takes them from this very host alone
     SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "__Host-sessionid", "__Host-csrftoken"
-SECURE_SSL_REDIRECT = HTTPS and os.environ.get("SSL_REDIRECT", "1") == "1"
+SECURE_SSL_REDIRECT = flag("SSL_REDIRECT", True) and HTTPS
 SECURE_HSTS_SECONDS = 31536000 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
 SECURE_REFERRER_POLICY = "same-origin"
-if os.environ.get("BEHIND_PROXY") == "1":
+if flag("BEHIND_PROXY"):
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 SESSION_COOKIE_AGE = 60 * 60 * 24 * 30
 X_FRAME_OPTIONS = "DENY"
@@ -167,7 +173,14 @@ TEMPLATES = [
 ]
 
 SQLITE_URL = f"sqlite:///{DATA_DIR / 'finetune.sqlite3'}"
-DATABASES = {"default": dj_database_url.parse(os.environ.get("DATABASE_URL") or SQLITE_URL)}
+try:
+    DATABASES = {"default": dj_database_url.parse(os.environ.get("DATABASE_URL") or SQLITE_URL)}
+except ValueError:  # without what it says: the address may hold a password
+    raise ImproperlyConfigured(
+        "DATABASE_URL cannot be read. Set it to postgres://USER:PASSWORD@HOST:PORT/NAME (in the "
+        "password, write / as %2F, and other special characters likewise), or leave it out for "
+        "SQLite."
+    ) from None
 ON_SQLITE = DATABASES["default"]["ENGINE"].endswith("sqlite3")
 if ON_SQLITE:
     # Measured with 8 writers: no "locked" errors this way (docs/decisions/0001).
@@ -292,7 +305,8 @@ WHITENOISE_USE_FINDERS = WHITENOISE_AUTOREFRESH = DEBUG
 # Uploads: core/body_limit.py and core/upload_handlers.py refuse what is larger.
 MAX_UPLOAD_BYTES = 200 * 1024 * 1024
 MAX_LARGE_UPLOAD_BYTES = 2 * 1024**3  # in pieces
-MAX_TEAM_BYTES = int(float(os.environ.get("TEAM_STORAGE_GB", "50")) * 1024**3)  # of all files
+TEAM_STORAGE_GB = number("TEAM_STORAGE_GB", 50, least=0.01, most=1_000_000, unit="gigabytes")
+MAX_TEAM_BYTES = int(TEAM_STORAGE_GB * 1024**3)  # of all files
 MAX_TEAM_DOCUMENT_BYTES = 2 * 1024**3  # of all documents of a team together
 DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 2000
@@ -336,9 +350,10 @@ CELERY_TASK_ROUTES = {
 }
 
 # A lease that was not renewed for this long is stale.
-LEASE_SECONDS = float(os.environ.get("LEASE_SECONDS", "15"))
+LEASE_SECONDS = number("LEASE_SECONDS", 15, least=1, most=3600, unit="seconds")
 HEARTBEAT_SECONDS = LEASE_SECONDS / 5
 MAX_ATTEMPTS = 5
+CLOCK_SECONDS = number("CLOCK_SECONDS", 2, least=0.1, most=60, unit="seconds")
 
 # Models elsewhere lie in the public internet, behind https, but for these (providers/guard.py).
 ENDPOINTS_ALLOWED = frozenset(
@@ -346,19 +361,19 @@ ENDPOINTS_ALLOWED = frozenset(
 ) - {""}
 
 # How long is kept what grows by itself (docs/retention.md); 0 days: for ever.
-REQUEST_LOG_DAYS = int(os.environ.get("REQUEST_LOG_DAYS", "180"))
-JOB_LOG_DAYS = int(os.environ.get("JOB_LOG_DAYS", "90"))
-AUDIT_LOG_DAYS = int(os.environ.get("AUDIT_LOG_DAYS", "365"))
+REQUEST_LOG_DAYS = whole_number("REQUEST_LOG_DAYS", 180, least=0, most=36500, unit="days")
+JOB_LOG_DAYS = whole_number("JOB_LOG_DAYS", 90, least=0, most=36500, unit="days")
+AUDIT_LOG_DAYS = whole_number("AUDIT_LOG_DAYS", 365, least=0, most=36500, unit="days")
 
 METRICS_TOKEN = os.environ.get("METRICS_TOKEN", "").strip()
 
 # Alerts go out by e-mail where a mail server is named.
 EMAIL_HOST = os.environ.get("EMAIL_HOST", "")
 EMAIL_READY = bool(EMAIL_HOST)
-EMAIL_PORT = int(os.environ.get("EMAIL_PORT", "587"))
+EMAIL_PORT = whole_number("EMAIL_PORT", 587, least=1, most=65535)
 EMAIL_HOST_USER = os.environ.get("EMAIL_HOST_USER", "")
 EMAIL_HOST_PASSWORD = os.environ.get("EMAIL_HOST_PASSWORD", "")
-EMAIL_USE_TLS = os.environ.get("EMAIL_USE_TLS", "1") == "1"
+EMAIL_USE_TLS = flag("EMAIL_USE_TLS", True)
 EMAIL_TIMEOUT = 10
 DEFAULT_FROM_EMAIL = os.environ.get("EMAIL_FROM") or f"finetune@{PUBLIC_HOST}"
 
@@ -369,3 +384,7 @@ try:
     LOGGING = logs.config()
 except ValueError as error:
     sys.exit(str(error))
+
+# For processes without settings, which could only fail later.
+environment.niceness()
+environment.hub_is_offline()

