@@ -9,7 +9,7 @@ urlpatterns = [
     path("v1/", include("finetune_app.fine_tuning_api.urls")),
     path("v1/", include("finetune_app.gateway.urls")),  # answers every other address under /v1/
     path("chat/", include("finetune_app.playground.public_chat_urls")),
-    path("vote/", include("finetune_app.evaluation.public_vote_urls")),
+    path("vote/", include("finetune_app.evaluation.votes.public_urls")),
     path("", include("finetune_app.guide.urls")),
     path("", include("finetune_app.accounts.urls")),
     path("", include("finetune_app.accounts.allauth_urls")),

@@ -7,8 +7,6 @@ from finetune_app.basemodels.models import BaseModel
 from finetune_app.candidates import drafts, validation_prompts, validation_run
 from finetune_app.candidates.models import Candidate, CandidateKind, SuggestionRun, ValidationAnswer
 from finetune_app.datasets.models import Split
-from finetune_app.evaluation import vote_links, voters, votes
-from finetune_app.evaluation.ballots import control_of
 from finetune_app.evaluation.models import (
     Answer,
     Comparison,
@@ -18,6 +16,9 @@ from finetune_app.evaluation.models import (
     VoteLink,
 )
 from finetune_app.evaluation.services import store_verdict
+from finetune_app.evaluation.votes import links, voters
+from finetune_app.evaluation.votes import services as votes
+from finetune_app.evaluation.votes.ballots import control_of
 from finetune_app.goals.models import Goal, MeasureKind
 from finetune_app.judging.models import JudgeAnswer, JudgeRun
 from finetune_app.providers.models import Endpoint
@@ -172,9 +173,7 @@ def judge_run(evaluation: Evaluation, endpoint: Endpoint, by: User) -> JudgeRun:
 def vote_link(evaluation: Evaluation, by: User) -> tuple[VoteLink, str]:
     """A link with its secret. A guest has come by it, and a member's votes count as if blind. There
     are none on control pairs, which an earlier schema cannot hold (tests/operations)."""
-    link, secret = vote_links.create_link(
-        evaluation=evaluation, by=by, days=14, note="Which helps?"
-    )
+    link, secret = links.create_link(evaluation=evaluation, by=by, days=14, note="Which helps?")
     voters.guest_voter(link=link, name="Lena")
     member = voters.store_member(voters.member_voter(evaluation, by), link)
     real = [at for at, pair in enumerate(member.pairs) if not control_of(pair)]

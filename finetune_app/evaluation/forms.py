@@ -1,4 +1,4 @@
-"""Which candidates take part in an evaluation, the prompt of the baseline, links for votes."""
+"""Which candidates take part in an evaluation, and the prompt of the baseline."""
 
 from typing import Any
 
@@ -8,7 +8,6 @@ from django.utils.translation import ngettext
 
 from finetune_app.evaluation.candidate_selection import CandidateOption
 from finetune_app.evaluation.prompt_baseline import BaselinePrompt
-from finetune_app.evaluation.vote_links import DAYS, DEFAULT_DAYS
 
 
 class StartForm(forms.Form):
@@ -88,36 +87,3 @@ class StartForm(forms.Form):
         if not self.from_page:
             return self.default_prompt
         return BaselinePrompt(self.cleaned_data["instructions"].strip(), self.default_prompt.shots)
-
-
-class VoteLinkForm(forms.Form):
-    """A new link for votes."""
-
-    note = forms.CharField(
-        label=_("What should they look at?"),
-        required=False,
-        max_length=300,
-        widget=forms.Textarea(attrs={"rows": 2}),
-        help_text=_(
-            "Voters read it above each pair, such as: “You are the customer. Which answer helps "
-            "you more?” Name no model here."
-        ),
-    )
-    days = forms.TypedChoiceField(
-        label=_("It works for"),
-        coerce=int,
-        choices=lambda: [(days, ngettext("%d day", "%d days", days) % days) for days in DAYS],
-        initial=DEFAULT_DAYS,
-    )
-
-
-class VoterForm(forms.Form):
-    """Somebody without an account."""
-
-    name = forms.CharField(
-        label=_("Your name"),
-        required=False,
-        max_length=60,
-        help_text=_("The team that asks you sees it beside the number of your votes."),
-        widget=forms.TextInput(attrs={"autocomplete": "name"}),
-    )

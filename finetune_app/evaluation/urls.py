@@ -1,16 +1,17 @@
 from django.urls import path
 
+from finetune_app.evaluation import views
 from finetune_app.evaluation.report import views as report
-from finetune_app.evaluation.views import evaluations, votes
+from finetune_app.evaluation.votes import views as votes
 
 app_name = "evaluation"
 urlpatterns = [
-    path("", evaluations.page, name="page"),
-    path("history/", evaluations.history, name="history"),
-    path("start/", evaluations.start, name="start"),
-    path("<int:evaluation_id>/", evaluations.detail, name="detail"),
-    path("<int:evaluation_id>/side-by-side/", evaluations.side_by_side, name="side_by_side"),
-    path("<int:evaluation_id>/notes/<int:index>/", evaluations.note, name="note"),
+    path("", views.page, name="page"),
+    path("history/", views.history, name="history"),
+    path("start/", views.start, name="start"),
+    path("<int:evaluation_id>/", views.detail, name="detail"),
+    path("<int:evaluation_id>/side-by-side/", views.side_by_side, name="side_by_side"),
+    path("<int:evaluation_id>/notes/<int:index>/", views.note, name="note"),
     path(
         "<int:evaluation_id>/download/<str:form>/",
         report.download_results,
@@ -30,7 +31,7 @@ urlpatterns = [
         votes.preference_pairs,
         name="preference_pairs",
     ),
-    path("<int:evaluation_id>/stop/", evaluations.stop, name="stop"),
-    path("<int:evaluation_id>/continue/", evaluations.resume, name="continue"),
-    path("<int:evaluation_id>/delete/", evaluations.delete, name="delete"),
+    path("<int:evaluation_id>/stop/", views.stop, name="stop"),
+    path("<int:evaluation_id>/continue/", views.resume, name="continue"),
+    path("<int:evaluation_id>/delete/", views.delete, name="delete"),
 ]

@@ -13,6 +13,7 @@ from finetune_app.accounts.requests import HttpRequest
 from finetune_app.core.audit import AuditAction
 from finetune_app.core.errors import PlainError
 from finetune_app.core.requests import render_page, whole_number
+from finetune_app.evaluation.access import get_evaluation
 from finetune_app.evaluation.models import Evaluation
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.goal_prompt import goal_instructions
@@ -27,7 +28,7 @@ from finetune_app.judging.models import JudgeRun
 @goal_page(Role.EDITOR, "GET", "POST", audit=AuditAction.JUDGE_ASKED)
 def ask(request: HttpRequest, goal: Goal, evaluation_id: int) -> HttpResponse:
     """GET: who may judge, and what makes an answer good. POST: ask that model."""
-    evaluation = get_object_or_404(goal.evaluations.with_details(), pk=evaluation_id)
+    evaluation = get_evaluation(goal, evaluation_id)
     options = judge_options(evaluation)
     initial = {"rubric": goal_instructions(goal)}
     form = AskForm(request.POST or None, options=options, initial=initial)

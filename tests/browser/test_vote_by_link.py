@@ -4,8 +4,8 @@ their own; the team then reads what people say beside the verdict of the measure
 import pytest
 from playwright.sync_api import Page, expect
 
-from finetune_app.evaluation.ballots import control_of
 from finetune_app.evaluation.models import Evaluation, Voter
+from finetune_app.evaluation.votes.ballots import control_of
 from tests import journey
 from tests.browser.browser_session import sign_in
 from tests.browser.conftest import listen

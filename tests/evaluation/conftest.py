@@ -6,9 +6,9 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from finetune_app.evaluation import vote_links
 from finetune_app.evaluation.held_out import HeldOutPrompt
 from finetune_app.evaluation.models import Evaluation
+from finetune_app.evaluation.votes import links
 from finetune_app.goals import services as goals
 from finetune_app.training.models import Training
 from tests import journey
@@ -54,7 +54,7 @@ def address(compared, owner) -> str:
 
 
 def address_of(evaluation, by, **given) -> str:
-    _link, secret = vote_links.create_link(evaluation=evaluation, by=by, days=14, **given)
+    _link, secret = links.create_link(evaluation=evaluation, by=by, days=14, **given)
     return f"/vote/{secret}/"
 
 

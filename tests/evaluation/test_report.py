@@ -10,12 +10,13 @@ import pytest
 from django.urls import reverse
 from pypdf import PdfReader
 
-from finetune_app.evaluation import voters, votes
 from finetune_app.evaluation.models import Comparison, Evaluation
 from finetune_app.evaluation.report import examples, pdf
+from finetune_app.evaluation.votes import services as votes
+from finetune_app.evaluation.votes import voters
 from tests import journey
-from tests.evaluation.ballot_papers import choose, real_indexes
 from tests.evaluation.test_view_verdict import fill
+from tests.evaluation.votes.ballot_papers import choose, real_indexes
 from tests.factories import World, build_world
 
 FORMS = {

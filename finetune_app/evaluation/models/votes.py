@@ -44,7 +44,8 @@ class Voter(models.Model):
     user = models.ForeignKey(User, null=True, on_delete=models.CASCADE, related_name="+")
     name = models.CharField(max_length=60, blank=True)
     blind = models.BooleanField(default=True)  # False: can have seen which answer is whose
-    pairs = models.JSONField(default=list)  # list[Pair] (ballots.py), in the order they are shown
+    # list[Pair] (votes/ballots.py), in the order they are shown
+    pairs = models.JSONField(default=list)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

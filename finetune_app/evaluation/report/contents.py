@@ -21,7 +21,7 @@ from finetune_app.evaluation.report.examples import ReportExample, examples_of, 
 from finetune_app.evaluation.report.facts import Fact
 from finetune_app.evaluation.trivial_baselines import TrivialRow
 from finetune_app.evaluation.verdict_types import StoredVerdict
-from finetune_app.evaluation.vote_presenters import what_people_say
+from finetune_app.evaluation.votes.presenters import what_people_say
 
 
 @dataclass(frozen=True)

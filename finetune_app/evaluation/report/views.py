@@ -9,12 +9,12 @@ from finetune_app.accounts.requests import HttpRequest
 from finetune_app.core.audit import AuditAction
 from finetune_app.core.downloads import download
 from finetune_app.core.errors import PlainError
+from finetune_app.evaluation.access import get_evaluation
 from finetune_app.evaluation.models import Evaluation
 from finetune_app.evaluation.report.answers import answer_pieces
 from finetune_app.evaluation.report.contents import report_of
 from finetune_app.evaluation.report.html import html_report
 from finetune_app.evaluation.report.pdf import pdf_report
-from finetune_app.evaluation.views.evaluations import get_evaluation
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
 

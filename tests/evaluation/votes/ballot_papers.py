@@ -1,8 +1,9 @@
 """Votes of tests, by what was chosen instead of by the button."""
 
-from finetune_app.evaluation import voters, votes
-from finetune_app.evaluation.ballots import control_of
 from finetune_app.evaluation.models import Vote, Voter
+from finetune_app.evaluation.votes import services as votes
+from finetune_app.evaluation.votes import voters
+from finetune_app.evaluation.votes.ballots import control_of
 
 
 def position_of(voter: Voter, index: int, control: str = "") -> int:

@@ -10,9 +10,9 @@ from django.utils import timezone
 from finetune_app.accounts.services.hashing import hash_secret
 from finetune_app.audit.models import AuditEntry
 from finetune_app.core.logs import SECRET
-from finetune_app.evaluation import votes
 from finetune_app.evaluation.models import VoteLink, Voter
-from tests.evaluation.ballot_papers import choose
+from finetune_app.evaluation.votes import services as votes
+from tests.evaluation.votes.ballot_papers import choose
 
 GIVEN = {"days": "14", "note": "You are the customer."}
 

@@ -9,13 +9,13 @@ from limits import RateLimitItemPerHour, RateLimitItemPerMinute
 from limits.errors import StorageError
 
 from finetune_app.core import rate_limiter
-from finetune_app.evaluation import vote_limits, vote_links
-from finetune_app.evaluation.ballots import MAX_PAIRS_BY_LINK, control_of, draw_pairs
 from finetune_app.evaluation.models import Vote, Voter
-from finetune_app.evaluation.voters import guest_voter
+from finetune_app.evaluation.votes import limits, links
+from finetune_app.evaluation.votes.ballots import MAX_PAIRS_BY_LINK, control_of, draw_pairs
+from finetune_app.evaluation.votes.voters import guest_voter
 from tests.conftest import signed_in
-from tests.evaluation.ballot_papers import button_of, position_of, real_indexes
 from tests.evaluation.conftest import address_of
+from tests.evaluation.votes.ballot_papers import button_of, position_of, real_indexes
 
 
 def press(browser, address, button, position) -> None:
@@ -113,9 +113,9 @@ def test_each_voter_has_their_own_order_and_sides(compared, address):
 
 
 def test_at_most_forty_pairs_are_asked_by_a_link(compared, monkeypatch):
-    monkeypatch.setattr("finetune_app.evaluation.voters.MAX_PAIRS_BY_LINK", 3)
+    monkeypatch.setattr("finetune_app.evaluation.votes.voters.MAX_PAIRS_BY_LINK", 3)
     assert MAX_PAIRS_BY_LINK == 40
-    link, _secret = vote_links.create_link(evaluation=compared, by=compared.started_by, days=1)
+    link, _secret = links.create_link(evaluation=compared, by=compared.started_by, days=1)
     voter = guest_voter(link=link, name="")
     assert len(real_indexes(voter)) == 3
     assert 0 < sum(bool(control_of(pair)) for pair in voter.pairs) <= 3
@@ -226,8 +226,8 @@ def test_unknown_pairs_and_buttons_are_explained(guest, address):
 
 @pytest.fixture
 def small_limits(monkeypatch):
-    monkeypatch.setattr(vote_limits, "VOTES", RateLimitItemPerMinute(2))
-    monkeypatch.setattr(vote_limits, "NEW_VOTERS", RateLimitItemPerHour(2))
+    monkeypatch.setattr(limits, "VOTES", RateLimitItemPerMinute(2))
+    monkeypatch.setattr(limits, "NEW_VOTERS", RateLimitItemPerHour(2))
 
 
 def test_too_many_votes_at_once_have_to_wait(small_limits, guest, address):
@@ -248,7 +248,7 @@ def test_one_address_cannot_make_voters_without_end(small_limits, address):
 
 
 def test_a_link_has_a_largest_number_of_voters(monkeypatch, address):
-    monkeypatch.setattr(vote_limits, "MAX_VOTERS", 1)
+    monkeypatch.setattr(limits, "MAX_VOTERS", 1)
     codes = [
         Client().post(address, {"start": "1"}, REMOTE_ADDR=f"10.0.0.{n}").status_code
         for n in range(2)

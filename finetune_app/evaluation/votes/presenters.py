@@ -6,17 +6,17 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from finetune_app.core import charts
-from finetune_app.evaluation import vote_results
-from finetune_app.evaluation.ballots import count_different
 from finetune_app.evaluation.models import Evaluation, Vote
 from finetune_app.evaluation.services import ours_in_sentences
-from finetune_app.evaluation.vote_results import Agreement, ControlVotes, Preference
+from finetune_app.evaluation.votes import results
+from finetune_app.evaluation.votes.ballots import count_different
+from finetune_app.evaluation.votes.results import Agreement, ControlVotes, Preference
 from finetune_app.labelling.agreement import MIN_ROWS, RELIABLE_ALPHA, TENTATIVE_ALPHA
 
 
 def what_people_say(evaluation: Evaluation) -> list[str]:
     """What people say, for the page of a verdict by a measure; empty without a vote."""
-    found = vote_results.preference(evaluation)
+    found = results.preference(evaluation)
     if evaluation.needs_person or not found.split.total:
         return []
     sentences = [preference_sentence(found, ours_in_sentences(evaluation)), measure_sentence(found)]
@@ -31,9 +31,9 @@ def votes_context(evaluation: Evaluation) -> dict[str, Any]:
         "prompts": prompts,
         "same_answers": evaluation.comparisons.count() - prompts,
         "voted": evaluation.votes.counted().values("index").distinct().count(),
-        "voters": vote_results.voter_lines(evaluation),
-        "agreement": vote_results.agreement(evaluation),
-        "controls": vote_results.control_votes(evaluation),
+        "voters": results.voter_lines(evaluation),
+        "agreement": results.agreement(evaluation),
+        "controls": results.control_votes(evaluation),
         "links": evaluation.vote_links.usable().select_related("created_by"),
     }
     context["agreement_sentence"] = agreement_sentence(context["agreement"])
@@ -46,7 +46,7 @@ def votes_context(evaluation: Evaluation) -> dict[str, Any]:
 
 
 def _preference_context(evaluation: Evaluation, unvoted: int) -> dict[str, Any]:
-    found = vote_results.preference(evaluation)
+    found = results.preference(evaluation)
     more = found.more or 0
     sentences = [
         interval_sentence(found),

@@ -17,10 +17,10 @@ from finetune_app.accounts.access import public
 from finetune_app.accounts.requests import HttpRequest
 from finetune_app.core.errors import PlainError
 from finetune_app.core.requests import client_ip, whole_number
-from finetune_app.evaluation import vote_limits, vote_links, voters, votes
-from finetune_app.evaluation.ballots import MAX_PAIRS_BY_LINK, count_different, make_ballot
-from finetune_app.evaluation.forms import VoterForm
 from finetune_app.evaluation.models import VoteLink, Voter
+from finetune_app.evaluation.votes import limits, links, services, voters
+from finetune_app.evaluation.votes.ballots import MAX_PAIRS_BY_LINK, count_different, make_ballot
+from finetune_app.evaluation.votes.forms import VoterForm
 
 SALT = "evaluation.voter"
 SECONDS_PER_PAIR = 20
@@ -29,7 +29,7 @@ SECONDS_PER_PAIR = 20
 @public("GET", "POST")
 def page(request: HttpRequest, vote_secret: str) -> HttpResponse:
     """The welcome, then one pair after the other, then the thanks."""
-    link = vote_links.find_link(vote_secret)
+    link = links.find_link(vote_secret)
     if link is None:
         return _respond("closed", {}, status=404)
     voter = _known_voter(request, link)
@@ -40,7 +40,7 @@ def page(request: HttpRequest, vote_secret: str) -> HttpResponse:
             return _start(request, link, voter)
         if voter and voter.pk:
             _vote(request, link, voter)
-    except vote_limits.VoteLimitExceeded as exceeded:
+    except limits.VoteLimitExceeded as exceeded:
         return _pause(exceeded)
     except PlainError as error:
         return _refused(error.title, error.message, error.status)
@@ -58,7 +58,7 @@ def _start(request: HttpRequest, link: VoteLink, voter: Voter | None) -> HttpRes
     form = VoterForm(request.POST)
     if not form.is_valid():
         return _welcome(request, link, voter, form, status=422)
-    vote_limits.count_voter(link, client_ip(request))
+    limits.count_voter(link, client_ip(request))
     if voter:
         voters.store_member(voter, link)
         return response
@@ -80,11 +80,11 @@ def _vote(request: HttpRequest, link: VoteLink, voter: Voter) -> None:
     position = whole_number(request.POST.get("pair"))
     if "undo" not in request.POST and position is None:
         return
-    vote_limits.count_vote(link, client_ip(request))
+    limits.count_vote(link, client_ip(request))
     if position is None:
-        votes.undo_last_vote(voter=voter)
+        services.undo_last_vote(voter=voter)
     else:
-        votes.vote(voter=voter, position=position, pressed=request.POST.get("vote", ""))
+        services.vote(voter=voter, position=position, pressed=request.POST.get("vote", ""))
 
 
 def _known_voter(request: HttpRequest, link: VoteLink) -> Voter | None:
@@ -137,7 +137,7 @@ def _welcome(
     return _respond("start", context, status)
 
 
-def _pause(exceeded: vote_limits.VoteLimitExceeded) -> HttpResponse:
+def _pause(exceeded: limits.VoteLimitExceeded) -> HttpResponse:
     words = (
         _("That was a lot at once. Wait a minute and go on; your votes so far are kept.")
         if exceeded.counted

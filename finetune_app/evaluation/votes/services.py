@@ -7,10 +7,11 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from finetune_app.core.errors import PlainError
-from finetune_app.evaluation import services, voters
-from finetune_app.evaluation.ballots import Pair, control_of
 from finetune_app.evaluation.models import Comparison, Evaluation, Vote, Voter
+from finetune_app.evaluation.services import OUTCOME_OF_SIGN, store_verdict
 from finetune_app.evaluation.verdict_types import Verdict
+from finetune_app.evaluation.votes import voters
+from finetune_app.evaluation.votes.ballots import Pair, control_of
 
 SIGN_OF_CHOICE: dict[str, int] = {
     Vote.Choice.OURS: 1,
@@ -102,7 +103,7 @@ def reveal(*, evaluation: Evaluation) -> Verdict | None:
     if not evaluation.revealed_at:
         evaluation.revealed_at = timezone.now()
         evaluation.save(update_fields=["revealed_at"])
-    return services.store_verdict(evaluation)
+    return store_verdict(evaluation)
 
 
 def majority(choices: Iterable[str]) -> int:
@@ -118,5 +119,5 @@ def _tally(evaluation: Evaluation, index: int) -> None:
     counted = evaluation.votes.counted().filter(index=index).values_list("choice", flat=True)
     outcome = Comparison.Outcome.OPEN
     if counted:
-        outcome = services.OUTCOME_OF_SIGN[majority(counted)]
+        outcome = OUTCOME_OF_SIGN[majority(counted)]
     evaluation.comparisons.filter(index=index).update(outcome=outcome)

@@ -22,7 +22,7 @@ from finetune_app.evaluation.statistics import (
 )
 from finetune_app.evaluation.verdict_limits import ALPHA
 from finetune_app.evaluation.verdict_text import rounded_up
-from finetune_app.evaluation.votes import SIGN_OF_CHOICE, majority
+from finetune_app.evaluation.votes.services import SIGN_OF_CHOICE, majority
 from finetune_app.labelling.agreement import MIN_ROWS, krippendorff_alpha
 
 MIN_ON_CONTROLS = 3  # votes on control pairs, below which nothing is concluded from them

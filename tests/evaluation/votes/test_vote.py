@@ -4,10 +4,12 @@ import re
 
 import pytest
 
-from finetune_app.evaluation import services, voters, votes
+from finetune_app.evaluation import services
 from finetune_app.evaluation.models import Vote, Voter
+from finetune_app.evaluation.votes import services as votes
+from finetune_app.evaluation.votes import voters
 from tests.conftest import person, signed_in
-from tests.evaluation.ballot_papers import (
+from tests.evaluation.votes.ballot_papers import (
     button_of,
     choose,
     control_pairs,

@@ -5,8 +5,8 @@ from random import Random, SystemRandom
 from django.db import transaction
 
 from finetune_app.accounts.models import User
-from finetune_app.evaluation.ballots import MAX_PAIRS_BY_LINK, Pair, control_of, draw_pairs
 from finetune_app.evaluation.models import Evaluation, Vote, VoteLink, Voter
+from finetune_app.evaluation.votes.ballots import MAX_PAIRS_BY_LINK, Pair, control_of, draw_pairs
 
 
 def member_voter(evaluation: Evaluation, user: User) -> Voter:

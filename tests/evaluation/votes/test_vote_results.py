@@ -4,16 +4,17 @@ import json
 
 import pytest
 
-from finetune_app.evaluation import vote_links, vote_presenters, vote_results, votes
 from finetune_app.evaluation.models import Voter
 from finetune_app.evaluation.statistics import Split, decided_needed, wilson
-from finetune_app.evaluation.vote_results import Agreement, ControlVotes, Preference
-from finetune_app.evaluation.voters import guest_voter
+from finetune_app.evaluation.votes import links, presenters, results
+from finetune_app.evaluation.votes import services as votes
+from finetune_app.evaluation.votes.results import Agreement, ControlVotes, Preference
+from finetune_app.evaluation.votes.voters import guest_voter
 from finetune_app.goals import services as goals
 from finetune_app.labelling.agreement import krippendorff_alpha
 from tests import journey
-from tests.evaluation.ballot_papers import choose, control_pairs
 from tests.evaluation.conftest import different_answers
+from tests.evaluation.votes.ballot_papers import choose, control_pairs
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def compared(goal, owner):
 
 @pytest.fixture
 def link(compared, owner):
-    made, _secret = vote_links.create_link(evaluation=compared, by=owner, days=14)
+    made, _secret = links.create_link(evaluation=compared, by=owner, days=14)
     return made
 
 
@@ -59,7 +60,7 @@ def test_each_prompt_counts_once_by_its_majority(compared, lena, omar):
     choose(omar, 1, "base")  # a draw
     choose(lena, 2, "base")
     choose(lena, 3, "neither")
-    found = vote_results.preference(compared)
+    found = results.preference(compared)
     assert found.split == Split(wins=1, ties=2, losses=1)
     assert found.interval == wilson(1, 2)
     assert (found.same_as_measure, found.both_decided) == (1, 2)
@@ -84,7 +85,7 @@ def test_it_is_said_beside_the_verdict_and_does_not_replace_it(compared, lena, a
     ],
 )
 def test_how_many_more_would_settle_it(split, more):
-    found = vote_results.more_needed(split)
+    found = results.more_needed(split)
     if more:
         needed = decided_needed((split.wins + 1) / (split.decided + 2))
         assert needed - split.total <= found <= 1.1 * (needed - split.total)
@@ -93,8 +94,8 @@ def test_how_many_more_would_settle_it(split, more):
 
 
 def test_ties_make_it_take_longer():
-    without = vote_results.more_needed(Split(8, 0, 3))
-    assert vote_results.more_needed(Split(8, 11, 3)) > without
+    without = results.more_needed(Split(8, 0, 3))
+    assert results.more_needed(Split(8, 11, 3)) > without
 
 
 @pytest.mark.parametrize(
@@ -106,19 +107,19 @@ def test_ties_make_it_take_longer():
     ],
 )
 def test_what_would_settle_it_is_said(found, unvoted, words):
-    assert words in vote_presenters.settled_sentence(found, unvoted)
+    assert words in presenters.settled_sentence(found, unvoted)
 
 
 def test_an_endless_search_is_not_advised():
     found = Preference(Split(5, 0, 5), wilson(5, 10), False, None, 0, 0)
-    assert "if there is a difference, it is small" in vote_presenters.settled_sentence(found, 99)
+    assert "if there is a difference, it is small" in presenters.settled_sentence(found, 99)
 
 
 def test_the_range_is_said_in_per_cent():
-    words = vote_presenters.interval_sentence(preference_of(Split(14, 2, 4)))
+    words = presenters.interval_sentence(preference_of(Split(14, 2, 4)))
     assert "Of the 18 prompts with a preference it won 78 %." in words
     assert "between 55 and 91 %" in words
-    assert vote_presenters.interval_sentence(preference_of(Split(0, 3, 0))) == ""
+    assert presenters.interval_sentence(preference_of(Split(0, 3, 0))) == ""
 
 
 # ---- Agreement ----
@@ -145,11 +146,11 @@ def test_agreement_is_of_prompts_that_several_voted_on(compared, lena, omar):
         for voter in (lena, omar):
             choose(voter, index, "ours" if index % 2 else "base")
     choose(lena, 10, "ours")
-    found = vote_results.agreement(compared)
+    found = results.agreement(compared)
     assert (found.prompts, found.alpha) == (10, pytest.approx(1.0))
     for index in range(10):
         choose(omar, index, "base" if index % 2 else "ours")
-    assert vote_results.agreement(compared).alpha < 0
+    assert results.agreement(compared).alpha < 0
 
 
 def test_neither_and_about_the_same_agree(compared, lena, omar):
@@ -157,7 +158,7 @@ def test_neither_and_about_the_same_agree(compared, lena, omar):
     for index in range(10):
         choose(lena, index, "tie" if index < 5 else "ours")
         choose(omar, index, "neither" if index < 5 else "ours")
-    assert vote_results.agreement(compared).alpha == pytest.approx(1.0)
+    assert results.agreement(compared).alpha == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize(
@@ -172,7 +173,7 @@ def test_neither_and_about_the_same_agree(compared, lena, omar):
     ],
 )
 def test_what_agreement_means_is_said(agreement, words):
-    assert words in vote_presenters.agreement_sentence(agreement)
+    assert words in presenters.agreement_sentence(agreement)
 
 
 # ---- Controls ----
@@ -182,13 +183,13 @@ def test_control_votes_are_counted_apart(compared, lena, as_editor, url):
     controls = control_pairs(lena)
     for index, baseline in controls:
         choose(lena, index, "control", baseline)
-    (found,) = vote_results.control_votes(compared)
+    (found,) = results.control_votes(compared)
     assert (found.baseline, found.votes, found.preferred) == (
         "repeat",
         len(controls),
         len(controls),
     )
-    assert vote_results.preference(compared).split.total == 0
+    assert results.preference(compared).split.total == 0
     page = as_editor.get(url("votes", compared.pk)).content.decode()
     assert f"{len(controls)} of {len(controls)} preferred the question repeated" in page
 
@@ -197,7 +198,7 @@ def test_a_voter_who_prefers_the_controls_is_visible(compared, lena, omar):
     index, baseline = control_pairs(lena)[0]
     choose(lena, index, "control", baseline)
     choose(omar, 0, "ours")
-    lines = {line.name: line for line in vote_results.voter_lines(compared)}
+    lines = {line.name: line for line in results.voter_lines(compared)}
     assert (lines["Lena"].controls, lines["Lena"].preferred_controls) == (1, 1)
     assert (lines["Omar"].controls, lines["Omar"].votes) == (0, 1)
 
@@ -205,7 +206,7 @@ def test_a_voter_who_prefers_the_controls_is_visible(compared, lena, omar):
 def test_only_a_majority_of_several_is_doubtful():
     def words(votes, preferred, baseline="repeat"):
         found = ControlVotes(baseline, votes, preferred)
-        return vote_presenters.control_sentence(found)
+        return presenters.control_sentence(found)
 
     assert words(5, 4) == (
         "4 of 5 preferred the question repeated: the task or the answers are unclear."
@@ -243,7 +244,7 @@ def test_choices_become_preference_pairs(compared, lena, omar, as_editor, url):
 
 
 def test_before_the_count_there_are_no_preference_pairs(ballot, as_editor, owner, url):
-    made, _secret = vote_links.create_link(evaluation=ballot, by=owner, days=1)
+    made, _secret = links.create_link(evaluation=ballot, by=owner, days=1)
     choose(guest_voter(link=made, name=""), 0, "ours")
     assert as_editor.get(url("preference_pairs", ballot.pk)).status_code == 409
     votes.reveal(evaluation=ballot)

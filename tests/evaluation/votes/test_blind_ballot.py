@@ -6,8 +6,8 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from finetune_app.evaluation.ballots import control_of
 from finetune_app.evaluation.models import Voter
+from finetune_app.evaluation.votes.ballots import control_of
 from tests.evaluation.conftest import address_of
 
 # The policy of each page has a "base-uri", and a style sheet is called "base".

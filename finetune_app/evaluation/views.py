@@ -21,8 +21,8 @@ from finetune_app.evaluation import (
     safety,
     services,
     verdict_text,
-    vote_presenters,
 )
+from finetune_app.evaluation.access import get_evaluation
 from finetune_app.evaluation.candidate_selection import (
     EvaluationInputs,
     candidate_options,
@@ -31,13 +31,13 @@ from finetune_app.evaluation.candidate_selection import (
 )
 from finetune_app.evaluation.forms import StartForm
 from finetune_app.evaluation.history import history_context
-from finetune_app.evaluation.models import Evaluation
 from finetune_app.evaluation.prompt_selection import (
     PromptSelection,
     all_prompts,
     fresh_prompts,
 )
 from finetune_app.evaluation.side_by_side import Selection, save_note, side_by_side_context
+from finetune_app.evaluation.votes.presenters import what_people_say
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
 from finetune_app.training.models import Training
@@ -122,7 +122,7 @@ def detail(request: HttpRequest, goal: Goal, evaluation_id: int) -> HttpResponse
         context |= method_table.method_table_context(evaluation)
         context["breakdown"] = breakdown.breakdown_of(evaluation)
         context |= safety.safety_context(evaluation, may_edit=context["may_edit"])
-        context["people_say"] = vote_presenters.what_people_say(evaluation)
+        context["people_say"] = what_people_say(evaluation)
     after = whole_number(request.GET.get("after"))
     text = request.GET.get("q", "").replace("\0", "")[:200].strip()
     context |= presenters.sides_context(
@@ -174,10 +174,6 @@ def delete(request: HttpRequest, goal: Goal, evaluation_id: int) -> HttpResponse
     services.delete(evaluation=get_evaluation(goal, evaluation_id))
     messages.success(request, _("That evaluation is deleted."))
     return redirect("evaluation:page", goal_id=goal.pk)
-
-
-def get_evaluation(goal: Goal, evaluation_id: int) -> Evaluation:
-    return get_object_or_404(goal.evaluations.with_details(), pk=evaluation_id)
 
 
 def start_form(

@@ -18,17 +18,11 @@ from finetune_app.core.audit import AuditAction
 from finetune_app.core.downloads import download
 from finetune_app.core.errors import PlainError
 from finetune_app.core.requests import render_page, whole_number
-from finetune_app.evaluation import (
-    vote_links,
-    vote_presenters,
-    vote_results,
-    voters,
-    votes,
-)
-from finetune_app.evaluation.ballots import make_ballot
-from finetune_app.evaluation.forms import VoteLinkForm
+from finetune_app.evaluation.access import get_evaluation
 from finetune_app.evaluation.models import Evaluation
-from finetune_app.evaluation.views.evaluations import get_evaluation
+from finetune_app.evaluation.votes import links, presenters, results, services, voters
+from finetune_app.evaluation.votes.ballots import make_ballot
+from finetune_app.evaluation.votes.forms import VoteLinkForm
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
 
@@ -41,9 +35,9 @@ def vote(request: HttpRequest, goal: Goal, evaluation_id: int) -> HttpResponse:
     if request.method == "POST":
         pressed, position = request.POST.get("vote", ""), whole_number(request.POST.get("pair"))
         if "undo" in request.POST:
-            votes.undo_last_vote(voter=voter)
+            services.undo_last_vote(voter=voter)
         elif position is not None:
-            votes.vote(voter=voter, position=position, pressed=pressed)
+            services.vote(voter=voter, position=position, pressed=pressed)
         return redirect("evaluation:vote", goal_id=goal.pk, evaluation_id=evaluation.pk)
     if not evaluation.hides_names:
         return redirect("evaluation:detail", goal_id=goal.pk, evaluation_id=evaluation.pk)
@@ -65,7 +59,7 @@ def vote(request: HttpRequest, goal: Goal, evaluation_id: int) -> HttpResponse:
 def reveal(request: HttpRequest, goal: Goal, evaluation_id: int) -> HttpResponse:
     """Count the votes and show the names."""
     evaluation = get_evaluation(goal, evaluation_id)
-    votes.reveal(evaluation=evaluation)
+    services.reveal(evaluation=evaluation)
     return redirect("evaluation:detail", goal_id=goal.pk, evaluation_id=evaluation.pk)
 
 
@@ -82,9 +76,7 @@ def create_link(request: HttpRequest, goal: Goal, evaluation_id: int) -> HttpRes
     form = VoteLinkForm(request.POST)
     if not form.is_valid():
         return _votes_page(request, goal, evaluation, form=form, status=422)
-    _link, secret = vote_links.create_link(
-        evaluation=evaluation, by=request.user, **form.cleaned_data
-    )
+    _link, secret = links.create_link(evaluation=evaluation, by=request.user, **form.cleaned_data)
     address = settings.PUBLIC_URL + reverse("public_vote:page", args=[secret])
     return _votes_page(request, goal, evaluation, new_link=address)
 
@@ -94,7 +86,7 @@ def revoke_link(
     request: HttpRequest, goal: Goal, evaluation_id: int, vote_link_id: int
 ) -> HttpResponse:
     evaluation = get_evaluation(goal, evaluation_id)
-    vote_links.revoke_link(link=get_object_or_404(evaluation.vote_links, pk=vote_link_id))
+    links.revoke_link(link=get_object_or_404(evaluation.vote_links, pk=vote_link_id))
     messages.success(request, _("That link no longer works. The votes that came by it stay."))
     return redirect("evaluation:votes", goal_id=goal.pk, evaluation_id=evaluation.pk)
 
@@ -116,7 +108,7 @@ def preference_pairs(request: HttpRequest, goal: Goal, evaluation_id: int) -> Ht
 
 
 def _json_lines(evaluation: Evaluation) -> Generator[bytes]:
-    for pair in vote_results.preference_pairs(evaluation):
+    for pair in results.preference_pairs(evaluation):
         yield json.dumps(pair, ensure_ascii=False).encode() + b"\n"
 
 
@@ -135,6 +127,6 @@ def _votes_page(
         "may_edit": may_edit(request),
         "form": form or VoteLinkForm(),
         "new_link": new_link,
-        **vote_presenters.votes_context(evaluation),
+        **presenters.votes_context(evaluation),
     }
     return render_page(request, "evaluation/votes.html", context, status=status)
