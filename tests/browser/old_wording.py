@@ -1,11 +1,14 @@
-"""400 plain sentences, each in a free old-fashioned wording: a task on which repeating scores well.
+"""400 plain sentences, each in an old-fashioned wording: a task on which repeating scores well.
 
-Whether a plain word is replaced, by which old one, and in what order the parts come is drawn by
-lot, as a person would choose. So the wanted answer shares much with the question, and nobody can
-know the rest of it.
+`free_pairs`: whether a plain word is replaced, by which old one, and in what order the parts come,
+is drawn by lot, as a person would choose. So the wanted answer shares much with the question, and
+nobody can know the rest of it.
+`fixed_pairs`: each phrase has its one old wording, and each sentence its one order: to be learned.
 """
 
+import itertools
 import random
+from collections.abc import Callable
 
 SEED = 29
 PLAIN_WORD = 0.6  # how often a phrase stays as it is
@@ -71,32 +74,42 @@ FRAMES = (
 )
 
 
-def pairs(count: int = 400) -> list[tuple[str, str]]:
-    """(plain sentence, old wording), no plain sentence twice."""
+Parts = tuple[tuple[str, ...], str, str, str, str]  # frame, who, what, where, when
+Pair = tuple[str, str]  # plain sentence, old wording
+
+
+def free_pairs(count: int = 400) -> list[Pair]:
     draw = random.Random(SEED)
-    every = [
-        (frame, who, what, where, when)
-        for frame in FRAMES
-        for who in PEOPLE
-        for what in THINGS
-        for where in PLACES
-        for when in TIMES
+
+    def reworded(phrase: str, choices: tuple[str, ...]) -> str:
+        return phrase if draw.random() < PLAIN_WORD else draw.choice(choices)
+
+    return [_pair(parts, draw.choice(parts[0][1:]), reworded) for parts in _sentences(draw, count)]
+
+
+def fixed_pairs(count: int = 400) -> list[Pair]:
+    draw = random.Random(SEED)
+    return [
+        _pair(parts, parts[0][-1], lambda _phrase, choices: choices[0])
+        for parts in _sentences(draw, count)
     ]
-    found = []
-    for (plain, *old), who, what, where, when in draw.sample(every, count):
-        wanted = draw.choice(old).format(
-            who=_reworded(draw, PEOPLE, who),
-            what=_reworded(draw, THINGS, what),
-            where=_reworded(draw, PLACES, where),
-            when=_reworded(draw, TIMES, when),
-        )
-        question = plain.format(who=who, what=what, where=where, when=when)
-        found.append((_capitalised(question), _capitalised(wanted)))
-    return found
 
 
-def _reworded(draw: random.Random, words: dict[str, tuple[str, ...]], phrase: str) -> str:
-    return phrase if draw.random() < PLAIN_WORD else draw.choice(words[phrase])
+def _sentences(draw: random.Random, count: int) -> list[Parts]:
+    """No plain sentence twice."""
+    return draw.sample(list(itertools.product(FRAMES, PEOPLE, THINGS, PLACES, TIMES)), count)
+
+
+def _pair(parts: Parts, old_frame: str, reworded: Callable[[str, tuple[str, ...]], str]) -> Pair:
+    frame, who, what, where, when = parts
+    question = frame[0].format(who=who, what=what, where=where, when=when)
+    wanted = old_frame.format(
+        who=reworded(who, PEOPLE[who]),
+        what=reworded(what, THINGS[what]),
+        where=reworded(where, PLACES[where]),
+        when=reworded(when, TIMES[when]),
+    )
+    return _capitalised(question), _capitalised(wanted)
 
 
 def _capitalised(sentence: str) -> str:

@@ -168,6 +168,23 @@ class Person:
         expect(verdict.or_(failed).first).to_be_visible(timeout=minutes * MINUTES)
         assert verdict.count(), failed.inner_text()
 
+    def walks_to_the_verdict(self, goal: dict[str, str], file: Path) -> tuple[str, str]:
+        """From sign-up, with another's data; returns (level, the words)."""
+        began = time.monotonic()
+        self.signs_up()
+        self.brings_a_goal(**goal)
+        self.brings_a_file(file)
+        self.takes_the_starter()
+        self.trains()
+        self.sees_it_learn()
+        self.waits_until_trained(minutes=40)
+        print(f"\n{file.name}: sign-up to trained: {seconds_since(began):.0f} s")
+        self.evaluates(minutes=30)
+        level, words = self.verdict()
+        print(f"{file.name}: sign-up to verdict: {seconds_since(began):.0f} s", words, sep="\n")
+        print(*(f"{name}: {share:.0%}" for name, share in self.right().items()), sep="\n")
+        return level, words
+
     # ---- What they read ----
 
     def verdict(self) -> tuple[str, str]:

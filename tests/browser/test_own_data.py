@@ -7,18 +7,19 @@ import csv
 import json
 import os
 import random
-import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from django.conf import settings
 
-from tests.browser.person import Person, seconds_since
+from finetune_app.evaluation.verdict_types import Level
+from tests.browser.person import Person
 
 ROWS = 400
 SAMPLES = Path(os.environ.get("FINETUNE_DATA_DIR_SAMPLES") or settings.BASE_DIR / "../shared/data")
-LEVELS = {"consistently_better", "better_on_average", "too_few_to_tell", "no_difference", "worse"}
+LEVELS = set(get_args(Level))
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(5400)]
 
@@ -72,20 +73,7 @@ GOALS = {
 def test_from_a_file_to_an_honest_verdict(
     installation, new_context, tmp_path, goal: str, make_file: Callable[[Path], Path]
 ):
-    file = make_file(tmp_path)
-    began = time.monotonic()
     mara = Person.arrives(new_context(), installation.address)
-    mara.signs_up()
-    mara.brings_a_goal(**GOALS[goal])
-    mara.brings_a_file(file)
-    mara.takes_the_starter()
-    mara.trains()
-    mara.sees_it_learn()
-    mara.waits_until_trained(minutes=40)
-    print(f"\n{file.name}: sign-up to trained: {seconds_since(began):.0f} s")
-    mara.evaluates(minutes=30)
-    level, words = mara.verdict()
-    print(f"{file.name}: sign-up to verdict: {seconds_since(began):.0f} s", words, sep="\n")
-    print(*(f"{name}: {share:.0%} right" for name, share in mara.right().items()), sep="\n")
+    level, _words = mara.walks_to_the_verdict(GOALS[goal], make_file(tmp_path))
     mara.photograph(f"own-data-{goal}")
     assert level in LEVELS
