@@ -13,17 +13,15 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
 
 import redis
 from django.conf import settings
 from django.core.files.storage import default_storage
 from django.db import connection
-from django.db.migrations.loader import MigrationLoader
-from django.db.migrations.recorder import MigrationRecorder
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from finetune_app.core import schema
 from finetune_app.core.asgi_types import App, Receive, Scope, Send
 from finetune_app.core.files import is_local
 
@@ -35,7 +33,7 @@ REUSED_SECONDS = 1.0  # an answer serves all who ask within this time
 
 
 class NotReady(Exception):
-    """A part answers, but not as it should."""
+    """A part answers, but not as it should. The message may be told to anybody."""
 
 
 def database() -> None:
@@ -48,16 +46,13 @@ def database() -> None:
 
 def migrations() -> None:
     try:
-        if set(_newest_migrations()) - set(MigrationRecorder(connection).applied_migrations()):
-            raise NotReady
+        if schema.is_behind():
+            raise NotReady("The database is of an older version: `manage.py prepare` migrates it.")
+        schema.refuse_newer()
+    except schema.NewerDatabase as newer:
+        raise NotReady(str(newer)) from newer
     finally:
         connection.close()
-
-
-@lru_cache(maxsize=1)
-def _newest_migrations() -> list[tuple[str, str]]:
-    newest: list[tuple[str, str]] = MigrationLoader(None).graph.leaf_nodes()
-    return newest
 
 
 def broker() -> None:
@@ -82,11 +77,14 @@ PARTS: dict[str, Callable[[], None]] = {
 # As many threads as parts: one that hangs is not joined by others.
 _pool = ThreadPoolExecutor(max_workers=len(PARTS), thread_name_prefix="health")
 _lock = threading.Lock()
-_last: tuple[float, list[str]] = (float("-inf"), [])
+_last: tuple[float, dict[str, str]] = (float("-inf"), {})
 
 
-def parts_down() -> list[str]:
-    """Names of the parts that do not answer in time. Takes at most TIME_LIMIT_SECONDS."""
+def parts_down() -> dict[str, str]:
+    """Names of the parts that do not answer in time, each with the reason or "".
+
+    Takes at most TIME_LIMIT_SECONDS.
+    """
     global _last
     with _lock:
         asked_at, down = _last
@@ -96,17 +94,17 @@ def parts_down() -> list[str]:
         return down
 
 
-def _ask_all() -> list[str]:
+def _ask_all() -> dict[str, str]:
     until = time.monotonic() + TIME_LIMIT_SECONDS
     asked = {name: _pool.submit(ask) for name, ask in PARTS.items()}
-    down = []
+    down = {}
     for name, answer in asked.items():
         try:
             answer.result(timeout=max(until - time.monotonic(), 0))
         except Exception as error:  # whatever its client raises; its text may hold an address
             answer.cancel()
             log.warning("not ready: %s (%s)", name, type(error).__name__)
-            down.append(name)
+            down[name] = str(error) if isinstance(error, NotReady) else ""
     return down
 
 
@@ -127,7 +125,9 @@ class HealthEndpoints:
             down = await asyncio.to_thread(parts_down)
             parts = {name: "down" if name in down else "ok" for name in PARTS}
             status = {"status": "down" if down else "ok"}
-            await _answer(send, 503 if down else 200, status | parts)
+            reason = " ".join(filter(None, down.values()))
+            told = {"reason": reason} if reason else {}
+            await _answer(send, 503 if down else 200, status | parts | told)
 
 
 async def _answer(send: Send, status: int, body: dict[str, str]) -> None:

@@ -65,6 +65,16 @@ def test_ready_is_503_and_names_the_part_that_is_down(parts, caplog):
     assert SECRET not in response.text + caplog.text
 
 
+def test_ready_says_the_reason_where_it_is_known(parts):
+    def newer() -> None:
+        raise health.NotReady("A newer version changed the database.")
+
+    parts["migrations"] = newer
+    told = ask("/readyz").json()
+    assert told["migrations"] == "down"
+    assert told["reason"] == "A newer version changed the database."
+
+
 def test_a_part_that_hangs_is_down_and_does_not_hold_up_the_answer(parts, monkeypatch):
     monkeypatch.setattr(health, "TIME_LIMIT_SECONDS", 0.1)
     let_go = threading.Event()
@@ -78,7 +88,7 @@ def test_a_part_that_hangs_is_down_and_does_not_hold_up_the_answer(parts, monkey
 
 def test_many_who_ask_at_once_cost_one_look(parts, monkeypatch):
     monkeypatch.setattr(health, "REUSED_SECONDS", 60.0)
-    monkeypatch.setattr(health, "_last", (float("-inf"), []))
+    monkeypatch.setattr(health, "_last", (float("-inf"), {}))
     looks = []
     parts["database"] = lambda: looks.append(1)
     for _ in range(5):
@@ -104,6 +114,15 @@ def test_the_database_and_its_migrations(transactional_db):
             health.migrations()
     finally:
         newest.save()
+
+
+def test_the_database_of_a_newer_version(transactional_db):
+    newer = MigrationRecorder.Migration.objects.create(app="goals", name="0099_next_year")
+    try:
+        with pytest.raises(health.NotReady, match=r"newer version .* goals.0099_next_year"):
+            health.migrations()
+    finally:
+        newer.delete()
 
 
 def test_a_broker_that_is_not_there(settings, tmp_path):

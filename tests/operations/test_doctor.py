@@ -5,6 +5,7 @@ from io import StringIO
 
 import pytest
 from django.core.management import call_command
+from django.db.migrations.recorder import MigrationRecorder
 from django.utils import timezone
 
 from finetune_app.jobs.models import Job, State
@@ -79,6 +80,13 @@ def test_a_job_that_waits_long_is_told(healthy, team):
     job = Job.objects.create(team=team, kind="training")
     Job.objects.filter(pk=job.pk).update(created_at=timezone.now() - timedelta(hours=2))
     assert "LOOK The oldest waiting job has waited 120 minutes." in looked_at()[0]
+
+
+def test_the_database_of_a_newer_version_is_told(healthy):
+    MigrationRecorder.Migration.objects.create(app="goals", name="0099_next_year")
+    said, code = looked_at()
+    assert "LOOK The database was changed by a newer version" in said
+    assert code == 1
 
 
 def test_a_database_behind_on_migrations_is_told_and_not_asked_further(healthy, monkeypatch):

@@ -28,7 +28,7 @@ class Command(BaseCommand):
         else:
             problem = "" if alive.is_alive(process) else "It has not been heard of for a minute."
             if ready and not problem and (down := health.parts_down()):
-                problem = f"Down: {', '.join(down)}."
+                problem = " ".join([f"Down: {', '.join(down)}.", *filter(None, down.values())])
         if problem:
             raise CommandError(f"{process}: {problem}")
         self.stdout.write(f"{process}: ok")

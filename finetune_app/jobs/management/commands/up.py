@@ -17,9 +17,9 @@ from django.contrib.staticfiles.finders import get_finders
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connection
-from django.db.migrations.executor import MigrationExecutor
 
 from finetune_app.accounts import services as accounts
+from finetune_app.core import schema
 from finetune_app.jobs import preflight
 from finetune_app.jobs.process_manager import ProcessManager
 
@@ -147,10 +147,16 @@ def web_answers() -> bool:
 
 
 def migrate_when_needed() -> None:
-    """Runs `prepare`, which makes a backup before it migrates a database with goals."""
-    executor = MigrationExecutor(connection)
-    if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+    """Runs `prepare`, which makes a backup before it migrates a database with goals.
+
+    Raises CommandError for the database of a newer version.
+    """
+    if schema.is_behind():
         call_command("prepare", without_starter=True, skip_checks=True)
+    try:
+        schema.refuse_newer()
+    except schema.NewerDatabase as newer:
+        raise CommandError(str(newer)) from newer
     connection.close()
 
 

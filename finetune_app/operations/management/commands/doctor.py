@@ -14,7 +14,7 @@ from django.db.migrations.executor import MigrationExecutor
 from django.utils import timezone
 
 from finetune_app.basemodels.models import BaseModel
-from finetune_app.core import engine_client, health, vllm_installation
+from finetune_app.core import engine_client, health, schema, vllm_installation
 from finetune_app.core.machine import GIB, this_machine
 from finetune_app.jobs.models import Job, State
 
@@ -79,7 +79,13 @@ def database() -> Check:
         return False, f"The database ({vendor}) does not answer. Is it running?"
     executor = MigrationExecutor(connection)
     plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
-    return not plan, f"Database ({vendor}): {len(plan)} migrations to apply (`manage.py prepare`)."
+    if plan:
+        return False, f"Database ({vendor}): {len(plan)} migrations to apply (`manage.py prepare`)."
+    try:
+        schema.refuse_newer()
+    except schema.NewerDatabase as newer:
+        return False, str(newer)
+    return True, f"Database ({vendor}): 0 migrations to apply."
 
 
 def broker() -> Check:

@@ -22,6 +22,7 @@ from finetune_app.basemodels.catalogue import STARTER
 from finetune_app.basemodels.models import BaseModel, Speed
 from finetune_app.core import secrets
 from finetune_app.core.machine import training_environment
+from finetune_app.core.schema import NewerDatabase, refuse_newer
 from finetune_app.guide.sample import sample
 from finetune_app.operations import backups, schema_upgrade
 
@@ -34,7 +35,10 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         self.note_secrets()
-        self.migrate()
+        try:
+            self.migrate()
+        except NewerDatabase as newer:
+            raise CommandError(str(newer)) from newer
         if not options["without_starter"]:
             self.install_starter()
             self.measure_speed()
@@ -57,6 +61,7 @@ class Command(BaseCommand):
             return
         executor = MigrationExecutor(connection)
         plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
+        refuse_newer()
         if not plan:
             return
         if executor.loader.applied_migrations and backups.has_goals():
