@@ -160,13 +160,21 @@ def _check(label: str, share: Share, passed: bool) -> Check:
     )
 
 
-def _prompts_context(run: JudgeRun, after: int) -> dict[str, Any]:
+def outcomes_of(run: JudgeRun) -> dict[int, str]:
+    """What it found on each prompt, by index: better, same, worse, or open where it gave no usable
+    answer. Answers that are the same were not asked about, and are a tie."""
     judged = grading.judged_pairs(given_choices(run))
+    return {
+        index: OUTCOMES.get(judged["answers", index].side, "open")
+        if ("answers", index) in judged
+        else "same"
+        for index in run.evaluation.comparisons.values_list("index", flat=True)
+    }
+
+
+def _prompts_context(run: JudgeRun, after: int) -> dict[str, Any]:
+    outcomes = outcomes_of(run)
     rows = list(run.evaluation.comparisons.filter(index__gt=after)[: PAGE_SIZE + 1])
     page, more = rows[:PAGE_SIZE], len(rows) > PAGE_SIZE
-    prompts = []
-    for row in page:
-        pair = judged.get(("answers", row.index))
-        # Answers that are the same were not asked about, and are a tie.
-        prompts.append(JudgedPrompt(row, OUTCOMES.get(pair.side, "open") if pair else "same"))
+    prompts = [JudgedPrompt(row, outcomes[row.index]) for row in page]
     return {"prompts": prompts, "next_after": page[-1].index if more else None}

@@ -13,11 +13,12 @@ from finetune_app.evaluation import verdict_text
 from finetune_app.evaluation.models import Evaluation
 from finetune_app.evaluation.presenters import score_rows
 from finetune_app.evaluation.report import facts
-from finetune_app.evaluation.report.facts import Fact
+from finetune_app.evaluation.report.sections import Fact
 from finetune_app.evaluation.safety import safety_notes
 from finetune_app.evaluation.trivial_baselines import trivial_rows
 from finetune_app.evaluation.verdict_types import BETTER_LEVELS
 from finetune_app.goals.models import Goal
+from finetune_app.judging.report import decides_nothing, opinion_facts
 from finetune_app.training.models import Training
 from finetune_app.training.presenters import settings_in_words
 from finetune_app.versions.models import Version
@@ -68,11 +69,18 @@ def tested(evaluation: Evaluation | None) -> str:
                 Fact(_("Tested"), facts.day(evaluation.job.ended_at or evaluation.created_at)),
             ]
         ),
+        *_second_opinions(evaluation),
         "",
         *_scores(evaluation),
         *(f"- {escaped(note)}" for note in verdict["notes"] if note not in said_above),
     ]
     return _section(name, *lines)
+
+
+def _second_opinions(evaluation: Evaluation) -> list[str]:
+    """What judges said; nothing where none was asked."""
+    found = opinion_facts(evaluation)
+    return [*_bullets(found), f"  {escaped(decides_nothing())}"] if found else []
 
 
 def _scores(evaluation: Evaluation) -> list[str]:

@@ -48,6 +48,7 @@ def test_the_table_has_every_prompt_and_everything_that_answered(evaluation):
         "Tuned",
         "Repeating the question",
         "Always the commonest answer",
+        "Judge: Elsewhere",
     ]
     assert head[5:7] == ["Base model: right", "Base model: why"]
     assert len(rows) == evaluation.comparisons.count()
@@ -79,7 +80,8 @@ def test_a_graded_measure_has_a_score(evaluation):
 def test_where_people_decided_there_is_no_right_and_wrong(evaluation):
     evaluation.measure = "choice"
     evaluation.trivial_answers.all().delete()
-    assert table(evaluation)[0][4:] == ["Base model", "With a good prompt", "Tuned"]
+    head = ["Base model", "With a good prompt", "Tuned", "Judge: Elsewhere"]
+    assert table(evaluation)[0][4:] == head
 
 
 @pytest.mark.parametrize("formula", FORMULAS)

@@ -15,6 +15,8 @@ from finetune_app.core.text_formats import safe_cell
 from finetune_app.datasets.example_export import blocks
 from finetune_app.evaluation.models import Answer, Comparison, Evaluation, TrivialAnswer
 from finetune_app.evaluation.presenters import label_of
+from finetune_app.evaluation.report import additions
+from finetune_app.evaluation.report.additions import OtherOpinion
 
 BATCH = 200  # prompts
 ENCODINGS = {"csv": "utf-8-sig", "jsonl": "utf-8"}  # a spreadsheet knows UTF-8 by its mark
@@ -39,12 +41,12 @@ class AnsweredPrompt:
 
 def answer_pieces(evaluation: Evaluation, form: str) -> Generator[bytes]:
     """`form` is a key of ENCODINGS."""
-    columns = _columns(evaluation)
+    columns, others = _columns(evaluation), additions.opinions(evaluation)
     prompts = _prompts(evaluation)
     if form == "csv":
-        texts = _csv_lines(evaluation, columns, prompts)
+        texts = _csv_lines(evaluation, columns, others, prompts)
     else:
-        texts = (_json_line(columns, prompt) for prompt in prompts)
+        texts = (_json_line(columns, others, prompt) for prompt in prompts)
     return blocks(texts, ENCODINGS[form])
 
 
@@ -86,7 +88,10 @@ def _prompts(evaluation: Evaluation) -> Iterator[AnsweredPrompt]:
 
 
 def _csv_lines(
-    evaluation: Evaluation, columns: list[Column], prompts: Iterator[AnsweredPrompt]
+    evaluation: Evaluation,
+    columns: list[Column],
+    others: list[OtherOpinion],
+    prompts: Iterator[AnsweredPrompt],
 ) -> Iterator[str]:
     measure = evaluation.get_measure()
     judged = [] if measure.needs_person else ["right", "score", "why"]
@@ -99,6 +104,7 @@ def _csv_lines(
             for column in columns
             for title in (column.label, *(f"{column.label}: {name}" for name in judged))
         ]
+        + [other.by for other in others]
     )
     for prompt in prompts:
         row = prompt.comparison
@@ -106,6 +112,7 @@ def _csv_lines(
         for column in columns:
             answer = _as_json(prompt.answers.get(column.key))
             cells += [_cell(answer.get(name)) for name in ("text", *judged)]
+        cells += [other.outcomes.get(row.index, "") for other in others]
         yield _csv_line(cells)
 
 
@@ -121,9 +128,9 @@ def _csv_line(cells: list[str]) -> str:
     return text.getvalue()
 
 
-def _json_line(columns: list[Column], prompt: AnsweredPrompt) -> str:
+def _json_line(columns: list[Column], others: list[OtherOpinion], prompt: AnsweredPrompt) -> str:
     row = prompt.comparison
-    record = {
+    record: dict[str, Any] = {
         "number": row.index + 1,
         "prompt": row.prompt,
         "wanted": row.wanted,
@@ -134,6 +141,10 @@ def _json_line(columns: list[Column], prompt: AnsweredPrompt) -> str:
             if column.key in prompt.answers
         ],
     }
+    if others:
+        record["opinions"] = [
+            {"by": other.by, "result": other.outcomes.get(row.index)} for other in others
+        ]
     return json.dumps(record, ensure_ascii=False) + "\n"
 
 

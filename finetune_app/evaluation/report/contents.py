@@ -3,7 +3,6 @@
 Every word of the report is here or in the verdict, so that both forms say the same.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from django.utils import timezone
@@ -16,30 +15,12 @@ from finetune_app.evaluation import presenters
 from finetune_app.evaluation.breakdown import breakdown_of
 from finetune_app.evaluation.method_table import method_table_context
 from finetune_app.evaluation.models import Evaluation
-from finetune_app.evaluation.report import facts
+from finetune_app.evaluation.report import additions, facts
 from finetune_app.evaluation.report.examples import ReportExample, examples_of, rule
-from finetune_app.evaluation.report.facts import Fact
+from finetune_app.evaluation.report.sections import Fact, Section, Table
 from finetune_app.evaluation.trivial_baselines import TrivialRow
 from finetune_app.evaluation.verdict_types import StoredVerdict
 from finetune_app.evaluation.votes.presenters import what_people_say
-
-
-@dataclass(frozen=True)
-class Table:
-    columns: list[str]
-    rows: list[list[str]]
-
-
-@dataclass(frozen=True)
-class Section:
-    """A part of the report; what is empty is left out. `quote`: a person's own words."""
-
-    title: str
-    text: Sequence[str] = ()
-    quote: str = ""
-    facts: Sequence[Fact] = ()
-    points: Sequence[str] = ()
-    table: Table | None = None
 
 
 @dataclass(frozen=True)
@@ -108,6 +89,7 @@ def report_of(evaluation: Evaluation) -> Report:
             _anything_else(evaluation, shown["lengths"], [] if scores else notes),
             *_methods(evaluation),
             *_people(evaluation),
+            *additions.sections(evaluation),
             Section(_("The examples"), facts=facts.examples(evaluation.version)),
         ],
         examples_title=_("Some of the answers"),

@@ -1,6 +1,5 @@
 """The facts behind a verdict in words, for reports and model cards."""
 
-from dataclasses import dataclass
 from datetime import datetime
 
 from django.utils import timezone
@@ -15,18 +14,10 @@ from finetune_app.evaluation.job_messages import (
     RefusalResult,
 )
 from finetune_app.evaluation.models import Evaluation
+from finetune_app.evaluation.report.sections import Fact
 from finetune_app.evaluation.safety import safety_context
 from finetune_app.evaluation.verdict_text import looks_rule
 from finetune_app.versions.models import Version
-
-
-@dataclass(frozen=True)
-class Fact:
-    """What it is about, what it is, and what that means."""
-
-    name: str
-    value: str
-    note: str = ""
 
 
 def day(moment: datetime) -> str:
