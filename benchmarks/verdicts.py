@@ -27,10 +27,15 @@ from finetune_app.evaluation.statistics import (
 from finetune_app.evaluation.verdict import compute_verdict
 from finetune_app.evaluation.verdict_limits import ALPHA, spent_at
 from finetune_app.evaluation.verdict_types import PairedOutcome
+from finetune_app.judging.grading import JudgedPair, Side
 
 PROMPTS = (20, 60, 200)
 TIE_RATES = (0.0, 0.3, 0.6, 0.9)
 LOOKS = (1, 5, 10)
+Chances = tuple[float, float, float]  # of a win, a tie and a loss
+EQUAL: Chances = (0.35, 0.3, 0.35)
+JUDGE_ERRS = 0.2  # how often a judge names a side by chance
+SIDES: tuple[Side, ...] = ("second", "tie", "first")
 
 
 @cache
@@ -46,22 +51,50 @@ def false_alarms_over_looks(
     """The share of goals in which one of so many models, none better than the base, is called
     better. Each is tested on the same prompts, at one look more than the one before."""
     draw = np.random.default_rng(seed)
-    simulate = _graded_better if judged_by == "graded" else _counted_better
+    simulate = SIMULATIONS[judged_by]
     called = 0
     for _ in range(goals):
-        called += any(
-            simulate(draw, prompts, look, voted=judged_by == "votes")
-            for look in range(1, looks + 1)
-        )
+        called += any(simulate(draw, prompts, look) for look in range(1, looks + 1))
     return called / goals
 
 
-def _counted_better(draw: np.random.Generator, prompts: int, look: int, *, voted: bool) -> bool:
-    wins, ties, losses = (int(n) for n in draw.multinomial(prompts, [0.35, 0.3, 0.35]))
-    return _better(wins, ties, losses, look, voted)
+def _passed_better(draw: np.random.Generator, prompts: int, look: int) -> bool:
+    wins, ties, losses = (int(n) for n in draw.multinomial(prompts, EQUAL))
+    return _better(wins, ties, losses, look)
 
 
-def _graded_better(draw: np.random.Generator, prompts: int, look: int, *, voted: bool) -> bool:
+def _voted_better(draw: np.random.Generator, prompts: int, look: int) -> bool:
+    wins, ties, losses = (int(n) for n in draw.multinomial(prompts, EQUAL))
+    return _better(wins, ties, losses, look, voted=True)
+
+
+def _judge_prefers_ours(draw: np.random.Generator, prompts: int, look: int) -> bool:
+    """A judge's opinion is no verdict, but each is a look at the same prompts as well."""
+    wins, _ties, losses = _judged(draw, prompts, EQUAL)
+    return wins > losses and sign_test(wins, losses) <= 2 * spent_at(look)
+
+
+def _judged(draw: np.random.Generator, prompts: int, chances: Chances) -> Split:
+    """What a judge that errs now and then, anew in each order, prefers on so many prompts."""
+    truth = draw.choice(3, size=prompts, p=chances)
+    orders = [
+        np.where(draw.random(prompts) < JUDGE_ERRS, draw.integers(0, 3, prompts), truth)
+        for _ in range(2)
+    ]
+    sides = [JudgedPair(SIDES[one], SIDES[other]).side for one, other in zip(*orders, strict=True)]
+    return Split(sides.count("second"), sides.count("tie"), sides.count("first"))
+
+
+def judge_chances(chances: Chances) -> Chances:
+    """How often it names ours, neither and base in both orders; a contradiction is a tie."""
+    right, wrong = 1 - JUDGE_ERRS * 2 / 3, JUDGE_ERRS / 3
+    ours, tie, base = chances
+    won = ours * right**2 + (tie + base) * wrong**2
+    lost = base * right**2 + (tie + ours) * wrong**2
+    return won, 1 - won - lost, lost
+
+
+def _graded_better(draw: np.random.Generator, prompts: int, look: int) -> bool:
     """Scores of most prompts are close, of some far apart, as those of real answers."""
     scores = np.clip(draw.normal(0.5, draw.choice([0.05, 0.4], (prompts, 2))), 0, 1)
     rows = [PairedOutcome.of_scores(float(base), float(ours)) for base, ours in scores]
@@ -69,6 +102,14 @@ def _graded_better(draw: np.random.Generator, prompts: int, look: int, *, voted:
     if sign_test(split.wins, split.losses) > 2 * spent_at(look):
         return False  # the verdict asks for this first; its bootstrap takes long
     return compute_verdict(rows, "green", look).better
+
+
+SIMULATIONS = {
+    "pass or fail": _passed_better,
+    "graded": _graded_better,
+    "votes": _voted_better,
+    "a judge": _judge_prefers_ours,
+}
 
 
 def coverage(prompts: int, *, evaluations: int, seed: int) -> dict[str, float]:
@@ -132,17 +173,29 @@ def false_alarms(
 
 
 def power_at(
-    prompts: int, tie_rate: float, *, win_rate: float, evaluations: int, seed: int
+    prompts: int,
+    tie_rate: float,
+    *,
+    win_rate: float,
+    evaluations: int,
+    seed: int,
+    judged_by: str = "pass or fail",
 ) -> tuple[float, float]:
     """The share called better when `win_rate` of the decided are won: simulated, and in theory."""
     draw = np.random.default_rng(seed)
-    decided_share = 1 - tie_rate
-    chances = [decided_share * win_rate, tie_rate, decided_share * (1 - win_rate)]
-    splits = draw.multinomial(prompts, chances, size=evaluations)
-    seen = sum(_better(*(int(n) for n in split)) for split in splits) / evaluations
+    decided = 1 - tie_rate
+    chances = (decided * win_rate, tie_rate, decided * (1 - win_rate))
+    if judged_by == "a judge":
+        splits = [_judged(draw, prompts, chances) for _ in range(evaluations)]
+        won, _tie, lost = judge_chances(chances)
+        decided, win_rate = won + lost, won / (won + lost)
+    else:
+        drawn = draw.multinomial(prompts, chances, size=evaluations)
+        splits = [Split(*(int(n) for n in one)) for one in drawn]
+    seen = sum(_better(*split) for split in splits) / evaluations
     theory = sum(
-        float(binom.pmf(decided, prompts, decided_share)) * power(decided, win_rate)
-        for decided in range(prompts + 1)
+        float(binom.pmf(count, prompts, decided)) * power(count, win_rate)
+        for count in range(prompts + 1)
     )
     return seen, theory
 
@@ -158,7 +211,7 @@ def main() -> None:
     print("\nThe same when several models are tested on the same prompts: any called better\n")
     print("| judged by | prompts | " + " | ".join(f"{n} tested" for n in LOOKS) + " |")
     print("|---|---|" + "---|" * len(LOOKS))
-    for judged_by in ("pass or fail", "graded", "votes"):
+    for judged_by in SIMULATIONS:
         for prompts in PROMPTS:
             shares = [
                 false_alarms_over_looks(prompts, looks, judged_by=judged_by, goals=2_000, seed=17)
@@ -166,12 +219,23 @@ def main() -> None:
             ]
             print(f"| {judged_by} | {prompts} | " + " | ".join(f"{s:.1%}" for s in shares) + " |")
 
-    print("\n75 % of the decided prompts won, 10,000 evaluations each: called better\n")
-    print("| prompts | ties | seen | theory | seen / theory |\n|---|---|---|---|---|")
-    for prompts in (20, 35, 60, 200):
-        for rate in (0.0, 0.3, 0.6):
-            seen, theory = power_at(prompts, rate, win_rate=0.75, evaluations=10_000, seed=17)
-            print(f"| {prompts} | {rate:.0%} | {seen:.1%} | {theory:.1%} | {seen / theory:.3f} |")
+    print("\n75 % of the decided prompts won: called better\n")
+    print("| judged by | prompts | ties | seen | theory | difference |\n|---|---|---|---|---|---|")
+    for judged_by, evaluations in (("pass or fail", 10_000), ("a judge", 4_000)):
+        for prompts in (20, 35, 60, 200):
+            for rate in (0.0, 0.3, 0.6):
+                seen, theory = power_at(
+                    prompts,
+                    rate,
+                    win_rate=0.75,
+                    evaluations=evaluations,
+                    seed=17,
+                    judged_by=judged_by,
+                )
+                print(
+                    f"| {judged_by} | {prompts} | {rate:.0%} | {seen:.1%} | {theory:.1%} "
+                    f"| {100 * (seen - theory):+.1f} |"
+                )
 
     print("\nNo difference, 60 prompts from 15 sources with correlated outcomes, 30 % ties\n")
     print("| counted by | called better |\n|---|---|")

@@ -149,7 +149,7 @@ def test_all_looks_together_take_no_more_error_than_one_may():
 
 
 @pytest.mark.parametrize("prompts", [20, 60, 200])
-@pytest.mark.parametrize("judged_by", ["pass or fail", "votes"])
+@pytest.mark.parametrize("judged_by", ["pass or fail", "votes", "a judge"])
 def test_ten_tested_models_give_no_more_false_alarms_than_one_may(prompts, judged_by):
     alarms = false_alarms_over_looks(prompts, 10, judged_by=judged_by, goals=2_000, seed=17)
     assert alarms <= 0.05
