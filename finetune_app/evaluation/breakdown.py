@@ -6,7 +6,8 @@ of it can differ from what was measured.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import TypedDict
 
@@ -17,13 +18,15 @@ from finetune_app.evaluation.label_scores import LabelScores
 from finetune_app.evaluation.models import Evaluation
 from finetune_app.evaluation.services import ours_in_sentences
 from finetune_app.goals.measures import Measure
-from finetune_app.goals.measures.field_scores import FieldPair, FieldScore, scores_by_name
+from finetune_app.goals.measures.field_scores import FieldPair, Fields, FieldScore, scores_by_name
 
 LABELS = LabelLimits(30, 2)  # with so few rows for each, a test set of labels is small
 MAX_LABEL_CHARACTERS = 60
 MAX_MATRIX_LABELS = 12  # a wider table is no longer read
 MAX_FIELD_ROWS = 20
 MAX_MIXUPS = 5
+MAX_CONFUSED_FIELDS = 6  # with a confusion table each
+MISSING = "\0"  # instead of the value of a field that an answer lacks
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,8 @@ class ScoreRow:
 @dataclass(frozen=True)
 class FieldTable:
     """`left_out`: how many rarer fields have no row; the total holds them, too. `whole_base` and
-    `whole_ours`: answers that are right as a whole, of `prompts`."""
+    `whole_ours`: answers that are right as a whole, of `prompts`. `confusions`: of the fields with
+    few different values."""
 
     rows: list[ScoreRow]
     total: ScoreRow
@@ -57,6 +61,7 @@ class FieldTable:
     prompts: int
     whole_base: int
     whole_ours: int
+    confusions: list[FieldConfusion]
 
 
 @dataclass(frozen=True)
@@ -94,6 +99,14 @@ class LabelTable:
     matrix_base: list[MatrixRow]
     matrix_ours: list[MatrixRow]
     prompts: int
+
+
+@dataclass(frozen=True)
+class FieldConfusion:
+    """The values of one field as labels."""
+
+    name: str
+    labels: LabelTable
 
 
 class Breakdown(TypedDict):
@@ -155,7 +168,48 @@ def field_table(measure: Measure, prompts: Sequence[PromptAnswers]) -> FieldTabl
         prompts=len(prompts),
         whole_base=sum(one.base_right for one in prompts),
         whole_ours=sum(one.ours_right for one in prompts),
+        confusions=_confusions([row.name for row in rows[:MAX_FIELD_ROWS]], base, ours),
     )
+
+
+def _confusions(
+    names: Sequence[str], base: Sequence[FieldPair], ours: Sequence[FieldPair]
+) -> list[FieldConfusion]:
+    """Of the fields whose values are labels, as far as a confusion table is readable."""
+    found = []
+    for name in names:
+        of_base, of_ours = _value_pairs(name, base), _value_pairs(name, ours)
+        known = {wanted for wanted, _given in of_ours}
+        if len(known) <= MAX_MATRIX_LABELS and _are_few(known, len(of_ours)):
+            found.append(FieldConfusion(name, _label_table(of_base, of_ours, _shown_value)))
+    return found[:MAX_CONFUSED_FIELDS]
+
+
+def _value_pairs(name: str, pairs: Sequence[FieldPair]) -> list[tuple[str, str]]:
+    """(wanted, given) of a field that stands once in each answer; [] where one holds several, as a
+    list does."""
+    found = []
+    for pair in pairs:
+        wanted, got = _values(name, pair.wanted), _values(name, pair.got)
+        if len(wanted) > 1:
+            return []
+        if wanted:
+            found.append((wanted[0], got[0] if len(got) == 1 else MISSING))
+    return found
+
+
+def _values(name: str, fields: Fields) -> list[str]:
+    return [field.value for field in fields.elements() if field.name == name]
+
+
+def _shown_value(value: str) -> str:
+    """A text of JSON without its quotation marks."""
+    if not value.startswith('"'):
+        return value
+    try:
+        return str(json.loads(value))
+    except ValueError:
+        return value
 
 
 def _field_pairs(
@@ -174,20 +228,35 @@ def _field_pairs(
 def label_table(measure: Measure, prompts: Sequence[PromptAnswers]) -> LabelTable | None:
     if not are_labels(measure, [prompt.wanted for prompt in prompts]):
         return None
-    base = LabelScores(_label_pairs(measure, [(one.wanted, one.base) for one in prompts]))
-    ours = LabelScores(_label_pairs(measure, [(one.wanted, one.ours) for one in prompts]))
+    return _label_table(
+        _label_pairs(measure, [(one.wanted, one.base) for one in prompts]),
+        _label_pairs(measure, [(one.wanted, one.ours) for one in prompts]),
+    )
+
+
+def _label_table(
+    of_base: Sequence[tuple[str, str]],
+    of_ours: Sequence[tuple[str, str]],
+    show: Callable[[str], str] = str,
+) -> LabelTable:
+    """From (wanted, given) labels; `show` gives a label's text for the page."""
+    base, ours = LabelScores(of_base), LabelScores(of_ours)
     few = len(ours.labels) <= MAX_MATRIX_LABELS
     return LabelTable(
-        rows=[ScoreRow(label, base.score(label), ours.score(label)) for label in ours.labels],
+        rows=[ScoreRow(show(one), base.score(one), ours.score(one)) for one in ours.labels],
         base=base,
         ours=ours,
         mixups=[
-            MixupRow(one.wanted, one.given or _("something else"), one.count)
+            MixupRow(
+                show(one.wanted),
+                _("something else") if one.given is None else show(one.given),
+                one.count,
+            )
             for one in ours.mixups(MAX_MIXUPS)
         ],
-        matrix_base=_matrix(base) if few else [],
-        matrix_ours=_matrix(ours) if few else [],
-        prompts=len(prompts),
+        matrix_base=_matrix(base, show) if few else [],
+        matrix_ours=_matrix(ours, show) if few else [],
+        prompts=len(of_ours),
     )
 
 
@@ -195,18 +264,23 @@ def are_labels(measure: Measure, wanted: Sequence[str]) -> bool:
     """Whether the wanted answers are a few short ones, each of them wanted several times."""
     labels = [measure.label(text) for text in wanted]
     known = {label for label in labels if label is not None}
+    return None not in labels and _are_few(known, len(labels))
+
+
+def _are_few(known: Collection[str], answers: int) -> bool:
+    """Whether so many answers with these different texts are a set of short labels."""
     short = all(len(label) <= MAX_LABEL_CHARACTERS and "\n" not in label for label in known)
-    return None not in labels and short and LABELS.accept(len(known), len(labels))
+    return short and LABELS.accept(len(known), answers)
 
 
 def _label_pairs(measure: Measure, pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
     return [(measure.label(wanted) or "", measure.label(given) or "") for wanted, given in pairs]
 
 
-def _matrix(scores: LabelScores) -> list[MatrixRow]:
+def _matrix(scores: LabelScores, show: Callable[[str], str]) -> list[MatrixRow]:
     return [
         MatrixRow(
-            wanted,
+            show(wanted),
             [MatrixCell(scores.counts[wanted, one], one == wanted) for one in scores.labels],
             scores.counts[wanted, None],
         )

@@ -8,6 +8,7 @@ from django.urls import reverse
 
 from finetune_app.evaluation import breakdown
 from finetune_app.evaluation.breakdown import PromptAnswers, field_table, label_table
+from finetune_app.evaluation.report.contents import report_of
 from finetune_app.goals.measures import get_measure
 from finetune_app.goals.measures.field_scores import FieldScore
 
@@ -121,6 +122,66 @@ def test_many_labels_have_rows_and_no_confusion_table():
     table = label_table(EXACT, prompts(*rows))
     assert len(table.rows) == 20
     assert not table.matrix_ours
+
+
+def confusions(measure, *rows: tuple[str, str, str]) -> dict[str, breakdown.LabelTable]:
+    return {one.name: one.labels for one in field_table(measure, prompts(*rows)).confusions}
+
+
+def lines(topic: str, days: int) -> str:
+    return f"topic: {topic}\ndays: {days}"
+
+
+def test_a_field_with_few_different_values_has_a_table_of_confusions():
+    """Each number of days is wanted once, so it is no label."""
+    found = confusions(
+        EXACT,
+        (lines("hire", 1), "?", lines("hire", 1)),
+        (lines("hire", 2), "?", lines("return", 2)),
+        (lines("return", 3), "?", lines("return", 3)),
+        (lines("return", 4), lines("hire", 4), "days: 4\nmood: good"),
+    )
+    assert list(found) == ["topic"]
+    table = found["topic"]
+    assert [[cell.count for cell in row.cells] for row in table.matrix_ours] == [[1, 1], [0, 1]]
+    assert [row.other for row in table.matrix_ours] == [0, 1]  # one lacks the field
+    assert [row.other for row in table.matrix_base] == [2, 1]
+    assert ("hire", "return", 1) in [(m.wanted, m.given, m.count) for m in table.mixups]
+
+
+def test_values_of_json_are_shown_without_quotation_marks_and_kept_apart():
+    yes, true = '{"ok": "true", "n": 1}', '{"ok": true, "n": 1}'
+    rows = [(yes, yes, true), (yes, yes, yes), (true, yes, true), (true, yes, true)]
+    table = confusions(JSON, *rows)["ok"]
+    assert [row.label for row in table.matrix_ours] == ["true", "true"]
+    assert sum(cell.count for row in table.matrix_ours for cell in row.cells if cell.right) == 3
+
+
+def test_lists_and_empty_answers_make_no_confusion():
+    wanted = ['{"tags": ["a", "b"], "topic": ""}', '{"tags": ["b"], "topic": "hire"}'] * 3
+    found = confusions(JSON, *((text, "", "{}") for text in wanted))
+    assert list(found) == ["topic"]
+    assert [row.other for row in found["topic"].matrix_ours] == [3, 3]
+
+
+def test_the_page_and_the_report_show_what_is_mixed_up_in_a_field(as_viewer, tested):
+    wanted = ['{"topic": "hire", "due": "today"}', '{"topic": "return", "due": "later"}'] * 2
+    ours = [wanted[0].replace("hire", "return"), *wanted[1:]]
+    answered(tested, "json", wanted, ["I see"] * 4, ours)
+    shown = page(as_viewer, tested)
+    assert "What the tuned model mixes up in “topic”" in shown
+    assert "<b>hire</b> was wanted and <b>return</b> answered: once" in shown
+    assert "Nothing: each value is right." in shown  # of “due”
+    (section,) = [s for s in report_of(tested).sections if "mixes up most" in s.title]
+    assert section.table.columns == ["Field", "Wanted", "Answered instead", "How often"]
+    assert section.table.rows == [["topic", "hire", "return", "1"]]
+
+
+def test_the_report_shows_which_labels_are_mixed_up(tested):
+    wanted = ["hire", "return", "repair"] * 3
+    answered(tested, "exact", wanted, ["I see"] * 9, ["hire", "return", "hire"] * 3)
+    (section,) = [s for s in report_of(tested).sections if "mixes up most" in s.title]
+    assert section.table.rows == [["repair", "hire", "3"]]
 
 
 def test_the_page_shows_labels(as_viewer, tested):

@@ -12,7 +12,7 @@ from finetune_app.core.charts import Whisker
 from finetune_app.core.templatetags.ui import percent
 from finetune_app.core.version import program_version
 from finetune_app.evaluation import presenters
-from finetune_app.evaluation.breakdown import breakdown_of
+from finetune_app.evaluation.breakdown import Breakdown, breakdown_of
 from finetune_app.evaluation.method_table import method_table_context
 from finetune_app.evaluation.models import Evaluation
 from finetune_app.evaluation.report import additions, facts
@@ -156,7 +156,24 @@ def _breakdown(evaluation: Evaluation) -> list[Section]:
     ]
     title = _("Field by field") if fields else _("Label by label")
     explained = _("Partly right counts: of each, the balance of how much was found and right (F1).")
-    return [Section(title, text=[explained], table=Table(columns, cells))]
+    return [Section(title, text=[explained], table=Table(columns, cells)), *_mixups(found)]
+
+
+def _mixups(found: Breakdown) -> list[Section]:
+    """Which label, or which value of a field, was answered for another; nothing without any."""
+    tables = [("", found["labels"])] if found["labels"] else []
+    if found["fields"]:
+        tables = [(one.name, one.labels) for one in found["fields"].confusions]
+    cells = [
+        [*([name] if name else []), one.wanted, one.given, f"{one.count:,}"]
+        for name, labels in tables
+        for one in labels.mixups
+    ]
+    if not cells:
+        return []
+    columns = [_("Wanted"), _("Answered instead"), _("How often")]
+    title = _("What %(ours)s mixes up most") % {"ours": found["ours"]}
+    return [Section(title, table=Table([_("Field"), *columns][-len(cells[0]) :], cells))]
 
 
 def _trivial(evaluation: Evaluation, rows: list[TrivialRow]) -> list[Section]:
