@@ -12,9 +12,9 @@ from django.core.files.storage import default_storage
 from django.core.management import call_command
 from django.db import connection, connections
 from django.db.migrations.executor import MigrationExecutor
-from django.db.migrations.loader import MigrationLoader
 
 from finetune_app.core import files
+from finetune_app.core.schema import unknown_migrations
 from finetune_app.core.secrets import forget_in_force, names_set_otherwise
 from finetune_app.knowledge import services as knowledge
 from finetune_app.operations.archives import (
@@ -69,14 +69,9 @@ def _check(archive: tarfile.TarFile, source: Path) -> None:
     manifest = read_manifest(archive)
     if manifest is None:
         return
-    known = MigrationLoader(None).disk_migrations
-    assert known is not None, "loaded by the constructor"
-    unknown = [
-        f"{app}.{name}"
-        for app, applied in manifest["migrations"].items()
-        for name in applied
-        if (app, name) not in known
-    ]
+    unknown = unknown_migrations(
+        (app, name) for app, applied in manifest["migrations"].items() for name in applied
+    )
     if unknown:
         raise BackupError(
             "That backup was made by a newer version of Finetune "

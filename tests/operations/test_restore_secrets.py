@@ -59,6 +59,7 @@ def test_a_backup_without_the_environment_of_the_start_is_refused(host, saved, t
     assert refused.returncode == 1
     assert "SECRET_KEY, FIELD_KEYS, ENGINE_SECRET, KEY_PEPPER here and where" in refused.stderr
     assert not target.exists()
+    assert "KEY_PEPPER here and where Finetune was" in host.attempt("manage.py", "doctor").stdout
 
 
 def test_a_start_with_other_secrets_says_so_once(host, saved):

@@ -14,7 +14,7 @@ from django.db.migrations.executor import MigrationExecutor
 from django.utils import timezone
 
 from finetune_app.basemodels.models import BaseModel
-from finetune_app.core import engine_client, health, schema, vllm_installation
+from finetune_app.core import engine_client, health, schema, secrets, vllm_installation
 from finetune_app.core.machine import GIB, this_machine
 from finetune_app.jobs.models import Job, State
 
@@ -41,6 +41,7 @@ def checks() -> Iterator[Check]:
     yield free > 2, f"{free:.1f} GB of disk free in {settings.DATA_DIR} (2 GB or more is wise)."
     yield machine.memory_bytes > 4 * GIB, f"{machine.memory_bytes / GIB:.1f} GB of memory."
     yield from vllm()
+    yield secrets_in_force()
     up_to_date = database()
     yield up_to_date
     yield broker()
@@ -54,6 +55,13 @@ def checks() -> Iterator[Check]:
     if waiting:
         minutes = (timezone.now() - waiting.created_at).total_seconds() / 60
         yield minutes < 60, f"The oldest waiting job has waited {minutes:.0f} minutes."
+
+
+def secrets_in_force() -> Check:
+    others = secrets.names_not_in_force(Path(settings.DATA_DIR), settings.SECRETS)
+    if others:
+        return False, f"{', '.join(others)} here and where Finetune was started differ."
+    return True, "The secrets are those that Finetune was started with."
 
 
 def vllm() -> Iterator[Check]:
