@@ -87,6 +87,11 @@ def test_the_command_sets_limits_and_rotates(live, team, capsys):
     call_command("apikey", rotate=f"ft-{key.prefix}", old_works_for=0)
     assert api_keys.authenticate(capsys.readouterr().out.strip()) == key
     assert api_keys.authenticate(old) is None
+    Team.objects.create(name="Second")
+    call_command("apikey", rotate=f"ft-{key.prefix}")  # the team need not be named
+    assert api_keys.authenticate(capsys.readouterr().out.strip()) == key
+    with pytest.raises(CommandError, match="no such key"):
+        call_command("apikey", rotate=f"ft-{key.prefix}", team="Second")
     for wrong in ({"deployment": "none"}, {"rotate": "ft-none"}, {"tokens_per_month": 0}):
         with pytest.raises(CommandError):
             call_command("apikey", **wrong)

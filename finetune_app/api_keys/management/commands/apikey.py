@@ -59,11 +59,14 @@ class Command(BaseCommand):
         for option, name in {"--days": "days", **LIMIT_OPTIONS}.items():
             if options[name] is not None and options[name] < 1:
                 raise CommandError(f"{option} must be at least 1.")
-        team = self._team(options["team"])
         if options["rotate"]:
-            key, hours = self._key(team, options["rotate"]), max(options["old_works_for"], 0)
+            key, hours = (
+                self._key(options["rotate"], options["team"]),
+                max(options["old_works_for"], 0),
+            )
             self.stdout.write(services.rotate_key(key=key, hours=hours)[1])
             return
+        team = self._team(options["team"])
         given = {field: options[field] for field in LIMIT_OPTIONS.values()}
         limits: dict[str, object] = {
             name: value for name, value in given.items() if value is not None
@@ -98,10 +101,13 @@ class Command(BaseCommand):
             raise CommandError("Nothing of this team is live under that name.")
         return found
 
-    def _key(self, team: Team, text: str) -> ApiKey:
-        """Finds a key by its public prefix, so that no secret gets into the shell's history."""
+    def _key(self, text: str, team_name: str) -> ApiKey:
+        """Finds a key by its public prefix, so that no secret gets into the shell's history.
+
+        The prefix is unique among all teams, so the name of one is only checked.
+        """
         prefix = text.removeprefix(f"{services.KEY_START}-").partition("-")[0]
-        key = ApiKey.objects.not_revoked().filter(team=team, prefix=prefix).first()
-        if key is None:
-            raise CommandError("This team has no such key.")
+        key = ApiKey.objects.not_revoked().filter(prefix=prefix).first()
+        if key is None or (team_name and key.team != self._team(team_name)):
+            raise CommandError("There is no such key, or it was revoked.")
         return key
