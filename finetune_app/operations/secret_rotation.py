@@ -63,6 +63,8 @@ def _rotate_secret_key() -> str:
 def _forget_secret_key() -> str:
     _require_file("secret_key_fallbacks", "Take it out there.")
     found = secrets.read_secrets(settings.DATA_DIR)
+    if not found["secret_key_fallbacks"]:
+        return "There is no old key for sessions to forget."
     found["secret_key_fallbacks"] = []
     _write(found)
     return (

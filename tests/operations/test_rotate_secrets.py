@@ -78,6 +78,14 @@ def test_a_new_secret_key_keeps_sessions(run, owner, settings):
     assert not is_signed_in(unused)
 
 
+def test_without_a_rotation_there_is_no_old_key_to_forget(run, settings):
+    key = settings.SECRET_KEY
+    said = run("forget_old_secret", "secret_key")
+    assert "There is no old key for sessions to forget." in said
+    assert "forgotten" not in said
+    assert key == settings.SECRET_KEY
+
+
 def test_a_new_pepper_keeps_api_keys_that_are_used(run, team, owner, settings):
     (used, used_text), (idle, idle_text) = (
         api_keys.create_key(team=team, by=owner, name=name) for name in ("mailbox", "old script")
