@@ -91,6 +91,7 @@ class Generation:
             return
         self.is_logged = True
         usage = self.answer.usage
+        streamed, first_text_at = self.request.options.stream, self.first_text_at
         await recording.arecord(
             key=self.key,
             deployment=self.model.deployment if self.model else None,
@@ -98,10 +99,11 @@ class Generation:
             model=self.request.model,
             status=status,
             error=code,
-            streamed=self.request.options.stream,
+            streamed=streamed,
             prompt_tokens=usage["prompt_tokens"],
             tokens=usage["completion_tokens"],
-            first_seconds=self.first_text_at - self.started_at if self.first_text_at else None,
+            # Nobody saw the first word of an answer that was sent whole.
+            first_seconds=first_text_at - self.started_at if streamed and first_text_at else None,
             seconds=time.monotonic() - self.started_at,
             reply_id=self.answer.id,
             confidence=self._mean_logprob(),

@@ -44,7 +44,8 @@ class PageEvent(TypedDict, total=False):
 
 def prepare(deployment: Deployment, visitor: str, given: ChatBody) -> Generation:
     """Raises ApiError if the request is invalid or the deployment cannot answer."""
-    body = json.dumps({**given, "model": deployment.name}, ensure_ascii=False).encode()
+    asked = {**given, "model": deployment.name, "stream": True}
+    body = json.dumps(asked, ensure_ascii=False).encode()
     request = parse_chat_request(body)
     conversation_id = f"{visitor}:{request.options.conversation_id}"
     model = model_lookup.resolve_deployment(deployment, conversation_id)

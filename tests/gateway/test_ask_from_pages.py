@@ -34,6 +34,8 @@ def test_the_playground_shows_version_tokens_and_seconds(live, owner, url):
         1,
         3,
     )
+    assert logged.streamed
+    assert logged.first_seconds <= logged.seconds
     whole = signed_in(owner).post(url("playground:page"), given)
     assert whole.context["turns"][-1]["content"] == "".join(e.get("text", "") for e in found)
 
