@@ -9,11 +9,18 @@ def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "finetune_app.settings")
     from django.core.exceptions import ImproperlyConfigured
     from django.core.management import execute_from_command_line
+    from django.db import OperationalError
 
     try:
         execute_from_command_line(sys.argv)
     except ImproperlyConfigured as mistake:  # of settings.py: its message says what to change
         sys.exit(str(mistake))
+    except OperationalError:
+        from finetune_app.core.connections import why_no_database
+
+        if why := why_no_database():
+            sys.exit(why)
+        raise
     if sys.argv[1:2] != ["up"]:
         _leave_audit_line()
 

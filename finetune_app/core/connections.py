@@ -1,6 +1,12 @@
-"""Database connections: closed during long waits, and what it means when none is free."""
+"""Database connections: closed during long waits, and what it means when there is none."""
 
-from django.db import OperationalError, connections
+from django.db import OperationalError, connection, connections
+
+WHAT_TO_DO = {
+    "sqlite": "Make its folder, and let this user write in it, or set DATABASE_URL to another.",
+    "postgresql": "Start PostgreSQL, make the database with `createdb NAME`, or set DATABASE_URL "
+    "to another.",
+}
 
 
 def close_idle() -> None:
@@ -9,9 +15,9 @@ def close_idle() -> None:
     A request holds its connection until it ends. One that waits for a model may take minutes, and
     PostgreSQL allows a hundred connections by default.
     """
-    for connection in connections.all(initialized_only=True):
-        if not connection.in_atomic_block:
-            connection.close()
+    for one in connections.all(initialized_only=True):
+        if not one.in_atomic_block:
+            one.close()
 
 
 def none_was_free(error: BaseException | None) -> bool:
@@ -21,3 +27,14 @@ def none_was_free(error: BaseException | None) -> bool:
     from psycopg_pool import PoolTimeout  # not loaded on SQLite
 
     return isinstance(error.__cause__, PoolTimeout)
+
+
+def why_no_database() -> str:
+    """Why the database cannot be connected to, and what to do; "" where it can."""
+    try:
+        connection.ensure_connection()
+    except OperationalError as error:
+        # The driver names the host, the user and the database, never the password.
+        reason = str(error).partition("\n")[0].removeprefix("connection failed: ").rstrip(".")
+        return f"The database cannot be used: {reason}. {WHAT_TO_DO[connection.vendor]}"
+    return ""

@@ -9,12 +9,13 @@ from typing import Any
 import redis
 from django.conf import settings
 from django.core.management.base import BaseCommand
-from django.db import DatabaseError, connection
+from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 from django.utils import timezone
 
 from finetune_app.basemodels.models import BaseModel
 from finetune_app.core import engine_client, health, schema, secrets, vllm_installation
+from finetune_app.core.connections import why_no_database
 from finetune_app.core.machine import GIB, this_machine
 from finetune_app.jobs.models import Job, State
 
@@ -81,10 +82,8 @@ def vllm() -> Iterator[Check]:
 
 def database() -> Check:
     vendor = connection.vendor
-    try:
-        connection.ensure_connection()
-    except DatabaseError:
-        return False, f"The database ({vendor}) does not answer. Is it running?"
+    if why := why_no_database():
+        return False, why
     executor = MigrationExecutor(connection)
     plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
     if plan:
