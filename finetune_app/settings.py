@@ -14,7 +14,7 @@ ENDPOINTS_ALLOWED  host:port of model servers in your own network that teams may
 REQUEST_LOG_DAYS, JOB_LOG_DAYS, AUDIT_LOG_DAYS  how long requests (default 180), journals of jobs
                 (90) and lines of the audit log (365, at least 30) are kept; 0: for ever;
                 less than 0 is refused
-TEAM_STORAGE_GB  how much the files of one team may take (default 50)
+TEAM_STORAGE_GB  how much the files of one team may take (default 50; a GB is 10^9 bytes)
 LOG_FORMAT      text (default) or json: one object per event, for programs that collect logs
 LOG_LEVEL       INFO (default), DEBUG, WARNING or ERROR
 METRICS_TOKEN   opens /metrics to Prometheus, which sends it as a bearer token; without it nobody
@@ -306,7 +306,7 @@ WHITENOISE_USE_FINDERS = WHITENOISE_AUTOREFRESH = DEBUG
 MAX_UPLOAD_BYTES = 200 * 1024 * 1024
 MAX_LARGE_UPLOAD_BYTES = 2 * 1024**3  # in pieces
 TEAM_STORAGE_GB = number("TEAM_STORAGE_GB", 50, least=0.01, most=1_000_000, unit="gigabytes")
-MAX_TEAM_BYTES = int(TEAM_STORAGE_GB * 1024**3)  # of all files
+MAX_TEAM_BYTES = int(TEAM_STORAGE_GB * 10**9)  # of all files
 MAX_TEAM_DOCUMENT_BYTES = 2 * 1024**3  # of all documents of a team together
 DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 2000

@@ -12,10 +12,11 @@ from django.db.models import Model, Sum
 from django.utils.translation import gettext as _
 
 from finetune_app.accounts.models import Team
+from finetune_app.core import sizes
 from finetune_app.core.errors import PlainError
 
 RESERVED_SHARE = 0.1  # of the disk
-MAX_RESERVED_BYTES = 10 * 1024**3
+MAX_RESERVED_BYTES = 10 * sizes.GB
 
 FILES: list[tuple[type[Model], str]] = []  # models with a `size`, and their way to the team
 _others: list[Callable[[Team], int]] = []  # bytes of files that have no row
@@ -54,11 +55,11 @@ def require_space(team: Team, size: int) -> None:
         return
     raise PlainError(
         _(
-            "Your team's files take %(used).1f GB of the %(most).1f GB there are for them, and "
+            "Your team's files take %(used)s of the %(most)s there are for them, and "
             "this one does not fit. Delete imports, documents or exports that are not needed any "
             "more, or ask who runs Finetune for more space."
         )
-        % {"used": used / 1024**3, "most": settings.MAX_TEAM_BYTES / 1024**3},
+        % {"used": sizes.size(used), "most": sizes.size(settings.MAX_TEAM_BYTES)},
         status=413,
         title=_("No space left for your team"),
     )

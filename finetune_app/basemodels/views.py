@@ -21,8 +21,9 @@ from finetune_app.basemodels.forms import InstallForm, TokenForm
 from finetune_app.basemodels.models import BaseModelChoice, HubToken, Install
 from finetune_app.core import charts
 from finetune_app.core.audit import AuditAction
-from finetune_app.core.machine import GIB, this_machine
+from finetune_app.core.machine import this_machine
 from finetune_app.core.requests import render_page
+from finetune_app.core.sizes import GB
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal, Method
 from finetune_app.jobs import services as jobs
@@ -130,7 +131,7 @@ def _context(request: HttpRequest, goal: Goal) -> dict[str, Any]:
     chosen = next((ready[slug] for slug in wanted if slug in ready), None)
     if chosen is None and ready:
         chosen = next(iter(ready.values()))
-    free = machine.available_bytes / GIB
+    free = machine.available_bytes / GB
     return {
         "goal": goal,
         "machine": machine,

@@ -13,7 +13,8 @@ from django.utils.translation import gettext as _
 from finetune_app.accounts.models import User
 from finetune_app.core.charts import bar
 from finetune_app.core.chat_messages import Message
-from finetune_app.core.templatetags.ui import about, size
+from finetune_app.core.sizes import size
+from finetune_app.core.templatetags.ui import about
 from finetune_app.core.text_formats import safe_cell
 from finetune_app.datasets.models import Edit, Import
 from finetune_app.datasets.views.common import AnswerField, answer_pairs

@@ -9,7 +9,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-NEEDED_BYTES = 2 * 1024**3
+from finetune_app.core.sizes import GB, size
+
+NEEDED_BYTES = 2 * GB
 
 
 class NotReady(Exception):
@@ -39,8 +41,8 @@ def check_disk(folder: Path, needed: int = NEEDED_BYTES) -> None:
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise NotReady(
-            f"Only {free / 1e9:.1f} GB are free on the disk of {folder}; Finetune needs "
-            f"{needed / 1e9:.1f} GB. Free some space, or set DATA_DIR to another disk."
+            f"Only {size(free)} are free on the disk of {folder}; Finetune needs "
+            f"{size(needed)}. Free some space, or set DATA_DIR to another disk."
         )
 
 

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from finetune_app.core.templatetags.ui import duration, size
+from finetune_app.core.sizes import size
+from finetune_app.core.templatetags.ui import duration
 from finetune_app.core.version import program_version
 from finetune_app.datasets.models import Import
 from finetune_app.evaluation import verdict_text

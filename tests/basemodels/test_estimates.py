@@ -14,13 +14,14 @@ from finetune_app.basemodels.estimates import (
     times,
 )
 from finetune_app.basemodels.models import BaseModel, Speed
-from finetune_app.core.machine import GIB, GraphicsCard, Machine
+from finetune_app.core.machine import GraphicsCard, Machine
+from finetune_app.core.sizes import GB
 
 SMALL = TrainingWork(tokens=20_000, rows=240, epochs=3, tokens_per_step=640)
 
 
-def machine(free_gib: float, card: GraphicsCard | None = None) -> Machine:
-    return Machine(2, 24 * GIB, int(free_gib * GIB), 100 * GIB, card)
+def machine(free_gb: float, card: GraphicsCard | None = None) -> Machine:
+    return Machine(2, 24 * GB, int(free_gb * GB), 100 * GB, card)
 
 
 @pytest.fixture
@@ -110,25 +111,25 @@ def test_fp32_needs_more_memory(starter):
     ],
 )
 def test_fit(need, free, level, words):
-    found = fit(machine(free), need * GIB, 360)
+    found = fit(machine(free), need * GB, 360)
     assert (found.level, found.memory) == (level, words)
     if level != "no":
         assert "6 minutes" in found.sentence
 
 
 def test_a_training_of_days_is_pointed_out():
-    assert fit(machine(20), GIB, 86_400).word == "Fits, but slow"
-    card = GraphicsCard("A card", 24 * GIB)
-    assert fit(machine(20, card), GIB, 86_400).word == "Fits"
+    assert fit(machine(20), GB, 86_400).word == "Fits, but slow"
+    card = GraphicsCard("A card", 24 * GB)
+    assert fit(machine(20, card), GB, 86_400).word == "Fits"
 
 
 def test_with_a_graphics_card_its_memory_counts():
-    found = fit(machine(4, GraphicsCard("A card", 24 * GIB)), 20 * GIB, 60)
+    found = fit(machine(4, GraphicsCard("A card", 24 * GB)), 20 * GB, 60)
     assert found.level == "fits"
 
 
 def test_what_does_not_fit_says_how_much_would():
-    assert "with 21 GB of free memory" in fit(machine(4), 20.2 * GIB, 60).sentence
+    assert "with 21 GB of free memory" in fit(machine(4), 20.2 * GB, 60).sentence
 
 
 def test_counting_words():

@@ -5,7 +5,8 @@ import sys
 import pytest
 
 from finetune_app.core import machine
-from finetune_app.core.machine import GIB, GraphicsCard, Machine
+from finetune_app.core.machine import GraphicsCard, Machine
+from finetune_app.core.sizes import GB
 
 
 def test_this_machine_has_something(tmp_path):
@@ -16,17 +17,15 @@ def test_this_machine_has_something(tmp_path):
 
 
 def test_its_words():
-    assert Machine(2, 24 * GIB, GIB, GIB, None).words == (
-        "2 cores, 24 GB of memory, no graphics card"
-    )
-    assert Machine(1, GIB, GIB, GIB, GraphicsCard("H100", 80 * GIB)).words.endswith("H100")
+    assert Machine(2, 24 * GB, GB, GB, None).words == ("2 cores, 24 GB of memory, no graphics card")
+    assert Machine(1, GB, GB, GB, GraphicsCard("H100", 80 * GB)).words.endswith("H100")
 
 
 def test_a_graphics_card_is_where_a_training_has_to_fit():
-    with_card = Machine(8, 64 * GIB, 32 * GIB, GIB, GraphicsCard("L4", 24 * GIB))
-    assert (with_card.available_bytes, with_card.total_bytes) == (24 * GIB, 24 * GIB)
-    without = Machine(8, 64 * GIB, 32 * GIB, GIB, None)
-    assert (without.available_bytes, without.total_bytes) == (32 * GIB, 64 * GIB)
+    with_card = Machine(8, 64 * GB, 32 * GB, GB, GraphicsCard("L4", 24 * GB))
+    assert (with_card.available_bytes, with_card.total_bytes) == (24 * GB, 24 * GB)
+    without = Machine(8, 64 * GB, 32 * GB, GB, None)
+    assert (without.available_bytes, without.total_bytes) == (32 * GB, 64 * GB)
 
 
 @pytest.fixture
@@ -41,10 +40,10 @@ def limits(tmp_path):
 
 def test_a_container_knows_its_limit(limits):
     assert limits(
-        memory__max=f"{4 * GIB}\n",
-        memory__current=str(3 * GIB),
-        memory__stat=f"anon 1\ninactive_file {GIB}\n",
-    ) == (4 * GIB, 2 * GIB)
+        memory__max=f"{4 * GB}\n",
+        memory__current=str(3 * GB),
+        memory__stat=f"anon 1\ninactive_file {GB}\n",
+    ) == (4 * GB, 2 * GB)
 
 
 def test_without_a_limit_the_whole_machine_counts(limits):

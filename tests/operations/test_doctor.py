@@ -1,16 +1,23 @@
 """manage.py doctor: what is fine, and what to look at."""
 
+from collections import namedtuple
 from datetime import timedelta
 from io import StringIO
 
 import pytest
 from django.core.management import call_command
 from django.db.migrations.recorder import MigrationRecorder
+from django.urls import reverse
 from django.utils import timezone
 
+from finetune_app.accounts import services as accounts
+from finetune_app.core.machine import Machine
+from finetune_app.core.sizes import GB
 from finetune_app.jobs.models import Job, State
+from finetune_app.operations import overview
 from finetune_app.operations.management.commands import doctor
 from tests import journey
+from tests.conftest import signed_in
 
 
 def looked_at() -> tuple[str, int]:
@@ -65,6 +72,22 @@ def test_the_serving_engine_is_reported(healthy, monkeypatch, tmp_path):
     assert "ok   vLLM is switched off" in looked_at()[0]
     monkeypatch.setenv("VLLM", "/nowhere/vllm")
     assert "LOOK What VLLM names is no program." in looked_at()[0]
+
+
+def test_disk_and_memory_are_said_as_on_the_page_of_operators(healthy, owner, monkeypatch):
+    measured = Machine(2, 24 * 1024**3, 12 * 1024**3, 112_400_000_000, None)
+    disk = namedtuple("Disk", "total used free")(200 * GB, 87_600_000_000, 112_400_000_000)
+    for module in (doctor, overview):
+        monkeypatch.setattr(module, "this_machine", lambda _folder: measured)
+    monkeypatch.setattr(overview.shutil, "disk_usage", lambda _folder: disk)
+    accounts.set_operator(user=owner, on=True)
+    page = signed_in(owner).get(reverse("operations:overview")).content.decode()
+    said = looked_at()[0]
+    assert "112 GB of disk free" in said
+    assert "112 GB of 200 GB" in page
+    for both in (said, page):
+        assert "2 cores, 26 GB of memory" in both
+    assert "26 GB of memory." in said
 
 
 def test_a_job_without_a_living_worker_is_counted(healthy, team):

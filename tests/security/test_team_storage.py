@@ -18,7 +18,7 @@ from worker.channel import UserError
 from worker.imports.inspect import inspect_file
 from worker.imports.read import read_rows
 
-GB = 1024**3
+GB = 10**9
 Disk = namedtuple("Disk", "total used free")
 
 

@@ -12,8 +12,10 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
 from finetune_app.core.icons import ICONS
+from finetune_app.core.sizes import size
 
 register = template.Library()
+register.filter("size", size)
 
 
 @register.simple_tag
@@ -141,9 +143,9 @@ def about(seconds: float | None) -> str:
 
 
 def _largest_unit(seconds: float) -> str:
-    for size, word in ((86400, "day"), (3600, "hour"), (60, "minute")):
-        if seconds >= size:
-            return plural(int(seconds // size), word)
+    for length, word in ((86400, "day"), (3600, "hour"), (60, "minute")):
+        if seconds >= length:
+            return plural(int(seconds // length), word)
     return plural(int(seconds), "second")
 
 
@@ -173,18 +175,6 @@ def plural(count: int | None, words: str) -> str:
         return ""
     one, _, many = words.partition(",")
     return f"{count:,} {one if count == 1 else many or one + 's'}"
-
-
-@register.filter
-def size(count: float | None) -> str:
-    """Bytes as 0.7 GB or 12 MB (powers of ten)."""
-    if count is None:
-        return ""
-    for unit, step in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if count >= step * 0.95 or (unit == "GB" and count >= 0.5e9):
-            value = count / step
-            return f"{value:.1f} {unit}" if value < 9.95 else f"{value:,.0f} {unit}"
-    return f"{count:.0f} bytes"
 
 
 @register.filter

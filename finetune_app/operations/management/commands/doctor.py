@@ -16,10 +16,12 @@ from django.utils import timezone
 from finetune_app.basemodels.models import BaseModel
 from finetune_app.core import engine_client, health, schema, secrets, vllm_installation
 from finetune_app.core.connections import why_no_database
-from finetune_app.core.machine import GIB, this_machine
+from finetune_app.core.machine import this_machine
+from finetune_app.core.sizes import GB, size
 from finetune_app.jobs.models import Job, State
 
 Check = tuple[bool, str]
+WISE_BYTES = 2 * GB  # of free disk
 STUCK_AFTER_LEASES = 8  # a running clock requeues a job long before
 ENGINE_TIMEOUT_SECONDS = 2.0
 
@@ -38,9 +40,10 @@ class Command(BaseCommand):
 def checks() -> Iterator[Check]:
     machine = this_machine(settings.DATA_DIR)
     yield True, f"Python {sys.version.split()[0]}; {machine.words}."
-    free = machine.disk_free_bytes / GIB
-    yield free > 2, f"{free:.1f} GB of disk free in {settings.DATA_DIR} (2 GB or more is wise)."
-    yield machine.memory_bytes > 4 * GIB, f"{machine.memory_bytes / GIB:.1f} GB of memory."
+    free = machine.disk_free_bytes
+    said = f"{size(free)} of disk free in {settings.DATA_DIR} ({size(WISE_BYTES)} or more is wise)."
+    yield free > WISE_BYTES, said
+    yield machine.memory_bytes > 4 * GB, f"{size(machine.memory_bytes)} of memory."
     yield from vllm()
     yield secrets_in_force()
     up_to_date = database()
