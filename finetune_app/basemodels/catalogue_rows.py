@@ -21,7 +21,7 @@ from finetune_app.basemodels.estimates import (
 from finetune_app.basemodels.models import BaseModel, Install
 from finetune_app.core import charts
 from finetune_app.core.machine import Machine
-from finetune_app.core.sizes import GB, size
+from finetune_app.core.sizes import MEMORY_GB, size
 from finetune_app.jobs.models import ACTIVE, State
 
 
@@ -89,7 +89,7 @@ def catalogue_rows(team: Team, machine: Machine, work: TrainingWork) -> list[Cat
 
 def memory_scale_gb(machine: Machine) -> float:
     """The end of the memory bars' scale, in GB: the machine's memory."""
-    return machine.total_bytes / GB
+    return machine.total_bytes / MEMORY_GB
 
 
 def _installs_of(team: Team) -> dict[str, Install]:
@@ -133,7 +133,7 @@ def _row(
 
 
 def _bar(memory_bytes: float, machine: Machine) -> SafeString:
-    need, free = memory_bytes / GB, machine.available_bytes / GB
+    need, free = memory_bytes / MEMORY_GB, machine.available_bytes / MEMORY_GB
     label = _("Needs %(need).1f GB of the %(free).1f GB that are free") % {
         "need": need,
         "free": free,

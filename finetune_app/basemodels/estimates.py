@@ -18,7 +18,7 @@ from finetune_app.basemodels.automatic_settings import AutomaticSettings, automa
 from finetune_app.basemodels.catalogue import CatalogueEntry, entry_of
 from finetune_app.basemodels.models import BaseModel, Speed
 from finetune_app.core.machine import Machine
-from finetune_app.core.sizes import GB
+from finetune_app.core.sizes import MEMORY_GB
 from finetune_app.core.templatetags.ui import about, duration
 from finetune_app.versions.models import Version
 
@@ -103,7 +103,7 @@ class Estimate:
 
     @property
     def memory_words(self) -> str:
-        return _("about %(gb).1f GB") % {"gb": self.memory_bytes / GB}
+        return _("about %(gb).1f GB") % {"gb": self.memory_bytes / MEMORY_GB}
 
     @property
     def memory_why(self) -> str:
@@ -261,7 +261,7 @@ class MemoryFit:
 def fit(machine: Machine, memory_bytes: float, seconds: float) -> MemoryFit:
     """Compare a training's memory with the free memory."""
     free = machine.available_bytes
-    need = _("%(gb).1f GB") % {"gb": memory_bytes / GB}
+    need = _("%(gb).1f GB") % {"gb": memory_bytes / MEMORY_GB}
     time = _("About %(time)s to train.") % {"time": duration(seconds)}
     if memory_bytes <= free:
         if seconds > SLOW_SECONDS and machine.card is None:
@@ -270,12 +270,12 @@ def fit(machine: Machine, memory_bytes: float, seconds: float) -> MemoryFit:
         return MemoryFit("fits", _("Fits"), time, need)
     over = _("%(need)s, %(gb).1f GB more than is free") % {
         "need": need,
-        "gb": (memory_bytes - free) / GB,
+        "gb": (memory_bytes - free) / MEMORY_GB,
     }
     if memory_bytes <= NEARLY_FITS_FACTOR * free:
         close = _("Close other programs, or learn from shorter examples. %(time)s") % {"time": time}
         return MemoryFit("almost", _("Almost fits"), close, over)
     card = _("It needs a machine or a graphics card with %(gb)d GB of free memory.") % {
-        "gb": -(-memory_bytes // GB)
+        "gb": -(-memory_bytes // MEMORY_GB)
     }
     return MemoryFit("no", _("Does not fit"), card, over)

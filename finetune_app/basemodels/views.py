@@ -23,7 +23,7 @@ from finetune_app.core import charts
 from finetune_app.core.audit import AuditAction
 from finetune_app.core.machine import this_machine
 from finetune_app.core.requests import render_page
-from finetune_app.core.sizes import GB
+from finetune_app.core.sizes import MEMORY_GB
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal, Method
 from finetune_app.jobs import services as jobs
@@ -131,7 +131,7 @@ def _context(request: HttpRequest, goal: Goal) -> dict[str, Any]:
     chosen = next((ready[slug] for slug in wanted if slug in ready), None)
     if chosen is None and ready:
         chosen = next(iter(ready.values()))
-    free = machine.available_bytes / GB
+    free = machine.available_bytes / MEMORY_GB
     return {
         "goal": goal,
         "machine": machine,

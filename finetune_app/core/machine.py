@@ -11,7 +11,7 @@ import psutil
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from finetune_app.core.sizes import size
+from finetune_app.core.sizes import memory_size
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Machine:
     def words(self) -> str:
         """ "2 cores, 24 GB of memory, no graphics card" """
         cores = ngettext("%(n)d core", "%(n)d cores", self.cores) % {"n": self.cores}
-        memory = _("%(size)s of memory") % {"size": size(self.memory_bytes)}
+        memory = _("%(size)s of memory") % {"size": memory_size(self.memory_bytes)}
         card = self.card.name if self.card else _("no graphics card")
         return f"{cores}, {memory}, {card}"
 

@@ -1,6 +1,7 @@
-"""Sizes of files, disks and memory, in powers of ten everywhere."""
+"""Sizes of files and disks, in powers of ten, and of memory, as it is sold."""
 
 GB = 10**9
+MEMORY_GB = 2**30  # what a machine "with 16 GB" has sixteen of
 
 
 def size(count: float | None) -> str:
@@ -12,3 +13,9 @@ def size(count: float | None) -> str:
             value = count / step
             return f"{value:.1f} {unit}" if value < 9.95 else f"{value:,.0f} {unit}"
     return f"{count:.0f} bytes"
+
+
+def memory_size(count: float) -> str:
+    """Bytes of memory as 0.7 GB or 24 GB."""
+    value = count / MEMORY_GB
+    return f"{value:.1f} GB" if value < 9.95 else f"{value:,.0f} GB"

@@ -13,7 +13,7 @@ from finetune_app.accounts.models import Membership
 from finetune_app.basemodels.automatic_settings import AutomaticSettings
 from finetune_app.basemodels.estimates import times
 from finetune_app.core import charts
-from finetune_app.core.sizes import GB
+from finetune_app.core.sizes import MEMORY_GB
 from finetune_app.core.templatetags.ui import duration
 from finetune_app.goals.measures import MeasureError, get_measure
 from finetune_app.goals.presenters import PresentedAnswer, present_answer
@@ -115,7 +115,7 @@ def facts(training: Training) -> list[str]:
     if last and last.tokens_per_second:
         found.append(_("%(n).0f tokens/s") % {"n": last.tokens_per_second})
     if last and last.memory_bytes:
-        found.append(_("%(n).1f GB") % {"n": last.memory_bytes / GB})
+        found.append(_("%(n).1f GB") % {"n": last.memory_bytes / MEMORY_GB})
     return found
 
 

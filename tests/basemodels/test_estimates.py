@@ -15,7 +15,7 @@ from finetune_app.basemodels.estimates import (
 )
 from finetune_app.basemodels.models import BaseModel, Speed
 from finetune_app.core.machine import GraphicsCard, Machine
-from finetune_app.core.sizes import GB
+from finetune_app.core.sizes import MEMORY_GB as GB
 
 SMALL = TrainingWork(tokens=20_000, rows=240, epochs=3, tokens_per_step=640)
 

@@ -6,7 +6,7 @@ import pytest
 
 from finetune_app.core import machine
 from finetune_app.core.machine import GraphicsCard, Machine
-from finetune_app.core.sizes import GB
+from finetune_app.core.sizes import MEMORY_GB as GB
 
 
 def test_this_machine_has_something(tmp_path):

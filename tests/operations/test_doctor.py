@@ -86,8 +86,8 @@ def test_disk_and_memory_are_said_as_on_the_page_of_operators(healthy, owner, mo
     assert "112 GB of disk free" in said
     assert "112 GB of 200 GB" in page
     for both in (said, page):
-        assert "2 cores, 26 GB of memory" in both
-    assert "26 GB of memory." in said
+        assert "2 cores, 24 GB of memory" in both
+    assert "24 GB of memory." in said
 
 
 def test_a_job_without_a_living_worker_is_counted(healthy, team):

@@ -37,7 +37,7 @@ def test_warnings_are_stored_once(as_viewer, waiting, url):
 def test_the_page_shows_steps_speed_curve_and_answers(as_viewer, waiting, url):
     journey.set_state(waiting.job, State.RUNNING, done=12, total=90)
     point(waiting, 0, loss=2.5, validation_loss=2.4)
-    point(waiting, 12, epoch=0.4, loss=1.9, tokens_per_second=410.0, memory_bytes=2 * 10**9)
+    point(waiting, 12, epoch=0.4, loss=1.9, tokens_per_second=410.0, memory_bytes=2 * 1024**3)
     handler_for(waiting.job).record(
         waiting.job,
         {

@@ -17,7 +17,7 @@ from finetune_app.basemodels.models import BaseModel
 from finetune_app.core import engine_client, health, schema, secrets, vllm_installation
 from finetune_app.core.connections import why_no_database
 from finetune_app.core.machine import this_machine
-from finetune_app.core.sizes import GB, size
+from finetune_app.core.sizes import GB, MEMORY_GB, memory_size, size
 from finetune_app.jobs.models import Job, State
 
 Check = tuple[bool, str]
@@ -43,7 +43,7 @@ def checks() -> Iterator[Check]:
     free = machine.disk_free_bytes
     said = f"{size(free)} of disk free in {settings.DATA_DIR} ({size(WISE_BYTES)} or more is wise)."
     yield free > WISE_BYTES, said
-    yield machine.memory_bytes > 4 * GB, f"{size(machine.memory_bytes)} of memory."
+    yield machine.memory_bytes > 4 * MEMORY_GB, f"{memory_size(machine.memory_bytes)} of memory."
     yield from vllm()
     yield secrets_in_force()
     up_to_date = database()
