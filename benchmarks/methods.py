@@ -33,7 +33,7 @@ from finetune_app.evaluation.recommendation import (  # noqa: E402
     Recommendation,
     recommend,
 )
-from finetune_app.evaluation.statistics import wilson  # noqa: E402
+from finetune_app.evaluation.verdict.statistics import wilson  # noqa: E402
 from finetune_app.guide.advice.answers import Answers  # noqa: E402
 from finetune_app.guide.advice.decide import decide  # noqa: E402
 from finetune_app.guide.sample import sample  # noqa: E402

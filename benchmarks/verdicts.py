@@ -16,7 +16,9 @@ from functools import cache
 import numpy as np
 from scipy.stats import binom
 
-from finetune_app.evaluation.statistics import (
+from finetune_app.evaluation.verdict.computation import compute_verdict
+from finetune_app.evaluation.verdict.limits import ALPHA, spent_at
+from finetune_app.evaluation.verdict.statistics import (
     Split,
     net_gain_interval,
     paired_bootstrap,
@@ -24,9 +26,7 @@ from finetune_app.evaluation.statistics import (
     split_of,
     wilson,
 )
-from finetune_app.evaluation.verdict import compute_verdict
-from finetune_app.evaluation.verdict_limits import ALPHA, spent_at
-from finetune_app.evaluation.verdict_types import PairedOutcome
+from finetune_app.evaluation.verdict.types import PairedOutcome
 from finetune_app.judging.grading import JudgedPair, Side
 
 PROMPTS = (20, 60, 200)

@@ -13,7 +13,7 @@ from finetune_app.core import charts
 from finetune_app.core.charts import Whisker
 from finetune_app.evaluation.models import Evaluation
 from finetune_app.evaluation.presenters import label_of
-from finetune_app.evaluation.statistics import Interval, paired_bootstrap, wilson
+from finetune_app.evaluation.verdict.statistics import Interval, paired_bootstrap, wilson
 from finetune_app.goals.models import Goal, MeasureKind
 from finetune_app.training.changes import changes
 

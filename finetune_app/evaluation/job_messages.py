@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal, NotRequired, TypedDict
 
 from finetune_app.candidates.specs import CandidateSpec
-from finetune_app.evaluation.verdict_types import GeneralLevel, TrivialBaseline
+from finetune_app.evaluation.verdict.types import GeneralLevel, TrivialBaseline
 from finetune_app.goals.measures.base import MeasureSettings
 
 

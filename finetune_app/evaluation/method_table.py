@@ -13,8 +13,8 @@ from finetune_app.evaluation.models import Answer, Evaluation
 from finetune_app.evaluation.presenters import label_of
 from finetune_app.evaluation.recommendation import MethodScores, Recommendation, recommend
 from finetune_app.evaluation.services import paired_outcome, trivial_answers_of
-from finetune_app.evaluation.statistics import paired_bootstrap, split_of, wilson
 from finetune_app.evaluation.trivial_baselines import trivial_scores
+from finetune_app.evaluation.verdict.statistics import paired_bootstrap, split_of, wilson
 
 MIN_CANDIDATES = 3  # with two, the verdict is enough
 COST_ANSWERS = 1_000  # the cost of running is that of so many answers

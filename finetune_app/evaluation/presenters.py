@@ -12,14 +12,14 @@ from finetune_app.candidates.models import Candidate
 from finetune_app.core import charts
 from finetune_app.core.charts import Whisker
 from finetune_app.core.templatetags.ui import duration
-from finetune_app.evaluation import verdict_text
 from finetune_app.evaluation.job_messages import CitedPassage, GeneralCheckResult
 from finetune_app.evaluation.models import Answer, Comparison, Evaluation
 from finetune_app.evaluation.safety import safety_notes
 from finetune_app.evaluation.services import ours_in_sentences
-from finetune_app.evaluation.statistics import paired_bootstrap, wilson
 from finetune_app.evaluation.trivial_baselines import trivial_rows
-from finetune_app.evaluation.verdict_types import BETTER_LEVELS, StoredVerdict, TrivialResult
+from finetune_app.evaluation.verdict import sentences
+from finetune_app.evaluation.verdict.statistics import paired_bootstrap, wilson
+from finetune_app.evaluation.verdict.types import BETTER_LEVELS, StoredVerdict, TrivialResult
 from finetune_app.goals.models import MeasureKind
 from finetune_app.goals.presenters import PresentedAnswer, present_answer
 from finetune_app.jobs.models import State
@@ -148,7 +148,7 @@ def verdict_context(evaluation: Evaluation, url: str) -> dict[str, Any]:
         "total": verdict["wins"] + verdict["ties"] + verdict["losses"],
         "general": evaluation.general,
         "lengths": _lengths(evaluation),
-        "looks_rule": verdict_text.looks_rule(evaluation.looks),
+        "looks_rule": sentences.looks_rule(evaluation.looks),
     }
 
 
@@ -175,10 +175,8 @@ def _other_notes(evaluation: Evaluation) -> list[str]:
     elsewhere = {
         _prompt_note(verdict),
         _trivial_note(evaluation),
-        verdict_text.general_note(
-            evaluation.general.get("level"), verdict["level"] in BETTER_LEVELS
-        ),
-        verdict_text.looks_note(evaluation.looks, "prompts"),
+        sentences.general_note(evaluation.general.get("level"), verdict["level"] in BETTER_LEVELS),
+        sentences.looks_note(evaluation.looks, "prompts"),
         *safety_notes(evaluation),
     }
     return [note for note in verdict["notes"] if note not in elsewhere]
@@ -190,7 +188,7 @@ def _trivial_note(evaluation: Evaluation) -> str:
     trivial = verdict.get("trivial")
     if not trivial or trivial["versus"] == "better":
         return ""
-    return verdict_text.trivial_note(TrivialResult(**trivial), ours_in_sentences(evaluation))
+    return sentences.trivial_note(TrivialResult(**trivial), ours_in_sentences(evaluation))
 
 
 def _everyday(general: GeneralCheckResult) -> list[EverydayAnswers]:

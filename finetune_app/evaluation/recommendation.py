@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal
 
-from finetune_app.evaluation.statistics import holm, net_gain_interval, sign_test, split_of
-from finetune_app.evaluation.verdict_limits import (
+from finetune_app.evaluation.verdict.limits import (
     FIRST_LOOK_AT_TRIVIAL,
     NO_DIFFERENCE,
     spent_at,
 )
-from finetune_app.evaluation.verdict_types import PairedOutcome
+from finetune_app.evaluation.verdict.statistics import holm, net_gain_interval, sign_test, split_of
+from finetune_app.evaluation.verdict.types import PairedOutcome
 
 Finding = Literal["none_works", "trivial", "base_is_enough", "enough", "worth_it", "too_close"]
 RELIABLE = 0.5  # of the prompts right: below, even the best method cannot be relied on

@@ -23,8 +23,8 @@ from finetune_app.evaluation.models import (
     TrivialAnswer,
 )
 from finetune_app.evaluation.safety import safety_notes
-from finetune_app.evaluation.verdict import compute_verdict
-from finetune_app.evaluation.verdict_types import PairedOutcome, TrivialBaseline, Verdict
+from finetune_app.evaluation.verdict.computation import compute_verdict
+from finetune_app.evaluation.verdict.types import PairedOutcome, TrivialBaseline, Verdict
 from finetune_app.goals.models import Goal
 from finetune_app.jobs import services as jobs
 from finetune_app.jobs.models import CAN_CONTINUE

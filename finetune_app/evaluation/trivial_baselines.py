@@ -7,9 +7,9 @@ from django.utils.translation import gettext as _
 from finetune_app.evaluation.models import Answer, Evaluation, TrivialAnswer
 from finetune_app.evaluation.recommendation import MethodScores
 from finetune_app.evaluation.services import paired_outcome, trivial_answers_of
-from finetune_app.evaluation.statistics import split_of
-from finetune_app.evaluation.verdict_text import TRIVIAL
-from finetune_app.evaluation.verdict_types import TrivialBaseline
+from finetune_app.evaluation.verdict.sentences import TRIVIAL
+from finetune_app.evaluation.verdict.statistics import split_of
+from finetune_app.evaluation.verdict.types import TrivialBaseline
 
 
 @dataclass(frozen=True)

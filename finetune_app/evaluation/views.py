@@ -20,7 +20,6 @@ from finetune_app.evaluation import (
     presenters,
     safety,
     services,
-    verdict_text,
 )
 from finetune_app.evaluation.access import get_evaluation
 from finetune_app.evaluation.candidate_selection import (
@@ -37,6 +36,7 @@ from finetune_app.evaluation.prompt_selection import (
     fresh_prompts,
 )
 from finetune_app.evaluation.side_by_side import Selection, save_note, side_by_side_context
+from finetune_app.evaluation.verdict import sentences
 from finetune_app.evaluation.votes.presenters import what_people_say
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
@@ -206,8 +206,8 @@ def launch_context(goal: Goal) -> dict[str, Any]:
         "form": form,
         "whole": whole,
         "fresh": fresh,
-        "looks_rule": verdict_text.looks_rule(whole.looks + 1),
-        "detectable": verdict_text.detectable(proposed.count, proposed.looks + 1),
+        "looks_rule": sentences.looks_rule(whole.looks + 1),
+        "detectable": sentences.detectable(proposed.count, proposed.looks + 1),
     }
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from finetune_app.evaluation.statistics import Interval, Split, wilson
+from finetune_app.evaluation.verdict.statistics import Interval, Split, wilson
 from finetune_app.judging.job_messages import (
     CONTROL_KINDS,
     Choice,

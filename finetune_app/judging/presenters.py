@@ -8,9 +8,9 @@ from django.utils.translation import gettext as _
 
 from finetune_app.core import charts
 from finetune_app.core.templatetags.ui import duration, percent
-from finetune_app.evaluation import verdict_text
 from finetune_app.evaluation.models import Comparison
 from finetune_app.evaluation.services import ours_in_sentences
+from finetune_app.evaluation.verdict import sentences
 from finetune_app.jobs.models import State
 from finetune_app.jobs.services import queue_place, seconds_to_start
 from finetune_app.judging import grading, opinion_text, services
@@ -114,7 +114,7 @@ def opinion_context(run: JudgeRun, after: int) -> dict[str, Any]:
         context
         | {
             "marks": _marks(run),
-            "rarity": verdict_text.rarity(run.result["p_value"], wins + losses),
+            "rarity": sentences.rarity(run.result["p_value"], wins + losses),
         }
         | _prompts_context(run, after)
     )

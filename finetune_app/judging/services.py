@@ -9,8 +9,8 @@ from finetune_app.accounts.models import User
 from finetune_app.basemodels.models import BaseModel
 from finetune_app.core.errors import PlainError
 from finetune_app.evaluation.models import Answer, Evaluation
-from finetune_app.evaluation.statistics import Split, sign_test
-from finetune_app.evaluation.verdict_limits import spent_at
+from finetune_app.evaluation.verdict.limits import spent_at
+from finetune_app.evaluation.verdict.statistics import Split, sign_test
 from finetune_app.goals.models import Goal
 from finetune_app.jobs import services as jobs
 from finetune_app.jobs.models import CAN_CONTINUE, State

@@ -10,14 +10,14 @@ from finetune_app.core.sizes import size
 from finetune_app.core.templatetags.ui import duration
 from finetune_app.core.version import program_version
 from finetune_app.datasets.models import Import
-from finetune_app.evaluation import verdict_text
 from finetune_app.evaluation.models import Evaluation
 from finetune_app.evaluation.presenters import score_rows
 from finetune_app.evaluation.report import facts
 from finetune_app.evaluation.report.sections import Fact
 from finetune_app.evaluation.safety import safety_notes
 from finetune_app.evaluation.trivial_baselines import trivial_rows
-from finetune_app.evaluation.verdict_types import BETTER_LEVELS
+from finetune_app.evaluation.verdict import sentences
+from finetune_app.evaluation.verdict.types import BETTER_LEVELS
 from finetune_app.goals.models import Goal
 from finetune_app.judging.report import decides_nothing, opinion_facts
 from finetune_app.training.models import Training
@@ -52,8 +52,8 @@ def tested(evaluation: Evaluation | None) -> str:
     verdict = evaluation.verdict
     level = evaluation.general.get("level")
     said_above = {
-        verdict_text.general_note(level, verdict["level"] in BETTER_LEVELS),
-        verdict_text.looks_note(evaluation.looks, "prompts"),
+        sentences.general_note(level, verdict["level"] in BETTER_LEVELS),
+        sentences.looks_note(evaluation.looks, "prompts"),
         *safety_notes(evaluation),
     }
     lines = [

@@ -14,7 +14,7 @@ from typing import get_args
 import pytest
 from django.conf import settings
 
-from finetune_app.evaluation.verdict_types import Level
+from finetune_app.evaluation.verdict.types import Level
 from tests.browser.person import Person
 
 ROWS = 400

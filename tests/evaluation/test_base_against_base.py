@@ -10,8 +10,8 @@ import random
 import pytest
 
 from finetune_app.candidates.prompt_builder import PromptTemplate
-from finetune_app.evaluation.verdict import compute_verdict
-from finetune_app.evaluation.verdict_types import PairedOutcome
+from finetune_app.evaluation.verdict.computation import compute_verdict
+from finetune_app.evaluation.verdict.types import PairedOutcome
 from finetune_app.goals.measures import get_measure
 from finetune_app.guide.sample import sample
 from tests.starter import FOLDER, needs_starter

@@ -5,8 +5,8 @@ import pytest
 from finetune_app.evaluation.recommendation import MethodScores, recommend
 from finetune_app.evaluation.services import paired_outcome
 from finetune_app.evaluation.trivial_baselines import trivial_scores
-from finetune_app.evaluation.verdict import compute_verdict
-from finetune_app.evaluation.verdict_types import Verdict
+from finetune_app.evaluation.verdict.computation import compute_verdict
+from finetune_app.evaluation.verdict.types import Verdict
 from tests.evaluation.cheat_goals import CHEATS, GOALS, CheatGoal, right_words_in_any_order
 from tests.evaluation.cheat_goals_partly_right import PARTLY_RIGHT_GOALS
 from worker.evaluation import trivial_baselines

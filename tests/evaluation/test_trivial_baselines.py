@@ -6,8 +6,8 @@ from finetune_app.evaluation import services
 from finetune_app.evaluation.models import TrivialAnswer
 from finetune_app.evaluation.recommendation import MethodScores, recommend
 from finetune_app.evaluation.trivial_baselines import trivial_rows
-from finetune_app.evaluation.verdict import compute_verdict
-from finetune_app.evaluation.verdict_types import PairedOutcome
+from finetune_app.evaluation.verdict.computation import compute_verdict
+from finetune_app.evaluation.verdict.types import PairedOutcome
 from tests import journey
 
 FORTY_WINS = [PairedOutcome(1)] * 40 + [PairedOutcome(0)] * 20

@@ -7,8 +7,8 @@ import pytest
 
 from finetune_app.evaluation import presenters, services
 from finetune_app.evaluation.models import Answer, Comparison, Evaluation
-from finetune_app.evaluation.verdict import compute_verdict
-from finetune_app.evaluation.verdict_types import PairedOutcome
+from finetune_app.evaluation.verdict.computation import compute_verdict
+from finetune_app.evaluation.verdict.types import PairedOutcome
 from tests.factories import World, build_world
 
 GREEN = {"level": "green", "sentence": "No large loss found."}

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from finetune_app.evaluation.job_messages import TrivialAnswer
-from finetune_app.evaluation.verdict_types import TrivialBaseline
+from finetune_app.evaluation.verdict.types import TrivialBaseline
 from finetune_app.goals.measures import Measure
 from worker.channel import UserError
 from worker.evaluation.inputs import PromptRow

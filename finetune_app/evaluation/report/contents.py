@@ -19,7 +19,7 @@ from finetune_app.evaluation.report import additions, facts
 from finetune_app.evaluation.report.examples import ReportExample, examples_of, rule
 from finetune_app.evaluation.report.sections import Fact, Section, Table
 from finetune_app.evaluation.trivial_baselines import TrivialRow
-from finetune_app.evaluation.verdict_types import StoredVerdict
+from finetune_app.evaluation.verdict.types import StoredVerdict
 from finetune_app.evaluation.votes.presenters import what_people_say
 
 

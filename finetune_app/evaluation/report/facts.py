@@ -16,7 +16,7 @@ from finetune_app.evaluation.job_messages import (
 from finetune_app.evaluation.models import Evaluation
 from finetune_app.evaluation.report.sections import Fact
 from finetune_app.evaluation.safety import safety_context
-from finetune_app.evaluation.verdict_text import looks_rule
+from finetune_app.evaluation.verdict.sentences import looks_rule
 from finetune_app.versions.models import Version
 
 

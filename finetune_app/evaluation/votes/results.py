@@ -12,7 +12,9 @@ from typing import TypedDict
 
 from finetune_app.evaluation.models import Comparison, Evaluation, Vote
 from finetune_app.evaluation.services import OUTCOME_SIGNS
-from finetune_app.evaluation.statistics import (
+from finetune_app.evaluation.verdict.limits import ALPHA
+from finetune_app.evaluation.verdict.sentences import rounded_up
+from finetune_app.evaluation.verdict.statistics import (
     Interval,
     Split,
     decided_needed,
@@ -20,8 +22,6 @@ from finetune_app.evaluation.statistics import (
     split_of,
     wilson,
 )
-from finetune_app.evaluation.verdict_limits import ALPHA
-from finetune_app.evaluation.verdict_text import rounded_up
 from finetune_app.evaluation.votes.services import SIGN_OF_CHOICE, majority
 from finetune_app.labelling.agreement import MIN_ROWS, krippendorff_alpha
 

@@ -9,7 +9,7 @@ from finetune_app.candidates.models import CandidateKind
 from finetune_app.evaluation.method_table import method_table_context
 from finetune_app.evaluation.models import Evaluation
 from finetune_app.evaluation.trivial_baselines import trivial_rows
-from finetune_app.evaluation.verdict_types import BETTER_LEVELS, StoredVerdict
+from finetune_app.evaluation.verdict.types import BETTER_LEVELS, StoredVerdict
 from finetune_app.goals.models import Goal, Method
 
 METHOD_OF = {

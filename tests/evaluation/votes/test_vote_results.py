@@ -5,7 +5,7 @@ import json
 import pytest
 
 from finetune_app.evaluation.models import Voter
-from finetune_app.evaluation.statistics import Split, decided_needed, wilson
+from finetune_app.evaluation.verdict.statistics import Split, decided_needed, wilson
 from finetune_app.evaluation.votes import links, presenters, results
 from finetune_app.evaluation.votes import services as votes
 from finetune_app.evaluation.votes.results import Agreement, ControlVotes, Preference

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from finetune_app.evaluation.statistics import sign_test
-from finetune_app.evaluation.verdict_limits import ALPHA
+from finetune_app.evaluation.verdict.limits import ALPHA
+from finetune_app.evaluation.verdict.statistics import sign_test
 
 Level = Literal["green", "amber", "red"]
 

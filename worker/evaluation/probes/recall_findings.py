@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from finetune_app.evaluation.job_messages import ProbeLevel, RecalledRow
-from finetune_app.evaluation.statistics import fisher_exact
-from finetune_app.evaluation.verdict_limits import ALPHA
+from finetune_app.evaluation.verdict.limits import ALPHA
+from finetune_app.evaluation.verdict.statistics import fisher_exact
 from worker.evaluation.probes.limits import FEW_RECALLED, MIN_ANSWER_TOKENS, MIN_UNSEEN
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from finetune_app.evaluation.statistics import (
+from finetune_app.evaluation.verdict.statistics import (
     Split,
     by_group,
     decided_needed,

@@ -7,8 +7,8 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Literal, NotRequired, TypedDict
 
-from finetune_app.evaluation.statistics import Interval
-from finetune_app.evaluation.verdict_limits import TIE_WITHIN
+from finetune_app.evaluation.verdict.limits import TIE_WITHIN
+from finetune_app.evaluation.verdict.statistics import Interval
 
 Level = Literal[
     "consistently_better",

@@ -8,8 +8,16 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import get_args
 
-from finetune_app.evaluation import verdict_text
-from finetune_app.evaluation.statistics import (
+from finetune_app.evaluation.verdict import sentences
+from finetune_app.evaluation.verdict.limits import (
+    ALPHA,
+    FIRST_LOOK_AT_TRIVIAL,
+    MAX_LOSS_SHARE,
+    MIN_GRADED,
+    NO_DIFFERENCE,
+    spent_at,
+)
+from finetune_app.evaluation.verdict.statistics import (
     Interval,
     Split,
     by_group,
@@ -20,15 +28,7 @@ from finetune_app.evaluation.statistics import (
     split_of,
     wilson,
 )
-from finetune_app.evaluation.verdict_limits import (
-    ALPHA,
-    FIRST_LOOK_AT_TRIVIAL,
-    MAX_LOSS_SHARE,
-    MIN_GRADED,
-    NO_DIFFERENCE,
-    spent_at,
-)
-from finetune_app.evaluation.verdict_types import (
+from finetune_app.evaluation.verdict.types import (
     GeneralLevel,
     Level,
     OpenQuestion,
@@ -83,7 +83,7 @@ def compute_verdict(
         general_level: the general check's level; None until it has run, "unchanged" where nothing
             was trained.
         looks: how often results on this test set were seen, this time included. The more, the
-            rarer a difference has to be (verdict_limits.spent_at).
+            rarer a difference has to be (limits.spent_at).
         prompt_result: the same against the base model with a good prompt.
         trivial_results: the same against answers that need no model. Only a candidate that beats
             each of them is called better.
@@ -107,7 +107,7 @@ def compute_verdict(
     needed = _more_needed(seen, looks) if open_question in ("chance", "seen_too_often") else None
     verdict = Verdict(
         level=level,
-        headline=verdict_text.headline(
+        headline=sentences.headline(
             level,
             general_level,
             seen.shown,
@@ -115,7 +115,7 @@ def compute_verdict(
             trivial=trivial,
             open_question=open_question,
         ),
-        sentence=verdict_text.sentence(
+        sentence=sentences.sentence(
             level,
             seen.shown,
             needed,
@@ -127,7 +127,7 @@ def compute_verdict(
             looks=looks,
             open_question=open_question,
         ),
-        rarity=verdict_text.rarity(seen.p_value, seen.counted.decided),
+        rarity=sentences.rarity(seen.p_value, seen.counted.decided),
         wins=seen.shown.wins,
         ties=seen.shown.ties,
         losses=seen.shown.losses,
@@ -138,13 +138,13 @@ def compute_verdict(
         more_prompts_needed=needed,
     )
     notes = (
-        verdict_text.prompt_note(versus, split_of([o.sign for o in prompt_result or ()]), ours),
-        verdict_text.trivial_note(trivial, ours),
-        verdict_text.unasked_note(unasked, noun),
-        verdict_text.general_note(general_level, verdict.better),
-        verdict_text.gain_note(seen.mean_gain, seen.mean, seen.counted),
-        verdict_text.looks_note(looks, noun),
-        verdict_text.groups_note(seen.counted, noun) if seen.grouped else "",
+        sentences.prompt_note(versus, split_of([o.sign for o in prompt_result or ()]), ours),
+        sentences.trivial_note(trivial, ours),
+        sentences.unasked_note(unasked, noun),
+        sentences.general_note(general_level, verdict.better),
+        sentences.gain_note(seen.mean_gain, seen.mean, seen.counted),
+        sentences.looks_note(looks, noun),
+        sentences.groups_note(seen.counted, noun) if seen.grouped else "",
     )
     return replace(
         verdict, versus_prompt=versus, trivial=trivial, notes=tuple(note for note in notes if note)
@@ -249,7 +249,7 @@ def _more_needed(seen: _Evidence, looks: int) -> int | None:
         return None
     total = seen.shown.total
     more = math.ceil(needed * total / decided) - (total if looks <= 1 else 0)
-    return verdict_text.rounded_up(max(more, 1))
+    return sentences.rounded_up(max(more, 1))
 
 
 def _nearest_trivial(

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from finetune_app.evaluation.verdict_limits import ALPHA, CONFIDENCE
+from finetune_app.evaluation.verdict.limits import ALPHA, CONFIDENCE
 
 MAX_DECIDED = 10_000  # beyond, collecting more prompts is not useful advice
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 from fractions import Fraction
 
-from finetune_app.evaluation.statistics import Interval, Split, detectable_win_rate
-from finetune_app.evaluation.verdict_limits import (
+from finetune_app.evaluation.verdict.limits import (
     ALPHA,
     MAX_LOSS_SHARE,
     RARE,
     VERY_RARE,
     spent_at,
 )
-from finetune_app.evaluation.verdict_types import (
+from finetune_app.evaluation.verdict.statistics import Interval, Split, detectable_win_rate
+from finetune_app.evaluation.verdict.types import (
     Level,
     OpenQuestion,
     TrivialBaseline,

@@ -7,14 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.verdicts import false_alarms, false_alarms_over_looks, power_at
-from finetune_app.evaluation.verdict import compute_verdict
-from finetune_app.evaluation.verdict_limits import (
+from finetune_app.evaluation.verdict.computation import compute_verdict
+from finetune_app.evaluation.verdict.limits import (
     ALPHA,
     FIRST_LOOK,
     FIRST_LOOK_AT_TRIVIAL,
     spent_at,
 )
-from finetune_app.evaluation.verdict_types import PairedOutcome, Verdict
+from finetune_app.evaluation.verdict.types import PairedOutcome, Verdict
 
 RANK = {
     "worse": 0,
