@@ -41,11 +41,13 @@ def xlsx(rows: Rows, output: BinaryIO) -> None:
 
 
 def parquet(rows: Rows, output: BinaryIO) -> None:
-    """Columns id, split, source, messages (a list of role and content)."""
+    """Columns id, split, source, messages (a list of role and content, and weight if it occurs)."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    message = pa.struct([("role", pa.string()), ("content", pa.string())])
+    fields = [("role", pa.string()), ("content", pa.string())]
+    fields += [("weight", pa.int8())] if facts_of(rows).unlearned else []
+    message = pa.struct(fields)
     schema = pa.schema(
         [
             ("id", pa.int64()),

@@ -15,7 +15,7 @@ from typing import Any, cast
 from jinja2 import TemplateError
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from finetune_app.core.chat_messages import Message
+from finetune_app.core.chat_messages import Message, is_learned, without_weights
 from worker.channel import UserError
 
 # For base models without a chat template. Saved with the adapter, so that other programs render
@@ -98,6 +98,7 @@ def tokenize_example(
 ) -> TokenizedExample:
     """A conversation that ends in an answer, as tokens with a loss mask.
 
+    An answer with the weight 0 is read and not learned.
     A longer one loses tokens from the start of its prompt. Raises UserError (bad_data) when the
     last answer does not fit.
     """
@@ -139,6 +140,7 @@ class Renderer:
         self._tokenizer = tokenizer
 
     def text(self, messages: Sequence[Message]) -> str:
+        messages = without_weights(messages)
         merged = _merge_system_into_user(messages) if messages else messages
         for conversation in (messages, merged):
             try:
@@ -181,12 +183,14 @@ def _tokenize(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -
             "bad_data",
             "An example needs a prompt and must end with the assistant's answer.",
         )
+    if not is_learned(messages[-1]):
+        raise UserError("bad_data", "The last answer has the weight 0, so nothing is learned.")
     input_ids: list[int] = []
     loss_mask: list[bool] = []
     unlearned = 0
     text = _render(tokenizer, messages, add_generation_prompt=False)
     for index, message in enumerate(messages):
-        if message["role"] != "assistant" or index == 0:
+        if not is_learned(message) or index == 0:
             continue
         is_last = index == len(messages) - 1
         before = _render(tokenizer, messages[:index], add_generation_prompt=True)
@@ -299,7 +303,7 @@ def _escape_special_tokens(
             for token in special:
                 if len(token) > 1 and token in content:
                     content = content.replace(token, f"{token[0]}{WORD_JOINER}{token[1:]}")
-        escaped.append(message | {"content": content})
+        escaped.append({"role": message["role"], "content": content})
     return escaped
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from finetune_app.core.chat_messages import Message
+from finetune_app.core.chat_messages import Message, without_weights
 
 NO_ANSWER_TEXT = "That is not in the documents."
 DEFAULT_CONTEXT_LENGTH = 2_048  # tokens; for a model whose context length is not known
@@ -79,7 +79,7 @@ def build_prompt(
     models attend best to that part of the prompt.
     """
     system = [template.instructions.strip()] if template.instructions.strip() else []
-    conversation = list(messages)
+    conversation = without_weights(messages)
     if conversation and conversation[0]["role"] == "system":
         system, conversation = [*system, conversation[0]["content"]], conversation[1:]
     if template.grounded:

@@ -2,7 +2,8 @@
 
 The fields are named message-0, message-1, ... in the order of the saved conversation, and added
 turns continue the numbers. New instructions have the name “instructions”. A turn whose two fields
-are empty is removed.
+are empty is removed. Whether an earlier answer is learned is weight-1, weight-3, ...; the last one
+always is.
 """
 
 from collections.abc import Mapping
@@ -10,7 +11,7 @@ from typing import TypedDict
 
 from django.utils.translation import gettext as _
 
-from finetune_app.core.chat_messages import Message
+from finetune_app.core.chat_messages import Message, is_learned, without_weights
 from finetune_app.core.errors import PlainError
 from finetune_app.datasets.text import newlines
 
@@ -25,6 +26,8 @@ class MessageField(TypedDict):
     text: str
     theirs: str  # the saved text
     last: bool  # whether it is the reference answer
+    weight: str  # name of the field that says whether an earlier answer is learned; else ""
+    learned: bool
     new: bool  # whether the message was just added
     rows: int  # height in lines
 
@@ -44,6 +47,8 @@ def message_fields(turns: list[Message], saved: list[Message]) -> list[MessageFi
                 "text": message["content"],
                 "theirs": theirs,
                 "last": last,
+                "weight": f"weight-{place}" if message["role"] == "assistant" and not last else "",
+                "learned": is_learned(message),
                 "new": not message["content"] and not 0 <= place < len(saved),
                 "rows": min(
                     max(4, len(message["content"]) // 60 + message["content"].count("\n") + 1), 18
@@ -66,7 +71,7 @@ def has_instructions(turns: list[Message]) -> bool:
 
 
 def from_post(post: Mapping[str, str], saved: list[Message]) -> list[Message]:
-    """The conversation with the submitted texts; a message that was not submitted is unchanged.
+    """The conversation with the submitted texts; a field that was not submitted is unchanged.
 
     Browsers send line ends as CR LF. A text that differs only in its line ends is unchanged too.
     """
@@ -77,13 +82,21 @@ def from_post(post: Mapping[str, str], saved: list[Message]) -> list[Message]:
             text = message["content"]
         else:
             text = newlines(text)
-        turns.append({"role": message["role"], "content": text})
+        weight = post.get(f"weight-{place}", str(message.get("weight", 1)))
+        turns.append(_message(message["role"], text, weight))
     while f"message-{len(turns)}" in post or not turns or turns[-1]["role"] != "assistant":
         role = "assistant" if turns and turns[-1]["role"] == "user" else "user"
-        turns.append({"role": role, "content": newlines(post.get(f"message-{len(turns)}", ""))})
+        text = newlines(post.get(f"message-{len(turns)}", ""))
+        turns.append(_message(role, text, post.get(f"weight-{len(turns)}", "1")))
     if INSTRUCTIONS in post and not has_instructions(turns):
         turns.insert(0, {"role": "system", "content": newlines(post[INSTRUCTIONS])})
     return turns
+
+
+def _message(role: str, text: str, weight: str) -> Message:
+    if role == "assistant" and weight == "0":
+        return {"role": role, "content": text, "weight": 0}
+    return {"role": role, "content": text}
 
 
 def with_added(turns: list[Message], what: str) -> list[Message]:
@@ -114,7 +127,8 @@ def without_empty_turns(turns: list[Message], saved: list[Message]) -> list[Mess
                 "remove it."
             )
         )
-    return kept
+    *before, last = kept
+    return [*before, *without_weights([last])]
 
 
 def _empty(message: Message) -> bool:

@@ -75,6 +75,7 @@ class Facts:
     simple: bool  # every row is one question and its answer, instructions aside
     turns: bool  # in every row user and assistant alternate after the instructions
     longest: int  # characters of the longest text
+    unlearned: bool = False  # some answer is read and not learned
 
 
 def rows_in(path: Path) -> Rows:
@@ -89,7 +90,7 @@ def rows_in(path: Path) -> Rows:
 def facts_of(rows: Rows, encoding: str = "utf-8") -> Facts:
     """Collect the facts. Raises PlainError if the encoding lacks a character."""
     count = longest = 0
-    system, simple, turns = False, True, True
+    system, simple, turns, unlearned = False, True, True, False
     whole = encoding.startswith("utf")
     for row in rows():
         count += 1
@@ -99,10 +100,11 @@ def facts_of(rows: Rows, encoding: str = "utf-8") -> Facts:
         simple &= roles == ["user", "assistant"]
         turns &= roles == ["user", "assistant"] * (len(roles) // 2)
         for message in row["messages"]:
+            unlearned |= "weight" in message
             longest = max(longest, len(message["content"]))
             if not whole:
                 _require_writable(message["content"], encoding, row["id"])
-    return Facts(count, system, simple, turns, longest)
+    return Facts(count, system, simple, turns, longest, unlearned)
 
 
 def _require_writable(text: str, encoding: str, number: int) -> None:
@@ -150,6 +152,7 @@ def sharegpt(row: Row, _facts: Facts) -> Any:
     return {
         "conversations": [
             {"from": names[message["role"]], "value": message["content"]}
+            | ({"weight": message["weight"]} if "weight" in message else {})
             for message in row["messages"]
         ]
     }
@@ -194,6 +197,14 @@ def json_pieces(form: str, rows: Rows) -> Generator[bytes]:
         "json": whole,
     }[form]
     facts = facts_of(rows)
+    if form in ("alpaca", "vertex") and facts.unlearned:
+        raise PlainError(
+            _(
+                "Some answers are read and not learned, which this format cannot represent. "
+                "Choose OpenAI or ShareGPT."
+            ),
+            status=409,
+        )
     if form == "alpaca" and not facts.turns:
         raise PlainError(
             _(

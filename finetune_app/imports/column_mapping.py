@@ -22,7 +22,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from finetune_app.core.chat_messages import Message
+from finetune_app.core.chat_messages import Message, is_learned
 from finetune_app.imports.schemas import KeyAndGroup
 
 Cells = Mapping[str, Any]
@@ -42,6 +42,7 @@ ROLE_BY_NAME = {
 TOOL_ROLES = ("tool", "function", "function_call", "observation", "ipython")
 ROLE_FIELDS = ("role", "from", "speaker", "author")
 CONTENT_FIELDS = ("content", "value", "text", "parts")
+WEIGHTS = {"0": 0, "0.0": 0, "1": 1, "1.0": 1}  # OpenAI's, by how they may be written
 SPLIT_BY_WORD = {
     "train": "train",
     "training": "train",
@@ -172,7 +173,11 @@ def _with_answer(messages: list[Message], answer: str, keep: bool) -> list[Messa
 def _answer_text(value: Any) -> str:
     """An answer as text, also when it is a list of messages."""
     chat = conversation_in_cell(value)
-    return _messages(chat)[-1]["content"] if chat else cell_text(value)
+    if not chat:
+        return cell_text(value)
+    messages = _messages(chat)
+    _require_learned(messages)
+    return messages[-1]["content"]
 
 
 def _history_messages(value: Any) -> list[Message]:
@@ -216,7 +221,20 @@ def _from_messages(value: Any, keep: bool) -> list[Message]:
         raise RowError("The last answer is empty, so there is nothing to learn.")
     if "user" not in roles:
         raise RowError("Nobody asks anything in this conversation.")
+    _require_learned(messages)
     return messages
+
+
+def _require_learned(messages: list[Message]) -> None:
+    """Raises RowError for the weight 0 on the last answer, which evaluations compare with."""
+    if messages[-1].get("weight") != 0:
+        return
+    if not any(is_learned(message) for message in messages):
+        raise RowError("Every answer has the weight 0, so there is nothing to learn.")
+    raise RowError(
+        "The last answer has the weight 0, but it is the one to learn and to be tested on. "
+        "End the row with an answer to learn."
+    )
 
 
 def _messages(found: list[Any]) -> list[Message]:
@@ -245,7 +263,27 @@ def _message(item: Any, number: int) -> Message:
         raise RowError(f"We don't know who “{who}” is in message {number}: you, or the assistant?")
     if content is None:
         raise RowError(f"Message {number} has no text.")
-    return {"role": role, "content": _content_text(content)}
+    message: Message = {"role": role, "content": _content_text(content)}
+    if _has_weight_zero(item.get("weight"), role, number):
+        message["weight"] = 0
+    return message
+
+
+def _has_weight_zero(value: Any, role: str, number: int) -> bool:
+    """Whether this is an answer that is read and not learned. Raises RowError."""
+    if value is None:
+        return False
+    weight = cell_text(value).strip()
+    if weight not in WEIGHTS:
+        raise RowError(
+            f"Message {number} has the weight {weight[:40]}. A weight is 0 (read, not learned) "
+            "or 1 (learned)."
+        )
+    if role != "assistant" and WEIGHTS[weight]:
+        raise RowError(
+            f"Message {number} has the weight {weight}, but only the assistant's are learned."
+        )
+    return role == "assistant" and not WEIGHTS[weight]
 
 
 def _content_text(content: Any) -> str:

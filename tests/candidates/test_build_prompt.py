@@ -33,6 +33,12 @@ def test_instructions_come_first_then_examples_then_the_question():
     assert messages[-1] == ASKED[0]
 
 
+def test_weights_stay_with_the_examples():
+    earlier = [*ASKED, {"role": "assistant", "content": "Yes.", "weight": 0}]
+    messages = build_prompt(PromptTemplate(), earlier + ASKED).messages
+    assert messages[1] == {"role": "assistant", "content": "Yes."}
+
+
 def test_passages_are_put_before_the_last_question():
     earlier = [*ASKED, {"role": "assistant", "content": "Yes."}]
     composed = build_prompt(

@@ -137,6 +137,46 @@ def test_each_turn_of_a_conversation_can_be_edited(as_owner, url, add_examples):
     assert row.prompt == "Opening hours?"
 
 
+SAID = [
+    {"role": "user", "content": "Hello there"},
+    {"role": "assistant", "content": "Hi", "weight": 0},
+    {"role": "user", "content": "Opening hours?"},
+    {"role": "assistant", "content": "Nine to six"},
+]
+
+
+def test_answer_that_is_not_learned_is_marked_and_stays_so(as_owner, url, add_examples):
+    row = add_examples(rows=[{"messages": SAID}]).examples.get()
+    assert "2 turns, 1 answer not learned" in compact(as_owner.get(url("page")))
+    page = compact(as_owner.get(url("example", number=row.number)))
+    assert '<option value="0" selected>' in page
+    assert page.count('name="weight-') == 1  # the last answer is always learned
+    form = {"changed_at": row.changed_at.isoformat(), "message-1": "Hi!"}
+    as_owner.post(url("example", number=row.number), form)
+    row.refresh_from_db()
+    assert row.messages[1] == {"role": "assistant", "content": "Hi!", "weight": 0}
+    assert "not learned" in as_owner.get(url("history", number=row.number)).content.decode()
+
+
+def test_whether_an_earlier_answer_is_learned_can_be_changed(as_owner, url, add_examples):
+    row = add_examples(rows=[{"messages": SAID}]).examples.get()
+    address = url("example", number=row.number)
+    as_owner.post(address, {"changed_at": row.changed_at.isoformat(), "weight-1": "1"})
+    row.refresh_from_db()
+    assert row.messages[1] == {"role": "assistant", "content": "Hi"}
+    as_owner.post(address, {"changed_at": row.changed_at.isoformat(), "weight-1": "0"})
+    row.refresh_from_db()
+    assert row.messages == SAID
+
+
+def test_answer_that_becomes_the_last_is_learned(as_owner, url, add_examples):
+    row = add_examples(rows=[{"messages": SAID}]).examples.get()
+    form = {"changed_at": row.changed_at.isoformat(), "message-2": "", "message-3": ""}
+    as_owner.post(url("example", number=row.number), form)
+    row.refresh_from_db()
+    assert row.messages == [SAID[0], {"role": "assistant", "content": "Hi"}]
+
+
 def test_turn_and_instructions_can_be_added(as_owner, url, row):
     address, asked, answer = url("example", number=7), row.prompt, row.answer
     form = written(row, answer)

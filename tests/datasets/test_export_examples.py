@@ -70,6 +70,13 @@ def test_alpaca_needs_alternating_turns_and_vertex_leading_instructions():
     assert b"".join(example_export.json_pieces("sharegpt", rows(middle)))
 
 
+@pytest.mark.parametrize("form", ["alpaca", "vertex"])
+def test_answers_that_are_not_learned_need_a_format_with_weights(form):
+    weighted = [CHAT[0], CHAT[1] | {"weight": 0}, *CHAT[2:]]
+    with pytest.raises(PlainError, match="not learned"):
+        example_export.json_pieces(form, rows(CHAT, weighted))
+
+
 def test_excel_limits_are_errors():
     example_export.require_excel(example_export.facts_of(rows(CHAT)))
     with pytest.raises(PlainError, match="32,767 characters"):

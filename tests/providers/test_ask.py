@@ -46,6 +46,13 @@ def test_the_request_contains_only_the_question(platform, endpoint):
     }
 
 
+def test_a_remote_model_gets_no_weights(platform, endpoint):
+    earlier = [*ASK, {"role": "assistant", "content": "6", "weight": 0}, *ASK]
+    answer(target_of(endpoint), earlier, max_tokens=50)
+    (request,) = platform.requests
+    assert request["body"]["messages"] == [*ASK, {"role": "assistant", "content": "6"}, *ASK]
+
+
 def test_a_worker_gets_one_whole_answer(platform, endpoint):
     given = Target.from_json(json.loads(json.dumps(target_of(endpoint).to_json())))
     got = answer(given, ASK, max_tokens=50)

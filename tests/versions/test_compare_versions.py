@@ -151,3 +151,25 @@ def test_other_team_gets_404(as_stranger, url, two):
 def test_list_without_versions(as_viewer, url, add_examples):
     add_examples(12)
     assert "Nothing is frozen yet." in as_viewer.get(url("versions:list")).content.decode()
+
+
+def test_an_answer_that_is_not_learned_any_more_is_named(
+    as_viewer, url, add_examples, dataset, owner
+):
+    add_examples(60)
+    said = [*conversation("Hello", "Hi"), *conversation("Opening hours?", "Nine to six")]
+    add_rows(dataset=dataset, by=owner, rows=[{"messages": said}])
+    dataset.findings.all().delete()
+    older, _new = freeze(dataset=dataset, by=owner)
+    unlearned = [said[0], said[1] | {"weight": 0}, *said[2:]]
+    change_many(
+        dataset=dataset,
+        by=owner,
+        what="x",
+        examples=list(dataset.examples.filter(number=61)),
+        fields=lambda _e: {"messages": unlearned},
+    )
+    dataset.findings.all().delete()
+    newer, _new = freeze(dataset=dataset, by=owner)
+    page = compact(as_viewer.get(url("versions:compare", number=newer.number, other=older.number)))
+    assert "Answer, not learned any more" in page

@@ -45,6 +45,7 @@ class TableRow:
     example: Example
     pairs: list[AnswerField] | None  # None for a plain text answer
     turns: int
+    unlearned: int  # answers that are read, not learned
 
 
 def answer_pairs(text: str) -> list[AnswerField] | None:
@@ -60,7 +61,8 @@ def answer_pairs(text: str) -> list[AnswerField] | None:
 
 def table_row(example: Example) -> TableRow:
     turns = sum(message["role"] == "user" for message in example.messages)
-    return TableRow(example, answer_pairs(example.answer), turns)
+    unlearned = sum("weight" in message for message in example.messages)
+    return TableRow(example, answer_pairs(example.answer), turns, unlearned)
 
 
 def table(request: HttpRequest, goal: Goal, dataset: Dataset, **more: Any) -> dict[str, Any]:

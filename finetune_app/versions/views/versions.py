@@ -131,7 +131,7 @@ def _row_context(pair: reader.RowDifference) -> dict[str, Any]:
         was, now = old["content"] if old else "", new["content"] if new else ""
         turns.append(
             {
-                "role": ROLES.get(role, role),
+                "role": ROLES.get(role, role) + _learned_mark(old, new),
                 "old": was,
                 "new": now,
                 "pieces": diff_words(was, now) if both and was != now else [],
@@ -145,6 +145,14 @@ def _row_context(pair: reader.RowDifference) -> dict[str, Any]:
         "was": labels.get(before["split"], "") if before else "",
         "is": labels.get(after["split"], "") if after else "",
     }
+
+
+def _learned_mark(old: Message | None, new: Message | None) -> str:
+    """What to add to the speaker of an answer that is read and not learned, or was."""
+    was, now = ("weight" in one if one else False for one in (old, new))
+    if old and new and was != now:
+        return ", " + (_("not learned any more") if now else _("learned now"))
+    return ", " + _("not learned") if was or now else ""
 
 
 def aligned(

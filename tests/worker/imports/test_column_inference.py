@@ -166,6 +166,57 @@ def test_the_history_of_an_alpaca_row_precedes_its_prompt():
     ]
 
 
+def weighted(*weights: object) -> list[dict]:
+    """A conversation whose answers have these weights."""
+    return [
+        {"role": role, "content": text} | more
+        for weight in weights
+        for role, text, more in [
+            ("user", "Hello", {}),
+            ("assistant", "Hi", {} if weight is None else {"weight": weight}),
+        ]
+    ]
+
+
+@pytest.mark.parametrize("zero", ["0", "0.0"])  # as numbers are read: exactly as written
+def test_an_answer_with_the_weight_0_keeps_it(zero):
+    (messages,) = conversations([{"messages": weighted(zero, "1", None)}])
+    assert [one.get("weight") for one in messages[1::2]] == [0, None, None]
+    (messages,) = conversations(
+        [{"conversations": [{"from": "gpt", "value": "Hi", "weight": zero}, *HELLO]}]
+    )
+    assert messages[0]["weight"] == 0
+
+
+@pytest.mark.parametrize(
+    ("chat", "why"),
+    [
+        (weighted("0.5", "1"), "Message 2 has the weight 0.5. A weight is 0 .* or 1"),
+        (weighted("-1", "1"), "weight -1"),
+        (weighted(True, "1"), "weight true"),
+        (weighted("yes", "1"), "weight yes"),
+        (weighted({"a": "0"}, "1"), "weight {"),
+        ([HELLO[0] | {"weight": "1"}, HELLO[1]], "only the assistant's are learned"),
+        (weighted("0", "0"), "Every answer has the weight 0"),
+        (weighted("0"), "Every answer has the weight 0"),
+        (weighted("1", "0"), "The last answer has the weight 0"),
+    ],
+)
+def test_a_row_with_another_weight_is_refused(chat, why):
+    with pytest.raises(RowError, match=why):
+        conversations([{"messages": chat}])
+
+
+def test_the_refused_weight_is_listed_with_its_line(import_file):
+    rows = [weighted(0, 1), weighted(0.5, 1), weighted(1, 0)]
+    kept, result = import_file(
+        b"".join(json.dumps({"messages": row}).encode() + b"\n" for row in rows), "f.jsonl"
+    )
+    assert [row["messages"][1] for row in kept] == [HELLO[1] | {"weight": 0}]
+    assert [row["line"] for row in result["rejected"]] == [2, 3]
+    assert "the weight 0.5" in result["rejected"][0]["reason"]
+
+
 def test_a_tool_message_is_rejected():
     chat = [HELLO[0], {"role": "tool", "content": "4"}, HELLO[1]]
     with pytest.raises(RowError, match="uses a tool"):

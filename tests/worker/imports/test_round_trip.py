@@ -5,12 +5,14 @@ columns prompt and answer, quotation marks only where needed (or everywhere), no
 JSON, a file as json.dumps writes it.
 """
 
+import io
 import json
 
 import pytest
 
 from finetune_app.datasets import example_export
 from finetune_app.datasets.example_export import TableLayout
+from worker.dataset_export import parquet
 
 GERMAN = [
     ("Größe?", 'Er sagte „gern“, "ja"; also 20 €'),
@@ -128,8 +130,9 @@ CHAT = [
     {"role": "assistant", "content": " NA\r\n"},
 ]
 PAIR = CHAT[1:3]
+WEIGHTED = [*CHAT[:2], CHAT[2] | {"weight": 0}, *CHAT[3:]]
 JSON_FORMATS = {
-    "openai": [{"messages": CHAT}, {"messages": PAIR}],
+    "openai": [{"messages": CHAT}, {"messages": PAIR}, {"messages": WEIGHTED}],
     "vertex": [
         {
             "systemInstruction": {"role": "system", "parts": [{"text": "Be brief"}]},
@@ -183,3 +186,20 @@ def test_importing_an_export_gives_the_same_messages(import_file):
         assert result["rejected_count"] == 0
     content = b"".join(example_export.table_pieces(lambda: iter(rows), TableLayout(exact=True)))
     assert [row["messages"] for row in import_file(content)[0]] == [row["messages"] for row in rows]
+
+
+@pytest.mark.parametrize("form", ["openai", "sharegpt", "prompts", "json"])
+def test_answers_that_are_not_learned_come_back(import_file, form):
+    rows = version_rows([{"messages": WEIGHTED}, {"messages": CHAT}])
+    content = b"".join(example_export.json_pieces(form, lambda: iter(rows)))
+    kept, _result = import_file(content, f"file{example_export.FORMATS[form]}")
+    assert [row["messages"] for row in kept] == [WEIGHTED, CHAT]
+
+
+def test_answers_that_are_not_learned_come_back_from_parquet_and_tables(import_file):
+    rows = version_rows([{"messages": WEIGHTED}, {"messages": CHAT}])
+    output = io.BytesIO()
+    parquet(lambda: iter(rows), output)
+    table = b"".join(example_export.table_pieces(lambda: iter(rows), TableLayout(exact=True)))
+    for content, name in ((output.getvalue(), "f.parquet"), (table, "f.csv")):
+        assert [row["messages"] for row in import_file(content, name)[0]] == [WEIGHTED, CHAT]

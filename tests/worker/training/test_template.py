@@ -2,9 +2,12 @@
 
 import pytest
 
+from tests.starter import FOLDER, needs_starter
 from worker.channel import UserError
 from worker.template import (
     FALLBACK_TEMPLATE,
+    Renderer,
+    load_tokenizer,
     prompt_token_ids,
     stop_token_ids,
     token_spans,
@@ -47,6 +50,45 @@ def test_every_turn_of_the_assistant_is_learned(tokenizer):
     example = tokenize_example(tokenizer, [USER, ASSISTANT, USER, second], 200)
     assert learned_text(tokenizer, example) == "blue<|im_end|>gold<|im_end|>"
     assert example.unlearned_answers == 0
+
+
+SKIPPED = ASSISTANT | {"weight": 0}
+
+
+def test_an_answer_with_the_weight_0_is_read_and_not_learned(tokenizer):
+    second = {"role": "assistant", "content": "gold"}
+    example = tokenize_example(tokenizer, [USER, SKIPPED, USER, second], 200)
+    assert learned_text(tokenizer, example) == "gold<|im_end|>"
+    assert example.unlearned_answers == 0  # as wanted, so no warning
+    every = tokenize_example(tokenizer, [USER, ASSISTANT, USER, second], 200)
+    assert example.input_ids == every.input_ids  # it is read all the same
+
+
+@needs_starter
+def test_the_starter_does_not_learn_an_answer_with_the_weight_0():
+    tokenizer = load_tokenizer(FOLDER)
+    second = {"role": "assistant", "content": "gold"}
+    example = tokenize_example(tokenizer, [USER, SKIPPED, USER, second], 200)
+    every = tokenize_example(tokenizer, [USER, ASSISTANT, USER, second], 200)
+    assert example.input_ids == every.input_ids
+    assert "blue" in tokenizer.decode(example.input_ids)
+    assert "blue" in learned_text(tokenizer, every)
+    assert "blue" not in learned_text(tokenizer, example)
+    assert "gold" in learned_text(tokenizer, example)
+
+
+def test_an_example_in_which_nothing_is_learned_is_an_error(tokenizer):
+    with pytest.raises(UserError, match="nothing is learned"):
+        tokenize_example(tokenizer, [USER, SKIPPED], 100)
+
+
+def test_a_template_sees_roles_and_texts_alone(tokenizer, monkeypatch):
+    revealing = "{% for m in messages %}{{ m | list | join(',') }};{% endfor %}"
+    monkeypatch.setattr(tokenizer, "chat_template", revealing)
+    assert tokenizer.decode(prompt_token_ids(tokenizer, [USER, SKIPPED, USER])) == (
+        "role,content;" * 3
+    )
+    assert Renderer(tokenizer).text([USER, SKIPPED]) == "role,content;" * 2
 
 
 def test_long_prompts_are_truncated_at_the_start(tokenizer):
