@@ -351,7 +351,9 @@ def _evaluated(evaluation: Evaluation, here: dict[str, int]) -> NextAction:
     verdict = evaluation.verdict
     if not verdict:
         return NextAction(5, _("Waiting for your blind choice."), _("Choose"), url)
-    state = _("%(headline)s Better on %(wins)d of %(all)d, worse on %(losses)d.") % {
+    state = _(
+        "%(headline)s Against the base model better on %(wins)d of %(all)d, worse on %(losses)d."
+    ) % {
         "headline": verdict["headline"],
         "wins": verdict["wins"],
         "losses": verdict["losses"],

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
+from finetune_app.evaluation.verdict.types import BETTER_LEVELS, StoredVerdict
 from finetune_app.goals.models import Goal, MeasureKind, Method
 from finetune_app.guide.progress import Progress, progress_of
 from finetune_app.guide.steps import DOCUMENTS, INSTRUCTIONS, TRAINING, step_name
@@ -120,6 +121,19 @@ def _step_4_fact(progress: Progress) -> str:
     return _("One button")
 
 
+def _verdict_fact(verdict: StoredVerdict) -> str:
+    """A few words. How many prompts it won stands there only where that is the verdict."""
+    if verdict["level"] in BETTER_LEVELS:
+        total = verdict["wins"] + verdict["ties"] + verdict["losses"]
+        return _("Better on %(wins)d of %(all)d") % {"wins": verdict["wins"], "all": total}
+    return {
+        "not_better_than_trivial": _("No real gain"),
+        "too_few_to_tell": _("Too few to tell"),
+        "no_difference": _("No real difference"),
+        "worse": _("Worse than before"),
+    }[verdict["level"]]
+
+
 def _facts(progress: Progress) -> list[str]:
     goal, version, evaluation = progress.goal, progress.version, progress.evaluation
     trains = Method(goal.method).trains
@@ -133,11 +147,7 @@ def _facts(progress: Progress) -> list[str]:
         dataset = _("%(n)d examples") % {"n": progress.examples}
     verdict = _("Is it really better?")
     if evaluation and evaluation.verdict:
-        found = evaluation.verdict
-        verdict = _("Better on %(wins)d of %(all)d") % {
-            "wins": found["wins"],
-            "all": found["wins"] + found["ties"] + found["losses"],
-        }
+        verdict = _verdict_fact(evaluation.verdict)
     elif evaluation and evaluation.job.is_active:
         verdict = _("Being tested")
     return [

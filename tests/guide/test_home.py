@@ -87,7 +87,7 @@ def test_the_next_action_follows_a_goal_from_start_to_verdict(goal, owner):
     evaluations.delete(evaluation=evaluation)
     tested = journey.evaluated(trained, owner)
     total = tested.version.counts["test"]
-    assert_next_action(goal, 5, "See the verdict", f"Better on {total} of {total}, worse on 0.")
+    assert_next_action(goal, 5, "See the verdict", f"better on {total} of {total}, worse on 0.")
 
 
 def test_a_blind_choice_waits_for_votes(goal, owner):

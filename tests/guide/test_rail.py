@@ -1,5 +1,7 @@
 """The rail: six steps, each with its result."""
 
+import pytest
+
 from finetune_app.goals.models import Goal
 from finetune_app.guide.rail import rail, step_of
 from tests import journey
@@ -28,6 +30,21 @@ def test_each_finished_step_shows_its_result(goal, owner):
     assert facts[4].startswith("Better on ")
     states = [step.state for step in steps(goal, "evaluation")]
     assert states == ["done", "done", "done", "done", "now", "todo"]
+
+
+@pytest.mark.parametrize(
+    ("level", "fact"),
+    [
+        ("consistently_better", "Better on 41 of 60"),
+        ("not_better_than_trivial", "No real gain"),
+        ("worse", "Worse than before"),
+    ],
+)
+def test_prompts_won_are_counted_only_where_that_is_the_verdict(goal, owner, level, fact):
+    evaluation = journey.evaluated(journey.trained(journey.ready(goal, owner), owner), owner)
+    evaluation.verdict |= {"level": level, "wins": 41, "ties": 12, "losses": 7}
+    evaluation.save()
+    assert steps(goal)[4].fact == fact
 
 
 def test_every_step_can_be_opened(as_viewer, goal, owner):
