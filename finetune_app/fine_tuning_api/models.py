@@ -48,6 +48,7 @@ class FineTuningJob(models.Model):
         Training, null=True, on_delete=models.CASCADE, related_name="fine_tuning_job"
     )
     problem = models.TextField(blank=True)
+    notices = models.JSONField(default=list)  # sentences about keys of the files that are not read
     model = models.CharField(max_length=120)  # the base model, as the program named it
     suffix = models.CharField(max_length=64, blank=True)
     seed = models.PositiveIntegerField(default=17)

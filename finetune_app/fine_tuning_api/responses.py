@@ -84,6 +84,10 @@ def job_object(job: FineTuningJob) -> JsonObject:
 def event_objects(job: FineTuningJob) -> list[JsonObject]:
     """The oldest first."""
     events = [_event(job, "created", job.created_at, "The job was created.")]
+    events += [
+        _event(job, f"unread-{number}", job.created_at, notice, level="warn")
+        for number, notice in enumerate(job.notices, 1)
+    ]
     if job.problem:
         events.append(_event(job, "refused", job.created_at, job.problem, level="error"))
     if job.training is None:

@@ -27,11 +27,13 @@ from finetune_app.fine_tuning_api.training_file import (
     MAX_FILE_BYTES,
     read_training_rows,
     read_validation_rows,
+    unread_notices,
 )
 from finetune_app.gateway.json_body import JsonObject
 from finetune_app.goals import services as goals
 from finetune_app.goals.models import Goal, GoalKind, Method
-from finetune_app.imports.column_mapping import RowError
+from finetune_app.imports.cell_values import RowError
+from finetune_app.imports.unread_keys import KeyCounter
 from finetune_app.jobs import services as jobs
 from finetune_app.training import services as trainings
 from finetune_app.versions import services as versions
@@ -93,8 +95,7 @@ def start_job(
             validation_file=validation_file.api_id if validation_file else "",
         )
         try:
-            rows = read_training_rows(file, Split.TRAIN if validation_file else "")
-            held_back = read_validation_rows(validation_file) if validation_file else []
+            rows, held_back, job.notices = _read_files(file, validation_file)
         except RowError as problem:
             rows, held_back, job.problem = [], [], str(problem)
         job.goal = _create_goal(job, rows, by)
@@ -106,6 +107,20 @@ def start_job(
         datasets.add_rows(dataset=dataset, by=by, rows=[*rows, *held_back], source=file.name)
     _freeze_and_train(job, by)
     return job
+
+
+def _read_files(
+    file: ApiFile, validation_file: ApiFile | None
+) -> tuple[list[RowToAdd], list[RowToAdd], list[str]]:
+    """(rows, rows held back, sentences about what is not read). Raises RowError."""
+    keys = KeyCounter()
+    rows = read_training_rows(file, Split.TRAIN if validation_file else "", keys)
+    notices = unread_notices(file, keys)
+    if validation_file is None:
+        return rows, [], notices
+    keys = KeyCounter()
+    held_back = read_validation_rows(validation_file, keys)
+    return rows, held_back, [*notices, *unread_notices(validation_file, keys)]
 
 
 def pause_job(*, job: FineTuningJob) -> None:

@@ -1,6 +1,7 @@
 """Reads the examples of an uploaded file in JSON Lines format: one conversation a line."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from django.core.files.storage import default_storage
 
@@ -9,36 +10,56 @@ from finetune_app.datasets.enough_examples import MIN_EXAMPLES
 from finetune_app.datasets.schemas import RowToAdd
 from finetune_app.datasets.splits import held_back_split
 from finetune_app.fine_tuning_api.models import ApiFile
-from finetune_app.imports.column_mapping import RowError, messages_from_row, parse_json
+from finetune_app.imports.cell_values import RowError, parse_json
+from finetune_app.imports.column_mapping import messages_from_row
+from finetune_app.imports.schemas import KeyCount
+from finetune_app.imports.unread_keys import KeyCounter, name_of, unread
 
 MAX_LINES = 50_000
 MAX_FILE_BYTES = 100 * 1024 * 1024
 MAPPING = {"style": "messages", "messages": "messages", "system": "", "split": ""}
 
 
-def read_training_rows(file: ApiFile, split: str) -> list[RowToAdd]:
-    """All rows, in `split` ("": the dataset chooses). Raises RowError if any line is invalid."""
+def read_training_rows(file: ApiFile, split: str, keys: KeyCounter) -> list[RowToAdd]:
+    """All rows, in `split` ("": the dataset chooses); `keys` counts theirs.
+
+    Raises RowError if any line is invalid, or has a key that changes its meaning and is not read.
+    """
     rows: list[RowToAdd] = [
-        {"messages": messages, "split": str(split)} for messages in _conversations(file)
+        {"messages": messages, "split": str(split)} for messages in _conversations(file, keys)
     ]
     if len(rows) < MIN_EXAMPLES:
         raise RowError(f"The file has {len(rows)} examples; at least {MIN_EXAMPLES} are needed.")
     return rows
 
 
-def read_validation_rows(file: ApiFile) -> list[RowToAdd]:
+def read_validation_rows(file: ApiFile, keys: KeyCounter) -> list[RowToAdd]:
     """Half of the examples become the validation split, half the test split, so that the evaluation
     has examples that nothing was tuned on. Raises RowError."""
     rows: list[RowToAdd] = [
         {"messages": messages, "split": str(held_back_split(at))}
-        for at, messages in enumerate(_conversations(file))
+        for at, messages in enumerate(_conversations(file, keys))
     ]
     if len(rows) < 2:
         raise RowError("The validation file has fewer than two examples.")
     return rows
 
 
-def _conversations(file: ApiFile) -> Iterator[list[Message]]:
+def unread_notices(file: ApiFile, keys: KeyCounter) -> list[str]:
+    """A sentence for each key of the file that is not read."""
+    return [_notice(file, key) for key in unread(keys.counts(), MAPPING)]
+
+
+def _notice(file: ApiFile, key: KeyCount) -> str:
+    lines = ", ".join(map(str, key["lines"])) + (", …" if key["rows"] > len(key["lines"]) else "")
+    what = f"line {lines}" if key["rows"] == 1 else f"{key['rows']:,} lines ({lines})"
+    return (
+        f"{file.api_id}: “{name_of(key)}” in {what} is not read; the examples are learned "
+        "without it."
+    )
+
+
+def _conversations(file: ApiFile, keys: KeyCounter) -> Iterator[list[Message]]:
     with default_storage.open(file.storage_path) as lines:
         for number, line in enumerate(lines, 1):
             if not line.strip():
@@ -46,16 +67,22 @@ def _conversations(file: ApiFile) -> Iterator[list[Message]]:
             if number > MAX_LINES:
                 raise RowError(f"The file has more than {MAX_LINES:,} lines.")
             try:
-                yield _conversation(line)
+                cells = _cells(line)
+                keys.add(number, cells)
+                yield _conversation(cells)
             except (RowError, ValueError, RecursionError) as problem:
                 why = str(problem) if isinstance(problem, RowError) else "It is not valid JSON."
                 raise RowError(f"Line {number}: {why}") from problem
 
 
-def _conversation(line: bytes) -> list[Message]:
+def _cells(line: bytes) -> dict[str, Any]:
     cells = parse_json(line.decode("utf-8-sig"))
     if not isinstance(cells, dict):
         raise RowError("It is not an object with “messages”.")
+    return cells
+
+
+def _conversation(cells: dict[str, Any]) -> list[Message]:
     messages = messages_from_row(cells, MAPPING)
     if len(messages) < 2:
         raise RowError("Nobody asks anything in this conversation.")

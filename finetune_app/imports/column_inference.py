@@ -4,13 +4,13 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from finetune_app.imports.cell_values import RowError, cell_text
 from finetune_app.imports.column_mapping import (
     KEEP_UNANSWERED,
+    REJECTED_ANSWER_NAMES,
     ROLE_FIELDS,
     SPLIT_BY_WORD,
     Cells,
-    RowError,
-    cell_text,
     conversation_in_cell,
     normalised_name,
 )
@@ -79,8 +79,6 @@ SYSTEM_NAMES = (
 SPLIT_NAMES = ("split", "set", "subset", "partition", "fold", "used to", "used_to")
 KEY_NAMES = ("id", "key", "uuid", "row_id", "example_id", "ticket", "ticket_id")
 GROUP_NAMES = ("group", "group_id", "thread", "thread_id", "conversation_id")
-REJECTED_ANSWER_NAMES = ("rejected", "rejected_response", "non_preferred_output", "dispreferred")
-MAX_NAMES_IN_REASON = 3  # unused columns that the reason names
 
 
 def infer_mapping(columns: Sequence[str], rows: Sequence[Cells]) -> ColumnMapping:
@@ -103,9 +101,9 @@ def infer_mapping(columns: Sequence[str], rows: Sequence[Cells]) -> ColumnMappin
             why += " Most of them wait for an answer, so they are imported for you to answer."
         found = {"style": "messages", "messages": chat, **common}
         found["unanswered"] = KEEP_UNANSWERED if keep else ""
-        return found | {"why": why + _unused(columns, found)}
+        return found | {"why": why}
     found, why = _infer_pair(columns, rows, common)
-    return {**found, "why": why + _unused(columns, found)}
+    return {**found, "why": why}
 
 
 def _infer_pair(
@@ -159,27 +157,6 @@ def _infer_by_position(left: list[str], prompt: str, answer: str) -> tuple[str, 
         known = "Usually it is called “answer”, “response” or “completion”."
         return prompt, "", f"No column is called anything we know as the answer. {known}"
     return "", answer, "No column is called anything we know as what people ask."
-
-
-def _unused(columns: Sequence[str], found: Mapping[str, str]) -> str:
-    """A sentence about the columns that are not used, rejected answers first."""
-    if found["style"] == "pairs" and not (
-        found["prompt"] and (found["answer"] or found["unanswered"])
-    ):
-        return ""  # the prompt or the answer is still to be chosen
-    left = [c for c in columns if c not in found.values() and normalised_name(c) != "history"]
-    rejected = [c for c in left if normalised_name(c) in REJECTED_ANSWER_NAMES]
-    text = f" It learns the good answers only, so “{rejected[0]}” is left out." if rejected else ""
-    left = [c for c in left if c not in rejected]
-    if left:
-        names = ", ".join(f"“{c}”" for c in left[:MAX_NAMES_IN_REASON])
-        more = (
-            f" and {len(left) - MAX_NAMES_IN_REASON} more"
-            if len(left) > MAX_NAMES_IN_REASON
-            else ""
-        )
-        text += f" Not used: {names}{more}."
-    return text
 
 
 def _context(left: list[str], prompt: str, answer: str) -> str:

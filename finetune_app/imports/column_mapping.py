@@ -13,16 +13,24 @@ and for both styles
     "group"       what rows of one source share, so that they stay in one split
     "unanswered"  "keep": a row without an answer is imported to be labelled, and ends in an empty
                   message of the assistant; "": such a row is rejected
-
-A cell is the text of the file, or (from JSON) a list or dict whose numbers are `ExactNumber`.
+    "unread"      "take": a row with a key that changes its meaning and is not read (`tools`) is
+                  taken without it; "": such a row is rejected
 """
 
 import hashlib
-import json
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from finetune_app.core.chat_messages import Message, is_learned
+from finetune_app.imports.cell_values import (
+    JSON_STARTS,
+    RowError,
+    cell_text,
+    has_content,
+    json_cell,
+    parsed_cell,
+)
 from finetune_app.imports.schemas import KeyAndGroup
 
 Cells = Mapping[str, Any]
@@ -42,6 +50,7 @@ ROLE_BY_NAME = {
 TOOL_ROLES = ("tool", "function", "function_call", "observation", "ipython")
 ROLE_FIELDS = ("role", "from", "speaker", "author")
 CONTENT_FIELDS = ("content", "value", "text", "parts")
+PLAIN_KEYS = {"role", "content", "weight"}  # of nearly every message; all are read
 WEIGHTS = {"0": 0, "0.0": 0, "1": 1, "1.0": 1}  # OpenAI's, by how they may be written
 SPLIT_BY_WORD = {
     "train": "train",
@@ -59,28 +68,38 @@ SPLIT_BY_WORD = {
     "held-out": "test",
 }
 KEEP_UNANSWERED = "keep"
+TAKE_WITHOUT = "take"
+REJECTED_ANSWER_NAMES = ("rejected", "rejected_response", "non_preferred_output", "dispreferred")
+# Keys without which a row means something else. They are not read yet.
+MEANING_NAMES = {*REJECTED_ANSWER_NAMES, "tools", "functions", "tool_calls", "function_call"}
+CONVERSATION_PARTS = ("messages", "prompt", "answer")  # of a mapping
+COLUMN_PARTS = ("messages", "prompt", "answer", "context", "system", "split", "key", "group")
 ALL_FOR_TEST = "*test"
-# First characters of text that may be JSON; "" is empty text.
-JSON_STARTS = ("", "[", "{", " ", "\t", "\r", "\n", "\ufeff")
-MAX_DEPTH = 40
 MAX_MESSAGES = 1_000
 MAX_KEY_LENGTH, MAX_GROUP_LENGTH = 200, 64  # as in the database
 
 
-class RowError(ValueError):
-    """This row cannot become an example. The message says why, in plain words."""
+class UnreadKeyError(RowError):
+    """The row has a key that changes its meaning and is not read, and nobody has decided to take
+    such rows without it."""
 
-
-class ExactNumber(str):
-    """A JSON number, kept exactly as it was written (1.10 stays 1.10)."""
+    def __init__(self, key: str) -> None:
+        super().__init__(
+            f"It has “{key[:40]}”, which is not read here yet, and without it the row means "
+            "something else."
+        )
 
 
 def messages_from_row(cells: Cells, mapping: Mapping[str, str]) -> list[Message]:
     """The row's messages, the last one the assistant's. Raises RowError.
 
-    Its text is empty only where the mapping keeps rows without an answer.
+    An UnreadKeyError is for a row that could be taken without a key (see "unread"). The last text
+    is empty only where the mapping keeps rows without an answer.
     """
     keep = mapping.get("unanswered") == KEEP_UNANSWERED
+    cells = _with_parsed_conversations(cells, mapping)
+    if mapping.get("unread") != TAKE_WITHOUT:
+        _refuse_unread_keys(cells, mapping)
     system = _system_text(cells.get(mapping["system"])) if mapping.get("system") else ""
     if mapping.get("style") == "messages":
         messages = _from_messages(cells.get(mapping["messages"]), keep)
@@ -88,6 +107,45 @@ def messages_from_row(cells: Cells, mapping: Mapping[str, str]) -> list[Message]
             messages.insert(0, {"role": "system", "content": system})
         return messages
     return _from_pair(cells, mapping, system, keep)
+
+
+def _refuse_unread_keys(cells: Cells, mapping: Mapping[str, str]) -> None:
+    """Raises UnreadKeyError."""
+    for name in filter(changes_meaning, cells):
+        if name not in used_columns(mapping) and has_content(cells[name]):
+            raise UnreadKeyError(name)
+    for part in CONVERSATION_PARTS:
+        value = cells.get(mapping.get(part, ""))
+        chat = conversation_in_cell(value) or ()
+        for around in (value, *chat) if isinstance(value, Mapping) else chat:
+            if not isinstance(around, Mapping) or around.keys() <= PLAIN_KEYS:
+                continue
+            for name in filter(changes_meaning, around):
+                if has_content(around[name]):
+                    raise UnreadKeyError(name)
+
+
+def _with_parsed_conversations(cells: Cells, mapping: Mapping[str, str]) -> Cells:
+    """The cells, those with a conversation as JSON text parsed once."""
+    parsed = {}
+    for part in CONVERSATION_PARTS:
+        value = cells.get(mapping.get(part, ""))
+        if isinstance(value, str) and may_be_conversation(value):
+            found = parsed_cell(value)
+            if conversation_in_cell(found):
+                parsed[mapping[part]] = found
+    return {**cells, **parsed} if parsed else cells
+
+
+@lru_cache(maxsize=10_000)
+def changes_meaning(name: str) -> bool:
+    return normalised_name(name) in MEANING_NAMES
+
+
+def used_columns(mapping: Mapping[str, str]) -> set[str]:
+    """The columns that become a part of the example."""
+    used = {mapping.get(part, "") for part in COLUMN_PARTS}
+    return used | {"history"} if mapping.get("style") == "pairs" else used
 
 
 def split_of_row(cells: Cells, mapping: Mapping[str, str]) -> str:
@@ -182,7 +240,7 @@ def _answer_text(value: Any) -> str:
 
 def _history_messages(value: Any) -> list[Message]:
     """Earlier turns, which Alpaca's format has in "history" as a list of [prompt, answer]."""
-    value = _json_cell(value, "[") or value
+    value = json_cell(value, "[") or value
     if (
         not value
         or not isinstance(value, list)
@@ -252,15 +310,13 @@ def _message(item: Any, number: int) -> Message:
     if not isinstance(role_name, str) or not role_name.strip():
         raise RowError(f"Message {number} has no speaker.")
     role = ROLE_BY_NAME.get(normalised_name(role_name))
-    if (
-        normalised_name(role_name) in TOOL_ROLES
-        or item.get("tool_calls")
-        or item.get("function_call")
-    ):
+    if normalised_name(role_name) in TOOL_ROLES:
         raise RowError(f"Message {number} uses a tool, which cannot be learned here yet.")
     if role is None:
         who = role_name.strip()[:40]
         raise RowError(f"We don't know who “{who}” is in message {number}: you, or the assistant?")
+    if content is None and (item.get("tool_calls") or item.get("function_call")):
+        raise RowError(f"Message {number} only calls a tool, so it has no text to learn.")
     if content is None:
         raise RowError(f"Message {number} has no text.")
     message: Message = {"role": role, "content": _content_text(content)}
@@ -298,67 +354,24 @@ def _content_text(content: Any) -> str:
 
 def _system_text(value: Any) -> str:
     """A system prompt as text, or in Vertex' format: {"role", "parts": [{"text"}]}."""
-    found = _json_cell(value, "{") or value
+    found = json_cell(value, "{") or value
     if isinstance(found, Mapping) and found.keys() <= {"role", *CONTENT_FIELDS}:
         content = next((found[name] for name in CONTENT_FIELDS if name in found), None)
         return _content_text(content) if content is not None else cell_text(value)
     return cell_text(value)
 
 
+def may_be_conversation(text: str) -> bool:
+    """Whether it is worth parsing: a conversation has the name of a role field in it."""
+    return text[:1] in JSON_STARTS and any(f'"{name}"' in text for name in ROLE_FIELDS)
+
+
 def conversation_in_cell(value: Any) -> list[Any] | None:
     """The messages of a conversation, also of one as JSON text; None when it is none."""
-    if isinstance(value, str):
-        value = _json_cell(value, "[{")
+    value = parsed_cell(value)
     if isinstance(value, Mapping):
         value = value.get("messages")
     if not isinstance(value, list):
         return None
     has_roles = any(isinstance(v, Mapping) and v.keys() & set(ROLE_FIELDS) for v in value)
     return value if has_roles or not value else None
-
-
-def _json_cell(value: Any, starts: str) -> Any:
-    """The value of a cell that is JSON text beginning with one of `starts`; else None."""
-    if not isinstance(value, str) or value[:1] not in JSON_STARTS:
-        return None
-    if not (start := value.lstrip()[:1]) or start not in starts:
-        return None
-    try:
-        return parse_json(value)
-    except (ValueError, RecursionError):
-        return None
-
-
-# ---- Exact text ----
-
-EXACT_DECODER = json.JSONDecoder(
-    parse_int=ExactNumber, parse_float=ExactNumber, parse_constant=ExactNumber
-)
-
-
-def parse_json(text: str) -> Any:
-    """json.loads that keeps every number, NaN included, as it was written."""
-    return EXACT_DECODER.decode(text)
-
-
-def cell_text(value: Any) -> str:
-    """A cell as text: text unchanged, null as "", the rest as JSON. Raises RowError."""
-    if value is None:
-        return ""
-    return str(value) if isinstance(value, str) else _json_of(value, 0)
-
-
-def _json_of(value: Any, depth: int) -> str:
-    if depth > MAX_DEPTH:
-        raise RowError(f"A value is nested more than {MAX_DEPTH} levels deep.")
-    if isinstance(value, ExactNumber):
-        return str(value)
-    if isinstance(value, Mapping):
-        inner = (
-            f"{json.dumps(str(k), ensure_ascii=False)}: {_json_of(v, depth + 1)}"
-            for k, v in value.items()
-        )
-        return "{" + ", ".join(inner) + "}"
-    if isinstance(value, list):
-        return "[" + ", ".join(_json_of(v, depth + 1) for v in value) + "]"
-    return json.dumps(value, ensure_ascii=False)

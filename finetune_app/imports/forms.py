@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _l
 
 from finetune_app.core.text_formats import DELIMITERS, ENCODINGS
 from finetune_app.datasets.models import Import
-from finetune_app.imports.column_mapping import ALL_FOR_TEST
+from finetune_app.imports.column_mapping import ALL_FOR_TEST, TAKE_WITHOUT
 from finetune_app.imports.schemas import ColumnMapping, FileShape, ReadOptions
 
 ACCEPT = ".csv,.tsv,.tab,.txt,.json,.jsonl,.ndjson,.xlsx,.xlsm,.xlsb,.ods,.parquet,.zip"
@@ -172,6 +172,26 @@ class MappingForm(forms.Form):
 
     def mapping(self) -> ColumnMapping:
         return {"style": self.style} | {k: v or "" for k, v in self.cleaned_data.items()}
+
+
+class UnreadKeysForm(forms.Form):
+    """What becomes of rows with a key that is not read and changes their meaning."""
+
+    LEAVE_OUT = "leave out"
+    unread = forms.ChoiceField(
+        label=_l("What about these rows?"),
+        choices=[
+            (LEAVE_OUT, _l("Leave them out\nthey are listed for you")),
+            (TAKE_WITHOUT, _l("Take them without it\nthey are learned as if it were not there")),
+        ],
+        widget=forms.RadioSelect,
+        error_messages={"required": _l("Choose what becomes of these rows.")},
+    )
+
+    def mapping(self) -> ColumnMapping:
+        """The mapping's "unread"."""
+        take = self.cleaned_data["unread"] == TAKE_WITHOUT
+        return {"unread": TAKE_WITHOUT if take else ""}
 
 
 class ModeChoices(TypedDict):

@@ -9,6 +9,7 @@ from typing import Any, TypedDict
 from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from finetune_app.accounts.models import User
 from finetune_app.core.charts import bar
@@ -19,10 +20,18 @@ from finetune_app.core.text_formats import safe_cell
 from finetune_app.datasets.models import Edit, Import
 from finetune_app.datasets.views.common import AnswerField, answer_pairs
 from finetune_app.goals.models import Goal
-from finetune_app.imports.column_mapping import RowError, messages_from_row
-from finetune_app.imports.forms import ImportModeForm, MappingForm, ReadOptionsForm, UploadForm
+from finetune_app.imports.cell_values import RowError
+from finetune_app.imports.column_mapping import TAKE_WITHOUT, changes_meaning, messages_from_row
+from finetune_app.imports.forms import (
+    ImportModeForm,
+    MappingForm,
+    ReadOptionsForm,
+    UnreadKeysForm,
+    UploadForm,
+)
 from finetune_app.imports.models import Upload
-from finetune_app.imports.schemas import ChangePlan, ColumnMapping, FileShape, SampleRow
+from finetune_app.imports.schemas import ChangePlan, ColumnMapping, FileShape, KeyCount, SampleRow
+from finetune_app.imports.unread_keys import name_of, unread
 from finetune_app.jobs.models import Job
 from finetune_app.jobs.services import queue_place
 
@@ -101,6 +110,7 @@ def confirm_context(
     form: MappingForm | None = None,
     mapping: ColumnMapping | None = None,
     mode_form: ImportModeForm | None = None,
+    keys_form: UnreadKeysForm | None = None,
 ) -> dict[str, Any]:
     """The columns with sample rows, by `mapping` as chosen so far."""
     shape, mapping = item.shape, mapping or item.mapping
@@ -111,6 +121,10 @@ def confirm_context(
     changed = {name for name in form.fields if mapping.get(name, "") != guess.get(name, "")}
     is_inferred = changed <= OPTIONAL_COLUMNS
     first = shape["rows"]
+    keys = unread(shape.get("keys", []), mapping)
+    keys_form = keys_form or unread_keys_form(shape, mapping)
+    decision = keys_form["unread"].value() if keys_form else ""
+    sampled = mapping if decision else mapping | {"unread": TAKE_WITHOUT}
     return {
         "form": form,
         "mode_form": mode_form,
@@ -118,7 +132,10 @@ def confirm_context(
         "mapping": mapping,
         "shape": shape,
         "shape_form": ReadOptionsForm(shape=shape),
-        "samples": [] if missing else _sample_conversations(first, mapping),
+        "samples": [] if missing else _sample_conversations(first, sampled),
+        "keys_form": None if missing else keys_form,
+        "meaning_keys": [_key_text(key) for key in keys if changes_meaning(name_of(key))],
+        "other_keys": [_key_text(key) for key in keys if not changes_meaning(name_of(key))],
         "columns": [
             {
                 "name": name,
@@ -132,11 +149,51 @@ def confirm_context(
         "is_inferred": is_inferred,
         "advanced_open": bool(changed & set(form.ADVANCED)),
         "remembered": bool(shape.get("remembered")),
-        "usable": shape["usable"] if is_inferred else None,
+        "usable": _usable_rows(shape, keys_form, decision) if is_inferred else None,
         "left_out": shape["row_count"] - shape["usable"] if is_inferred else shape["unreadable"],
         "suggested_column": _suggested_column(shape, mapping) if missing else "",
         "missing": missing,
     }
+
+
+def needs_decision(shape: FileShape, mapping: ColumnMapping) -> bool:
+    """Whether rows would mean something else without a key that this mapping does not read."""
+    return any(changes_meaning(name_of(key)) for key in unread(shape.get("keys", []), mapping))
+
+
+def unread_keys_form(shape: FileShape, mapping: ColumnMapping) -> UnreadKeysForm | None:
+    """With the decision of this mapping, if it has one; None where there is nothing to decide."""
+    decision = {"": UnreadKeysForm.LEAVE_OUT, TAKE_WITHOUT: TAKE_WITHOUT}.get(
+        mapping.get("unread", "none")
+    )
+    found = UnreadKeysForm(initial={"unread": decision})
+    return found if needs_decision(shape, mapping) else None
+
+
+def _usable_rows(
+    shape: FileShape, keys_form: UnreadKeysForm | None, decision: str | None
+) -> int | None:
+    """How many rows become examples; None while that is to be decided."""
+    if keys_form and not decision:
+        return None
+    left_out = shape.get("undecided", 0) if decision == UnreadKeysForm.LEAVE_OUT else 0
+    return shape["usable"] - left_out
+
+
+def _key_text(key: KeyCount) -> str:
+    """The key, its rows, and the lines of the first ones."""
+    lines = ", ".join(f"{line:,}" for line in key["lines"])
+    words = {
+        "key": name_of(key)[:MAX_VALUE_CHARACTERS],
+        "n": f"{key['rows']:,}",
+        "lines": lines + (", …" if key["rows"] > len(key["lines"]) else ""),
+    }
+    text = ngettext(
+        "“%(key)s” in %(n)s row (line %(lines)s)",
+        "“%(key)s” in %(n)s rows (lines %(lines)s)",
+        key["rows"],
+    )
+    return text % words
 
 
 def _missing_column(mapping: ColumnMapping) -> str:

@@ -31,6 +31,17 @@ class SampleRow(TypedDict):
     cells: dict[str, str]
 
 
+class KeyCount(TypedDict):
+    """How many rows hold something in a column, or in a key of its conversations."""
+
+    column: str
+    key: str
+    """"" for the column itself."""
+    rows: int
+    lines: list[int]
+    """The first ones."""
+
+
 class FileShape(TypedDict):
     """Everything that is needed to read a file, and what the page shows of it."""
 
@@ -62,7 +73,11 @@ class FileShape(TypedDict):
     rows: NotRequired[list[SampleRow]]
     row_count: NotRequired[int]
     usable: NotRequired[int]
-    """Rows that become examples by the inferred mapping."""
+    """Rows that become examples by the inferred mapping, without the keys that are not read."""
+    undecided: NotRequired[int]
+    """Those of them with a key that changes their meaning and is not read."""
+    keys: NotRequired[list[KeyCount]]
+    """Every key that holds something; unread_keys.py tells which are read."""
     unreadable: NotRequired[int]
 
     # Kept by the app

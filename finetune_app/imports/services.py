@@ -131,7 +131,8 @@ def confirm_import(
 
 def _for_later_files(mapping: ColumnMapping) -> dict[str, str]:
     """Without what was chosen for this file alone."""
-    kept = {name: str(value) for name, value in mapping.items() if name != "why"}
+    once = ("why", "unread")
+    kept = {name: str(value) for name, value in mapping.items() if name not in once}
     return kept | {"split": ""} if kept.get("split") == ALL_FOR_TEST else kept
 
 

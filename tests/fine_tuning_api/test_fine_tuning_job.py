@@ -1,5 +1,6 @@
 """Fine-tuning jobs, through OpenAI's own client."""
 
+import json
 import threading
 from pathlib import Path
 
@@ -78,6 +79,49 @@ def test_an_invalid_file_fails_the_job_with_its_line(client, content, why):
     assert why in made.error.message
     events = list(client.fine_tuning.jobs.list_events(made.id))
     assert events[0].level == "error"
+
+
+def with_more(message: dict, asked: str = "Hello", **more: object) -> bytes:
+    """A line whose answer has more keys, and the row too."""
+    said = [{"role": "user", "content": asked}, {"role": "assistant", "content": "Hi"} | message]
+    return json.dumps({"messages": said, **more}).encode() + b"\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        (with_more({}, tools=[{"type": "function"}]), "Line 25: It has “tools”"),
+        (with_more({"tool_calls": [{"id": "1"}]}), "Line 25: It has “tool_calls”"),
+        (with_more({"function_call": {"name": "f"}}), "Line 25: It has “function_call”"),
+        (with_more({}, non_preferred_output="Go!"), "Line 25: It has “non_preferred_output”"),
+        (with_more({"weight": 0.5}), "Line 25: Message 2 has the weight 0.5"),
+        (with_more({"weight": 0}), "Line 25: Every answer has the weight 0"),
+    ],
+)
+def test_a_line_that_would_mean_something_else_fails_the_job(client, line, why):
+    file = upload(client, lines() + line)
+    made = client.fine_tuning.jobs.create(model="starter", training_file=file.id)
+    assert (made.status, made.error.code) == ("failed", "invalid_training_file")
+    assert made.error.param == "training_file"
+    assert why in made.error.message
+
+
+def test_other_keys_are_reported_as_events(client):
+    file = upload(client, lines() + with_more({"name": "Ida"}, parallel_tool_calls=False))
+    named = [with_more({"name": "Jo"}, asked) for asked in ("Good day", "Bye", "Which way?", "Why")]
+    held = upload(client, lines(20, 1000, "asked") + b"".join(named), "held.jsonl")
+    made = client.fine_tuning.jobs.create(
+        model="starter", training_file=file.id, validation_file=held.id
+    )
+    warned = [e for e in client.fine_tuning.jobs.list_events(made.id) if e.level == "warn"]
+    without = "is not read; the examples are learned without it."
+    assert {event.message for event in warned} == {
+        f"{file.id}: “name” in line 25 {without}",
+        f"{file.id}: “parallel_tool_calls” in line 25 {without}",
+        f"{held.id}: “name” in 4 lines (21, 22, 23, …) {without}",
+    }
+    assert len({event.id for event in warned}) == 3
+    assert made.status == "queued"
 
 
 @pytest.mark.parametrize(

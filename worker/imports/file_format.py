@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from finetune_app.imports.column_mapping import parse_json
+from finetune_app.imports.cell_values import parse_json
 from finetune_app.imports.schemas import FileShape, ReadOptions
 from worker.channel import UserError
 from worker.imports import archives

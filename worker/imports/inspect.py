@@ -1,17 +1,17 @@
 """Inspects a whole file once: its shape, the inferred mapping, and sample rows."""
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
+from finetune_app.imports.cell_values import RowError, cell_text
 from finetune_app.imports.column_inference import infer_mapping
 from finetune_app.imports.column_mapping import (
     KEEP_UNANSWERED,
-    RowError,
-    cell_text,
+    TAKE_WITHOUT,
+    UnreadKeyError,
     messages_from_row,
 )
 from finetune_app.imports.schemas import (
@@ -21,6 +21,7 @@ from finetune_app.imports.schemas import (
     ReadOptions,
     SampleRow,
 )
+from finetune_app.imports.unread_keys import KeyCounter
 from worker.channel import Channel, UserError
 from worker.imports.file_format import detect_shape, iter_rows
 from worker.imports.limits import MAX_COLUMNS
@@ -61,10 +62,13 @@ def inspect_file(
     inspected: FileShape = {
         **shape,
         "columns": columns,
-        "filled": {column: counts.filled.get(column, 0) for column in columns},
+        "filled": dict.fromkeys(columns, 0)
+        | {key["column"]: key["rows"] for key in counts.keys.counts() if not key["key"]},
+        "keys": counts.keys.counts(),
         "rows": [_sample(row, columns) for row in first[:SAMPLE_ROWS]],
         "row_count": progress.rows,
         "usable": counts.usable,
+        "undecided": counts.undecided,
         "unreadable": counts.unreadable,
     }
     return {"step": "inspect", "shape": inspected, "mapping": mapping}
@@ -97,8 +101,9 @@ def _first_rows(rows: Iterator[AnyRow]) -> list[AnyRow]:
 
 @dataclass
 class _Counts:
-    filled: Counter[str] = field(default_factory=Counter)  # column -> cells that are not empty
+    keys: KeyCounter = field(default_factory=KeyCounter)
     usable: int = 0
+    undecided: int = 0
     unreadable: int = 0
 
 
@@ -112,10 +117,24 @@ def _count(rows: Iterator[AnyRow], mapping: ColumnMapping, progress: RowProgress
         if isinstance(row, RejectedRow):
             counts.unreadable += 1
             continue
-        counts.filled.update(n for n, value in row.cells.items() if value not in (None, ""))
-        counts.usable += complete and _is_usable(row, mapping)
+        counts.keys.add(row.line, row.cells)
+        if complete:
+            _count_usable(counts, row, mapping)
     progress.end()
     return counts
+
+
+def _count_usable(counts: _Counts, row: FileRow, mapping: ColumnMapping) -> None:
+    try:
+        messages_from_row(row.cells, mapping)
+    except UnreadKeyError:
+        taken = _is_usable(row, mapping | {"unread": TAKE_WITHOUT})
+        counts.usable += taken
+        counts.undecided += taken
+    except RowError:
+        return
+    else:
+        counts.usable += 1
 
 
 def _is_usable(row: FileRow, mapping: ColumnMapping) -> bool:

@@ -10,7 +10,7 @@ from typing import Any, TextIO
 
 import orjson
 
-from finetune_app.imports.column_mapping import EXACT_DECODER, RowError, cell_text, parse_json
+from finetune_app.imports.cell_values import EXACT_DECODER, RowError, cell_text, parse_json
 from worker.channel import UserError
 from worker.imports.header import MAX_NAME_CHARACTERS
 from worker.imports.limits import MAX_ROW_CHARACTERS

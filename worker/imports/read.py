@@ -6,8 +6,8 @@ from typing import Any
 
 import orjson
 
+from finetune_app.imports.cell_values import RowError
 from finetune_app.imports.column_mapping import (
-    RowError,
     key_and_group_of_row,
     messages_from_row,
     split_of_row,

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from finetune_app.imports.column_mapping import parse_json
+from finetune_app.imports.cell_values import parse_json
 from worker.channel import UserError
 from worker.imports.limits import OutputLimit
 from worker.imports.progress import ByteMeter

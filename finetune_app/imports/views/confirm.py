@@ -9,9 +9,14 @@ from finetune_app.core.requests import render_page
 from finetune_app.datasets.models import Import
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
-from finetune_app.imports.column_mapping import ALL_FOR_TEST
-from finetune_app.imports.forms import ImportModeForm, MappingForm, ReadOptionsForm
-from finetune_app.imports.presenters import confirm_context
+from finetune_app.imports.column_mapping import ALL_FOR_TEST, TAKE_WITHOUT
+from finetune_app.imports.forms import (
+    ImportModeForm,
+    MappingForm,
+    ReadOptionsForm,
+    UnreadKeysForm,
+)
+from finetune_app.imports.presenters import confirm_context, needs_decision
 from finetune_app.imports.schemas import ColumnMapping
 from finetune_app.imports.services import (
     apply_plan,
@@ -34,17 +39,21 @@ def confirm(request: HttpRequest, goal: Goal, import_id: int) -> HttpResponse:
     chosen = _posted_mapping(request, item)
     form = MappingForm(request.POST, columns=columns, mapping=chosen)
     mode_form = ImportModeForm(request.POST, empty=not item.dataset.examples.kept().exists())
-    if "add" in request.POST and form.is_valid():
-        confirm_import(item=item, mapping=form.mapping(), **mode_form.choices())
+    keys_form = UnreadKeysForm(request.POST) if needs_decision(item.shape, chosen) else None
+    decided = keys_form is None or keys_form.is_valid()
+    if "add" in request.POST and form.is_valid() and decided:
+        mapping = form.mapping() | (keys_form.mapping() if keys_form else {})
+        confirm_import(item=item, mapping=mapping, **mode_form.choices())
         return _redirect_to_import(goal, item)
-    if "add" not in request.POST:  # still choosing: a missing column is no error yet
+    if "add" not in request.POST:  # still choosing: what is missing is no error yet
         form = MappingForm(columns=columns, mapping=chosen)
-    context = confirm_context(item, form, chosen, mode_form)
+        keys_form = keys_form and UnreadKeysForm(initial=request.POST.dict())
+    context = confirm_context(item, form, chosen, mode_form, keys_form)
     return render_page(
         request,
         "imports/confirm.html",
         {"goal": goal, "item": item, "can_edit": True, **context},
-        status=422 if form.errors else 200,
+        status=422 if form.errors or (keys_form and keys_form.errors) else 200,
         partial="samples",
     )
 
@@ -62,6 +71,8 @@ def _posted_mapping(request: HttpRequest, item: Import) -> ColumnMapping:
             chosen[name] = sent
         else:
             chosen[name] = sent if sent in known else ""
+    if request.POST.get("unread") == TAKE_WITHOUT:
+        chosen["unread"] = TAKE_WITHOUT
     return chosen
 
 

@@ -4,8 +4,13 @@ import json
 
 import pytest
 
+from finetune_app.imports.cell_values import RowError
 from finetune_app.imports.column_inference import infer_mapping
-from finetune_app.imports.column_mapping import RowError, key_and_group_of_row, messages_from_row
+from finetune_app.imports.column_mapping import (
+    TAKE_WITHOUT,
+    key_and_group_of_row,
+    messages_from_row,
+)
 from worker.imports.inspect import inspect_file
 from worker.imports.read import read_rows
 
@@ -125,15 +130,7 @@ PREFERENCES = [
 
 @pytest.mark.parametrize("row", PREFERENCES)
 def test_the_chosen_answer_of_a_preference_pair_is_learned(row):
-    assert conversations([row]) == [HELLO]
-    assert "learns the good answers only" in inferred([row])["why"]
-
-
-def test_unused_columns_are_named_in_the_reason():
-    mapping = inferred(
-        [{"prompt": "a", "answer": "b", "who": "c", "when": "d", "w": "e", "v": "f"}]
-    )
-    assert "Not used: “who”, “when”, “w” and 1 more." in mapping["why"]
+    assert messages_from_row(row, inferred([row]) | {"unread": TAKE_WITHOUT}) == HELLO
 
 
 WHOLE = [
@@ -236,9 +233,8 @@ def test_samples_on_the_page_equal_the_rows_learned(stored, channel, row):
     inspection = inspect_file(stored(json.dumps(row).encode()), "f.json", {}, channel)
     shown = inspection["shape"]["rows"][0]["cells"]
     assert all(isinstance(cell, str) for cell in shown.values())
-    assert messages_from_row(shown, inspection["mapping"]) == messages_from_row(
-        row, inspection["mapping"]
-    )
+    mapping = inspection["mapping"] | {"unread": TAKE_WITHOUT}
+    assert messages_from_row(shown, mapping) == messages_from_row(row, mapping)
 
 
 def test_a_system_prompt_of_json_is_kept_as_text():
