@@ -189,8 +189,10 @@ def _from_pair(cells: Cells, mapping: Mapping[str, str], system: str, keep: bool
         return _with_system(system, _pair(asked, answered))
     chat = conversation_in_cell(asked)
     if chat:  # a preference pair: the conversation so far, and the answer
-        return _with_system(system, _with_answer(_messages(chat), _answer_text(answered), keep))
-    prompt, answer = cell_text(asked), _answer_text(answered)
+        before = _messages(chat)
+        return _with_system(system, _with_answer(before, _answer_text(answered, before), keep))
+    prompt = cell_text(asked)
+    answer = _answer_text(answered, [{"role": "user", "content": prompt}])
     context = cell_text(cells.get(mapping["context"])) if mapping.get("context") else ""
     if context.strip():
         prompt = f"{prompt}\n\n{context}" if prompt.strip() else context
@@ -228,13 +230,18 @@ def _with_answer(messages: list[Message], answer: str, keep: bool) -> list[Messa
     return [*messages, {"role": "assistant", "content": text}]
 
 
-def _answer_text(value: Any) -> str:
-    """An answer as text, also when it is a list of messages."""
+def _answer_text(value: Any, before: list[Message]) -> str:
+    """An answer as text, also when it is a list of messages: the answer alone, or after `before`.
+
+    Raises RowError when there are others, which would be lost.
+    """
     chat = conversation_in_cell(value)
     if not chat:
         return cell_text(value)
     messages = _messages(chat)
     _require_learned(messages)
+    if messages[:-1] not in ([], before):
+        raise RowError(f"The answer has {len(messages)} messages, and only one can be learned.")
     return messages[-1]["content"]
 
 

@@ -133,6 +133,14 @@ def test_the_chosen_answer_of_a_preference_pair_is_learned(row):
     assert messages_from_row(row, inferred([row]) | {"unread": TAKE_WITHOUT}) == HELLO
 
 
+def test_an_answer_of_several_messages_is_refused_unless_they_repeat_the_prompt():
+    mapping = {"style": "pairs", "prompt": "prompt", "answer": "chosen"}
+    for asked in ("Hello", HELLO[:1]):
+        assert messages_from_row({"prompt": asked, "chosen": HELLO}, mapping) == HELLO
+        with pytest.raises(RowError, match="The answer has 3 messages"):
+            messages_from_row({"prompt": asked, "chosen": [*HELLO, HELLO[1]]}, mapping)
+
+
 WHOLE = [
     {
         "systemInstruction": {"role": "system", "parts": [{"text": "Be brief"}]},
