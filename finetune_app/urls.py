@@ -32,6 +32,10 @@ urlpatterns = [
         "goals/<int:goal_id>/evaluation/<int:evaluation_id>/judge/",
         include("finetune_app.judging.urls"),
     ),
+    path(
+        "goals/<int:goal_id>/evaluation/prompts/",
+        include("finetune_app.prompt_sheets.urls"),
+    ),
     path("goals/<int:goal_id>/", include("finetune_app.candidates.urls")),
     path("goals/<int:goal_id>/deployment/", include("finetune_app.deployment.urls")),
     path("goals/<int:goal_id>/deployment/", include("finetune_app.api_keys.deployment_urls")),

@@ -21,6 +21,14 @@ from finetune_app.evaluation.votes import services as votes
 from finetune_app.evaluation.votes.ballots import control_of
 from finetune_app.goals.models import Goal, MeasureKind
 from finetune_app.judging.models import JudgeAnswer, JudgeRun
+from finetune_app.prompt_sheets.models import (
+    Mark,
+    PromptSheet,
+    Reading,
+    SheetAnswer,
+    SheetNote,
+    SheetPrompt,
+)
 from finetune_app.providers.models import Endpoint
 from finetune_app.training.models import Training
 from finetune_app.versions.models import Version
@@ -168,6 +176,32 @@ def judge_run(evaluation: Evaluation, endpoint: Endpoint, by: User) -> JudgeRun:
                 run=run, kind="answers", index=index, swapped=swapped, choice=choice
             )
     return run
+
+
+def prompt_sheet(candidates: list[Candidate], by: User) -> PromptSheet:
+    """Two prompts, answered by all; `by` has marked and noted, and seen the names."""
+    goal = candidates[0].goal
+    count = 2 * len(candidates)
+    sheet = PromptSheet.objects.create(
+        goal=goal,
+        name="My own questions.txt",
+        max_new_tokens=48,
+        job=job(goal.team, "prompt_sheet", done=count, total=count, unit="answers"),
+        started_by=by,
+    )
+    sheet.candidates.set(candidates)
+    reading = Reading.objects.create(sheet=sheet, by=by, names_shown_at=timezone.now())
+    for index, text in enumerate(("Do you sell tyres?", "Where is my helmet?")):
+        prompt = SheetPrompt.objects.create(
+            sheet=sheet, index=index, text=text, order=[one.pk for one in candidates]
+        )
+        for candidate in candidates:
+            SheetAnswer.objects.create(
+                prompt=prompt, candidate=candidate, text=f"About {text}", tokens=4, seconds=0.5
+            )
+        Mark.objects.create(reading=reading, prompt=prompt, preferred=candidates[-1])
+        SheetNote.objects.create(reading=reading, prompt=prompt, text="Friendly enough.")
+    return sheet
 
 
 def vote_link(evaluation: Evaluation, by: User) -> tuple[VoteLink, str]:

@@ -34,6 +34,7 @@ BUILD: dict[str, Callable[[World], Any]] = {
     "candidate_id": lambda world: world.candidates[1].pk,
     "evaluation_id": lambda world: world.evaluation.pk,
     "judge_run_id": lambda world: world.judge_run.pk,
+    "sheet_id": lambda world: world.prompt_sheet.pk,
     "vote_link_id": lambda world: world.vote_link.pk,
     "vote_secret": lambda world: world.vote_secret,
     "index": lambda world: 0,  # of the first test prompt

@@ -62,6 +62,11 @@ class AuditAction(TextChoices):
     EVALUATION_DELETED = "evaluation.deleted", _("deleted an evaluation")
     JUDGE_ASKED = "judge.asked", _("asked a judge about an evaluation")
     JUDGEMENT_DELETED = "judge.deleted", _("deleted what a judge said")
+    PROMPT_SHEET_DELETED = "prompt_sheet.deleted", _("deleted prompts without wanted answers")
+    PROMPT_SHEET_EXPORTED = (
+        "prompt_sheet.exported",
+        _("downloaded answers to prompts without wanted answers"),
+    )
     EVALUATION_EXPORTED = "evaluation.exported", _("downloaded the results of an evaluation")
     VOTE_LINK_CREATED = "evaluation.vote_link_created", _("made a link for votes")
     VOTE_LINK_REVOKED = "evaluation.vote_link_revoked", _("ended a link for votes")

@@ -23,6 +23,7 @@ from finetune_app.versions.models import Version
 
 # Keys of the options, also in the form; a remote model's is "endpoint-" and its id.
 PROMPT, RAG, TUNED, COMBINED = "prompt", "rag", "tuned", "combined"
+ENDPOINT_PREFIX = "endpoint-"
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,10 @@ class CandidateOption:
     label: str
     why: str
     ticked: bool = True
+
+    @property
+    def is_remote(self) -> bool:
+        return self.key.startswith(ENDPOINT_PREFIX)
 
 
 @dataclass(frozen=True)
@@ -71,18 +76,24 @@ def newest_training(goal: Goal) -> Training | None:
 
 
 def candidate_options(inputs: EvaluationInputs) -> list[CandidateOption]:
-    """All that may take part beside the base. A remote model is not selected by default: it costs
+    """What may take part beside the base in an evaluation of this goal."""
+    found = all_options(inputs)
+    if inputs.goal.measure == MeasureKind.CHOICE:  # a person compares two, not five
+        return [one for one in found if one.key != PROMPT and not one.is_remote][-1:]
+    return found
+
+
+def all_options(inputs: EvaluationInputs) -> list[CandidateOption]:
+    """All that can answer beside the base. A remote model is not selected by default: it costs
     money, and the prompts leave this machine."""
     documents = _documents(inputs.goal)
-    found = []
-    if inputs.goal.measure != MeasureKind.CHOICE:
-        found.append(
-            CandidateOption(
-                PROMPT,
-                _("With a good prompt"),
-                _("The words below and a few of your examples before each question"),
-            )
+    found = [
+        CandidateOption(
+            PROMPT,
+            _("With a good prompt"),
+            _("The words below and a few of your examples before each question"),
         )
+    ]
     if documents:
         found.append(
             CandidateOption(
@@ -107,11 +118,9 @@ def candidate_options(inputs: EvaluationInputs) -> list[CandidateOption]:
         )
     if documents and inputs.training:
         found.append(CandidateOption(COMBINED, _("Tuned, with your documents"), _("Both together")))
-    if inputs.goal.measure == MeasureKind.CHOICE:
-        return found[-1:]  # a person compares two, not five
     return found + [
         CandidateOption(
-            f"endpoint-{one.pk}",
+            f"{ENDPOINT_PREFIX}{one.pk}",
             one.name,
             _("Answers elsewhere: your test prompts are sent to it"),
             ticked=False,
@@ -145,7 +154,7 @@ def create_candidates(
     if COMBINED in keys and documents and inputs.training:
         found.append(candidates.rag_candidate(goal=goal, training=inputs.training))
     for endpoint in _endpoints(goal):
-        if f"endpoint-{endpoint.pk}" in keys:
+        if f"{ENDPOINT_PREFIX}{endpoint.pk}" in keys:
             found.append(
                 candidates.prompt_candidate(
                     goal=goal,

@@ -22,7 +22,7 @@ from finetune_app.evaluation.verdict.statistics import paired_bootstrap, wilson
 from finetune_app.evaluation.verdict.types import BETTER_LEVELS, StoredVerdict, TrivialResult
 from finetune_app.goals.models import MeasureKind
 from finetune_app.goals.presenters import PresentedAnswer, present_answer
-from finetune_app.jobs.models import State
+from finetune_app.jobs.models import Job, State
 from finetune_app.jobs.services import queue_place, seconds_to_start
 from finetune_app.knowledge.models import Document
 
@@ -93,15 +93,15 @@ def progress_context(evaluation: Evaluation) -> dict[str, Any]:
     if job.total:
         facts.append(_("%(done)d of %(total)d answers") % {"done": job.done, "total": job.total})
     return {
-        "headline": _headline(evaluation),
+        "headline": job_headline(job),
         "facts": facts,
         "bar": charts.bar(job.done, job.total),
         "job": job,
     }
 
 
-def _headline(evaluation: Evaluation) -> str:
-    job = evaluation.job
+def job_headline(job: Job) -> str:
+    """Where a job is: its place in the queue, the time left, or how it ended."""
     if job.state == State.QUEUED:
         place = queue_place(job)
         if place > 1:
@@ -195,7 +195,7 @@ def _everyday(general: GeneralCheckResult) -> list[EverydayAnswers]:
     answers = general.get("answers") or []
     questions = answers[general.get("instructions") or 0 :] or answers
     return [
-        {"prompt": one["prompt"], "base": _as_shown(one["base"]), "tuned": _as_shown(one["tuned"])}
+        {"prompt": one["prompt"], "base": as_shown(one["base"]), "tuned": as_shown(one["tuned"])}
         for one in questions[:EVERYDAY_SHOWN]
     ]
 
@@ -324,7 +324,7 @@ def _side_by_side(
     target = None if evaluation.measure == MeasureKind.CHOICE else row.wanted
     return {
         "comparison": row,
-        "wanted": _as_shown(row.wanted),
+        "wanted": as_shown(row.wanted),
         "small": _tie_label(base, ours) if row.outcome == Outcome.SAME else "",
         "base": candidate_answer(base, target, document_names),
         "ours": candidate_answer(ours, target, document_names),
@@ -358,7 +358,7 @@ def candidate_answer(
         for one in passages
         if one["document"] in document_names
     ]
-    return {"answer": answer, "cites": cites, **_as_shown(answer.text, wanted)}
+    return {"answer": answer, "cites": cites, **as_shown(answer.text, wanted)}
 
 
 def document_names(evaluation: Evaluation, answers: Iterable[Answer]) -> dict[int, str]:
@@ -370,7 +370,8 @@ def document_names(evaluation: Evaluation, answers: Iterable[Answer]) -> dict[in
     return dict(documents.values_list("pk", "name"))
 
 
-def _as_shown(text: str, wanted: str | None = None) -> ShownText:
+def as_shown(text: str, wanted: str | None = None) -> ShownText:
+    """A text for components/answer.html; with `wanted`, what differs from it is marked."""
     return {
         "shown": present_answer(text, wanted),
         "long": len(text) > MAX_OPEN_CHARACTERS,

@@ -24,6 +24,7 @@ STEP_OF_NAMESPACE = {
     "candidates": 4,
     "evaluation": 5,
     "judging": 5,
+    "prompt_sheets": 5,
     "deployment": 6,
     "request_log": 6,
     "monitoring": 6,
