@@ -130,7 +130,7 @@ def tallies(sheet: PromptSheet) -> list[Tally]:
     labels = labels_of(sheet)
     found = []
     for reading in finished_readings(sheet):
-        preferred = Counter(reading.marks.values_list("preferred_id", flat=True))
+        preferred = Counter(mark.preferred_id for mark in reading.marks.all())
         if preferred:
             counts = [(label, preferred[pk]) for pk, label in labels.items()]
             counts.append((_("None of them"), preferred[None]))
