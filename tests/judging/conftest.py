@@ -23,7 +23,7 @@ from tests.providers.conftest import endpoint, platform  # noqa: F401
 from worker.channel import Job
 from worker.judging.run import run as run_judge
 
-EXAMPLES = 120  # about 20 of them test prompts
+EXAMPLES = 90  # about 14 of them test prompts
 
 
 @pytest.fixture(autouse=True)
