@@ -18,6 +18,7 @@ from worker.evaluation.inputs import Candidate, PromptRow
 from worker.evaluation.passages import retrieve_passages
 
 Pair = tuple[Candidate, PromptRow]
+BLOCK_ROWS = 64  # answered by one candidate after the other
 
 
 def by_base_model(candidates: list[Candidate]) -> dict[Path, list[Candidate]]:
@@ -63,11 +64,14 @@ class CandidateRunner:
     def pending_pairs(self, group: list[Candidate]) -> list[Pair]:
         """All pairs without an answer, shortest prompts first.
 
-        The pairs of one row are adjacent, so that candidates share a batch and an evaluation that
-        is stopped half-way has complete comparisons.
+        Blocks of rows are answered by one candidate after the other: a batch in which all have the
+        same instructions and adapter has less to compute, and an evaluation that is stopped
+        half-way has complete comparisons of most rows.
         """
         by_length = sorted(self.rows, key=lambda r: sum(len(m["content"]) for m in r.messages))
-        return [(c, r) for r in by_length for c in group if (c.id, r.row) not in self.answered]
+        blocks = [by_length[i : i + BLOCK_ROWS] for i in range(0, len(by_length), BLOCK_ROWS)]
+        pairs = [(c, r) for block in blocks for c in group for r in block]
+        return [(c, r) for c, r in pairs if (c.id, r.row) not in self.answered]
 
     def answer_all(self, engine: Engine, group: list[Candidate]) -> bool:
         """Generate the pending answers of these candidates; return whether the job was stopped."""

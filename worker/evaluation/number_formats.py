@@ -11,6 +11,9 @@ from worker.engine.model_loader import BadModel
 from worker.evaluation.inputs import Candidate
 
 
+MAX_SEQUENCES = 64  # nobody waits for a single answer, so a batch may be slower and larger
+
+
 class NumberFormats:
     """Base model -> number format, stored in the job's folder."""
 
@@ -41,7 +44,8 @@ def open_engine(base: Path, group: list[Candidate], formats: NumberFormats) -> E
     pinned = next((one.number_format for one in group if one.number_format != "auto"), "auto")
     try:
         # Without merging, so that all answers are computed alike.
-        engine = Engine(base, formats.get(base) or pinned, may_merge=False)
+        chosen = formats.get(base) or pinned
+        engine = Engine(base, chosen, max_sequences=MAX_SEQUENCES, may_merge=False)
     except (BadModel, OSError) as problem:
         raise UserError("bad_model", f"The base model could not be loaded. {problem}") from problem
     formats.store(base, engine.number_format)
