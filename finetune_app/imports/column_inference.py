@@ -8,9 +8,11 @@ from finetune_app.imports.cell_values import RowError, cell_text
 from finetune_app.imports.column_mapping import (
     KEEP_UNANSWERED,
     REJECTED_ANSWER_NAMES,
-    ROLE_FIELDS,
     SPLIT_BY_WORD,
     Cells,
+)
+from finetune_app.imports.conversation_cells import (
+    ROLE_FIELDS,
     conversation_in_cell,
     normalised_name,
 )

@@ -11,15 +11,17 @@ from typing import Any
 
 from finetune_app.imports.cell_values import has_content, parsed_cell
 from finetune_app.imports.column_mapping import (
-    CONTENT_FIELDS,
     CONVERSATION_PARTS,
-    PLAIN_KEYS,
-    ROLE_FIELDS,
     Cells,
     changes_meaning,
+    used_columns,
+)
+from finetune_app.imports.conversation_cells import (
+    CONTENT_FIELDS,
+    PLAIN_KEYS,
+    ROLE_FIELDS,
     conversation_in_cell,
     may_be_conversation,
-    used_columns,
 )
 from finetune_app.imports.schemas import ColumnMapping, KeyCount
 

@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 
 from finetune_app.core.text_formats import DELIMITERS
 from finetune_app.imports.column_inference import PROMPT_NAMES
-from finetune_app.imports.column_mapping import normalised_name
+from finetune_app.imports.conversation_cells import normalised_name
 from finetune_app.prompt_sheets.limits import MAX_PROMPT_CHARACTERS, MAX_PROMPTS
 
 ACCEPT = ".txt,.csv,.tsv,.jsonl,.ndjson"

@@ -171,6 +171,50 @@ def test_the_history_of_an_alpaca_row_precedes_its_prompt():
     ]
 
 
+CHAT = {"style": "messages", "messages": "messages", "system": "rules"}
+PAIRS = {"style": "pairs", "prompt": "prompt", "answer": "answer", "context": "notes"}
+ASKED = [{"role": "user", "content": "Hello"}]
+
+
+@pytest.mark.parametrize(
+    ("row", "mapping", "why"),
+    [
+        (
+            {"messages": [{"role": "system", "content": "Be brief"}, *HELLO], "rules": "Be rude"},
+            CHAT,
+            "instructions of its own, and “rules” has others",
+        ),
+        (
+            {"prompt": ASKED, "answer": "Hi", "notes": "It rains."},
+            PAIRS,
+            "“notes” has more text",
+        ),
+        (
+            {"prompt": ASKED, "answer": "Hi", "history": [["a", "b"]]},
+            PAIRS,
+            "“history” has more text",
+        ),
+        ({"prompt": "Bye", "answer": "Hi", "history": [["Hello"]]}, PAIRS, "not a list of earlier"),
+        ({"prompt": "Bye", "answer": "Hi", "history": "Hello"}, PAIRS, "not a list of earlier"),
+        ({"prompt": "Bye", "answer": "Hi", "history": '["a"]'}, PAIRS, "not a list of earlier"),
+    ],
+)
+def test_what_would_be_lost_refuses_the_row(row, mapping, why):
+    with pytest.raises(RowError, match=why):
+        messages_from_row(row, mapping)
+
+
+@pytest.mark.parametrize("nothing", ["", "[]", None, []])
+def test_an_empty_history_loses_nothing(nothing):
+    row = {"prompt": "Hello", "answer": "Hi", "history": nothing}
+    assert messages_from_row(row, PAIRS) == HELLO
+
+
+def test_the_same_instructions_twice_are_taken_once():
+    chat = [{"role": "system", "content": "Be brief"}, *HELLO]
+    assert messages_from_row({"messages": chat, "rules": " Be brief\n"}, CHAT) == chat
+
+
 def weighted(*weights: object) -> list[dict]:
     """A conversation whose answers have these weights."""
     return [

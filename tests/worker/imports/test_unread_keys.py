@@ -5,11 +5,7 @@ import json
 import pytest
 
 from finetune_app.imports.cell_values import RowError
-from finetune_app.imports.column_mapping import (
-    TAKE_WITHOUT,
-    UnreadKeyError,
-    messages_from_row,
-)
+from finetune_app.imports.column_mapping import TAKE_WITHOUT, UnreadKeyError, messages_from_row
 from finetune_app.imports.unread_keys import MAX_INNER_KEYS, KeyCounter, name_of, unread
 from worker.imports.inspect import inspect_file
 
