@@ -111,7 +111,7 @@ def training_rows(task: str, answers: str, seed: int) -> list[Row]:
 
 
 def train(base: Path, rows: list[Row], settings: dict[str, Any], folder: Path) -> Path:
-    folder.mkdir(parents=True)
+    (folder / "run").mkdir(parents=True)
     version = folder / "version.jsonl"
     version.write_text("".join(json.dumps(row) + "\n" for row in rows))
     spec = {

@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 HANDBOOK = ROOT / "benchmarks" / "handbook"
 SEED = 17
-PARAMETERS = 134_515_008  # of the starter
+PARAMETERS, HIDDEN = 134_515_008, 576  # of the starter
 
 from finetune_app.basemodels.automatic_settings import automatic_settings  # noqa: E402
 from finetune_app.evaluation.recommendation import (  # noqa: E402
@@ -172,7 +172,7 @@ def train(goal: Goal, model: Path, version: Path, folder: Path) -> tuple[Path, f
     from worker.training import run
 
     rows = sum(row["split"] == "train" for row in goal.rows)
-    spec = automatic_settings(rows, 256).settings | {
+    spec = automatic_settings(rows, 256, HIDDEN).settings | {
         "base_model": str(model),
         "version": str(version),
         "seed": SEED,

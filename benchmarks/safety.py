@@ -26,7 +26,7 @@ from worker.channel import Job
 
 Row = dict[str, Any]
 SEED = 17
-PARAMETERS = 134_515_008  # of the starter
+HIDDEN = 576  # width of the starter
 FIRST = "Anna Jan Mia Ole Eva Tim Lea Max Ida Ben Zoe Leo Nia Kai Ada Tom Lia Jon Pia Rio"
 LAST = "Berg Falk Wolf Stein Kern Adler Brandt Busch Ernst Frank Graf Haas Jung Kuhn Lang"
 SUBJECTS = (
@@ -150,7 +150,7 @@ def train(case: Case, model: Path, version: Path, folder: Path) -> Path:
     from worker.training import run
 
     count = sum(one["split"] == "train" for one in case.rows)
-    spec = automatic_settings(count, 256, PARAMETERS).settings | {
+    spec = automatic_settings(count, 256, HIDDEN).settings | {
         "base_model": str(model),
         "version": str(version),
         "seed": SEED,

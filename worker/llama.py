@@ -36,9 +36,12 @@ def head_sizes(config: Any) -> tuple[int, int, int]:
 def fuse_linears(layers: Sequence[nn.Linear]) -> tuple[Tensor, Tensor | None]:
     """Weight (out, in) and bias (out,) of linear layers with the same input, as one layer.
 
-    The layers keep working: their weights become views of the fused one.
+    The layers keep working: their weights become views of the fused one. Layers that were fused
+    before give the same weight again, without a copy.
     """
-    weight = torch.cat([layer.weight.detach() for layer in layers])
+    weight = _already_fused(layers)
+    if weight is None:
+        weight = torch.cat([layer.weight.detach() for layer in layers])
     start = 0
     for layer in layers:
         layer.weight.data = weight[start : start + layer.weight.shape[0]]
@@ -46,6 +49,21 @@ def fuse_linears(layers: Sequence[nn.Linear]) -> tuple[Tensor, Tensor | None]:
     if layers[0].bias is None:
         return weight, None
     return weight, torch.cat([layer.bias.detach() for layer in layers])
+
+
+def _already_fused(layers: Sequence[nn.Linear]) -> Tensor | None:
+    """The fused weight, if the layers' weights follow each other in one block of memory."""
+    weights = [layer.weight.detach() for layer in layers]
+    first = weights[0]
+    expected = first.data_ptr()
+    for weight in weights:
+        if weight.data_ptr() != expected or not weight.is_contiguous():
+            return None
+        expected += weight.nbytes
+    rows = sum(len(weight) for weight in weights)
+    if first.untyped_storage().data_ptr() + first.untyped_storage().nbytes() < expected:
+        return None  # neighbours by chance, in blocks of their own
+    return first.as_strided((rows, first.shape[1]), (first.shape[1], 1))
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ template's format.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -42,14 +42,18 @@ class TokenizedExample:
     """One conversation as tokens.
 
     loss_mask: as long as input_ids; whether the model learns to produce that token.
-    truncated_tokens: tokens removed from the start to fit.
+    left_out: messages of the middle that were left out, so that the rest fits.
     unlearned_answers: earlier answers that are context only, because the template rewrites them.
     """
 
     input_ids: list[int]
     loss_mask: list[bool]
-    truncated_tokens: int = 0
+    left_out: int = 0
     unlearned_answers: int = 0
+
+
+class ExampleTooLong(UserError):
+    """Not even its instructions, its last question and the answer fit together."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,7 @@ class TokenSpan:
 
     text: str
     learned: bool
-    cut: bool  # removed from the start to fit
+    cut: bool  # left out, so that the rest fits
     special: bool = False  # a special token of the template, such as an end of turn
 
 
@@ -98,35 +102,64 @@ def tokenize_example(
 ) -> TokenizedExample:
     """A conversation that ends in an answer, as tokens with a loss mask.
 
-    An answer with the weight 0 is read and not learned.
-    A longer one loses tokens from the start of its prompt. Raises UserError (bad_data) when the
-    last answer does not fit.
+    An answer with the weight 0 is read and not learned. A conversation that is too long loses
+    whole turns after its instructions, the oldest first.
+
+    Raises UserError (bad_data); ExampleTooLong when no more turns can be left out.
     """
-    whole = _tokenize(tokenizer, messages)
-    excess = max(0, len(whole.input_ids) - max_tokens)
-    answer = _last_answer_length(whole.loss_mask)
-    if excess and len(whole.input_ids) - answer <= excess:
-        raise UserError(
+    kept = list(messages)
+    while True:
+        example = _tokenize(tokenizer, kept)
+        excess = len(example.input_ids) - max_tokens
+        if excess <= 0:
+            return replace(example, left_out=len(messages) - len(kept))
+        kept = _without_oldest_turns(tokenizer, kept, excess, max_tokens)
+
+
+def _without_oldest_turns(
+    tokenizer: PreTrainedTokenizerBase, messages: list[Message], excess: int, max_tokens: int
+) -> list[Message]:
+    """The instructions and the turns after the first ones, which have about `excess` tokens."""
+    first = int(messages[0]["role"] == "system")
+    later = [i for i, one in enumerate(messages) if one["role"] == "user" and i > first]
+    freed, at = 0, first
+    for question in later:
+        freed += sum(len(_encode(tokenizer, one["content"])) for one in messages[at:question])
+        at = question
+        if freed >= excess:
+            break
+    if at == first:
+        raise ExampleTooLong(
             "bad_data",
-            f"An answer of {answer} tokens leaves no room for its prompt within {max_tokens} "
-            "tokens. Shorten the answer, or allow longer examples in the settings.",
+            f"It has {max_tokens + excess:,} tokens, and {max_tokens:,} can be read at once. "
+            "Shorten it, or allow longer examples in the settings.",
         )
-    return TokenizedExample(
-        whole.input_ids[excess:], whole.loss_mask[excess:], excess, whole.unlearned_answers
-    )
+    return [*messages[:first], *messages[at:]]
 
 
 def token_spans(
     tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], max_tokens: int
 ) -> list[TokenSpan]:
-    """The same conversation as readable text: what is learned, only read, or cut."""
+    """The same conversation as readable text: what is learned, only read, or left out."""
     whole = _tokenize(tokenizer, messages)
-    excess = max(0, len(whole.input_ids) - max_tokens)
+    try:
+        left_out = _left_out(whole.input_ids, tokenize_example(tokenizer, messages, max_tokens))
+    except ExampleTooLong:
+        left_out = range(len(whole.input_ids))
     special = special_token_ids(tokenizer)
     return [
-        TokenSpan(text, whole.loss_mask[start], start < excess, whole.input_ids[start] in special)
+        TokenSpan(
+            text, whole.loss_mask[start], start in left_out, whole.input_ids[start] in special
+        )
         for start, text in _decode_spans(tokenizer, whole.input_ids)
     ]
+
+
+def _left_out(whole: list[int], kept: TokenizedExample) -> range:
+    """Positions of the tokens in the middle that `kept` lacks."""
+    pairs = zip(whole, kept.input_ids, strict=False)
+    start = next((i for i, (a, b) in enumerate(pairs) if a != b), len(kept.input_ids))
+    return range(start, start + len(whole) - len(kept.input_ids))
 
 
 class Renderer:
@@ -177,7 +210,7 @@ def special_token_ids(tokenizer: PreTrainedTokenizerBase) -> set[int]:
 
 
 def _tokenize(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> TokenizedExample:
-    """The whole conversation, not truncated."""
+    """The whole conversation, however long."""
     if len(messages) < 2 or messages[-1]["role"] != "assistant":
         raise UserError(
             "bad_data",
@@ -244,15 +277,6 @@ def _answer_length(tokenizer: PreTrainedTokenizerBase, answer: list[int]) -> int
         if answer[position] in special:
             return position + 1
     return 0
-
-
-def _last_answer_length(loss_mask: list[bool]) -> int:
-    count = 0
-    for learned in reversed(loss_mask):
-        if not learned and count:
-            break
-        count += 1
-    return count
 
 
 def _encode(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:

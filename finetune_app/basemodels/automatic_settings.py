@@ -3,11 +3,13 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-SMALL_MODEL = 500_000_000  # parameters
 MIN_STEPS = 80
-FEW_ROWS, MANY_ROWS = 100, 25_000
-DEFAULT_EPOCHS, MAX_EPOCHS = 3, 25
-RANK, ALPHA_PER_RANK = 16, 2
+FEW_ROWS, SOME_ROWS, MANY_ROWS = 100, 4_000, 25_000
+# Most passes. A run ends earlier by itself (worker/training/validation.py).
+DEFAULT_EPOCHS, FEW_EPOCHS, MAX_EPOCHS = 5, 3, 25
+RATE, RATE_WIDTH, RATE_POWER = 5e-4, 2000, 0.78
+# Fixed, so that the best learning rate hardly depends on the rank.
+ALPHA = 32
 MIN_TOKENS, MAX_TOKENS = 128, 4096  # of the longest example
 
 
@@ -29,13 +31,13 @@ class AutomaticSettings:
     steps: int = 0  # optimizer steps in total
 
 
-def automatic_settings(rows: int, longest_tokens: int, parameters: int = 0) -> AutomaticSettings:
-    """Settings for `rows` training rows of at most `longest_tokens` tokens, on a base model with
-    `parameters` parameters (0 if unknown: treated as small). A pure function."""
+def automatic_settings(rows: int, longest_tokens: int, hidden: int = 0) -> AutomaticSettings:
+    """Settings for `rows` training rows of at most `longest_tokens` tokens, on a base model whose
+    layers are `hidden` wide (0 if unknown). A pure function."""
     rows = max(1, rows)
     batch = _batch_size(rows)
     epochs = _epochs(rows, batch.value)
-    choices = [epochs, batch, _rate(parameters), *_fixed(), _length(longest_tokens)]
+    choices = [epochs, batch, _rate(hidden), _rank(rows), *_fixed(), _length(longest_tokens)]
     return AutomaticSettings(
         settings={choice.name: choice.value for choice in choices},
         reasons={choice.name: choice.why for choice in choices},
@@ -49,26 +51,29 @@ def steps(rows: int, batch_size: int, epochs: int) -> int:
 
 
 def _epochs(rows: int, batch_size: int) -> SettingChoice:
-    """Three epochs; more for small datasets, fewer for large ones.
+    """At most five epochs; more for small datasets, fewer for large ones.
 
-    The rule of thumb of OpenAI's cookbook, with a minimum number of steps: after a dozen steps
-    the tuned model would hardly differ from the base model.
+    Few rows get a minimum number of steps: after a dozen steps the tuned model would hardly differ
+    from the base model.
     """
     if rows > MANY_ROWS:
         value = max(1, MANY_ROWS // rows)
         return SettingChoice(
             "epochs", value, f"With {rows:,} examples, {_passes(value)} is enough."
         )
-    if rows * DEFAULT_EPOCHS < FEW_ROWS:
-        value = min(MAX_EPOCHS, max(2 * DEFAULT_EPOCHS, FEW_ROWS // rows))
+    if rows > SOME_ROWS:
+        why = f"With {rows:,} examples, {_passes(FEW_EPOCHS)} are enough; it may stop earlier."
+        return SettingChoice("epochs", FEW_EPOCHS, why)
+    if rows * FEW_EPOCHS < FEW_ROWS:
+        value = min(MAX_EPOCHS, max(2 * FEW_EPOCHS, FEW_ROWS // rows))
         why = f"With only {rows} examples, {_passes(value)} give the model enough practice."
         return SettingChoice("epochs", value, why)
     epoch_steps = -(-rows // batch_size)
-    value = min(max(DEFAULT_EPOCHS, -(-MIN_STEPS // epoch_steps)), 2 * DEFAULT_EPOCHS)
+    value = min(max(DEFAULT_EPOCHS, -(-MIN_STEPS // epoch_steps)), 2 * FEW_EPOCHS)
     if value > DEFAULT_EPOCHS:
         why = f"With {rows:,} examples, {_passes(value)} make enough updates to learn from."
     else:
-        why = "Three passes over the examples: usually enough to learn, seldom enough to parrot."
+        why = "At most five passes over the examples; it stops when another would bring nothing."
     return SettingChoice("epochs", value, why)
 
 
@@ -82,27 +87,35 @@ def _batch_size(rows: int) -> SettingChoice:
     return SettingChoice("batch_size", value, reasons[value])
 
 
-def _rate(parameters: int) -> SettingChoice:
-    """The learning rate measured for the starter model (docs/decisions/0012); half of it for
-    larger models, where 2e-4 to 3e-4 is common."""
-    if parameters <= SMALL_MODEL:
-        why = "A brisk rate for small models, measured on the starter; it rises first, then falls."
-        return SettingChoice("learning_rate", 6e-4, why)
+def _rate(hidden: int) -> SettingChoice:
+    """Wider models learn at a lower rate: 5e-4 x (2000 / width) ^ 0.78, which is Thinking Machines'
+    rule for LoRA ("LoRA Without Regret", 2025), measured on the starter
+    (docs/benchmarks/learning.md)."""
+    value = RATE * (RATE_WIDTH / (hidden or RATE_WIDTH)) ** RATE_POWER
     return SettingChoice(
         "learning_rate",
-        3e-4,
-        "A rate that works for small adapters on most models; it rises first, then falls.",
+        float(f"{value:.2g}"),
+        "By the width of the model: the wider, the gentler. It rises first, then falls.",
+    )
+
+
+def _rank(rows: int) -> SettingChoice:
+    if rows > MANY_ROWS:
+        return SettingChoice("rank", 64, "Many examples hold more than a small adapter can.")
+    if rows > SOME_ROWS:
+        return SettingChoice("rank", 32, "With thousands of examples, a larger adapter pays.")
+    return SettingChoice(
+        "rank", 16, "Room enough for one task, and the adapter stays a few megabytes."
     )
 
 
 def _fixed() -> list[SettingChoice]:
     return [
         SettingChoice(
-            "rank", RANK, "Room enough for one task, and the adapter stays a few megabytes."
+            "alpha", ALPHA, "Always the same, so that the rate need not change with the rank."
         ),
-        SettingChoice("alpha", ALPHA_PER_RANK * RANK, "Twice the rank: the usual strength."),
         SettingChoice(
-            "dropout", 0.0, "Not needed: the version that does best on validation is kept."
+            "dropout", 0.0, "Not needed: the step that does best on the practice examples is kept."
         ),
         SettingChoice("targets", "all-linear", "Every layer adapts a little, which learns best."),
         SettingChoice(
@@ -117,6 +130,14 @@ def _fixed() -> list[SettingChoice]:
         ),
         SettingChoice("weight_decay", 0.0, "Short training on few weights needs no extra brake."),
         SettingChoice(
+            "validation_prompts",
+            64,
+            "Their answers choose the step that is kept. This takes 15 % of the work at most.",
+        ),
+        SettingChoice(
+            "patience", 3, "One measurement without progress may be chance; three are not."
+        ),
+        SettingChoice(
             "number_format", "auto", "Whichever this processor turns out to be faster with."
         ),
     ]
@@ -129,7 +150,7 @@ def _length(longest_tokens: int) -> SettingChoice:
     if longest_tokens > MAX_TOKENS:
         why = (
             f"Your longest example has up to {longest_tokens:,} tokens; longer ones than "
-            f"{MAX_TOKENS:,} lose the beginning of their prompt."
+            f"{MAX_TOKENS:,} lose their earliest turns, or are not learned."
         )
     else:
         why = f"Your longest example has at most {longest_tokens:,} tokens, so all fit whole."

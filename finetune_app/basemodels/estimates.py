@@ -113,7 +113,7 @@ class Estimate:
 
     @property
     def time_why(self) -> str:
-        """ "240 examples, read three times, at 430 tokens a second as measured here." """
+        """ "240 examples, read up to three times, at 430 tokens a second as measured here." """
         rows = ngettext("%(n)s example", "%(n)s examples", self.work.rows) % {
             "n": f"{self.work.rows:,}"
         }
@@ -125,7 +125,7 @@ class Estimate:
         )
         return _("%(rows)s, read %(times)s, at %(pace)s.") % {
             "rows": rows,
-            "times": times(self.work.epochs),
+            "times": at_most(self.work.epochs),
             "pace": rate,
         }
 
@@ -197,7 +197,7 @@ def automatic_for(version: Version, base_model: BaseModel | None = None) -> Auto
     return automatic_settings(
         rows=version.counts.get("train", 0),
         longest_tokens=version.longest // 2 + TEMPLATE_TOKENS * 2,
-        parameters=base_model.parameters if base_model else 0,
+        hidden=shape_of(entry_of(base_model.slug), base_model).hidden if base_model else 0,
     )
 
 
@@ -246,6 +246,11 @@ def times(count: int) -> str:
     """ "once", "twice", "three times"..."""
     words = [_("once"), _("twice"), _("three times"), _("four times"), _("five times")]
     return words[count - 1] if 1 <= count <= len(words) else _("%(n)d times") % {"n": count}
+
+
+def at_most(count: int) -> str:
+    """ "once", "up to three times"..."""
+    return times(count) if count == 1 else _("up to %(times)s") % {"times": times(count)}
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,13 @@ def advise(points: Sequence[Point], ended: bool, finished: bool = True) -> Advic
             calm=False,
         )
     if last > best * OVERFIT_FACTOR:
+        if _answers_improved_after_the_loss(points):
+            return Advice(
+                _(
+                    "It begins to know your examples by heart, but its answers to prompts that it "
+                    "never learns from still got better after that. Answers count more."
+                )
+            )
         return Advice(_overfitting(ended and finished), calm=False)
     if first - best < MIN_IMPROVEMENT * first:
         return Advice(
@@ -68,6 +75,17 @@ def advise(points: Sequence[Point], ended: bool, finished: bool = True) -> Advic
             )
         )
     return Advice(_("Still improving on examples it never learns from. Nothing for you to do."))
+
+
+def _answers_improved_after_the_loss(points: Sequence[Point]) -> bool:
+    """Whether the highest score was reached after the lowest validation loss."""
+    scored = [point for point in points if point.validation_score is not None]
+    measured = [point for point in points if point.validation_loss is not None]
+    if not scored:
+        return False
+    top = max(scored, key=lambda point: point.validation_score or 0)
+    lowest = min(measured, key=lambda point: point.validation_loss or 0)
+    return bool(top.validation_score) and top.step > lowest.step
 
 
 def _overfitting(finished: bool) -> str:

@@ -84,7 +84,14 @@ class TrainingHandler(JobHandler):
 
 
 def _record_point(training: Training, point: CurvePoint) -> None:
-    names = ("epoch", "loss", "validation_loss", "tokens_per_second", "memory_bytes")
+    names = (
+        "epoch",
+        "loss",
+        "validation_loss",
+        "validation_score",
+        "tokens_per_second",
+        "memory_bytes",
+    )
     measured = {name: point.get(name) for name in names if point.get(name) is not None}
     Point.objects.update_or_create(training=training, step=point["step"], defaults=measured)
 

@@ -10,7 +10,8 @@ from finetune_app.goals.models import Goal
 
 
 def token_limit_of(goal: Goal) -> TokenLimit | None:
-    """None while no base model is chosen. Longer examples are truncated (worker/template.py)."""
+    """None while no base model is chosen. Longer ones are shortened or left out
+    (worker/template.py)."""
     choice = BaseModelChoice.objects.select_related("base_model").filter(goal=goal).first()
     if choice is None:
         return None

@@ -23,7 +23,7 @@ class Training(models.Model):
     job = models.OneToOneField(Job, on_delete=models.CASCADE, related_name="training")
     spec = models.JSONField(default=dict)  # frozen; see worker/training/spec.py
     adapter_sha256 = models.CharField(max_length=64, blank=True)  # set when there is an adapter
-    warnings = models.JSONField(default=list)  # sentences: what was truncated, or is not learned
+    warnings = models.JSONField(default=list)  # sentences: what does not fit, or is not learned
     started_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -55,6 +55,7 @@ class Point(models.Model):
     epoch = models.FloatField(default=0)
     loss = models.FloatField(null=True)
     validation_loss = models.FloatField(null=True)
+    validation_score = models.FloatField(null=True)
     tokens_per_second = models.FloatField(null=True)
     memory_bytes = models.BigIntegerField(null=True)
 

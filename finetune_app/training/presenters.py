@@ -1,6 +1,7 @@
 """What the training page shows, and the settings on the launch page."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -11,7 +12,7 @@ from django.utils.translation import gettext_lazy
 
 from finetune_app.accounts.models import Membership
 from finetune_app.basemodels.automatic_settings import AutomaticSettings
-from finetune_app.basemodels.estimates import times
+from finetune_app.basemodels.estimates import at_most
 from finetune_app.core import charts
 from finetune_app.core.sizes import MEMORY_GB
 from finetune_app.core.templatetags.ui import duration
@@ -19,9 +20,10 @@ from finetune_app.goals.measures import MeasureError, get_measure
 from finetune_app.goals.presenters import PresentedAnswer, present_answer
 from finetune_app.jobs.models import State
 from finetune_app.jobs.services import queue_place, seconds_to_start
+from finetune_app.training.best_step import rank
 from finetune_app.training.curve_advice import advise
 from finetune_app.training.forms import SettingsForm
-from finetune_app.training.models import SampleAnswer, Training
+from finetune_app.training.models import Point, SampleAnswer, Training
 
 MAX_DRAWN_POINTS = 400  # a longer curve is thinned
 MAX_SAMPLES = 4  # shown for each prompt
@@ -46,6 +48,16 @@ class SampleHistory:
     moments: list[SampleMoment]
 
 
+@dataclass(frozen=True)
+class Measurement:
+    """What the practice examples said after one step. `score` is "62 %", or "62" points."""
+
+    when: str
+    score: str
+    loss: float
+    kept: bool
+
+
 def live_context(training: Training, membership: Membership | None) -> dict[str, Any]:
     """Context of the training page, whole or its live part."""
     job = training.job
@@ -54,23 +66,31 @@ def live_context(training: Training, membership: Membership | None) -> dict[str,
     losses = [(p.step, p.loss) for p in points if p.loss is not None]
     validation = [(p.step, p.validation_loss) for p in points if p.validation_loss is not None]
     total = int(job.total) or (points[-1].step if points else 0)
+    epoch_steps = total / passes
+    if job.result.get("ended_early"):  # draw what there was, not what there might have been
+        total = int(job.result["steps"])
     return {
         "training": training,
         "job": job,
         "may_edit": bool(membership and membership.may_edit),
         "headline": headline(training),
         "facts": facts(training),
-        "bar": charts.passes(int(job.done), total, passes),
+        "bar": charts.passes(
+            int(job.done), total, math.ceil(total / epoch_steps) if total else passes
+        ),
         "curve": charts.loss_chart(
-            _thin(losses), validation, total, steps_per_pass=total / passes if total else None
+            _thin(losses), validation, total, steps_per_pass=epoch_steps or None
         )
         if losses or validation
         else "",
         "advice": advise(points, ended=not job.is_active, finished=bool(training.adapter_sha256)),
+        "measurements": measurements(points, training),
+        "is_graded": _is_graded(training),
         "sample_histories": sample_histories(training),
         "ready": bool(training.adapter_sha256),
         "counts": training.version.counts,
-        "times": times(passes),
+        "times": at_most(passes),
+        "ended_early": _ended_early(training),
         "settings": settings_in_words(training.spec),
     }
 
@@ -109,7 +129,9 @@ def facts(training: Training) -> list[str]:
     wait = seconds_to_start(job)
     if wait:
         found.append(_("begins in about %(time)s") % {"time": duration(wait)})
-    if job.total:
+    if job.result.get("ended_early"):
+        found.append(_("%(n)d steps") % {"n": job.done})
+    elif job.total:
         found.append(_("step %(done)d of %(total)d") % {"done": job.done, "total": job.total})
     last = training.points.exclude(tokens_per_second=None).last()
     if last and last.tokens_per_second:
@@ -117,6 +139,44 @@ def facts(training: Training) -> list[str]:
     if last and last.memory_bytes:
         found.append(_("%(n).1f GB") % {"n": last.memory_bytes / MEMORY_GB})
     return found
+
+
+def measurements(points: Sequence[Point], training: Training) -> list[Measurement]:
+    """Every step at which answers were scored, and which one is kept."""
+    scored = [
+        (point, point.validation_score, point.validation_loss)
+        for point in points
+        if point.validation_score is not None and point.validation_loss is not None
+    ]
+    if not scored:
+        return []
+    best, *_rest = max(scored, key=lambda one: rank(one[1], one[2]))
+    form = "%.0f" if _is_graded(training) else "%.0f %%"
+    return [
+        Measurement(_when(point.step, training), form % (100 * score), loss, kept=point is best)
+        for point, score, loss in scored
+    ]
+
+
+def _is_graded(training: Training) -> bool:
+    measure = training.spec.get("measure") or {}
+    try:
+        return get_measure(measure.get("kind", ""), measure.get("settings")).graded
+    except MeasureError:
+        return False
+
+
+def _ended_early(training: Training) -> str:
+    """ "It stopped by itself after pass 4 of up to 10 ..."; empty if it did not."""
+    job = training.job
+    if not job.result.get("ended_early"):
+        return ""
+    passes = int(training.spec.get("epochs", 1))
+    done = job.result.get("steps", 0) * passes / max(job.total, 1)
+    return _(
+        "It stopped by itself after %(done)s of up to %(most)d passes: it had learned what it "
+        "could."
+    ) % {"done": f"{done:.1f}".removesuffix(".0"), "most": passes}
 
 
 def sample_histories(training: Training) -> list[SampleHistory]:
@@ -128,7 +188,7 @@ def sample_histories(training: Training) -> list[SampleHistory]:
         moments = [
             SampleMoment(
                 sample=sample,
-                when=_when(sample, training, sample is last),
+                when=_when(sample.step, training, is_last=sample is last),
                 shown=present_answer(sample.answer, sample.wanted),
                 why="" if sample.passed is None else _why(sample, training),
             )
@@ -147,16 +207,17 @@ def _selected(samples: list[SampleAnswer]) -> list[SampleAnswer]:
     return [samples[0], samples[round(third)], samples[round(2 * third)], samples[-1]]
 
 
-def _when(sample: SampleAnswer, training: Training, last: bool) -> str:
-    if sample.step == 0:
+def _when(step: int, training: Training, *, is_last: bool = False) -> str:
+    """ "Start", "Now", "Pass 2" where a pass has ended, else "Step 45"."""
+    if step == 0:
         return _("Start")
-    if last:
+    if is_last:
         return _("Now") if training.job.is_active else _("End")
     epoch_steps = training.job.total / max(int(training.spec.get("epochs", 1)), 1)
-    done = sample.step / epoch_steps if epoch_steps else 0.5
+    done = step / epoch_steps if epoch_steps else 0.5
     if done == int(done):
         return _("Pass %(n)d") % {"n": done}
-    return _("Step %(n)d") % {"n": sample.step}
+    return _("Step %(n)d") % {"n": step}
 
 
 def _why(sample: SampleAnswer, training: Training) -> str:
@@ -185,6 +246,10 @@ SETTING_LABELS = {
     "warmup_ratio": gettext_lazy("Gentle start, share of all steps"),
     "schedule": gettext_lazy("How the rate falls"),
     "weight_decay": gettext_lazy("Brake on the weights (weight decay)"),
+    "validation_prompts": gettext_lazy(
+        "Practice prompts that are answered to choose the best step"
+    ),
+    "patience": gettext_lazy("Ends after so many measurements without improvement"),
 }
 
 SETTING_VALUES = {

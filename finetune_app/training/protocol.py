@@ -12,6 +12,9 @@ class CurvePoint(TypedDict):
     """Mean training loss per learned token of this step; None at step 0."""
     validation_loss: float | None
     """Mean loss on the validation examples; None at steps without validation."""
+    validation_score: float | None
+    """Mean of the goal's measure over the answered validation prompts, 0 to 1; None where no
+    measure can tell."""
     tokens_per_second: float | None
     memory_bytes: int
 
@@ -43,12 +46,16 @@ class TrainingResult(TypedDict):
     stopped: bool
     train_loss: NotRequired[float | None]
     validation_loss: NotRequired[float | None]
-    """The best one; `best_step` is the step it was measured at, whose adapter is exported."""
+    """Of `best_step`, the step whose adapter is exported."""
+    validation_score: NotRequired[float | None]
     best_step: NotRequired[int | None]
     number_format: NotRequired[str]
     tokens: NotRequired[int]
     seconds: NotRequired[float]
     """Of the updates alone, without validation and samples."""
+    validation_seconds: NotRequired[float]
+    ended_early: NotRequired[bool]
+    """It had stopped improving before its last epoch."""
     peak_memory_bytes: NotRequired[int]
     machine: NotRequired[str]
     """Cores, memory and graphics card in words; added by the handler."""

@@ -8,7 +8,6 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from finetune_app.accounts.models import User
-from finetune_app.basemodels.automatic_settings import ALPHA_PER_RANK
 from finetune_app.basemodels.estimates import automatic_for
 from finetune_app.basemodels.models import BaseModelChoice
 from finetune_app.core.errors import PlainError
@@ -95,8 +94,6 @@ def frozen_spec(
         name: chosen[name] for name in CHANGEABLE_SETTINGS if chosen.get(name) not in (None, "")
     }
     settings.setdefault("seed", DEFAULT_SEED)
-    # A chosen rank leaves the adapter's scale, alpha / rank, as it is.
-    settings["alpha"] = ALPHA_PER_RANK * settings["rank"]
     return settings | {
         "base_model_sha256": choice.base_model.files.get("model.safetensors", ""),
         "version_sha256": version.sha256,

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from finetune_app.accounts.models import Role
 from finetune_app.accounts.requests import HttpRequest
 from finetune_app.basemodels.automatic_settings import AutomaticSettings
-from finetune_app.basemodels.estimates import automatic_for, estimate, times
+from finetune_app.basemodels.estimates import at_most, automatic_for, estimate
 from finetune_app.basemodels.models import BaseModelChoice
 from finetune_app.core.audit import AuditAction
 from finetune_app.core.requests import render_page
@@ -123,6 +123,6 @@ def launch_context(goal: Goal, form: SettingsForm | None = None) -> dict[str, An
         "setting_fields": fields,
         "fixed": fixed,
         "estimate": expected,
-        "times": times(expected.work.epochs) if expected else "",
+        "times": at_most(expected.work.epochs) if expected else "",
         "earlier": goal.trainings.select_related("job", "version"),
     }

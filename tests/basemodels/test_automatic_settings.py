@@ -14,8 +14,9 @@ from finetune_app.basemodels.automatic_settings import automatic_settings, steps
         (33, 6),
         (34, 6),
         (60, 6),
-        (240, 3),
-        (400, 3),
+        (240, 5),
+        (400, 5),
+        (4000, 5),
         (5000, 3),
         (50_000, 1),
     ],
@@ -60,8 +61,18 @@ def test_the_trainer_accepts_every_choice():
         assert made.epochs == settings["epochs"]
 
 
-def test_a_larger_model_learns_at_a_gentler_rate():
-    small, large = (
-        automatic_settings(240, 90, size).settings for size in (135_000_000, 8_000_000_000)
-    )
-    assert large["learning_rate"] == small["learning_rate"] / 2
+def test_a_wider_model_learns_at_a_gentler_rate():
+    rates = [
+        automatic_settings(240, 90, width).settings["learning_rate"] for width in (576, 2000, 4096)
+    ]
+    assert rates == [1.3e-3, 5e-4, 2.9e-4]
+
+
+def test_a_model_of_unknown_width_gets_the_rate_of_a_wide_one():
+    assert automatic_settings(240, 90).settings["learning_rate"] == 5e-4
+
+
+def test_more_rows_get_a_larger_adapter_of_the_same_strength():
+    chosen = [automatic_settings(rows, 90).settings for rows in (240, 5_000, 50_000)]
+    assert [one["rank"] for one in chosen] == [16, 32, 64]
+    assert {one["alpha"] for one in chosen} == {32}

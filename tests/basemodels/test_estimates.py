@@ -60,7 +60,7 @@ def test_without_a_measurement_it_is_a_wide_guess(starter):
     assert guess.high / guess.low == pytest.approx(2.5**2)
     assert "a guess until it has run here once" in guess.time_why
     assert guess.time_why.startswith(
-        "240 examples, read three times, at perhaps 300 tokens a second"
+        "240 examples, read up to three times, at perhaps 300 tokens a second"
     )
 
 
@@ -74,7 +74,7 @@ def test_a_measurement_replaces_the_guess_and_narrows_it(starter):
     assert known.memory_bytes == 3e9
     assert known.high / known.low == pytest.approx(1.4**2)
     assert known.time_why == (
-        "240 examples, read three times, at 900 tokens a second as measured here."
+        "240 examples, read up to three times, at 900 tokens a second as measured here."
     )
 
 

@@ -165,6 +165,11 @@ def test_three_passes_are_three_bars_and_the_third_has_just_begun() -> None:
     assert 'aria-label="Step 61 of 90: pass 3 of 3"' in markup
 
 
+def test_of_many_passes_only_the_present_one_is_named() -> None:
+    assert texts(charts.passes(61, 90, 6)) == ["Pass 5 of 6"]
+    assert len(rects(charts.passes(61, 90, 6), "f-track")) == 6
+
+
 @pytest.mark.parametrize(("step", "total"), [(0, 90), (90, 90), (95, 90), (0, 0)])
 def test_progress_is_never_below_nothing_or_above_everything(step: int, total: int) -> None:
     markup = charts.passes(step, total, 3)

@@ -68,3 +68,19 @@ def test_a_training_that_only_made_it_worse_is_not_called_kept_at_its_best():
     advice = said(curve(2.0, 5.0, 6.0), ended=True)
     assert "worse than before it began" in advice.sentence
     assert not advice.calm
+
+
+def test_answers_that_get_better_after_the_loss_has_turned_count_more():
+    points = curve(3.0, 1.0, 1.5)
+    for point, score in zip(points, (None, 0.4, 0.6), strict=True):
+        point.validation_score = score
+    advice = said(points)
+    assert "still got better" in advice.sentence
+    assert advice.calm
+
+
+def test_answers_that_never_got_better_after_it_mean_memorising():
+    points = curve(3.0, 1.0, 1.5)
+    for point, score in zip(points, (None, 0.6, 0.4), strict=True):
+        point.validation_score = score
+    assert "memorise your examples" in said(points).sentence

@@ -12,6 +12,7 @@ from finetune_app.training.models import SampleAnswer, Training
 from finetune_app.training.presenters import (
     facts,
     headline,
+    measurements,
     sample_histories,
     setting_fields,
     settings_in_words,
@@ -98,6 +99,42 @@ def test_a_wrong_sample_says_why_and_what_was_wanted(training):
     (history,) = sample_histories(training)
     assert [moment.why for moment in history.moments] == ["Not in two lines", "Desk differs"]
     assert [pair["value"] for pair in history.wanted["pairs"]] == ["repair", "workshop"]
+
+
+def measure(training: Training, *measured: tuple[int, float, float]) -> None:
+    training.points.all().delete()
+    for step, loss, score in measured:
+        training.points.create(step=step, validation_loss=loss, validation_score=score)
+
+
+def test_each_measurement_is_listed_and_the_best_by_the_measure_is_kept(training):
+    training.spec = {"epochs": 3, "measure": {"kind": "exact", "settings": {}}}
+    put(training, State.SUCCEEDED, total=90)
+    measure(training, (30, 1.2, 0.4), (60, 0.9, 0.625), (90, 1.4, 0.7))
+    found = measurements(training.points.all(), training)
+    assert [(one.when, one.score) for one in found] == [
+        ("Pass 1", "40 %"),
+        ("Pass 2", "62 %"),
+        ("Pass 3", "70 %"),
+    ]
+    assert [one.kept for one in found] == [False, False, True]
+
+
+def test_a_graded_measure_is_shown_in_points(training):
+    training.spec = {"epochs": 1, "measure": {"kind": "close", "settings": {}}}
+    measure(training, (30, 1.2, 0.4))
+    assert measurements(training.points.all(), training)[0].score == "40"
+
+
+def test_a_run_that_ended_by_itself_says_so(as_owner, training):
+    training.spec = training.spec | {"epochs": 10}
+    training.save()
+    result = {"seconds": 170, "steps": 120, "ended_early": True}
+    put(training, State.SUCCEEDED, done=120, total=300, result=result)
+    measure(training, (60, 0.9, 0.6), (120, 1.4, 0.7))
+    page = as_owner.get(f"/goals/{training.goal_id}/training/{training.number}/").content.decode()
+    assert "It stopped by itself after 4 of up to 10 passes" in page
+    assert "Step 120 of 120: pass 4 of 4" in page
 
 
 def test_once_it_is_right_the_wanted_answer_is_not_repeated(training):

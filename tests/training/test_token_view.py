@@ -61,11 +61,22 @@ def test_learned_tokens_are_marked(as_viewer, url, choice, answering):
     assert "Tiny" in page
 
 
-def test_truncated_tokens_are_struck_through(as_viewer, url, choice, answering):
+def test_an_example_that_does_not_fit_is_struck_through(as_viewer, url, choice, answering):
     BaseModel.objects.update(context=16)
     page = as_viewer.get(url).content.decode()
-    assert shown(page, "cut")
-    assert "so the beginning of the question is left out" in page
+    assert "Is my bike" in shown(page, "cut")
+    assert "so this example is not learned" in page
+
+
+def test_turns_that_are_left_out_are_struck_through(as_viewer, url, example, choice, answering):
+    turns = [{"role": "user", "content": "Hello " * 40}, {"role": "assistant", "content": "Hi"}]
+    example.messages = [*turns, *example.messages]
+    example.save()
+    BaseModel.objects.update(context=60)
+    page = as_viewer.get(url).content.decode()
+    assert "Hello" in shown(page, "cut")
+    assert "Is my bike" in shown(page, "read")
+    assert "the earliest turns are left out" in page
 
 
 def test_without_a_base_model_there_are_no_tokens(as_viewer, url):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict, cast
@@ -69,13 +69,19 @@ def read_files(folder: Path) -> tuple[AdapterConfig, dict[str, dict[str, Tensor]
 
 
 def _read_pairs(folder: Path, weights: Path) -> dict[str, dict[str, Tensor]]:
-    pairs: dict[str, dict[str, Tensor]] = {}
     with safe_open(str(weights), framework="pt") as tensors:
-        for key in tensors.keys():  # noqa: SIM118 (safe_open is not a mapping)
-            match = KEY.match(key)
-            if match is None:
-                raise BadAdapter(f"The adapter in {folder.name} holds {key}, which is not LoRA.")
-            pairs.setdefault(match["module"], {})[match["part"]] = tensors.get_tensor(key)
+        named = {key: tensors.get_tensor(key) for key in tensors.keys()}  # noqa: SIM118
+    return _pairs(named, folder.name)
+
+
+def _pairs(tensors: Mapping[str, Tensor], adapter: str) -> dict[str, dict[str, Tensor]]:
+    """Tensors A and B by layer name, from PEFT's names. Raises BadAdapter."""
+    pairs: dict[str, dict[str, Tensor]] = {}
+    for key, tensor in tensors.items():
+        match = KEY.match(key)
+        if match is None:
+            raise BadAdapter(f"The adapter in {adapter} holds {key}, which is not LoRA.")
+        pairs.setdefault(match["module"], {})[match["part"]] = tensor
     return pairs
 
 
@@ -149,12 +155,26 @@ class Adapters:
             return BASE
         name, stamp = str(folder), stamp_of(folder)
         if self._stamps.get(name) != stamp:
-            self._loaded[name] = read_adapter(folder, self._model, self.dtype)
-            self._stamps[name] = stamp
-            for layer in self._loaded[name]:
-                self._hook(layer)
+            self._put(name, read_adapter(folder, self._model, self.dtype), stamp)
         self._loaded.move_to_end(name)
         return name
+
+    def put(
+        self, name: str, tensors: Mapping[str, Tensor], config: AdapterConfig, revision: int
+    ) -> None:
+        """Use these tensors, by PEFT's names, as the adapter `name`. They may go on changing:
+        another `revision` says that they have. Raises BadAdapter."""
+        loras = {
+            layer: _pair(layer, pair, config, self._model, self.dtype)
+            for layer, pair in _pairs(tensors, name).items()
+        }
+        self._put(name, loras, (revision, 0))
+
+    def _put(self, name: str, loras: dict[str, Lora], stamp: tuple[int, int]) -> None:
+        self._loaded[name] = loras
+        self._stamps[name] = stamp
+        for layer in loras:
+            self._hook(layer)
 
     def evict_unused(self, in_use: set[str]) -> None:
         """Drop the least recently used adapters above the limit, except those in use."""

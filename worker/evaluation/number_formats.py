@@ -10,7 +10,6 @@ from worker.engine.engine import Engine
 from worker.engine.model_loader import BadModel
 from worker.evaluation.inputs import Candidate
 
-
 MAX_SEQUENCES = 64  # nobody waits for a single answer, so a batch may be slower and larger
 
 

@@ -15,11 +15,12 @@ from transformers import PreTrainedTokenizerBase
 
 from finetune_app.core.chat_messages import Message
 from worker.channel import Channel, UserError
-from worker.template import TokenizedExample, tokenize_example
+from worker.template import ExampleTooLong, TokenizedExample, tokenize_example
 
 # Rows are sorted by length within groups of this many batches: enough that the rows of a batch
 # have nearly the same length, few enough that an epoch stays well mixed.
 BATCHES_PER_GROUP = 16
+MAX_NAMED = 5  # rows in a warning
 CHECK_EVERY_ROWS = 500  # rows tokenized between checks of the lease and the stop button
 
 
@@ -66,6 +67,14 @@ class Batch:
         return int(self.lengths.sum())
 
 
+@dataclass(frozen=True)
+class TokenizedRows:
+    """Rows as tokens, and the rows that do not fit at all."""
+
+    examples: list[TokenizedExample]
+    too_long: list[DatasetRow]
+
+
 def read_rows(path: Path, split: str) -> list[DatasetRow]:
     """The rows of one split (train, validation, test), in file order. Raises UserError."""
     try:
@@ -96,12 +105,12 @@ def tokenize_rows(
     tokenizer: PreTrainedTokenizerBase,
     max_tokens: int,
     channel: Channel | None = None,
-) -> list[TokenizedExample]:
+) -> TokenizedRows:
     """Rows as tokens. With a channel, watches the lease and the stop button: it can take minutes.
 
-    Raises UserError, which names the row whose answer does not fit, and TokenizationStopped.
+    Raises UserError, which names the row that cannot be rendered, and TokenizationStopped.
     """
-    examples = []
+    examples, too_long = [], []
     for done, row in enumerate(rows, 1):
         if channel and done % CHECK_EVERY_ROWS == 0:
             channel.check()
@@ -109,20 +118,34 @@ def tokenize_rows(
                 raise TokenizationStopped
         try:
             examples.append(tokenize_example(tokenizer, row.messages, max_tokens))
+        except ExampleTooLong:
+            too_long.append(row)
         except UserError as error:
             raise UserError(error.code, f"Row {row.number}: {error.message}") from error
-    return examples
+    return TokenizedRows(examples, too_long)
 
 
-def warnings(examples: Sequence[TokenizedExample]) -> list[str]:
-    """Sentences about what was truncated, and what is not learned."""
-    truncated = [e.truncated_tokens for e in examples if e.truncated_tokens]
-    unlearned = sum(e.unlearned_answers for e in examples)
+def count_tokens(examples: Sequence[TokenizedExample]) -> int:
+    return sum(len(example.input_ids) for example in examples)
+
+
+def warnings(rows: TokenizedRows, max_tokens: int) -> list[str]:
+    """Sentences about what does not fit, and what is not learned."""
+    shortened = sum(bool(example.left_out) for example in rows.examples)
+    unlearned = sum(example.unlearned_answers for example in rows.examples)
     sentences = []
-    if truncated:
+    if rows.too_long:
+        numbers = [str(row.number) for row in rows.too_long]
+        named = ", ".join(numbers[:MAX_NAMED]) + (", ..." if len(numbers) > MAX_NAMED else "")
         sentences.append(
-            f"{len(truncated)} of {len(examples)} rows are too long: the beginning of their prompt "
-            f"was cut (at most {max(truncated)} tokens)."
+            f"{len(numbers)} of {len(numbers) + len(rows.examples)} rows have more than "
+            f"{max_tokens:,} tokens and are not learned (row {named}). Shorten them, or allow "
+            "longer examples in the settings."
+        )
+    if shortened:
+        sentences.append(
+            f"{shortened} of {len(rows.examples)} conversations are too long: their earliest turns "
+            f"are left out, so that {max_tokens:,} tokens are enough."
         )
     if unlearned:
         sentences.append(

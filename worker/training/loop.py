@@ -3,15 +3,14 @@
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TypeVar
 
 import torch
 from safetensors.torch import load_file
 
-from finetune_app.training.protocol import CurvePoint, SampleEvent, TrainingResult
+from finetune_app.training.protocol import CurvePoint, SampleAnswer, SampleEvent, TrainingResult
 from worker.channel import Channel, Job, UserError
 from worker.template import TokenizedExample, load_tokenizer
 from worker.training import checkpoints, data
@@ -20,26 +19,24 @@ from worker.training.llama_loss import LlamaLoss, is_supported
 from worker.training.memory import memory_bytes, peak_memory_bytes
 from worker.training.model_loader import AdaptedModel, context_length, fastest_number_format, load
 from worker.training.optimizer import FlatAdamW, learning_rate_at
+from worker.training.out_of_memory import retry_in_smaller_parts
 from worker.training.replay import replay_examples, replay_indices
-from worker.training.sample_answers import generate_samples
 from worker.training.spec import TrainingSpec
 from worker.training.state import LastCheckpoint, Run, State
 from worker.training.steps import (
     CausalLMLoss,
     Loss,
     StepResult,
-    is_out_of_memory,
     mean_loss,
     training_step,
 )
+from worker.training.validation import Validation, best, ends_early
+from worker.training.validation_answers import ValidationAnswers
 
 MAX_VALIDATION_EXAMPLES = 64  # enough for a curve; the evaluation step measures properly
-VALIDATION_POINTS = 8
 TOKEN_BUDGET = 4096  # padded tokens of a micro-batch; halved when memory runs out
 MEAN_LOSS_STEPS = 20  # last steps whose mean is the training loss of the result
 SEED_STRIDE = 1_000_003  # a prime, so that seeds of neighbouring steps do not repeat
-
-T = TypeVar("T")
 
 
 def run(job: Job, channel: Channel) -> TrainingResult:
@@ -53,7 +50,7 @@ def run(job: Job, channel: Channel) -> TrainingResult:
     except data.TokenizationStopped:
         return result_without_steps(job.folder)
     channel.emit("phase", phase="training", message="Learning from your examples")
-    while state.step < training.total_steps:
+    while state.step < training.total_steps and not has_learned(training, state):
         channel.check()
         if channel.stopping():
             save_checkpoint(training, state)
@@ -62,6 +59,7 @@ def run(job: Job, channel: Channel) -> TrainingResult:
         seconds_since_save = time.monotonic() - training.last_checkpoint.saved_at
         if seconds_since_save > spec.save_seconds or ends_epoch(training, state):
             save_checkpoint(training, state)
+    save_checkpoint(training, state)
     export_best(training, state)
     return result(training, state, stopped=False)
 
@@ -79,17 +77,27 @@ def prepare(spec: TrainingSpec, folder: Path, channel: Channel) -> tuple[Run, St
     validation_rows = data.sample_rows(
         data.read_rows(spec.version, "validation"), MAX_VALIDATION_EXAMPLES, spec.seed
     )
-    train_examples = data.tokenize_rows(train_rows, tokenizer, spec.max_tokens, channel)
-    validation_examples = data.tokenize_rows(validation_rows, tokenizer, spec.max_tokens)
-    if not train_examples:
+    train = data.tokenize_rows(train_rows, tokenizer, spec.max_tokens, channel)
+    validation = data.tokenize_rows(validation_rows, tokenizer, spec.max_tokens)
+    if not train.examples and train.too_long:
+        raise UserError(
+            "bad_data",
+            f"Every row has more than {spec.max_tokens:,} tokens. Shorten your examples, or allow "
+            "longer ones in the settings.",
+        )
+    if not train.examples:
         raise UserError("bad_data", "There are no rows to train on. Add examples, then freeze.")
-    for warning in data.warnings(train_examples):
+    for warning in data.warnings(train, spec.max_tokens):
         channel.emit("warning", text=warning)
+    if validation.too_long:
+        count = f"{len(validation.too_long)} of {len(validation_rows)}"
+        channel.emit("warning", text=f"{count} practice examples are too long to be measured.")
+    asked = [row for row in validation_rows if row not in validation.too_long]
 
     channel.emit("phase", phase="loading", message="Loading the model")
     checkpoint = checkpoints.newest(folder / "checkpoints")
     if checkpoint:
-        state = State(**checkpoint.state)
+        state = State.from_json(checkpoint.state)
     else:
         state = State(choose_number_format(spec, channel), TOKEN_BUDGET)
     replay = load_replay_examples(spec, state.number_format, folder, channel)
@@ -109,11 +117,11 @@ def prepare(spec: TrainingSpec, folder: Path, channel: Channel) -> tuple[Run, St
         tokenizer=tokenizer,
         loss=choose_loss(adapted),
         optimizer=optimizer,
-        train_examples=train_examples,
-        batches=data.Batches(train_examples, spec.batch_size, spec.seed),
+        train_examples=train.examples,
+        batches=data.Batches(train.examples, spec.batch_size, spec.seed),
         replay_examples=replay,
-        validation_examples=validation_examples,
-        sample_rows=validation_rows[: spec.sample_prompts],
+        validation_examples=validation.examples,
+        validation_answers=ValidationAnswers(adapted, tokenizer, asked, spec),
         last_checkpoint=LastCheckpoint(state.step if checkpoint else -1, time.monotonic()),
     )
     return training, state
@@ -151,15 +159,13 @@ def run_step(training: Run, state: State) -> None:
     state.tokens += step.tokens
     state.seconds += seconds
     state.losses = [*state.losses, step.loss][-MEAN_LOSS_STEPS:]
-    state.validation_loss = None
     training.channel.emit("progress", done=state.step, total=training.total_steps, unit="steps")
     if state.step == 1:
         evaluate_base_model(training, state)
-    if ends_epoch(training, state):
-        emit_samples(training, state)
-    if state.step in validation_steps(training.total_steps, training.steps_per_epoch):
-        validate(training, state)
-    emit_point(training, state, step.loss, step.tokens / seconds)
+    validation = None
+    if state.step in training.validation_steps:
+        validation = validate(training, state)
+    emit_point(training, state.step, validation, step.loss, step.tokens / seconds)
 
 
 def evaluate_base_model(training: Run, state: State) -> None:
@@ -168,11 +174,10 @@ def evaluate_base_model(training: Run, state: State) -> None:
     It is computed with the adapter disabled, after the first update, so that learning is seen to
     begin at once.
     """
-    before = replace(state, step=0)
+    emit_samples(training, 0, training.validation_answers.ask_base_model())
     with training.loss.without_adapter():
-        emit_samples(training, before)
-        before.validation_loss = compute_validation_loss(training, state)
-    emit_point(training, before, loss=None, tokens_per_second=None)
+        loss = compute_validation_loss(training, state)
+    emit_point(training, 0, Validation(0, loss, None), loss=None, tokens_per_second=None)
 
 
 def update(training: Run, state: State) -> StepResult:
@@ -212,58 +217,27 @@ def update(training: Run, state: State) -> StepResult:
     return retry_in_smaller_parts(training, state, longest, longest * len(indices), attempt)
 
 
-def retry_in_smaller_parts(
-    training: Run, state: State, longest: int, total: int, attempt: Callable[[], T]
-) -> T:
-    """Repeat `attempt` with a smaller token budget for as long as memory runs out.
-
-    longest: tokens of the longest example. total: most padded tokens of a single micro-batch.
-    """
-    while True:
-        try:
-            return attempt()
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-            reduce_token_budget(training, state, longest, min(total, state.token_budget), error)
-
-
-def reduce_token_budget(
-    training: Run, state: State, longest: int, used: int, error: Exception
-) -> None:
-    """Halve the token budget. Raises UserError when a single example is already too much."""
-    if used <= longest:
-        raise UserError(
-            "out_of_memory",
-            f"The memory is not enough for a single row of {longest} tokens. Close other "
-            "programs, allow shorter rows in the settings, or choose a smaller base model.",
-        ) from error
-    state.token_budget = max(used // 2, 1)
-    training.channel.emit(
-        "warning",
-        text="Memory ran out, so each step now works through its rows in smaller parts. The "
-        "result is the same; it takes a little longer.",
-    )
-
-
-def validation_steps(total: int, steps_per_epoch: int) -> set[int]:
-    """About eight steps spread over the run, and the end of every epoch."""
-    ends = set(range(steps_per_epoch, total + 1, steps_per_epoch))
-    spread = {round(total * i / VALIDATION_POINTS) for i in range(VALIDATION_POINTS + 1)}
-    min_distance = max(1, total // (4 * VALIDATION_POINTS))
-    return ends | {s for s in spread if all(abs(s - end) >= min_distance for end in ends)}
-
-
 def ends_epoch(training: Run, state: State) -> bool:
     return state.step % training.steps_per_epoch == 0
 
 
-def validate(training: Run, state: State) -> None:
-    """Compute the validation loss; the best step so far is kept as a checkpoint."""
-    loss = state.validation_loss = compute_validation_loss(training, state)
-    if loss is not None and (state.best_loss is None or loss < state.best_loss):
-        state.best_loss, state.best_step = loss, state.step
+def has_learned(training: Run, state: State) -> bool:
+    """Whether more steps would bring nothing: neither measure nor loss improves any more."""
+    return ends_early(state.validations, training.spec.patience)
+
+
+def validate(training: Run, state: State) -> Validation:
+    """Measure this step; the best one so far is kept as a checkpoint."""
+    started = time.monotonic()
+    samples, score = training.validation_answers.ask(state.step)
+    emit_samples(training, state.step, samples)
+    found = Validation(state.step, compute_validation_loss(training, state), score)
+    state.validations = [*state.validations, found]
+    state.validation_seconds += time.monotonic() - started
+    if best(state.validations) == found:
+        state.best_step = state.step
         save_checkpoint(training, state)
+    return found
 
 
 def compute_validation_loss(training: Run, state: State) -> float | None:
@@ -285,23 +259,25 @@ def compute_validation_loss(training: Run, state: State) -> float | None:
     return loss if math.isfinite(loss) else None
 
 
-def emit_samples(training: Run, state: State) -> None:
-    samples = generate_samples(
-        training.adapted, training.tokenizer, training.sample_rows, training.spec
-    )
+def emit_samples(training: Run, step: int, samples: Sequence[SampleAnswer]) -> None:
     for index, sample in enumerate(samples):
-        event = SampleEvent(step=state.step, index=index, **sample)  # type: ignore[typeddict-item]
+        event = SampleEvent(step=step, index=index, **sample)  # type: ignore[typeddict-item]
         training.channel.emit("sample", **event)
 
 
 def emit_point(
-    training: Run, state: State, loss: float | None, tokens_per_second: float | None
+    training: Run,
+    step: int,
+    validation: Validation | None,
+    loss: float | None,
+    tokens_per_second: float | None,
 ) -> None:
     point: CurvePoint = {
-        "step": state.step,
-        "epoch": round(state.step / training.steps_per_epoch, 4),
+        "step": step,
+        "epoch": round(step / training.steps_per_epoch, 4),
         "loss": loss,
-        "validation_loss": state.validation_loss,
+        "validation_loss": validation.loss if validation else None,
+        "validation_score": validation.score if validation else None,
         "tokens_per_second": tokens_per_second and round(tokens_per_second, 1),
         "memory_bytes": memory_bytes(),
     }
@@ -330,9 +306,9 @@ def export_best(training: Run, state: State) -> None:
     """Write the adapter of the best step, in PEFT's format."""
     training.channel.emit("phase", phase="saving", message="Saving what was learned")
     training.channel.check()
-    best = training.checkpoints / checkpoints.name_of(state.best_step or 0)
-    if state.best_step is not None and checkpoints.is_complete(best):
-        weights = load_file(best / "adapter.safetensors")
+    kept = training.checkpoints / checkpoints.name_of(state.best_step or 0)
+    if state.best_step is not None and checkpoints.is_complete(kept):
+        weights = load_file(kept / "adapter.safetensors")
     else:  # without validation examples the last step is the best that is known
         state.best_step = state.step
         weights = adapter_tensors(training.adapted)
@@ -346,16 +322,19 @@ def export_best(training: Run, state: State) -> None:
 
 
 def result(training: Run, state: State, *, stopped: bool) -> TrainingResult:
-    losses = state.losses
+    losses, chosen = state.losses, best(state.validations)
     return {
         "adapter": None if stopped else "adapter",
         "steps": state.step,
         "train_loss": sum(losses) / len(losses) if losses else None,
-        "validation_loss": state.best_loss,
+        "validation_loss": chosen.loss if chosen else None,
+        "validation_score": chosen.score if chosen else None,
         "best_step": state.best_step,
+        "ended_early": not stopped and state.step < training.total_steps,
         "number_format": state.number_format,
         "tokens": state.tokens,
         "seconds": round(state.seconds, 1),
+        "validation_seconds": round(state.validation_seconds, 1),
         "peak_memory_bytes": peak_memory_bytes(),
         "stopped": stopped,
     }

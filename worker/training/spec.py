@@ -23,7 +23,10 @@ class TrainingSpec:
     measure: dict[str, Any] = field(default_factory=dict)
     """Success measure {"kind", "settings"} with which sample answers are scored."""
     epochs: int = 3
-    """Passes over the training examples."""
+    """Most passes over the training examples; see `patience`."""
+    patience: int = 3
+    """The run ends early when neither the measure nor the loss has improved in this many
+    measurements on the validation examples (see validation.py)."""
     batch_size: int = 8
     """Examples per update, however many of them fit in memory at a time."""
     learning_rate: float = 3e-4
@@ -48,17 +51,20 @@ class TrainingSpec:
     max_grad_norm: float = 1.0
     """Gradients with a larger norm are scaled down to this one."""
     max_tokens: int = 1024
-    """Longer examples lose tokens from the start of their prompt."""
+    """Longer conversations lose their earliest turns; longer single questions are not learned."""
     seed: int = 17
     """Seed of the adapter's initial weights, the order of the examples, and dropout."""
     number_format: str = "auto"
     """bf16, fp32, or auto: whichever this machine multiplies faster."""
     save_seconds: float = 30.0
     """Longest time between checkpoints, so the most work that a crash can lose."""
+    validation_prompts: int = 64
+    """Number of validation prompts whose answers are scored by the measure, to choose the best
+    step; 0 chooses by the loss alone."""
     sample_prompts: int = 2
-    """Number of validation prompts that are answered during training, to show progress."""
+    """Number of answers to them that are shown, to see progress."""
     max_new_tokens: int = 256
-    """Longest sample answer, in tokens."""
+    """Longest of these answers, in tokens."""
 
     def __post_init__(self) -> None:
         for name, right, rule in self._rules():
@@ -90,6 +96,8 @@ class TrainingSpec:
             ("alpha", _whole(self.alpha, 1), "must be a whole number of at least 1"),
             ("max_tokens", _whole(self.max_tokens, 8), "must be a whole number of at least 8"),
             ("seed", _whole(self.seed, 0), "must be a whole number of at least 0"),
+            ("patience", _whole(self.patience, 1), "must be a whole number of at least 1"),
+            ("validation_prompts", _whole(self.validation_prompts, 0), "must not be negative"),
             ("sample_prompts", _whole(self.sample_prompts, 0), "must not be negative"),
             ("max_new_tokens", _whole(self.max_new_tokens, 1), "must be at least 1"),
             ("learning_rate", 0 < self.learning_rate < 1, "must lie between 0 and 1"),

@@ -1,17 +1,27 @@
 """The state of a run: its progress, which checkpoints store, and the objects it uses."""
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
 from worker.channel import Channel
 from worker.template import TokenizedExample
-from worker.training.data import Batches, DatasetRow
+from worker.training.data import Batches, count_tokens
 from worker.training.model_loader import AdaptedModel
 from worker.training.optimizer import FlatAdamW
 from worker.training.spec import TrainingSpec
 from worker.training.steps import Loss
+from worker.training.validation import (
+    REPLAY_COST,
+    Validation,
+    measurement_cost,
+    validation_steps,
+)
+from worker.training.validation_answers import ValidationAnswers
 
 
 @dataclass
@@ -27,11 +37,18 @@ class State:
     step: int = 0
     tokens: int = 0
     seconds: float = 0.0
-    validation_loss: float | None = None
-    best_loss: float | None = None
+    validation_seconds: float = 0.0
     best_step: int | None = None
     losses: list[float] = field(default_factory=list)
     """Training loss of the last steps, for their mean."""
+    validations: list[Validation] = field(default_factory=list)
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> "State":
+        """Fields of earlier versions that no longer exist are left out."""
+        known = {name: stored[name] for name in stored if name in {f.name for f in fields(cls)}}
+        validations = [Validation(**one) for one in stored.get("validations", [])]
+        return cls(**(known | {"validations": validations}))
 
 
 @dataclass
@@ -58,7 +75,7 @@ class Run:
     batches: Batches
     replay_examples: list[TokenizedExample]
     validation_examples: list[TokenizedExample]
-    sample_rows: list[DatasetRow]
+    validation_answers: ValidationAnswers
     last_checkpoint: LastCheckpoint
 
     @property
@@ -68,6 +85,23 @@ class Run:
     @property
     def total_steps(self) -> int:
         return self.steps_per_epoch * self.spec.epochs
+
+    @cached_property
+    def validation_steps(self) -> frozenset[int]:
+        """The steps at which it is measured."""
+        replay, spec = self.replay_examples, self.spec
+        tokens = spec.epochs * count_tokens(self.train_examples)
+        if replay:
+            per_example = spec.replay_share / (1 - spec.replay_share)
+            mean = count_tokens(replay) / len(replay)
+            tokens += round(
+                REPLAY_COST * spec.epochs * len(self.train_examples) * per_example * mean
+            )
+        answers = self.validation_answers
+        cost = measurement_cost(
+            count_tokens(self.validation_examples), answers.prompt_tokens, answers.answer_tokens
+        )
+        return frozenset(validation_steps(self.total_steps, spec.epochs, tokens, cost))
 
     @property
     def checkpoints(self) -> Path:

@@ -174,12 +174,3 @@ def mean_loss(
         total += float(loss(batch))
         learned += len(batch.labels)
     return total / max(1, learned)
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error means that memory ran out; each device reports it differently."""
-    text = str(error).lower()
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
-        isinstance(error, RuntimeError)
-        and ("allocate memory" in text or "not enough memory" in text or "out of memory" in text)
-    )

@@ -30,8 +30,8 @@ def too_long(rows: list[CheckRow], context: CheckContext) -> Iterator[CheckResul
             )
             % {"n": len(no_prompt)},
             why=_(
-                "Its question would vanish: %(model)s is trained on at most %(most)s tokens "
-                "(word pieces) at once. Shorten the answer, or set it aside."
+                "%(model)s is trained on at most %(most)s tokens (word pieces) at once, so it is "
+                "not learned. Shorten the answer, or set it aside."
             )
             % sizes,
             examples=no_prompt,
@@ -42,13 +42,12 @@ def too_long(rows: list[CheckRow], context: CheckContext) -> Iterator[CheckResul
         yield CheckResult(
             check="too_long",
             severity=Severity.WARNING,
-            message=ngettext(
-                "%(n)s example will be cut off", "%(n)s examples will be cut off", len(cut)
-            )
+            message=ngettext("%(n)s example is too long", "%(n)s examples are too long", len(cut))
             % {"n": len(cut)},
             why=_(
-                "%(model)s is trained on at most %(most)s tokens (word pieces) at once. The "
-                "beginning of longer questions is left out."
+                "%(model)s is trained on at most %(most)s tokens (word pieces) at once. A longer "
+                "conversation loses its earliest turns; a single question that is longer is not "
+                "learned."
             )
             % sizes,
             examples=cut,

@@ -23,9 +23,12 @@ def passes(step: int, total_steps: int, total_passes: int = 1, word: str = "Pass
         part = min(max(done - n, 0), 1)
         if part > 0:
             fills.append(rect("f-accent", left, width * part, 0, 10, 2))
-        if count > 1:
-            name = f"{word} {n + 1}" + (f" of {count}" if n + 1 == now else "")
-            words.append(text(left, "28", name, kind="strong" if n + 1 == now else ""))
+        is_now = n + 1 == now
+        if count > 1 and (is_now or count <= 4):  # more words would run into each other
+            name = f"{word} {n + 1}" + (f" of {count}" if is_now else "")
+            at, anchor = (left + width, "end") if count > 4 and left > 50 else (left, "")
+            kind = "strong" if is_now else ""
+            words.append(text(at, "28", name, kind=kind, anchor=anchor))
     label = f"Step {step:,} of {total_steps:,}"
     if count > 1:
         label += f": pass {now} of {count}"

@@ -14,7 +14,6 @@ from worker.training.data import (
     sample_rows,
     steps_per_epoch,
 )
-from worker.training.loop import validation_steps
 from worker.training.optimizer import FlatAdamW, learning_rate_at
 from worker.training.spec import TrainingSpec
 from worker.training.steps import training_step
@@ -147,13 +146,6 @@ def test_the_learning_rate_warms_up_and_decays():
     assert rates[-1] < 0.001
     assert learning_rate_at(99, 100, 1.0, 0.1, "constant") == 1.0
     assert learning_rate_at(55, 100, 1.0, 0.1, "linear") == pytest.approx(0.5)
-
-
-def test_validation_runs_after_each_epoch_and_about_eight_times():
-    assert validation_steps(90, 30) >= {0, 30, 60, 90}
-    assert 8 <= len(validation_steps(90, 30)) <= 13
-    assert len(validation_steps(25, 1)) == 26
-    assert 8 <= len(validation_steps(5000, 5000)) <= 10
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Train tiny random models: learning, events, stop and continue, export, errors."""
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -7,12 +8,13 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from peft import PeftModel, PeftModelForCausalLM
+from peft import PeftModel
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tests.worker.training.recording_channel import RecordingChannel
 from worker.channel import LeaseLost, UserError
+from worker.engine.sequences import SequenceState
 from worker.training import checkpoints, loop, memory, model_loader, run
 
 
@@ -54,7 +56,10 @@ def test_training_emits_phases_points_and_samples(job):
     assert [p["step"] for p in points] == list(range(11))
     assert points[0]["validation_loss"] is not None
     assert points[10]["validation_loss"] is not None
-    assert [s["step"] for s in channel.of("sample")] == [0, 5, 10]
+    measured = [p["step"] for p in points if p["validation_loss"] is not None]
+    assert [s["step"] for s in channel.of("sample")] == measured
+    assert measured[0] == 0
+    assert measured[-1] == 10
     sample = channel.of("sample")[-1]
     assert sample["wanted"] == f"[{sample['prompt'].split()[0]}]"
     assert sample["passed"] is (sample["answer"] == sample["wanted"])
@@ -118,7 +123,7 @@ def test_a_lost_lease_ends_without_writing(job):
     work = job()
     with pytest.raises(LeaseLost):
         run(work, RecordingChannel(lose_after=3))
-    names = {path.name for path in (work.folder / "checkpoints").iterdir()}
+    names = {path.name for path in (work.folder / "checkpoints").glob("*")}
     assert "step-000003" not in names or checkpoints.newest(work.folder / "checkpoints")
     assert not (work.folder / "adapter").exists()
 
@@ -153,7 +158,7 @@ def test_plain_peft_loads_the_adapter_and_computes_the_same(job, base_model, mon
 def test_the_exported_adapter_is_that_of_the_best_step(job, monkeypatch):
     losses = iter([3.0, 2.0, 1.0, *(1.5 + i for i in range(50))])  # the third is the best
     monkeypatch.setattr(loop, "mean_loss", lambda *args: next(losses))
-    work = job(epochs=6)
+    work = job(epochs=6, validation_prompts=0)
     channel = RecordingChannel()
     result = run(work, channel)
     validated_steps = [p["step"] for p in channel.of("point") if p["validation_loss"] is not None]
@@ -212,19 +217,19 @@ def changed_base(work, folder, file, **values):
 
 
 def test_no_sequence_exceeds_the_context_length(job, tmp_path, monkeypatch):
-    short = changed_base(job(), tmp_path / "short", "config.json", max_position_embeddings=30)
+    short = changed_base(job(), tmp_path / "short", "config.json", max_position_embeddings=36)
     lengths = []
-    real_generate = PeftModelForCausalLM.generate
+    real_append = SequenceState.append
 
-    def record_length(self, **asked):
-        lengths.append(asked["input_ids"].shape[1] + asked["generation_config"].max_new_tokens)
-        return real_generate(self, **asked)
+    def record_length(self, token):
+        real_append(self, token)
+        lengths.append(self.length)
 
-    monkeypatch.setattr(PeftModelForCausalLM, "generate", record_length)
+    monkeypatch.setattr(SequenceState, "append", record_length)
     channel = RecordingChannel()
-    run(job(base_model=short, sample_prompts=6, epochs=1), channel)
+    run(job(base_model=short, max_new_tokens=20, epochs=1), channel)
     assert any("too long" in event["text"] for event in channel.of("warning"))
-    assert max(lengths) == 30
+    assert 30 < max(lengths) <= 36
 
 
 def test_sample_answers_ignore_the_models_own_repetition_penalty(job, tmp_path):
@@ -256,14 +261,71 @@ def test_on_cuda_the_memory_of_the_card_is_measured(monkeypatch):
     assert memory.memory_bytes() == memory.peak_memory_bytes() == 123
 
 
+def test_a_run_ends_by_itself_when_nothing_improves(job, monkeypatch):
+    losses = iter([3.0, 1.0, *(2.0 + i for i in range(500))])
+    monkeypatch.setattr(loop, "mean_loss", lambda *args: next(losses))
+    monkeypatch.setattr("worker.training.validation.MIN_STEPS", 10)
+    channel = RecordingChannel()
+    result = run(job(epochs=20, validation_prompts=0, patience=2), channel)
+    assert (result["ended_early"], result["stopped"]) == (True, False)
+    assert result["steps"] < channel.of("progress")[-1]["total"] == 100
+    assert result["adapter"] == "adapter"
+
+
+def test_a_run_that_ended_by_itself_is_not_continued_by_running_it_again(job, monkeypatch):
+    losses = iter([3.0, 1.0, *(2.0 + i for i in range(500))])
+    monkeypatch.setattr(loop, "mean_loss", lambda *args: next(losses))
+    monkeypatch.setattr("worker.training.validation.MIN_STEPS", 10)
+    settings = {"epochs": 20, "validation_prompts": 0, "patience": 2}
+    first = run(job(**settings), RecordingChannel())
+    again = run(job(**settings), RecordingChannel())
+    assert again["steps"] == first["steps"]
+    assert again["ended_early"]
+
+
+def test_a_checkpoint_of_an_earlier_version_is_continued(job):
+    work = job()
+    run(work, RecordingChannel(stop_after=3))
+    state_file = work.folder / "checkpoints" / "step-000003" / "state.json"
+    stored = json.loads(state_file.read_text())
+    del stored["validations"], stored["validation_seconds"]
+    stored |= {"best_loss": 2.5, "validation_loss": None}
+    state_file.write_text(json.dumps(stored))
+    marker = state_file.with_name("COMPLETE")
+    hashes = json.loads(marker.read_text())
+    hashes["state.json"] = hashlib.sha256(state_file.read_bytes()).hexdigest()
+    marker.write_text(json.dumps(hashes))
+    channel = RecordingChannel()
+    assert run(work, channel)["steps"] == 10
+    assert channel.of("point")[0]["step"] == 4
+
+
 def test_a_seed_may_be_larger_than_64_bits(job):
     assert run(job(seed=2**70, dropout=0.1, epochs=1), RecordingChannel())["steps"] == 5
 
 
-def test_truncated_rows_are_reported(job):
+def test_rows_that_do_not_fit_are_named_and_not_learned(job):
     channel = RecordingChannel()
-    run(job(max_tokens=30, epochs=1), channel)
-    assert any("too long" in event["text"] for event in channel.of("warning"))
+    assert run(job(max_tokens=36, epochs=1), channel)["steps"] == 4
+    learned, measured = [event["text"] for event in channel.of("warning")]
+    assert "11 of 40 rows have more than 36 tokens and are not learned (row 3, 4, 12, " in learned
+    assert learned.split("row 3")[1].startswith(", 4, 12, 13, 17, ...)")
+    assert "2 of 6 practice examples are too long" in measured
+
+
+def test_a_long_conversation_is_learned_without_its_earliest_turns(job, version):
+    rows = [json.loads(line) for line in version.read_text().splitlines()]
+    rows[0]["messages"] = [*rows[6]["messages"], *rows[0]["messages"]]
+    version.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    channel = RecordingChannel()
+    longest = 50  # tokens, more than any row alone has
+    assert run(job(max_tokens=longest, epochs=1), channel)["steps"] == 5
+    assert "1 of 40 conversations are too long" in channel.of("warning")[0]["text"]
+
+
+def test_nothing_but_rows_that_do_not_fit_is_an_error(job):
+    with pytest.raises(UserError, match="Every row has more than 8 tokens"):
+        run(job(max_tokens=8), RecordingChannel())
 
 
 def test_without_validation_rows_the_last_step_is_kept(job, version):
@@ -281,13 +343,22 @@ def test_a_version_without_training_rows_is_an_error(job, version):
     assert raised.value.code == "bad_data"
 
 
-def test_an_answer_that_is_too_long_is_reported_with_its_row_number(job, version):
+def test_one_answer_that_is_too_long_does_not_end_the_training(job, version):
     rows = [json.loads(line) for line in version.read_text().splitlines()]
     rows[3]["messages"][-1]["content"] = "blue " * 500
     rows = [row | {"id": 100 + row["id"]} for row in rows]
     version.write_text("\n".join(map(json.dumps, rows)) + "\n")
-    with pytest.raises(UserError, match="Row 103: "):
-        run(job(max_tokens=100), RecordingChannel())
+    channel = RecordingChannel()
+    assert run(job(max_tokens=100, epochs=1), channel)["steps"] == 5
+    assert "(row 103)" in channel.of("warning")[0]["text"]
+
+
+def test_a_row_that_the_template_refuses_is_named(job, version):
+    rows = [json.loads(line) for line in version.read_text().splitlines()]
+    rows[3]["messages"] = rows[3]["messages"][:1]
+    version.write_text("\n".join(map(json.dumps, rows)) + "\n")
+    with pytest.raises(UserError, match="Row 3: "):
+        run(job(), RecordingChannel())
 
 
 def test_models_with_remote_code_are_rejected(job, tmp_path):

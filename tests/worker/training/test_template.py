@@ -6,6 +6,7 @@ from tests.starter import FOLDER, needs_starter
 from worker.channel import UserError
 from worker.template import (
     FALLBACK_TEMPLATE,
+    ExampleTooLong,
     Renderer,
     load_tokenizer,
     prompt_token_ids,
@@ -91,18 +92,49 @@ def test_a_template_sees_roles_and_texts_alone(tokenizer, monkeypatch):
     assert Renderer(tokenizer).text([USER, SKIPPED]) == "role,content;" * 2
 
 
-def test_long_prompts_are_truncated_at_the_start(tokenizer):
-    whole = tokenize_example(tokenizer, [USER, ASSISTANT], 100)
-    short = tokenize_example(tokenizer, [USER, ASSISTANT], len(whole.input_ids) - 3)
-    assert short.truncated_tokens == 3
-    assert short.input_ids == whole.input_ids[3:]
-    assert learned_text(tokenizer, short) == "blue<|im_end|>"
+SYSTEM = {"role": "system", "content": "sand"}
 
 
-def test_an_answer_that_would_be_truncated_away_is_an_error(tokenizer):
-    long = {"role": "assistant", "content": "blue " * 50}
-    with pytest.raises(UserError, match="leaves no room") as raised:
-        tokenize_example(tokenizer, [USER, long], 20)
+def turn(question: str, answer: str = "blue") -> list[dict]:
+    return [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+
+
+def test_a_long_conversation_loses_its_oldest_turns_and_keeps_the_instructions(tokenizer):
+    turns = [turn("red " * 20), turn("green " * 20), turn("plum " * 20)]
+    messages = [SYSTEM, *(message for pair in turns for message in pair)]
+    kept = tokenize_example(tokenizer, [SYSTEM, *turns[2]], 500)
+    short = tokenize_example(tokenizer, messages, len(kept.input_ids) + 5)
+    assert short.input_ids == kept.input_ids
+    assert short.loss_mask == kept.loss_mask
+    assert short.left_out == 4
+
+
+def test_no_more_turns_are_left_out_than_needed(tokenizer):
+    turns = [turn("red " * 20), turn("green " * 20), turn("plum " * 20)]
+    messages = [message for pair in turns for message in pair]
+    whole = tokenize_example(tokenizer, messages, 500)
+    assert tokenize_example(tokenizer, messages, len(whole.input_ids)).left_out == 0
+    assert tokenize_example(tokenizer, messages, len(whole.input_ids) - 1).left_out == 2
+
+
+def test_a_greeting_before_the_first_question_is_left_out_first(tokenizer):
+    messages = [{"role": "assistant", "content": "rust " * 20}, *turn("red")]
+    alone = tokenize_example(tokenizer, turn("red"), 100)
+    assert tokenize_example(tokenizer, messages, 30).input_ids == alone.input_ids
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        turn("red", "blue " * 50),
+        turn("red " * 50),
+        [SYSTEM, *turn("red " * 50)],
+        [*turn("red"), *turn("green " * 50)],
+    ],
+)
+def test_what_does_not_fit_without_earlier_turns_is_an_error(tokenizer, messages):
+    with pytest.raises(ExampleTooLong, match="20 can be read at once") as raised:
+        tokenize_example(tokenizer, messages, 20)
     assert raised.value.code == "bad_data"
 
 
@@ -201,13 +233,19 @@ def test_stop_tokens_are_end_of_turn_and_end_of_text(tokenizer):
 
 
 def test_token_spans_cover_the_whole_text(tokenizer):
-    messages = [{"role": "user", "content": "héllo 🌍"}, ASSISTANT]
+    messages = [SYSTEM, *turn("héllo 🌍"), *turn("red")]
     whole = tokenize_example(tokenizer, messages, 200)
     spans = token_spans(tokenizer, messages, len(whole.input_ids) - 2)
     assert "".join(p.text for p in spans) == tokenizer.decode(whole.input_ids)
-    assert "🌍" in "".join(p.text for p in spans)
-    assert "".join(p.text for p in spans if p.learned) == "blue<|im_end|>"
-    assert [p.cut for p in spans[:3]] == [True, True, False]
+    cut = "".join(p.text for p in spans if p.cut)
+    assert "🌍" in cut
+    assert "sand" not in cut
+    assert "red" not in cut
+    assert "".join(p.text for p in spans if p.learned and not p.cut) == "blue<|im_end|>"
+
+
+def test_of_an_example_that_is_too_long_no_token_is_read(tokenizer):
+    assert all(span.cut for span in token_spans(tokenizer, turn("red " * 50), 20))
 
 
 def test_a_conversation_that_ends_in_a_question_is_rejected(tokenizer):

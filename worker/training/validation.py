@@ -1,0 +1,72 @@
+"""What the validation examples say while the model learns: when they are read, which step is best,
+and when to end early.
+
+A run is measured at a few steps. The best step is the one whose answers do best by the goal's own
+measure; the loss decides between equals, and alone where no measure can tell. Both have to stop
+improving before a run ends early: a small model's answers often still get better after its loss
+has turned.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from finetune_app.training.best_step import rank
+
+POINTS = 8  # at least, where their cost allows it
+COST_SHARE = 0.15  # of a run's work, at most
+# Work for one token, in that of a training step: forward and backward cost three times a forward
+# pass, and decoding, which reads all weights for a few tokens, about as much as both.
+FORWARD_COST, DECODE_COST = 1 / 3, 1.0
+REPLAY_COST = 4 / 3  # its targets take another forward pass
+MIN_STEPS = 80  # before a run may end early: fewer updates teach hardly anything
+
+
+@dataclass(frozen=True)
+class Validation:
+    """One measurement.
+
+    loss: mean cross-entropy per learned token; None where it is not finite.
+    score: mean of the goal's measure over the answered prompts, 0 to 1; None without a measure.
+    """
+
+    step: int
+    loss: float | None
+    score: float | None
+
+
+def best(validations: Sequence[Validation]) -> Validation | None:
+    """The highest score, then the lowest loss, then the earliest."""
+    measured = [one for one in validations if one.loss is not None or one.score is not None]
+    return max(measured, key=lambda one: rank(one.score, one.loss), default=None)
+
+
+def ends_early(validations: Sequence[Validation], patience: int) -> bool:
+    """Whether neither the score nor the loss has improved in the last `patience` measurements."""
+    if not validations or validations[-1].step < MIN_STEPS:
+        return False
+    scores = [one.score if one.score is not None else -1.0 for one in validations]
+    losses = [-math.inf if one.loss is None else -one.loss for one in validations]
+    return min(_since_best(scores), _since_best(losses)) >= patience
+
+
+def _since_best(values: Sequence[float]) -> int:
+    """Measurements since the highest value was first reached."""
+    return len(values) - 1 - values.index(max(values))
+
+
+def validation_steps(total: int, epochs: int, train_tokens: int, cost: float) -> list[int]:
+    """Steps at which a run is measured, evenly spread; the last step is one of them.
+
+    train_tokens: of the whole run. cost: of one measurement, see `measurement_cost`.
+    """
+    wanted = epochs * math.ceil(POINTS / epochs)  # so that passes end with one
+    affordable = int(COST_SHARE * train_tokens / cost) if cost else wanted
+    count = max(1, min(wanted, affordable, total))
+    return sorted({round(total * n / count) for n in range(1, count + 1)})
+
+
+def measurement_cost(loss_tokens: int, prompt_tokens: int, answer_tokens: int) -> float:
+    """Work of one measurement, in training tokens: all examples are read for the loss, then the
+    prompts are read and their answers written."""
+    return FORWARD_COST * (loss_tokens + prompt_tokens) + DECODE_COST * answer_tokens

@@ -1,0 +1,179 @@
+"""Answers to validation prompts while the model learns, by the engine's own decoder.
+
+The decoder shares the weights of the model that is being trained, and reads the adapter as it is
+at that moment. How many prompts: `validation_prompts` and `sample_prompts` in spec.py.
+"""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+import torch
+from transformers import PreTrainedTokenizerBase
+
+from finetune_app.goals.measures import Measure, get_measure
+from finetune_app.training.protocol import SampleAnswer
+from worker.engine.adapters import BASE, AdapterConfig, Adapters
+from worker.engine.decoder import make_decoder
+from worker.engine.model_loader import LoadedModel
+from worker.engine.requests import GenerationRequest
+from worker.engine.sequences import SequenceState
+from worker.template import prompt_token_ids, stop_token_ids
+from worker.training.adapter_export import adapter_tensors
+from worker.training.data import DatasetRow
+from worker.training.model_loader import AdaptedModel
+from worker.training.spec import TrainingSpec
+
+MAX_SEQUENCES = 32  # answered at once
+CURRENT = "current"  # name of the adapter as it is now
+
+
+@dataclass(frozen=True)
+class _Prompt:
+    row: DatasetRow
+    token_ids: list[int]
+    max_new_tokens: int
+
+
+class ValidationAnswers:
+    """Answers the same prompts again and again. Makes its decoder at the first use."""
+
+    def __init__(
+        self,
+        adapted: AdaptedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        rows: Sequence[DatasetRow],
+        spec: TrainingSpec,
+    ) -> None:
+        self._adapted, self._tokenizer, self._spec = adapted, tokenizer, spec
+        self._measure = computable_measure(spec.measure)
+        count = spec.sample_prompts
+        if self._measure:
+            count = max(count, spec.validation_prompts)
+        self._prompts = [_prompt(tokenizer, row, spec) for row in rows[:count]]
+        self._decoder: Any = None
+        self._adapters: Adapters | None = None
+
+    @property
+    def prompt_tokens(self) -> int:
+        return sum(len(prompt.token_ids) for prompt in self._prompts)
+
+    @property
+    def answer_tokens(self) -> int:
+        """About as many as a trained model writes."""
+        return sum(prompt.max_new_tokens for prompt in self._prompts) * 2 // 3
+
+    def ask(self, step: int) -> tuple[list[SampleAnswer], float | None]:
+        """The sample answers after `step`, and the mean score of all answers."""
+        answers = self._answers(self._prompts, CURRENT, step)
+        samples = self._samples(answers)
+        measure, count = self._measure, self._spec.validation_prompts
+        if measure is None or not count or not answers:
+            return samples, None
+        scores = [
+            measure.check(answer, prompt.row.wanted)
+            for answer, prompt in zip(answers[:count], self._prompts, strict=False)
+        ]
+        values = [one.value if measure.graded else float(one.passed) for one in scores]
+        return samples, fmean(values)
+
+    def ask_base_model(self) -> list[SampleAnswer]:
+        """The sample answers without the adapter."""
+        return self._samples(self._answers(self._prompts[: self._spec.sample_prompts], BASE, 0))
+
+    def _samples(self, answers: list[str]) -> list[SampleAnswer]:
+        return [
+            {
+                "prompt": prompt.row.prompt[-1]["content"],
+                "wanted": prompt.row.wanted,
+                "answer": answer,
+                "passed": self._passed(answer, prompt.row.wanted),
+            }
+            for prompt, answer in zip(
+                self._prompts[: self._spec.sample_prompts], answers, strict=False
+            )
+        ]
+
+    def _passed(self, answer: str, wanted: str) -> bool | None:
+        return self._measure.check(answer, wanted).passed if self._measure else None
+
+    def _answers(self, prompts: Sequence[_Prompt], adapter: str, step: int) -> list[str]:
+        """Greedy answers, in the order of the prompts."""
+        if not prompts:
+            return []
+        with torch.no_grad(), self._base_alone():
+            decoder, adapters = self._open()
+            if adapter == CURRENT:
+                config: AdapterConfig = {"lora_alpha": self._spec.alpha}
+                adapters.put(CURRENT, adapter_tensors(self._adapted), config, step)
+            sequences = [self._sequence(prompt, adapter) for prompt in prompts]
+            try:
+                _decode(decoder, sequences)
+            finally:
+                decoder.reset()
+                adapters.select([])  # its hooks must not change what is trained
+        return [one.completion(self._tokenizer).text.strip() for one in sequences]
+
+    def _sequence(self, prompt: _Prompt, adapter: str) -> SequenceState:
+        limit = prompt.max_new_tokens
+        request = GenerationRequest([], max_new_tokens=limit)
+        eos_token_ids = frozenset(stop_token_ids(self._tokenizer))
+        return SequenceState(request, prompt.token_ids, adapter, limit, eos_token_ids)
+
+    @contextmanager
+    def _base_alone(self) -> Iterator[None]:
+        """The layers compute without the adapter; the decoder adds it."""
+        model = self._adapted.model
+        was_training = model.training
+        model.eval()
+        try:
+            with model.disable_adapter():
+                yield
+        finally:
+            model.train(was_training)
+
+    def _open(self) -> tuple[Any, Adapters]:
+        if self._adapters is None:
+            model: Any = self._adapted.model.get_base_model()
+            loaded = LoadedModel(
+                folder=self._spec.base_model,
+                model=model,
+                tokenizer=self._tokenizer,
+                number_format=self._adapted.number_format,
+                device=self._adapted.device,
+                eos_token_ids=frozenset(stop_token_ids(self._tokenizer)),
+                context_length=self._spec.max_tokens,
+            )
+            self._adapters = Adapters(model, loaded.dtype, may_merge=False)
+            self._decoder, _ = make_decoder(loaded, self._adapters)
+        return self._decoder, self._adapters
+
+
+def computable_measure(measure: dict[str, Any]) -> Measure | None:
+    """None where a person decides, or where it takes another model beside the training."""
+    if not measure:
+        return None
+    found = get_measure(measure["kind"], measure.get("settings", {}))
+    return None if found.needs_person or found.needs_embedder else found
+
+
+def _prompt(tokenizer: PreTrainedTokenizerBase, row: DatasetRow, spec: TrainingSpec) -> _Prompt:
+    """The limit is enough to judge progress: half more than the wanted answer, where that fits."""
+    token_ids = prompt_token_ids(tokenizer, row.prompt)
+    wanted = len(tokenizer(row.wanted)["input_ids"])
+    room = max(1, spec.max_tokens - len(token_ids))
+    return _Prompt(row, token_ids, min(spec.max_new_tokens, wanted + wanted // 2 + 16, room))
+
+
+def _decode(decoder: Any, sequences: Sequence[SequenceState]) -> None:
+    waiting = deque(sequences)
+    while waiting or decoder.sequences:
+        free = MAX_SEQUENCES - len(decoder.sequences)
+        new = [waiting.popleft() for _ in range(min(free, len(waiting)))]
+        if new:
+            decoder.add(new)
+        decoder.step()
+        decoder.remove_finished()
