@@ -15,6 +15,12 @@ from worker.channel import Channel, Job, UserError
 from worker.template import TokenizedExample, load_tokenizer
 from worker.training import checkpoints, data
 from worker.training.adapter_export import adapter_tensors, export
+from worker.training.killed_attempts import (
+    forget_attempt,
+    killed_attempt,
+    note_attempt,
+    smaller_budget,
+)
 from worker.training.llama_loss import LlamaLoss, is_supported
 from worker.training.memory import memory_bytes, peak_memory_bytes
 from worker.training.model_loader import AdaptedModel, context_length, fastest_number_format, load
@@ -46,9 +52,16 @@ def run(job: Job, channel: Channel) -> TrainingResult:
     """
     spec = TrainingSpec.from_json(job.spec)
     try:
-        training, state = prepare(spec, job.folder, channel)
+        return train(*prepare(spec, job.folder, channel))
     except data.TokenizationStopped:
         return result_without_steps(job.folder)
+    finally:
+        forget_attempt(job.folder)  # it ends by itself, not by the kernel
+
+
+def train(training: Run, state: State) -> TrainingResult:
+    """All steps that are left, then the export."""
+    spec, channel = training.spec, training.channel
     channel.emit("phase", phase="training", message="Learning from your examples")
     while state.step < training.total_steps and not has_learned(training, state):
         channel.check()
@@ -77,17 +90,17 @@ def prepare(spec: TrainingSpec, folder: Path, channel: Channel) -> tuple[Run, St
     validation_rows = data.sample_rows(
         data.read_rows(spec.version, "validation"), MAX_VALIDATION_EXAMPLES, spec.seed
     )
-    train = data.tokenize_rows(train_rows, tokenizer, spec.max_tokens, channel)
+    learned = data.tokenize_rows(train_rows, tokenizer, spec.max_tokens, channel)
     validation = data.tokenize_rows(validation_rows, tokenizer, spec.max_tokens)
-    if not train.examples and train.too_long:
+    if not learned.examples and learned.too_long:
         raise UserError(
             "bad_data",
             f"Every row has more than {spec.max_tokens:,} tokens. Shorten your examples, or allow "
             "longer ones in the settings.",
         )
-    if not train.examples:
+    if not learned.examples:
         raise UserError("bad_data", "There are no rows to train on. Add examples, then freeze.")
-    for warning in data.warnings(train, spec.max_tokens):
+    for warning in data.warnings(learned, spec.max_tokens):
         channel.emit("warning", text=warning)
     if validation.too_long:
         count = f"{len(validation.too_long)} of {len(validation_rows)}"
@@ -100,6 +113,10 @@ def prepare(spec: TrainingSpec, folder: Path, channel: Channel) -> tuple[Run, St
         state = State.from_json(checkpoint.state)
     else:
         state = State(choose_number_format(spec, channel), TOKEN_BUDGET)
+    longest = max(len(one.input_ids) for one in (*learned.examples, *validation.examples))
+    if killed := killed_attempt(folder):
+        state.token_budget = smaller_budget(killed, longest, channel)
+    note_attempt(folder)
     replay = load_replay_examples(spec, state.number_format, folder, channel)
     adapted = load(spec, state.number_format)
     adapted.model.train()
@@ -117,13 +134,15 @@ def prepare(spec: TrainingSpec, folder: Path, channel: Channel) -> tuple[Run, St
         tokenizer=tokenizer,
         loss=choose_loss(adapted),
         optimizer=optimizer,
-        train_examples=train.examples,
-        batches=data.Batches(train.examples, spec.batch_size, spec.seed),
+        train_examples=learned.examples,
+        batches=data.Batches(learned.examples, spec.batch_size, spec.seed),
         replay_examples=replay,
         validation_examples=validation.examples,
         validation_answers=ValidationAnswers(adapted, tokenizer, asked, spec),
         last_checkpoint=LastCheckpoint(state.step if checkpoint else -1, time.monotonic()),
     )
+    rows = max(spec.batch_size, len(validation.examples))
+    note_attempt(folder, min(state.token_budget, rows * longest))
     return training, state
 
 

@@ -6,6 +6,7 @@ from typing import TypeVar
 import torch
 
 from worker.channel import UserError
+from worker.training.killed_attempts import note_attempt
 from worker.training.state import Run, State
 
 T = TypeVar("T")
@@ -38,6 +39,7 @@ def reduce_token_budget(
             "programs, allow shorter rows in the settings, or choose a smaller base model.",
         ) from error
     state.token_budget = max(used // 2, 1)
+    note_attempt(training.folder, state.token_budget)
     training.channel.emit(
         "warning",
         text="Memory ran out, so each step now works through its rows in smaller parts. The "

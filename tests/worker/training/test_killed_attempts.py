@@ -1,0 +1,75 @@
+"""A training that the kernel killed for its memory continues in smaller parts."""
+
+import json
+
+import pytest
+
+from tests.worker.training.recording_channel import RecordingChannel
+from tests.worker.training.test_resume import train_until_killed
+from worker.channel import UserError
+from worker.training import killed_attempts, run
+from worker.training.killed_attempts import NOTE, Attempt, note_attempt, oom_kills, smaller_budget
+
+
+def seen_by_the_kernel(folder) -> dict:
+    """The note of a killed attempt, changed as if the kernel had killed it for its memory."""
+    noted = json.loads((folder / NOTE).read_text())
+    (folder / NOTE).write_text(json.dumps(noted | {"oom_kills": oom_kills() - 1}))
+    return noted
+
+
+def test_after_such_a_kill_the_parts_are_half_as_large(job):
+    whole = run(job(folder="whole"), RecordingChannel())
+    work = job(folder="killed", save_seconds=0.001)
+    train_until_killed(work, 3)
+    assert seen_by_the_kernel(work.folder)["token_budget"] > 200
+
+    channel = RecordingChannel()
+    finished = run(work, channel)
+    assert any("because the memory was full" in event["text"] for event in channel.of("warning"))
+    assert channel.of("point")[0]["step"] > 1  # continued, not begun again
+    assert finished["steps"] == whole["steps"]
+    assert finished["validation_loss"] == pytest.approx(whole["validation_loss"], abs=1e-3)
+
+
+def test_a_kill_for_another_reason_changes_nothing(job):
+    work = job(save_seconds=0.001)
+    train_until_killed(work, 3)
+    channel = RecordingChannel()
+    run(work, channel)
+    assert channel.of("warning") == []
+
+
+def test_a_run_that_ends_by_itself_leaves_no_note(job):
+    work = job()
+    run(work, RecordingChannel(stop_after=3))
+    assert not (work.folder / NOTE).exists()
+    run(work, RecordingChannel())
+    assert not (work.folder / NOTE).exists()
+
+
+def test_memory_that_is_too_small_for_the_model_is_said_at_once(job):
+    work = job()
+    note_attempt(work.folder)
+    seen_by_the_kernel(work.folder)
+    with pytest.raises(UserError, match="while the model was loaded") as raised:
+        run(work, RecordingChannel())
+    assert raised.value.code == "out_of_memory"
+
+
+def test_memory_that_is_too_small_for_one_row_is_said():
+    with pytest.raises(UserError, match="a single row of 100 tokens"):
+        smaller_budget(Attempt(1, token_budget=80), 100, RecordingChannel())
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"oom_kills": 1, "more": 2}', "null"])
+def test_a_damaged_note_is_no_note(tmp_path, text):
+    (tmp_path / NOTE).write_text(text)
+    assert killed_attempts.killed_attempt(tmp_path) is None
+
+
+def test_a_kernel_that_does_not_count_is_believed_to_have_killed_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(killed_attempts, "COUNTER", tmp_path / "missing")
+    note_attempt(tmp_path, 100)
+    assert oom_kills() == 0
+    assert killed_attempts.killed_attempt(tmp_path) is None
