@@ -37,6 +37,10 @@ def main() -> int:
         left_out.append("what needs the starter model (it could not be fetched)")
     if subprocess.call([sys.executable, "-m", "tests.node"]):
         left_out.append("what asks with OpenAI's JavaScript client (no Node, or it did not come)")
+    if wanted == "long" and subprocess.call(
+        [sys.executable, "-m", "tests.families.real_tokenizers"]
+    ):
+        left_out.append("the families of models (their real tokenizers did not come)")
     if left_out:
         print("Left out:", "; ".join(left_out) + ".", flush=True)
     environment = dict(os.environ)

@@ -232,11 +232,11 @@ def _tokenize(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -
             if is_last
             else _render(tokenizer, messages[: index + 1], add_generation_prompt=False)
         )
-        if not text.startswith(through):
+        if not is_last and not (text.startswith(through) and through.startswith(before)):
             unlearned += 1
             continue
         if not through.startswith(before):
-            raise _not_a_prefix()
+            through = before + _answer_text(tokenizer, messages)
         prompt = _tokenize_after(tokenizer, input_ids, before)
         answer = _tokenize_after(tokenizer, prompt, through)[len(prompt) :]
         learned = _answer_length(tokenizer, answer)
@@ -249,6 +249,20 @@ def _tokenize(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -
         loss_mask += [position < learned for position in range(len(answer))]
         input_ids = prompt + answer
     return TokenizedExample(input_ids, loss_mask, 0, unlearned)
+
+
+def _answer_text(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> str:
+    """What the template writes for the last answer, found without the instructions.
+
+    Mistral's templates put them before the last question, and drop them once it is answered.
+    Raises UserError for a template that changes more than that.
+    """
+    rest = messages[1:] if messages[0]["role"] == "system" else messages
+    before = _render(tokenizer, rest[:-1], add_generation_prompt=True)
+    through = _render(tokenizer, rest, add_generation_prompt=False)
+    if not through.startswith(before):
+        raise _not_a_prefix()
+    return through[len(before) :]
 
 
 def _tokenize_after(tokenizer: PreTrainedTokenizerBase, start: list[int], text: str) -> list[int]:

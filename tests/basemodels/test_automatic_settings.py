@@ -44,7 +44,7 @@ def test_every_row_fits_unless_it_is_enormous():
     assert automatic_settings(100, 700).settings["max_tokens"] == 704
     capped = automatic_settings(100, 9000)
     assert capped.settings["max_tokens"] == 4096
-    assert "lose the beginning" in capped.reasons["max_tokens"]
+    assert "lose their earliest turns" in capped.reasons["max_tokens"]
 
 
 def test_every_setting_has_a_reason_in_a_sentence():

@@ -30,11 +30,12 @@ def test_an_entry_says_what_a_person_wants_to_know(entry):
 
 @EVERY
 def test_sizes_and_parameters_are_consistent(entry):
-    """Embeddings plus 12 h² per layer approximate the parameters; bf16 gives the size."""
+    """Embeddings plus 12 h² per layer approximate the parameters; bf16 gives the size, up to a
+    quarter more where the file holds shared embeddings twice."""
     shape = shape_of(entry, None)
     rough = shape.vocabulary * shape.hidden + 12 * shape.layers * shape.hidden**2
     assert 0.6 < entry.parameters / rough < 1.7
-    assert 0.95 < entry.size_gb * 1e9 / (2 * entry.parameters) < 1.05
+    assert 0.95 < entry.size_gb * 1e9 / (2 * entry.parameters) < 1.27
     assert 2048 <= entry.context <= 1_000_000
 
 

@@ -34,6 +34,7 @@ def killed_attempt(folder: Path) -> Attempt | None:
 
 
 def note_attempt(folder: Path, token_budget: int = 0) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / NOTE).write_text(json.dumps(asdict(Attempt(oom_kills(), token_budget))))
 
 

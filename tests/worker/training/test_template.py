@@ -197,6 +197,28 @@ def test_a_template_that_writes_the_date_gives_the_same_prompt_every_day(tokeniz
     assert tokenizer.decode(prompt_token_ids(tokenizer, [USER])) == "Today Date: 26 Jul 2024\nred"
 
 
+# As Mistral's: the instructions stand before the last question, while it waits for its answer.
+INSTRUCTIONS_LAST = (
+    "{% if messages[0]['role'] == 'system' %}{% set told, rest = messages[0]['content'], "
+    "messages[1:] %}{% else %}{% set told, rest = '', messages %}{% endif %}"
+    "{% for m in rest %}{% if m['role'] == 'user' %}[{{ told if loop.last }}{{ m['content'] }}]"
+    "{% else %}{{ m['content'] }}<|im_end|>{% endif %}{% endfor %}"
+)
+
+
+def test_instructions_that_a_template_drops_once_it_has_answered_are_read_in_training(
+    tokenizer, monkeypatch
+):
+    monkeypatch.setattr(tokenizer, "chat_template", INSTRUCTIONS_LAST)
+    messages = [SYSTEM, *turn("red"), *turn("green", "rust")]
+    served = prompt_token_ids(tokenizer, messages[:-1])
+    example = tokenize_example(tokenizer, messages, 200)
+    assert example.input_ids[: len(served)] == served
+    assert tokenizer.decode(example.input_ids) == "[red]blue<|im_end|>[sandgreen]rust<|im_end|>"
+    assert learned_text(tokenizer, example) == "rust<|im_end|>"
+    assert example.unlearned_answers == 1
+
+
 def test_without_a_system_role_the_system_prompt_is_put_before_the_question(tokenizer, monkeypatch):
     strict = (
         "{% for m in messages %}{% if m['role'] == 'system' %}"

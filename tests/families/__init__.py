@@ -1,0 +1,1 @@
+"""One matrix of tests that every family of models passes before it is offered."""
