@@ -54,17 +54,20 @@ FAMILIES = {
         LlamaConfig,
         {"rope_parameters": LLAMA_3_ROPE | {"factor": 8.0}, "tie_word_embeddings": False},
         fast=True,
+        gguf=True,
         end_of_turn="<|eot_id|>",
     ),
     "llama3_2": Family(
         LlamaConfig,
         {"rope_parameters": LLAMA_3_ROPE | {"factor": 32.0}, "tie_word_embeddings": True},
         fast=True,
+        gguf=True,
         end_of_turn="<|eot_id|>",
     ),
     "qwen3": Family(
         Qwen3Config,
         {"head_dim": 32, "tie_word_embeddings": True},  # wider heads than hidden_size / heads
+        gguf=True,
         end_of_turn="<|im_end|>",
     ),
     "gemma3": Family(
@@ -76,6 +79,7 @@ FAMILIES = {
         MistralConfig,
         {"head_dim": 32, "sliding_window": None, "tie_word_embeddings": False},
         fast=True,
+        gguf=True,
         end_of_turn="</s>",
     ),
 }

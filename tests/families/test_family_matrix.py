@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from gguf import GGUFReader
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
+from benchmarks import llama_cpp
 from tests.families.models import FAMILIES, Family, make_family
 from tests.families.real_tokenizers import is_there
 from tests.worker.engine.transformers_reference import PROMPTS, ask, reference_token_ids
@@ -196,12 +196,29 @@ def test_plain_peft_and_the_merged_model_compute_the_same(base, trained, tmp_pat
     assert torch.allclose(again, tuned, atol=2e-3 * float(tuned.abs().max()))
 
 
-def test_a_gguf_file_is_made_or_refused_in_words(base, trained, family, tmp_path):
+def test_llama_cpp_answers_from_the_gguf_file_or_it_is_refused_in_words(
+    base, trained, family, tmp_path
+):
+    """llama.cpp reads the file alone: its template, its tokenizer, its ends of an answer."""
+    tokenizer = load_tokenizer(base)
     whole = merged.merge(merged.load_tuned(base, trained[0] / "adapter"))
     if not family.gguf:
         with pytest.raises(UserError, match="A GGUF file cannot be made of this model"):
             gguf_file.require_supported(whole.config)
         return
-    vocabulary = vocabulary_of(load_tokenizer(base), whole.config.vocab_size)
-    gguf_file.write(tmp_path / "model.gguf", whole, vocabulary, "f16", ABOUT)
-    assert GGUFReader(tmp_path / "model.gguf").tensors
+    vocabulary = vocabulary_of(tokenizer, whole.config.vocab_size)
+    path = tmp_path / "model.gguf"
+    gguf_file.write(path, whole, vocabulary, "f16", ABOUT)
+    ids = torch.tensor([prompt_token_ids(tokenizer, FIRST[:1])])
+    with torch.inference_mode():
+        spread = float(whole(ids).logits.std())
+        again = gguf_file.load_back(path, whole.config)(ids).logits
+        assert float((again - whole(ids).logits).abs().mean()) < 0.01 * spread
+    if not llama_cpp.is_there():
+        pytest.skip("llama.cpp is not here: python -m benchmarks.llama_cpp fetches it")
+    conversations = [[{"role": "user", "content": prompt}] for prompt in PROMPTS]
+    read, said = llama_cpp.answers(path, conversations, 8)
+    assert read == [prompt_token_ids(tokenizer, one) for one in conversations]
+    expected = [reference_token_ids(base, trained[0] / "adapter", prompt, 8) for prompt in PROMPTS]
+    same = [answer.token_ids == wanted for answer, wanted in zip(said, expected, strict=True)]
+    assert sum(same) >= len(same) - 2, same  # in f16 a near tie may turn

@@ -1,4 +1,5 @@
-"""Write a Llama or Qwen2 model to a GGUF file, as llama.cpp, Ollama and LM Studio read it."""
+"""Write a Llama, Mistral, Qwen2 or Qwen3 model to a GGUF file, as llama.cpp, Ollama and LM Studio
+read it."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from gguf import (
     GGMLQuantizationType,
     GGUFWriter,
@@ -13,16 +15,23 @@ from gguf import (
     RopeScalingType,
     get_tensor_name_map,
 )
-from gguf.constants import GGML_QUANT_SIZES, MODEL_ARCH
+from gguf.constants import GGML_QUANT_SIZES, MODEL_ARCH, MODEL_ARCH_NAMES
 from gguf.quants import quantize
 from torch import Tensor
 from transformers import AutoModelForCausalLM
+from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 from finetune_app.model_export.job_messages import Provenance
 from worker.channel import UserError
 from worker.model_export.vocabulary import Vocabulary
 
-ARCHITECTURES = {"llama": MODEL_ARCH.LLAMA, "qwen2": MODEL_ARCH.QWEN2}
+ARCHITECTURES = {  # by transformers' name
+    "llama": MODEL_ARCH.LLAMA,
+    "mistral": MODEL_ARCH.LLAMA,
+    "qwen2": MODEL_ARCH.QWEN2,
+    "qwen3": MODEL_ARCH.QWEN3,
+}
+ROPE_FACTORS = "rope_freqs.weight"  # by which llama.cpp divides the frequencies of Llama 3.1
 QUANTIZATION_TYPES = {"f16": GGMLQuantizationType.F16, "q8_0": GGMLQuantizationType.Q8_0}
 FILE_TYPES = {"f16": LlamaFileType.MOSTLY_F16, "q8_0": LlamaFileType.MOSTLY_Q8_0}
 TENSOR_SUFFIXES = (".weight", ".bias")
@@ -33,9 +42,9 @@ def require_supported(config: Any) -> None:
     rope = getattr(config, "rope_parameters", None) or {}
     if config.model_type not in ARCHITECTURES:
         why = f"its architecture, {config.model_type}, is not one of those written here"
-    elif rope.get("rope_type", "default") != "default":
+    elif rope.get("rope_type", "default") not in ("default", "llama3"):
         why = "it stretches its context in a way that is not written here"
-    elif getattr(config, "use_sliding_window", False) or getattr(config, "mlp_bias", False):
+    elif _has_windows(config) or getattr(config, "mlp_bias", False):
         why = "it has parts that are not written here"
     else:
         return
@@ -45,13 +54,20 @@ def require_supported(config: Any) -> None:
     )
 
 
+def _has_windows(config: Any) -> bool:
+    """Whether its attention slides. Qwen's configurations name a window that they do not use."""
+    if config.model_type == "mistral":
+        return config.sliding_window is not None
+    return bool(getattr(config, "use_sliding_window", False))
+
+
 def write(
     path: Path, model: Any, vocabulary: Vocabulary, number_format: str, about: Provenance
 ) -> None:
     """`model`: merged, in fp32."""
     config = model.config
     require_supported(config)
-    writer = GGUFWriter(path, config.model_type)
+    writer = GGUFWriter(path, MODEL_ARCH_NAMES[ARCHITECTURES[config.model_type]])
     _write_metadata(writer, config, number_format, about)
     _write_vocabulary(writer, vocabulary)
     tensors = _named_tensors(model)
@@ -85,7 +101,8 @@ def tensor_type(tensor: Tensor, number_format: str) -> GGMLQuantizationType:
 
 def _data(name: str, tensor: Tensor, config: Any, number_format: str) -> np.ndarray:
     data = tensor.detach().cpu().float().numpy()
-    if config.model_type == "llama" and (".attn_q." in name or ".attn_k." in name):
+    is_llama = ARCHITECTURES[config.model_type] == MODEL_ARCH.LLAMA
+    if is_llama and (".attn_q." in name or ".attn_k." in name):
         heads = config.num_attention_heads if ".attn_q." in name else config.num_key_value_heads
         data = permute_for_rope(data, heads)
     return quantize(np.ascontiguousarray(data), tensor_type(tensor, number_format))
@@ -117,11 +134,28 @@ def _named_tensors(model: Any) -> dict[str, Tensor]:
                 "name there. Take the merged model instead.",
             )
         tensors[gguf_name] = tensor
+    if (config.rope_parameters or {}).get("rope_type") == "llama3":
+        tensors[ROPE_FACTORS] = llama3_rope_factors(config)
     return tensors
 
 
+def llama3_rope_factors(config: Any) -> Tensor:
+    """The unstretched frequencies over those of transformers, (head size / 2,)."""
+    rope = config.rope_parameters
+    stretched, _scale = ROPE_INIT_FUNCTIONS["llama3"](config, torch.device("cpu"))
+    size = _head_size(config)
+    exponents = torch.arange(0, size, 2, dtype=torch.float32) / size
+    factors: Tensor = float(rope["rope_theta"]) ** -exponents / stretched
+    return factors
+
+
+def _head_size(config: Any) -> int:
+    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    return int(size)
+
+
 def _write_metadata(writer: GGUFWriter, config: Any, number_format: str, about: Provenance) -> None:
-    head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    head_dim = _head_size(config)
     rope = getattr(config, "rope_parameters", None) or {}
     writer.add_name(about["title"])
     writer.add_description(f"{about['base']}, tuned for: {about['goal']}")
@@ -166,14 +200,19 @@ def _write_vocabulary(writer: GGUFWriter, vocabulary: Vocabulary) -> None:
     writer.add_chat_template(vocabulary.template)
 
 
-def load_back(path: Path) -> Any:
-    """Load the file with transformers, dequantised to fp32."""
-    import torch
+def load_back(path: Path, tuned: Any) -> Any:
+    """Load the file with transformers, dequantised to fp32.
 
+    tuned: the model's configuration. transformers reads neither ROPE_FACTORS nor the size of
+    Qwen3's heads, so such models are loaded with it.
+    """
+    stretches = (tuned.rope_parameters or {}).get("rope_type") == "llama3"
+    needs_config = stretches or tuned.model_type == "qwen3"
     return AutoModelForCausalLM.from_pretrained(
         path.parent,
         gguf_file=path.name,
         dtype=torch.float32,
         local_files_only=True,
         trust_remote_code=False,
+        **({"config": tuned} if needs_config else {}),
     ).eval()

@@ -125,7 +125,8 @@ class ModelExporter:
         if text:
             (draft / "Modelfile").write_text(text, encoding="utf-8")
         merged.copy_licences(self.base, draft)
-        return lambda: gguf_file.load_back(path)
+        config = model.config
+        return lambda: gguf_file.load_back(path, config)
 
     def _compare(
         self, load_back: Callable[[], Any], references: list[parity.ReferenceAnswer]

@@ -22,11 +22,17 @@ LLAMA_3 = (
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 QWEN_2 = LLAMA_3.replace("{1,3}", "")
+TEKKEN = (
+    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+"
+    r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*"
+    r"|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
 PRE_TOKENIZER_NAMES = {
     ("ByteLevel with its rule",): "gpt-2",
     ("Digits one by one", "ByteLevel with its rule"): "smollm",
     (f"Split {LLAMA_3}", "ByteLevel"): "llama-bpe",
     (f"Split {QWEN_2}", "ByteLevel"): "qwen2",
+    (f"Split {TEKKEN}", "ByteLevel"): "tekken",
 }
 UNKNOWN_PRE_TOKENIZER = (
     "This model's tokenizer cuts text in a way that has no name in GGUF files, so other programs "

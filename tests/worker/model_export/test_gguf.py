@@ -5,6 +5,7 @@ import pytest
 from gguf import GGUFReader, TokenType
 from tokenizers import Regex, pre_tokenizers
 from tokenizers.pre_tokenizers import ByteLevel, Digits, Sequence, Split
+from transformers import LlamaConfig, MistralConfig
 
 from tests.worker.engine.tiny_models import TEMPLATE
 from tests.worker.engine.tiny_models import tokenizer as make_tokenizer
@@ -160,3 +161,30 @@ def test_modelfile_adds_the_default_system_message_only_without_one():
     text = ollama.modelfile(tokenizer, "m.gguf", bos_token="", context_length=64)
     condition = '{{ if and .Messages (ne (index .Messages 0).Role "system") }}'
     assert condition + "<|im_start|>system\nBe kind" in text
+
+
+def test_the_frequencies_of_llama_3_are_divided_as_llama_cpp_does():
+    """Short waves stay, long ones are stretched by the whole factor, those between in part."""
+    config = LlamaConfig(
+        hidden_size=64,
+        num_attention_heads=1,
+        rope_parameters={
+            "rope_type": "llama3",
+            "rope_theta": 10_000.0,
+            "factor": 8.0,
+            "low_freq_factor": 1.0,
+            "high_freq_factor": 4.0,
+            "original_max_position_embeddings": 1024,
+        },
+    )
+    factors = gguf_file.llama3_rope_factors(config)
+    assert factors.shape == (32,)
+    assert factors[0] == pytest.approx(1.0)
+    assert factors[-1] == pytest.approx(8.0, rel=1e-5)
+    assert any(1.5 < factor < 7.5 for factor in factors.tolist())
+
+
+def test_a_mistral_whose_attention_slides_is_refused():
+    gguf_file.require_supported(MistralConfig(sliding_window=None))
+    with pytest.raises(UserError, match="parts that are not written here"):
+        gguf_file.require_supported(MistralConfig(sliding_window=4096))
