@@ -170,10 +170,10 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|---|", flush=True)
     for name in options.goal:
         rows, measure = GOALS[name]()
-        found = [
-            one_run(options.model.resolve(), rows, measure, changed, seed) for seed in options.seeds
-        ]
-        for one in found:
+        found = []
+        for seed in options.seeds:
+            one = one_run(options.model.resolve(), rows, measure, changed, seed)
+            found.append(one)
             practice = "" if one["practice"] is None else f"{one['practice']:.0%}"
             print(
                 f"| {name} | {one['seed']} | {one['test']:.0%} | {practice} | {one['text']:.3f} "

@@ -3,10 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-MIN_STEPS = 80
 FEW_ROWS, SOME_ROWS, MANY_ROWS = 100, 4_000, 25_000
 # Most passes. A run ends earlier by itself (worker/training/validation.py).
-DEFAULT_EPOCHS, FEW_EPOCHS, MAX_EPOCHS = 5, 3, 25
+DEFAULT_EPOCHS, FEW_EPOCHS, MAX_EPOCHS = 8, 3, 25
 RATE, RATE_WIDTH, RATE_POWER = 5e-4, 2000, 0.78
 # Fixed, so that the best learning rate hardly depends on the rank.
 ALPHA = 32
@@ -36,7 +35,7 @@ def automatic_settings(rows: int, longest_tokens: int, hidden: int = 0) -> Autom
     layers are `hidden` wide (0 if unknown). A pure function."""
     rows = max(1, rows)
     batch = _batch_size(rows)
-    epochs = _epochs(rows, batch.value)
+    epochs = _epochs(rows)
     choices = [epochs, batch, _rate(hidden), _rank(rows), *_fixed(), _length(longest_tokens)]
     return AutomaticSettings(
         settings={choice.name: choice.value for choice in choices},
@@ -50,11 +49,10 @@ def steps(rows: int, batch_size: int, epochs: int) -> int:
     return -(-rows // batch_size) * epochs
 
 
-def _epochs(rows: int, batch_size: int) -> SettingChoice:
-    """At most five epochs; more for small datasets, fewer for large ones.
+def _epochs(rows: int) -> SettingChoice:
+    """At most eight epochs; more for small datasets, fewer for large ones.
 
-    Few rows get a minimum number of steps: after a dozen steps the tuned model would hardly differ
-    from the base model.
+    Few rows get more: after a dozen steps the tuned model would hardly differ from the base model.
     """
     if rows > MANY_ROWS:
         value = max(1, MANY_ROWS // rows)
@@ -64,17 +62,15 @@ def _epochs(rows: int, batch_size: int) -> SettingChoice:
     if rows > SOME_ROWS:
         why = f"With {rows:,} examples, {_passes(FEW_EPOCHS)} are enough; it may stop earlier."
         return SettingChoice("epochs", FEW_EPOCHS, why)
-    if rows * FEW_EPOCHS < FEW_ROWS:
-        value = min(MAX_EPOCHS, max(2 * FEW_EPOCHS, FEW_ROWS // rows))
+    if FEW_ROWS // rows > DEFAULT_EPOCHS:
+        value = min(MAX_EPOCHS, FEW_ROWS // rows)
         why = f"With only {rows} examples, {_passes(value)} give the model enough practice."
         return SettingChoice("epochs", value, why)
-    epoch_steps = -(-rows // batch_size)
-    value = min(max(DEFAULT_EPOCHS, -(-MIN_STEPS // epoch_steps)), 2 * FEW_EPOCHS)
-    if value > DEFAULT_EPOCHS:
-        why = f"With {rows:,} examples, {_passes(value)} make enough updates to learn from."
-    else:
-        why = "At most five passes over the examples; it stops when another would bring nothing."
-    return SettingChoice("epochs", value, why)
+    return SettingChoice(
+        "epochs",
+        DEFAULT_EPOCHS,
+        "At most eight passes over the examples; it stops when another would bring nothing.",
+    )
 
 
 def _batch_size(rows: int) -> SettingChoice:

@@ -16,10 +16,12 @@ from transformers import PreTrainedTokenizerBase
 from finetune_app.core.chat_messages import Message
 from worker.channel import Channel, UserError
 from worker.template import ExampleTooLong, TokenizedExample, tokenize_example
+from worker.training.spec import TrainingSpec
 
 # Rows are sorted by length within groups of this many batches: enough that the rows of a batch
 # have nearly the same length, few enough that an epoch stays well mixed.
 BATCHES_PER_GROUP = 16
+MAX_VALIDATION_EXAMPLES = 64  # enough for a curve; the evaluation step measures properly
 MAX_NAMED = 5  # rows in a warning
 CHECK_EVERY_ROWS = 500  # rows tokenized between checks of the lease and the stop button
 
@@ -73,6 +75,49 @@ class TokenizedRows:
 
     examples: list[TokenizedExample]
     too_long: list[DatasetRow]
+
+
+@dataclass(frozen=True)
+class Examples:
+    """What a run reads. asked: the validation rows, in the order of their examples."""
+
+    train: list[TokenizedExample]
+    validation: list[TokenizedExample]
+    asked: list[DatasetRow]
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest example."""
+        return max(len(one.input_ids) for one in (*self.train, *self.validation))
+
+
+def read_examples(
+    spec: TrainingSpec, tokenizer: PreTrainedTokenizerBase, channel: Channel
+) -> Examples:
+    """The rows to learn from and those to practise on, as tokens; warns of what does not fit.
+
+    Raises UserError when nothing is left to learn, and TokenizationStopped.
+    """
+    practice = sample_rows(
+        read_rows(spec.version, "validation"), MAX_VALIDATION_EXAMPLES, spec.seed
+    )
+    learned = tokenize_rows(read_rows(spec.version, "train"), tokenizer, spec.max_tokens, channel)
+    validation = tokenize_rows(practice, tokenizer, spec.max_tokens)
+    if not learned.examples:
+        problem = "There are no rows to train on. Add examples, then freeze."
+        if learned.too_long:
+            problem = (
+                f"Every row has more than {spec.max_tokens:,} tokens. Shorten your examples, or "
+                "allow longer ones in the settings."
+            )
+        raise UserError("bad_data", problem)
+    for warning in warnings(learned, spec.max_tokens):
+        channel.emit("warning", text=warning)
+    if validation.too_long:
+        count = f"{len(validation.too_long)} of {len(practice)}"
+        channel.emit("warning", text=f"{count} practice examples are too long to be measured.")
+    asked = [row for row in practice if row not in validation.too_long]
+    return Examples(learned.examples, validation.examples, asked)
 
 
 def read_rows(path: Path, split: str) -> list[DatasetRow]:

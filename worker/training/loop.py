@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from finetune_app.training.protocol import CurvePoint, SampleAnswer, SampleEvent, TrainingResult
-from worker.channel import Channel, Job, UserError
+from worker.channel import Channel, Job
 from worker.template import TokenizedExample, load_tokenizer
 from worker.training import checkpoints, data
 from worker.training.adapter_export import adapter_tensors, export
@@ -39,7 +39,6 @@ from worker.training.steps import (
 from worker.training.validation import Validation, best, ends_early
 from worker.training.validation_answers import ValidationAnswers
 
-MAX_VALIDATION_EXAMPLES = 64  # enough for a curve; the evaluation step measures properly
 TOKEN_BUDGET = 4096  # padded tokens of a micro-batch; halved when memory runs out
 MEAN_LOSS_STEPS = 20  # last steps whose mean is the training loss of the result
 SEED_STRIDE = 1_000_003  # a prime, so that seeds of neighbouring steps do not repeat
@@ -86,26 +85,7 @@ def prepare(spec: TrainingSpec, folder: Path, channel: Channel) -> tuple[Run, St
     tokenizer = load_tokenizer(spec.base_model)
     limit = context_length(spec.base_model) or spec.max_tokens
     spec = replace(spec, max_tokens=min(spec.max_tokens, limit))
-    train_rows = data.read_rows(spec.version, "train")
-    validation_rows = data.sample_rows(
-        data.read_rows(spec.version, "validation"), MAX_VALIDATION_EXAMPLES, spec.seed
-    )
-    learned = data.tokenize_rows(train_rows, tokenizer, spec.max_tokens, channel)
-    validation = data.tokenize_rows(validation_rows, tokenizer, spec.max_tokens)
-    if not learned.examples and learned.too_long:
-        raise UserError(
-            "bad_data",
-            f"Every row has more than {spec.max_tokens:,} tokens. Shorten your examples, or allow "
-            "longer ones in the settings.",
-        )
-    if not learned.examples:
-        raise UserError("bad_data", "There are no rows to train on. Add examples, then freeze.")
-    for warning in data.warnings(learned, spec.max_tokens):
-        channel.emit("warning", text=warning)
-    if validation.too_long:
-        count = f"{len(validation.too_long)} of {len(validation_rows)}"
-        channel.emit("warning", text=f"{count} practice examples are too long to be measured.")
-    asked = [row for row in validation_rows if row not in validation.too_long]
+    examples = data.read_examples(spec, tokenizer, channel)
 
     channel.emit("phase", phase="loading", message="Loading the model")
     checkpoint = checkpoints.newest(folder / "checkpoints")
@@ -113,9 +93,8 @@ def prepare(spec: TrainingSpec, folder: Path, channel: Channel) -> tuple[Run, St
         state = State.from_json(checkpoint.state)
     else:
         state = State(choose_number_format(spec, channel), TOKEN_BUDGET)
-    longest = max(len(one.input_ids) for one in (*learned.examples, *validation.examples))
     if killed := killed_attempt(folder):
-        state.token_budget = smaller_budget(killed, longest, channel)
+        state.token_budget = smaller_budget(killed, examples.longest, channel)
     note_attempt(folder)
     replay = load_replay_examples(spec, state.number_format, folder, channel)
     adapted = load(spec, state.number_format)
@@ -134,15 +113,15 @@ def prepare(spec: TrainingSpec, folder: Path, channel: Channel) -> tuple[Run, St
         tokenizer=tokenizer,
         loss=choose_loss(adapted),
         optimizer=optimizer,
-        train_examples=learned.examples,
-        batches=data.Batches(learned.examples, spec.batch_size, spec.seed),
+        train_examples=examples.train,
+        batches=data.Batches(examples.train, spec.batch_size, spec.seed),
         replay_examples=replay,
-        validation_examples=validation.examples,
-        validation_answers=ValidationAnswers(adapted, tokenizer, asked, spec),
+        validation_examples=examples.validation,
+        validation_answers=ValidationAnswers(adapted, tokenizer, examples.asked, spec),
         last_checkpoint=LastCheckpoint(state.step if checkpoint else -1, time.monotonic()),
     )
-    rows = max(spec.batch_size, len(validation.examples))
-    note_attempt(folder, min(state.token_budget, rows * longest))
+    rows = max(spec.batch_size, len(examples.validation))
+    note_attempt(folder, min(state.token_budget, rows * examples.longest))
     return training, state
 
 

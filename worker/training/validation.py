@@ -42,9 +42,12 @@ def best(validations: Sequence[Validation]) -> Validation | None:
 
 
 def ends_early(validations: Sequence[Validation], patience: int) -> bool:
-    """Whether neither the score nor the loss has improved in the last `patience` measurements."""
+    """Whether neither the score nor the loss has improved in the last `patience` measurements, or
+    every answer was right in the last two."""
     if not validations or validations[-1].step < MIN_STEPS:
         return False
+    if len(validations) > 1 and all(one.score == 1 for one in validations[-2:]):
+        return True
     scores = [one.score if one.score is not None else -1.0 for one in validations]
     losses = [-math.inf if one.loss is None else -one.loss for one in validations]
     return min(_since_best(scores), _since_best(losses)) >= patience

@@ -45,6 +45,8 @@ def test_nothing_measured_has_no_best_step():
         ([(2.0, 0.5), (2.1, 0.5), (2.2, 0.4)], True),
         ([(2.0, None), (2.1, None), (2.2, None)], True),
         ([(2.0, 0.5), (2.1, 0.5)], False),  # not for long enough
+        ([(2.0, 1.0), (1.0, 1.0)], True),  # every answer was right, twice
+        ([(2.0, 0.9), (1.0, 1.0)], False),
     ],
 )
 def test_a_run_ends_when_neither_improves(values, ends):
