@@ -21,7 +21,7 @@ from finetune_app.evaluation.verdict.types import BETTER_LEVELS
 from finetune_app.goals.models import Goal
 from finetune_app.judging.report import decides_nothing, opinion_facts
 from finetune_app.training.models import Training
-from finetune_app.training.presenters import settings_in_words
+from finetune_app.training.presenters import ended_early, settings_in_words
 from finetune_app.versions.models import Version
 from finetune_app.versions.reader import source_counts
 
@@ -139,6 +139,11 @@ def _compute(training: Training) -> list[Fact]:
     if result.get("seconds"):
         tokens = _("%(n)s tokens read") % {"n": f"{result.get('tokens') or 0:,}"}
         found.append(Fact(_("Compute"), duration(result["seconds"]), tokens))
+    if sentence := ended_early(training):
+        found.append(Fact(_("Its end"), sentence))
+    if result.get("best_step"):
+        step = _("step %(best)d of %(all)d") % {"best": result["best_step"], "all": result["steps"]}
+        found.append(Fact(_("Kept"), step, _("the best on the practice examples")))
     if result.get("number_format"):
         found.append(Fact(_("Number format"), result["number_format"]))
     if result.get("peak_memory_bytes"):

@@ -90,7 +90,7 @@ def live_context(training: Training, membership: Membership | None) -> dict[str,
         "ready": bool(training.adapter_sha256),
         "counts": training.version.counts,
         "times": at_most(passes),
-        "ended_early": _ended_early(training),
+        "ended_early": ended_early(training),
         "settings": settings_in_words(training.spec),
     }
 
@@ -166,7 +166,7 @@ def _is_graded(training: Training) -> bool:
         return False
 
 
-def _ended_early(training: Training) -> str:
+def ended_early(training: Training) -> str:
     """ "It stopped by itself after pass 4 of up to 10 ..."; empty if it did not."""
     job = training.job
     if not job.result.get("ended_early"):

@@ -129,6 +129,15 @@ def test_it_says_what_the_training_took_and_where(trained):
     assert "bf16" in text
 
 
+def test_it_says_which_step_was_kept_and_that_it_ended_by_itself(trained):
+    trained.spec = trained.spec | {"epochs": 8}
+    trained.job.total = 240
+    trained.job.result = {"steps": 150, "best_step": 120, "ended_early": True}
+    card = model_card.adapter_card(trained)
+    assert "It stopped by itself after 5 of up to 8 passes" in card
+    assert "step 120 of 150" in card
+
+
 def test_an_untested_model_says_so(trained):
     text = model_card.adapter_card(trained)
     assert "Not tested yet" in text

@@ -42,7 +42,7 @@ SHOT_EMAILS = (
 )
 
 TOKENS_PER_ROW = 69  # with the starter's tokenizer and chat template, on average
-EPOCHS = 3
+EPOCHS = 5  # after about so many it ends by itself
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Sample:
 
     `rows` are {"messages": [...], "split": "train" | "validation" | "test"}; `pairs` and the
     shots of `best_prompt` are {"prompt", "answer"}; `training_tokens` is an estimate for the
-    starter over three passes.
+    starter over EPOCHS passes.
     """
 
     name: str
