@@ -142,7 +142,11 @@ class Person:
         findings = self.page.locator(".findings li", has_text="Must be fixed")
         return findings.locator("form button")
 
-    def trains(self) -> None:
+    def trains(self, *, passes: int | None = None) -> None:
+        """With the automatic settings, or at most so many passes, set in the drawer."""
+        if passes:
+            self.page.locator("#start summary").click()
+            self.page.get_by_label("Passes over the examples").fill(str(passes))
         self.click("^Train$")
         expect(self.page).to_have_title(re.compile("learning|start|ready", re.I))
 
