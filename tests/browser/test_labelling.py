@@ -12,9 +12,11 @@ from finetune_app.datasets.models import Dataset, Status
 from finetune_app.datasets.services import dataset_of
 from finetune_app.goals.models import Goal
 from finetune_app.labelling import suggestions
+from finetune_app.labelling.models import Draft
 from tests.browser.conftest import listen
 from tests.browser.person import photograph
 from tests.labelling.helpers import add_answered_rows, add_pending_rows, row
+from tests.worker.conftest import wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
 ANSWERS = ["bell", "gears", "chain"]
@@ -95,6 +97,8 @@ def test_thirty_rows_by_keyboard_alone(dataset, owner, as_owner, browser, addres
     page.keyboard.press("w")
     page.keyboard.type("half a sen")
     page.close(run_before_unload=False)  # in the middle of a word, at once
+    # Its last request arrives.
+    wait_for(lambda: [one for one in Draft.objects.all() if one.text == "half a sen"])
     page = page.context.new_page()
     page.goto(address("labelling:start"))
     at(page, 34)
