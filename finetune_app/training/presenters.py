@@ -20,7 +20,7 @@ from finetune_app.goals.measures import MeasureError, get_measure
 from finetune_app.goals.presenters import PresentedAnswer, present_answer
 from finetune_app.jobs.models import State
 from finetune_app.jobs.services import queue_place, seconds_to_start
-from finetune_app.training.best_step import rank
+from finetune_app.training.best_step import quality
 from finetune_app.training.curve_advice import advise
 from finetune_app.training.forms import SettingsForm
 from finetune_app.training.models import Point, SampleAnswer, Training
@@ -150,7 +150,7 @@ def measurements(points: Sequence[Point], training: Training) -> list[Measuremen
     ]
     if not scored:
         return []
-    best, *_rest = max(scored, key=lambda one: rank(one[1], one[2]))
+    best, *_rest = max(scored, key=lambda one: quality(one[1], one[2]))
     form = "%.0f" if _is_graded(training) else "%.0f %%"
     return [
         Measurement(_when(point.step, training), form % (100 * score), loss, kept=point is best)

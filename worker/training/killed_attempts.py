@@ -54,11 +54,7 @@ def smaller_budget(killed: Attempt, longest: int, channel: Channel) -> int:
             "full. Close other programs, or choose a smaller base model.",
         )
     if killed.token_budget <= longest:
-        raise UserError(
-            "out_of_memory",
-            f"The memory is not enough for a single row of {longest} tokens. Close other "
-            "programs, allow shorter rows in the settings, or choose a smaller base model.",
-        )
+        raise too_small_for_one_row(longest)
     channel.emit(
         "warning",
         text="The system ended the training because the memory was full. It continues from its "
@@ -66,6 +62,15 @@ def smaller_budget(killed: Attempt, longest: int, channel: Channel) -> int:
         "the same; it takes a little longer.",
     )
     return max(killed.token_budget // 2, 1)
+
+
+def too_small_for_one_row(longest: int) -> UserError:
+    """longest: tokens of the longest example."""
+    return UserError(
+        "out_of_memory",
+        f"The memory is not enough for a single row of {longest} tokens. Close other programs, "
+        "shorten the longest rows, or choose a smaller base model.",
+    )
 
 
 def oom_kills() -> int:

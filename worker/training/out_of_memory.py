@@ -5,8 +5,7 @@ from typing import TypeVar
 
 import torch
 
-from worker.channel import UserError
-from worker.training.killed_attempts import note_attempt
+from worker.training.killed_attempts import note_attempt, too_small_for_one_row
 from worker.training.state import Run, State
 
 T = TypeVar("T")
@@ -33,11 +32,7 @@ def reduce_token_budget(
 ) -> None:
     """Halve the token budget. Raises UserError when a single example is already too much."""
     if used <= longest:
-        raise UserError(
-            "out_of_memory",
-            f"The memory is not enough for a single row of {longest} tokens. Close other "
-            "programs, allow shorter rows in the settings, or choose a smaller base model.",
-        ) from error
+        raise too_small_for_one_row(longest) from error
     state.token_budget = max(used // 2, 1)
     note_attempt(training.folder, state.token_budget)
     training.channel.emit(

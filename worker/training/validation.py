@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from finetune_app.training.best_step import rank
+from finetune_app.training.best_step import quality
 
 POINTS = 8  # at least, where their cost allows it
 COST_SHARE = 0.15  # of a run's work, at most
@@ -38,7 +38,7 @@ class Validation:
 def best(validations: Sequence[Validation]) -> Validation | None:
     """The highest score, then the lowest loss, then the earliest."""
     measured = [one for one in validations if one.loss is not None or one.score is not None]
-    return max(measured, key=lambda one: rank(one.score, one.loss), default=None)
+    return max(measured, key=lambda one: quality(one.score, one.loss), default=None)
 
 
 def ends_early(validations: Sequence[Validation], patience: int) -> bool:
