@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from django.utils.translation import gettext as _
 
@@ -24,6 +24,7 @@ class Row(TypedDict):
     id: int
     split: str
     messages: list[Message]
+    rejected: NotRequired[str]  # of a training pair: a worse answer than the last message
     source: str
 
 

@@ -9,6 +9,7 @@ class RowToAdd(TypedDict):
     """A conversation to add. Without a `split` one is assigned (splits.py)."""
 
     messages: list[Message]
+    rejected: NotRequired[str]  # a worse answer than the last one
     split: NotRequired[str]
     key: NotRequired[str]  # of the row in its file, for merging
     group: NotRequired[str]  # rows of one group stay in one split

@@ -122,6 +122,8 @@ class ImportRow(TypedDict):
 
     line: NotRequired[int]
     messages: list[Message]
+    rejected: NotRequired[str]
+    """A worse answer than the last message; "" for none."""
     split: NotRequired[str]
     """train, validation, test, or "" to have one assigned."""
     key: NotRequired[str]

@@ -20,6 +20,7 @@ class Version(models.Model):
     longest = models.PositiveIntegerField(default=0)  # longest example
     longest_answer = models.PositiveIntegerField(default=0)
     characters = models.PositiveIntegerField(default=0)  # all train examples
+    pairs = models.PositiveIntegerField(default=0)  # train examples with a rejected answer
     created_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
 

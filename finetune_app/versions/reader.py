@@ -61,6 +61,7 @@ def source_counts(version: Version) -> Counter[str]:
 # ---- Comparison of two versions ----
 
 KINDS = ("added", "gone", "changed", "moved")
+CONTENT_KEYS = ("messages", "rejected")
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ class RowDifference:
     def kinds(self) -> tuple[str, ...]:
         if self.before is None or self.after is None:
             return ("added",) if self.before is None else ("gone",)
-        changed = self.before["messages"] != self.after["messages"]
+        changed = any(self.before.get(key) != self.after.get(key) for key in CONTENT_KEYS)
         moved = self.before["split"] != self.after["split"]
         kinds = {"changed": changed, "moved": moved}
         return tuple(kind for kind, applies in kinds.items() if applies)

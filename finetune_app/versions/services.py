@@ -87,13 +87,14 @@ class FileStatistics(TypedDict):
     longest: int
     longest_answer: int
     characters: int
+    pairs: int
 
 
 def _write(dataset: Dataset, draft: Path) -> FileStatistics:
     """Write the file and return the statistics for its Version."""
     draft.parent.mkdir(parents=True, exist_ok=True)
     digest, counts = hashlib.sha256(), Counter({split.value: 0 for split in Split})
-    longest, longest_answer, characters = 0, 0, 0
+    longest, longest_answer, characters, pairs = 0, 0, 0, 0
     try:
         with draft.open("wb") as file:
             for row in _rows(dataset):
@@ -104,7 +105,9 @@ def _write(dataset: Dataset, draft: Path) -> FileStatistics:
                 sizes = [weight(message["content"]) for message in row["messages"]]
                 size = sum(sizes)
                 longest, longest_answer = max(longest, size), max(longest_answer, sizes[-1])
-                characters += size if row["split"] == Split.TRAIN else 0
+                if row["split"] == Split.TRAIN:
+                    characters += size
+                    pairs += "rejected" in row
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
@@ -118,6 +121,7 @@ def _write(dataset: Dataset, draft: Path) -> FileStatistics:
         "longest": longest,
         "longest_answer": longest_answer,
         "characters": characters,
+        "pairs": pairs,
     }
 
 
@@ -134,12 +138,17 @@ def weight(text: str) -> int:
 def _rows(dataset: Dataset) -> Iterator[Row]:
     """The rows to freeze. `values` avoids one query per row for the dataset."""
     usable = dataset.examples.usable().order_by("number")
-    for row in usable.values("number", "split", "messages", "source").iterator(2_000):
+    names = ("number", "split", "messages", "rejected", "source")
+    for number, split, messages, rejected, source in usable.values_list(*names).iterator(2_000):
+        if not rejected:
+            yield {"id": number, "split": split, "messages": messages, "source": source}
+            continue
         yield {
-            "id": row["number"],
-            "split": row["split"],
-            "messages": row["messages"],
-            "source": row["source"],
+            "id": number,
+            "split": split,
+            "messages": messages,
+            "rejected": rejected,
+            "source": source,  # at the end of the line, where reader.source_counts reads it
         }
 
 

@@ -45,6 +45,20 @@ def test_undo_restores_the_exact_text(as_owner, url, row, owner):
     assert row.answer == before[-1]["content"]
 
 
+def test_undo_restores_the_worse_answer(row, owner):
+    for text in ("A worse answer", ""):
+        edit = change_many(
+            dataset=row.dataset,
+            by=owner,
+            what="x",
+            examples=[row],
+            fields=lambda _row, text=text: {"rejected": text},
+        )
+    undo(edit=edit, by=owner)
+    row.refresh_from_db()
+    assert row.rejected == "A worse answer"
+
+
 def test_second_undo_is_refused(as_owner, url, row):
     edit = press(as_owner, url, 7, what="set_aside")
     as_owner.post(url("undo", edit_id=edit.pk))

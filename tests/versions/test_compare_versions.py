@@ -55,6 +55,25 @@ def test_differences_are_found(two):
     assert not reader.compare(two[0], two[0], kind="", after=0, limit=9).counts
 
 
+def test_a_new_worse_answer_is_a_change(dataset, owner, as_viewer, url, add_examples):
+    add_examples(60)
+    dataset.examples.filter(number=2).update(rejected="Ask the shop")
+    first, _new = freeze(dataset=dataset, by=owner)
+    dataset.examples.filter(number=2).update(rejected="Ask the owner")
+    dataset.examples.filter(number=4).update(rejected="No idea")
+    second, _new = freeze(dataset=dataset, by=owner)
+    found = reader.compare(first, second, kind="", after=0, limit=9)
+    assert [(one.number, one.kinds) for one in found.differences] == [
+        (2, ("changed",)),
+        (4, ("changed",)),
+    ]
+    page = compact(as_viewer.get(url("versions:compare", number=2, other=1)))
+    assert "Worse answer" in page
+    assert "<del>shop</del>" in page
+    assert "<ins>owner</ins>" in page
+    assert "<ins>No idea</ins>" in page
+
+
 def test_page_shows_a_word_diff(as_viewer, url, two):
     address = url("versions:compare", number=two[1].number, other=two[0].number)
     page = compact(as_viewer.get(address))

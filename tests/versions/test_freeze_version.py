@@ -9,6 +9,8 @@ from django.test.utils import CaptureQueriesContext
 
 from finetune_app.core.files import local_path
 from finetune_app.datasets.models import Status
+from finetune_app.datasets.services import change_many
+from finetune_app.versions import reader
 from finetune_app.versions.models import Version
 from finetune_app.versions.services import freeze, weight
 from tests.example_rows import conversation, pair
@@ -35,6 +37,39 @@ def test_version_contains_the_approved_rows(as_owner, url, add_examples):
     assert version.sha256 == digest
     assert version.longest == max(sum(weight(m["content"]) for m in r["messages"]) for r in rows)
     assert version.longest_answer == max(weight(r["messages"][-1]["content"]) for r in rows)
+
+
+def test_pairs_keep_their_worse_answer_and_count(dataset, owner, as_viewer, url, add_examples):
+    add_examples(60)
+    dataset.examples.filter(number__in=[5, 6]).update(rejected="No idea", split="train")
+    dataset.examples.filter(number=7).update(rejected="Ask somebody else", split="test")
+    version, _new = freeze(dataset=dataset, by=owner)
+    rows = {row["id"]: row for row in lines(version)}
+    assert {n: row["rejected"] for n, row in rows.items() if "rejected" in row} == {
+        5: "No idea",
+        6: "No idea",
+        7: "Ask somebody else",
+    }
+    assert version.pairs == 2  # those that a training may learn from
+    assert reader.source_counts(version) == {"emails.csv": 60}
+    page = compact(as_viewer.get(url("versions:detail", number=version.number)))
+    assert "with a worse answer</dt><dd>2<" in page
+
+
+def test_another_worse_answer_is_another_version(dataset, owner, add_examples):
+    add_examples(60)
+    first, _new = freeze(dataset=dataset, by=owner)
+    change_many(
+        dataset=dataset,
+        by=owner,
+        what="x",
+        examples=[dataset.examples.get(number=1)],
+        fields=lambda example: {"rejected": "No idea"},
+    )
+    dataset.findings.all().delete()
+    second, new = freeze(dataset=dataset, by=owner)
+    assert new
+    assert first.sha256 != second.sha256
 
 
 def test_number_of_queries_does_not_grow_with_the_rows(dataset, owner, add_examples):

@@ -88,7 +88,13 @@ def _read_row(row: AnyRow, mapping: ColumnMapping) -> ImportRow | RejectedRow:
     except RowError as error:
         return RejectedRow(row.line, str(error), _excerpt(row.cells))
     split = split_of_row(row.cells, mapping)
-    return {"line": row.line, "split": split, "messages": messages, **key_and_group}
+    return {
+        "line": row.line,
+        "split": split,
+        "messages": messages,
+        "rejected": "",
+        **key_and_group,
+    }
 
 
 def _entry_of(row: RejectedRow) -> RejectedEntry:

@@ -47,6 +47,7 @@ class ExampleQuerySet(models.QuerySet["Example"]):
 
 
 KEPT = Q(deleted_at__isnull=True)
+PAIR = Q(rejected__gt="")  # a training pair: has a worse answer
 
 
 class Example(models.Model):
@@ -55,6 +56,8 @@ class Example(models.Model):
     `prompt` (the last user message) and `answer` (the last assistant message) are copies from
     `messages` for the table and its search. Every order of the table has an index that ends in the
     number, from which pages of a large dataset are read.
+
+    An example with a `rejected` answer is a training pair: its own answer is the better one.
     """
 
     dataset = models.ForeignKey(
@@ -64,6 +67,7 @@ class Example(models.Model):
     messages = models.JSONField(default=list)
     prompt = models.TextField(blank=True)
     answer = models.TextField(blank=True)
+    rejected = models.TextField(blank=True, default="")  # a worse answer to the same conversation
     prompt_hash = models.CharField(max_length=32, db_index=True)  # of the normalised conversation
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.APPROVED)
     split = models.CharField(max_length=10, choices=Split.choices, default=Split.TRAIN)
@@ -130,6 +134,7 @@ class Example(models.Model):
                 condition=Q(deleted_at__isnull=False),
                 name="in_the_trash",
             ),
+            models.Index(fields=["dataset", "number"], condition=KEPT & PAIR, name="kept_pairs"),
             models.Index(  # covers the query of status_counts.py
                 fields=["dataset", "status", "split", "deleted_at", "source_import"],
                 name="counted_by_status",

@@ -94,6 +94,7 @@ def build_examples(
             source_import=source_import,
             key=row.get("key", "")[:200],
             group=row.get("group", "")[:64],
+            rejected=row.get("rejected", ""),
         )
         example.set_messages(row["messages"])
         example.status = status or by_answer[bool(example.answer.strip())]

@@ -20,6 +20,7 @@ from finetune_app.goals.models import Goal
 MAX_QUERY_KEYS = 500  # databases limit the number of variables of one query
 COLUMNS = {
     "messages": ["messages", "prompt", "answer", "prompt_hash"],
+    "rejected": ["rejected"],
     "status": ["status"],
     "split": ["split"],
     "deleted": ["deleted_at"],
@@ -80,9 +81,9 @@ def change_many(
 ) -> Edit:
     """One Edit over some examples: a new one, or more of `edit` (a large one, in parts).
 
-    `fields` returns for each example the new values of messages, status, split, assigned_to (a
-    user's key), deleted or labels. Only the keys of `examples` matter: the rows are read again
-    with the dataset locked, so concurrent changes are kept.
+    `fields` returns for each example the new values of messages, rejected, status, split,
+    assigned_to (a user's key), deleted or labels. Only the keys of `examples` matter: the rows are
+    read again with the dataset locked, so concurrent changes are kept.
     """
     now = timezone.now()
     changes = []
@@ -118,6 +119,7 @@ def set_deleted(pks: list[int], edit: Edit, *, away: bool) -> None:
 
 READ: dict[str, Callable[[Example], Any]] = {
     "messages": lambda example: example.messages,
+    "rejected": lambda example: example.rejected,
     "status": lambda example: str(example.status),
     "split": lambda example: str(example.split),
     "assigned_to": lambda example: example.assigned_to_id,
@@ -134,6 +136,8 @@ def state_of(example: Example, keys: Iterable[str]) -> dict[str, Any]:
 def apply(example: Example, after: dict[str, Any], by: User | None, now: datetime) -> None:
     if "messages" in after:
         example.set_messages(after["messages"])
+    if "rejected" in after:
+        example.rejected = after["rejected"]
     if "status" in after:
         example.status = after["status"]
     if "split" in after:

@@ -137,6 +137,16 @@ def _row_context(pair: reader.RowDifference) -> dict[str, Any]:
                 "pieces": diff_words(was, now) if both and was != now else [],
             }
         )
+    was, now = (one.get("rejected", "") if one else "" for one in (before, after))
+    if was or now:
+        turns.append(
+            {
+                "role": _("Worse answer"),
+                "old": was,
+                "new": now,
+                "pieces": diff_words(was, now) if both and was != now else [],
+            }
+        )
     labels = dict(Split.choices)
     return {
         "number": pair.number,
