@@ -162,8 +162,7 @@ def quality(model: Path, threads: int) -> dict[str, float]:
 def useful_operations(model: Path) -> float:
     """1e9 operations a real token needs: 4 for each block weight, 4 for each of the head's
     where something is learned (LoRA: forward, and backward to the inputs only)."""
-    from worker.template import load_tokenizer
-    from worker.training.data import DatasetRow, tokenize_rows
+    from worker.template import load_tokenizer, tokenize_example
 
     config = json.loads((model / "config.json").read_text())
     width, inner = config["hidden_size"], config["intermediate_size"]
@@ -171,9 +170,8 @@ def useful_operations(model: Path) -> float:
     heads, groups = config["num_attention_heads"], config["num_key_value_heads"]
     block = width * size * (2 * heads + 2 * groups) + 3 * width * inner
     train, _ = conversations()
-    examples = tokenize_rows(
-        [DatasetRow(0, "train", m) for m in train], load_tokenizer(model), 1024
-    )
+    tokenizer = load_tokenizer(model)
+    examples = [tokenize_example(tokenizer, messages, 1024) for messages in train]
     learned = statistics.fmean(sum(e.loss_mask) for e in examples)
     share = learned / statistics.fmean(len(e.input_ids) for e in examples)
     head = width * config["vocab_size"]

@@ -219,16 +219,19 @@ def held_out_loss(model: Path, adapter: Path) -> float:
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
-    from worker.template import load_tokenizer
-    from worker.training.data import DatasetRow, tokenize_rows
-    from worker.training.steps import CausalLMLoss, mean_loss
+    from worker.template import load_tokenizer, tokenize_example
+    from worker.training.losses import CausalLMLoss
+    from worker.training.objectives import AnswerObjective, mean_loss
 
     _, held = conversations()
-    rows = [DatasetRow(number, "validation", messages) for number, messages in enumerate(held)]
-    examples = tokenize_rows(rows, load_tokenizer(model), 1024)
+    tokenizer = load_tokenizer(model)
+    examples = [tokenize_example(tokenizer, messages, 1024) for messages in held]
     whole = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
     tuned = PeftModel.from_pretrained(whole, adapter)
-    return mean_loss(CausalLMLoss(tuned.eval()), examples, 4096, torch.device("cpu"))
+    objective = AnswerObjective(CausalLMLoss(tuned.eval()))
+    found = mean_loss(objective, examples, 4096, torch.device("cpu")).loss
+    assert found is not None
+    return found
 
 
 def peak(turns: StepGate) -> None:

@@ -51,6 +51,11 @@ class TokenizedExample:
     left_out: int = 0
     unlearned_answers: int = 0
 
+    @property
+    def padded_tokens(self) -> int:
+        """What it takes in a batch of its own."""
+        return len(self.input_ids)
+
 
 class ExampleTooLong(UserError):
     """Not even its instructions, its last question and the answer fit together."""

@@ -27,7 +27,7 @@ from worker.training import run
 from worker.training.llama_loss import LlamaLoss, is_supported
 from worker.training.model_loader import load
 from worker.training.spec import TrainingSpec
-from worker.training.steps import CausalLMLoss
+from worker.training.losses import CausalLMLoss
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 

@@ -2,17 +2,25 @@
 
 spec.py             the settings, each explained
 data.py             rows to tokens, tokens to batches
+pairs.py            two answers to the same conversation, of which people prefer one
 replay/             everyday conversation among the examples, against forgetting
-model_loader.py     the base model with a new adapter, in the number format that is fastest here
+model_loader.py     the base model with its adapter, in the number format that is fastest here
 optimizer.py        AdamW on one flat fp32 copy of the adapter
-steps.py            one step: forward, loss on the answers, backward, update
-llama_loss.py       the same loss for Llama-like models on a CPU, several times faster
+losses.py           cross-entropy of every learned token
+llama_loss.py       the same for Llama-like models on a CPU, several times faster
 llama_autograd.py   its autograd functions, with hand-written backward passes
-sample_answers.py   what the model answers while it learns
+objectives.py       what a training minimises: supervised fine-tuning and replay
+dpo.py              and direct preference optimisation
+steps.py            one step: forward, loss, backward, update
+validation.py       when a run is measured, which step is best, when it ends early
+validation_answers.py  what the model answers while it learns
+curve.py            the points of the learning curve
 checkpoints.py      written so that a kill at any moment loses little and corrupts nothing
 memory.py           how much memory a training uses
+out_of_memory.py    smaller parts where memory runs out; killed_attempts.py: also after a kill
 adapter_export.py   the adapter in PEFT's format
 state.py            progress of a run, and the objects it uses
+prepare.py          from the spec to the first step, or the next one
 loop.py             the whole run
 measure_speed.py    training speed of a base model on this machine
 """

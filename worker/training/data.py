@@ -6,9 +6,11 @@ step therefore needs no saved generator state: `Batches` computes the same ones 
 
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Generic, Protocol, TypeVar
 
 import torch
 from transformers import PreTrainedTokenizerBase
@@ -16,6 +18,7 @@ from transformers import PreTrainedTokenizerBase
 from finetune_app.core.chat_messages import Message
 from worker.channel import Channel, UserError
 from worker.template import ExampleTooLong, TokenizedExample, tokenize_example
+from worker.training.pairs import PreferencePair, tokenize_pair
 from worker.training.spec import TrainingSpec
 
 # Rows are sorted by length within groups of this many batches: enough that the rows of a batch
@@ -23,7 +26,29 @@ from worker.training.spec import TrainingSpec
 BATCHES_PER_GROUP = 16
 MAX_VALIDATION_EXAMPLES = 64  # enough for a curve; the evaluation step measures properly
 MAX_NAMED = 5  # rows in a warning
+NOTHING_TO_LEARN = {
+    "supervised": "There are no rows to train on. Add examples, then freeze.",
+    "dpo": "No row to train on has a worse answer beside its better one. Add some, then freeze.",
+}
 CHECK_EVERY_ROWS = 500  # rows tokenized between checks of the lease and the stop button
+
+
+class TrainingExample(Protocol):
+    """What an objective learns from: a conversation, or a pair of them."""
+
+    @property
+    def padded_tokens(self) -> int:
+        """What it takes in a batch of its own."""
+        ...
+
+    @property
+    def left_out(self) -> int: ...
+
+    @property
+    def unlearned_answers(self) -> int: ...
+
+
+E = TypeVar("E", bound=TrainingExample)
 
 
 class TokenizationStopped(Exception):
@@ -32,11 +57,15 @@ class TokenizationStopped(Exception):
 
 @dataclass(frozen=True)
 class DatasetRow:
-    """One row of a frozen version; `number` is the one shown on the pages."""
+    """One row of a frozen version; `number` is the one shown on the pages.
+
+    rejected: a worse answer than the last one; empty where there is none.
+    """
 
     number: int
     split: str
     messages: list[Message]
+    rejected: str = ""
 
     @property
     def prompt(self) -> list[Message]:
@@ -70,41 +99,65 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class TokenizedRows:
+class TokenizedRows(Generic[E]):
     """Rows as tokens, and the rows that do not fit at all."""
 
-    examples: list[TokenizedExample]
+    examples: list[E]
     too_long: list[DatasetRow]
 
 
 @dataclass(frozen=True)
-class Examples:
+class Examples(Generic[E]):
     """What a run reads. asked: the validation rows, in the order of their examples."""
 
-    train: list[TokenizedExample]
-    validation: list[TokenizedExample]
+    train: list[E]
+    validation: list[E]
     asked: list[DatasetRow]
 
     @property
     def longest(self) -> int:
-        """Tokens of the longest example."""
-        return max(len(one.input_ids) for one in (*self.train, *self.validation))
+        """Padded tokens of the longest example."""
+        return max(one.padded_tokens for one in (*self.train, *self.validation))
+
+
+def read_answers(
+    spec: TrainingSpec, tokenizer: PreTrainedTokenizerBase, channel: Channel
+) -> Examples[TokenizedExample]:
+    """The answers to learn, and those to practise on; see `read_examples`."""
+
+    def tokenize(row: DatasetRow) -> TokenizedExample:
+        return tokenize_example(tokenizer, row.messages, spec.max_tokens)
+
+    return read_examples(spec, tokenize, lambda row: True, channel)
+
+
+def read_pairs(
+    spec: TrainingSpec, tokenizer: PreTrainedTokenizerBase, channel: Channel
+) -> Examples[PreferencePair]:
+    """The rows with a worse answer beside the better one; see `read_examples`."""
+
+    def tokenize(row: DatasetRow) -> PreferencePair:
+        return tokenize_pair(tokenizer, row.number, row.messages, row.rejected, spec.max_tokens)
+
+    return read_examples(spec, tokenize, lambda row: bool(row.rejected), channel)
 
 
 def read_examples(
-    spec: TrainingSpec, tokenizer: PreTrainedTokenizerBase, channel: Channel
-) -> Examples:
+    spec: TrainingSpec,
+    tokenize: Callable[[DatasetRow], E],
+    is_wanted: Callable[[DatasetRow], bool],
+    channel: Channel,
+) -> Examples[E]:
     """The rows to learn from and those to practise on, as tokens; warns of what does not fit.
 
     Raises UserError when nothing is left to learn, and TokenizationStopped.
     """
-    practice = sample_rows(
-        read_rows(spec.version, "validation"), MAX_VALIDATION_EXAMPLES, spec.seed
-    )
-    learned = tokenize_rows(read_rows(spec.version, "train"), tokenizer, spec.max_tokens, channel)
-    validation = tokenize_rows(practice, tokenizer, spec.max_tokens)
+    read = partial(read_wanted_rows, spec.version, is_wanted)
+    practice = sample_rows(read("validation"), MAX_VALIDATION_EXAMPLES, spec.seed)
+    learned = tokenize_rows(read("train"), tokenize, channel)
+    validation = tokenize_rows(practice, tokenize)
     if not learned.examples:
-        problem = "There are no rows to train on. Add examples, then freeze."
+        problem = NOTHING_TO_LEARN[spec.method]
         if learned.too_long:
             problem = (
                 f"Every row has more than {spec.max_tokens:,} tokens. Shorten your examples, or "
@@ -118,6 +171,12 @@ def read_examples(
         channel.emit("warning", text=f"{count} practice examples are too long to be measured.")
     asked = [row for row in practice if row not in validation.too_long]
     return Examples(learned.examples, validation.examples, asked)
+
+
+def read_wanted_rows(
+    path: Path, is_wanted: Callable[[DatasetRow], bool], split: str
+) -> list[DatasetRow]:
+    return [row for row in read_rows(path, split) if is_wanted(row)]
 
 
 def read_rows(path: Path, split: str) -> list[DatasetRow]:
@@ -134,7 +193,7 @@ def read_rows(path: Path, split: str) -> list[DatasetRow]:
             "bad_data", "The frozen dataset is damaged. Freeze the dataset again."
         ) from error
     return [
-        DatasetRow(row.get("id", position), row["split"], row["messages"])
+        DatasetRow(row.get("id", position), row["split"], row["messages"], row.get("rejected", ""))
         for position, row in rows
         if row["split"] == split
     ]
@@ -147,22 +206,22 @@ def sample_rows(rows: Sequence[DatasetRow], count: int, seed: int) -> list[Datas
 
 def tokenize_rows(
     rows: Sequence[DatasetRow],
-    tokenizer: PreTrainedTokenizerBase,
-    max_tokens: int,
+    tokenize: Callable[[DatasetRow], E],
     channel: Channel | None = None,
-) -> TokenizedRows:
+) -> TokenizedRows[E]:
     """Rows as tokens. With a channel, watches the lease and the stop button: it can take minutes.
 
     Raises UserError, which names the row that cannot be rendered, and TokenizationStopped.
     """
-    examples, too_long = [], []
+    examples: list[E] = []
+    too_long: list[DatasetRow] = []
     for done, row in enumerate(rows, 1):
         if channel and done % CHECK_EVERY_ROWS == 0:
             channel.check()
             if channel.stopping():
                 raise TokenizationStopped
         try:
-            examples.append(tokenize_example(tokenizer, row.messages, max_tokens))
+            examples.append(tokenize(row))
         except ExampleTooLong:
             too_long.append(row)
         except UserError as error:
@@ -170,11 +229,11 @@ def tokenize_rows(
     return TokenizedRows(examples, too_long)
 
 
-def count_tokens(examples: Sequence[TokenizedExample]) -> int:
-    return sum(len(example.input_ids) for example in examples)
+def count_tokens(examples: Sequence[TrainingExample]) -> int:
+    return sum(example.padded_tokens for example in examples)
 
 
-def warnings(rows: TokenizedRows, max_tokens: int) -> list[str]:
+def warnings(rows: TokenizedRows[E], max_tokens: int) -> list[str]:
     """Sentences about what does not fit, and what is not learned."""
     shortened = sum(bool(example.left_out) for example in rows.examples)
     unlearned = sum(example.unlearned_answers for example in rows.examples)
@@ -225,8 +284,8 @@ def steps_per_epoch(examples: int, batch_size: int) -> int:
 class Batches:
     """Example indices of the batch at any step; the last epoch is cached."""
 
-    def __init__(self, examples: Sequence[TokenizedExample], batch_size: int, seed: int) -> None:
-        self._lengths = [len(example.input_ids) for example in examples]
+    def __init__(self, examples: Sequence[TrainingExample], batch_size: int, seed: int) -> None:
+        self._lengths = [example.padded_tokens for example in examples]
         self._batch_size, self._seed = batch_size, seed
         self.steps_per_epoch = steps_per_epoch(len(examples), batch_size)
         self._epoch: int | None = None
@@ -241,14 +300,14 @@ class Batches:
         return self._batches[position]
 
 
-def micro_batches(
-    examples: Sequence[TokenizedExample], indices: Sequence[int], token_budget: int
-) -> list[list[int]]:
-    """Split a batch into parts of at most `token_budget` padded tokens, or a single example."""
+def micro_batches(sizes: Sequence[int], token_budget: int) -> list[list[int]]:
+    """Split a batch into parts of at most `token_budget` padded tokens, or a single example.
+
+    sizes: padded tokens of each example. Returns the indices of each part.
+    """
     parts: list[list[int]] = []
-    for index in sorted(indices, key=lambda index: len(examples[index].input_ids)):
-        longest = len(examples[index].input_ids)
-        if parts and (len(parts[-1]) + 1) * longest <= token_budget:
+    for index in sorted(range(len(sizes)), key=lambda index: sizes[index]):
+        if parts and (len(parts[-1]) + 1) * sizes[index] <= token_budget:
             parts[-1].append(index)
         else:
             parts.append([index])

@@ -284,7 +284,7 @@ def _attention_probabilities(q: torch.Tensor, k: torch.Tensor, length: int) -> t
 
 
 class HeadLoss(Function):
-    """x (learned, width), head (vocabulary, width), targets -> summed cross-entropy.
+    """x (learned, width), head (vocabulary, width), targets -> cross-entropies (learned,).
 
     targets: labels (learned,) or token probabilities (learned, vocabulary).
 
@@ -296,17 +296,17 @@ class HeadLoss(Function):
     def forward(
         ctx: Any, x: torch.Tensor, head: torch.Tensor, targets: torch.Tensor
     ) -> torch.Tensor:
-        total = x.new_zeros((), dtype=torch.float32)
+        losses = x.new_empty(len(x), dtype=torch.float32)
         grad = torch.empty_like(x) if ctx.needs_input_grad[0] else None
         for start in range(0, len(x), HEAD_CHUNK):
             part = slice(start, start + HEAD_CHUNK)
             logprobs = torch.log_softmax((x[part] @ head.t()).float(), dim=-1)
             if targets.dim() == 2:
-                total -= (logprobs * targets[part]).sum()
+                losses[part] = -(logprobs * targets[part]).sum(dim=-1)
                 grad_logits = logprobs.exp_().sub_(targets[part])
             else:
                 labels = targets[part, None]
-                total -= logprobs.gather(1, labels).sum()
+                losses[part] = -logprobs.gather(1, labels)[:, 0]
                 grad_logits = logprobs.exp_().scatter_add_(
                     1, labels, logprobs.new_full(labels.shape, -1.0)
                 )
@@ -314,10 +314,10 @@ class HeadLoss(Function):
                 grad[part] = grad_logits.to(x.dtype) @ head
         if grad is not None:
             ctx.save_for_backward(grad)
-        return total
+        return losses
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[Any, ...]:
         (grad_x,) = ctx.saved_tensors
-        return grad_x * grad.to(grad_x.dtype), None, None
+        return grad_x * grad[:, None].to(grad_x.dtype), None, None

@@ -1,4 +1,4 @@
-"""The loss of Llama-like models on a CPU, several times faster than `steps.CausalLMLoss`.
+"""The loss of Llama-like models on a CPU, several times faster than `losses.CausalLMLoss`.
 
 Same weights, same adapter, same loss and gradients (a test compares them), for models of the Llama
 family in which every linear layer has an adapter. What makes it fast without a GPU:
@@ -128,7 +128,7 @@ class Layer:
 
 
 class LlamaLoss:
-    """See `steps.Loss`, and the top of this file."""
+    """See `losses.Loss`, and the top of this file."""
 
     def __init__(self, model: PeftModel) -> None:
         self._model = model
@@ -144,16 +144,16 @@ class LlamaLoss:
         self, batch: Batch, target_probabilities: torch.Tensor | None = None
     ) -> torch.Tensor:
         targets = batch.labels if target_probabilities is None else target_probabilities
-        loss: torch.Tensor = HeadLoss.apply(self._hidden_states(batch), self._head, targets)
-        return loss
+        losses: torch.Tensor = HeadLoss.apply(self._hidden_states(batch), self._head, targets)
+        return losses
 
     def probabilities(self, batch: Batch) -> torch.Tensor:
-        """See `steps.Loss`."""
+        """See `losses.Loss`."""
         return torch.softmax((self._hidden_states(batch) @ self._head.t()).float(), dim=-1)
 
     @contextmanager
     def without_adapter(self) -> Iterator[None]:
-        """See `steps.Loss`; the adapters that are computed here are scaled to zero meanwhile."""
+        """See `losses.Loss`; the adapters that are computed here are scaled to zero meanwhile."""
         projections = [p for layer in self._layers for p in layer.projections]
         scales = [projection.scale for projection in projections]
         try:

@@ -1,45 +1,31 @@
 """The whole run, from a frozen spec to an adapter. Running it again continues it."""
 
 import json
-import math
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
 
-from finetune_app.training.protocol import CurvePoint, SampleAnswer, SampleEvent, TrainingResult
+from finetune_app.training.protocol import TrainingResult
 from worker.channel import Channel, Job
-from worker.template import TokenizedExample, load_tokenizer
+from worker.template import TokenizedExample
 from worker.training import checkpoints, data
 from worker.training.adapter_export import adapter_tensors, export
-from worker.training.killed_attempts import (
-    forget_attempt,
-    killed_attempt,
-    note_attempt,
-    smaller_budget,
-)
-from worker.training.llama_loss import LlamaLoss, is_supported
-from worker.training.memory import memory_bytes, peak_memory_bytes
-from worker.training.model_loader import AdaptedModel, context_length, fastest_number_format, load
-from worker.training.optimizer import FlatAdamW, learning_rate_at
+from worker.training.curve import emit_point, evaluate_start, validate
+from worker.training.killed_attempts import forget_attempt
+from worker.training.memory import peak_memory_bytes
+from worker.training.objectives import ReplayObjective, Weighted
+from worker.training.optimizer import learning_rate_at
 from worker.training.out_of_memory import retry_in_smaller_parts
-from worker.training.replay import replay_examples, replay_indices
+from worker.training.prepare import prepare
+from worker.training.replay import replay_indices, replay_weight
 from worker.training.spec import TrainingSpec
-from worker.training.state import LastCheckpoint, Run, State
-from worker.training.steps import (
-    CausalLMLoss,
-    Loss,
-    StepResult,
-    mean_loss,
-    training_step,
-)
-from worker.training.validation import Validation, best, ends_early
-from worker.training.validation_answers import ValidationAnswers
+from worker.training.state import Run, State
+from worker.training.steps import StepResult, training_step
+from worker.training.validation import best, ends_early
 
-TOKEN_BUDGET = 4096  # padded tokens of a micro-batch; halved when memory runs out
 MEAN_LOSS_STEPS = 20  # last steps whose mean is the training loss of the result
 SEED_STRIDE = 1_000_003  # a prime, so that seeds of neighbouring steps do not repeat
 
@@ -76,78 +62,6 @@ def train(training: Run, state: State) -> TrainingResult:
     return result(training, state, stopped=False)
 
 
-def prepare(spec: TrainingSpec, folder: Path, channel: Channel) -> tuple[Run, State]:
-    """Read the rows, load the model, and restore the newest good checkpoint.
-
-    Raises UserError, and TokenizationStopped when Stop is pressed while rows are read.
-    """
-    channel.emit("phase", phase="reading", message="Reading your examples")
-    tokenizer = load_tokenizer(spec.base_model)
-    limit = context_length(spec.base_model) or spec.max_tokens
-    spec = replace(spec, max_tokens=min(spec.max_tokens, limit))
-    examples = data.read_examples(spec, tokenizer, channel)
-
-    channel.emit("phase", phase="loading", message="Loading the model")
-    checkpoint = checkpoints.newest(folder / "checkpoints")
-    if checkpoint:
-        state = State.from_json(checkpoint.state)
-    else:
-        state = State(choose_number_format(spec, channel), TOKEN_BUDGET)
-    if killed := killed_attempt(folder):
-        state.token_budget = smaller_budget(killed, examples.longest, channel)
-    note_attempt(folder)
-    replay = load_replay_examples(spec, state.number_format, folder, channel)
-    adapted = load(spec, state.number_format)
-    adapted.model.train()
-    trainable = [p for p in adapted.model.parameters() if p.requires_grad]
-    optimizer = FlatAdamW(trainable, spec.weight_decay)
-    checkpoints.require_space(folder, optimizer.checkpoint_bytes)
-    if checkpoint:
-        optimizer.restore(checkpoint.optimizer)
-        channel.emit("log", text=f"Continuing from step {state.step}.")
-    training = Run(
-        spec=spec,
-        folder=folder,
-        channel=channel,
-        adapted=adapted,
-        tokenizer=tokenizer,
-        loss=choose_loss(adapted),
-        optimizer=optimizer,
-        train_examples=examples.train,
-        batches=data.Batches(examples.train, spec.batch_size, spec.seed),
-        replay_examples=replay,
-        validation_examples=examples.validation,
-        validation_answers=ValidationAnswers(adapted, tokenizer, examples.asked, spec),
-        last_checkpoint=LastCheckpoint(state.step if checkpoint else -1, time.monotonic()),
-    )
-    rows = max(spec.batch_size, len(examples.validation))
-    note_attempt(folder, min(state.token_budget, rows * examples.longest))
-    return training, state
-
-
-def choose_number_format(spec: TrainingSpec, channel: Channel) -> str:
-    if spec.number_format != "auto":
-        return spec.number_format
-    chosen = fastest_number_format(spec.base_model)
-    channel.emit("log", text=f"Number format {chosen}: the faster one that fits here.")
-    return chosen
-
-
-def load_replay_examples(
-    spec: TrainingSpec, number_format: str, folder: Path, channel: Channel
-) -> list[TokenizedExample]:
-    """Everyday conversation against forgetting; empty if it is turned off."""
-    if not spec.replay_share:
-        return []
-    return replay_examples(spec.base_model, number_format, folder, channel)
-
-
-def choose_loss(adapted: AdaptedModel) -> Loss:
-    """The fast loss for models that it supports, the general one for all others."""
-    model = adapted.model
-    return LlamaLoss(model) if is_supported(model) else CausalLMLoss(model)
-
-
 def run_step(training: Run, state: State) -> None:
     """One update, then samples and validation where they are due, and a point of the curve."""
     start = time.monotonic()
@@ -159,39 +73,25 @@ def run_step(training: Run, state: State) -> None:
     state.losses = [*state.losses, step.loss][-MEAN_LOSS_STEPS:]
     training.channel.emit("progress", done=state.step, total=training.total_steps, unit="steps")
     if state.step == 1:
-        evaluate_base_model(training, state)
+        evaluate_start(training, state)
     validation = None
     if state.step in training.validation_steps:
         validation = validate(training, state)
+        if best(state.validations) == validation:
+            state.best_step = state.step
+            save_checkpoint(training, state)
     emit_point(training, state.step, validation, step.loss, step.tokens / seconds)
-
-
-def evaluate_base_model(training: Run, state: State) -> None:
-    """Step 0 of the curve and of the sample answers: the base model.
-
-    It is computed with the adapter disabled, after the first update, so that learning is seen to
-    begin at once.
-    """
-    emit_samples(training, 0, training.validation_answers.ask_base_model())
-    with training.loss.without_adapter():
-        loss = compute_validation_loss(training, state)
-    emit_point(training, 0, Validation(0, loss, None), loss=None, tokens_per_second=None)
 
 
 def update(training: Run, state: State) -> StepResult:
     """One update from the batch of this step. Raises UserError."""
     spec = training.spec
     indices = training.batches.at(state.step)
-    replay = [
-        training.replay_examples[index]
-        for index in replay_indices(
-            state.step,
-            spec.batch_size,
-            spec.replay_share,
-            len(training.replay_examples),
-            spec.seed,
-        )
-    ]
+    examples = [training.train_examples[index] for index in indices]
+    replay = replay_of_step(training, state.step)
+    weight = replay_weight(len(examples), len(replay))
+    learned = Weighted(training.objective, examples, 1 - weight)
+    kept = Weighted(ReplayObjective(training.loss), replay, weight) if replay else None
     learning_rate = learning_rate_at(
         state.step, training.total_steps, spec.learning_rate, spec.warmup_ratio, spec.schedule
     )
@@ -200,19 +100,23 @@ def update(training: Run, state: State) -> StepResult:
         torch.manual_seed((spec.seed * SEED_STRIDE + state.step) % 2**63)
         training.optimizer.zero_gradients()
         return training_step(
-            training.loss,
             training.optimizer,
-            training.train_examples,
-            indices,
-            replay=replay,
+            learned,
+            kept,
             token_budget=state.token_budget,
             learning_rate=learning_rate,
             max_norm=spec.max_grad_norm,
         )
 
-    batch = [*(training.train_examples[index] for index in indices), *replay]
-    longest = max(len(example.input_ids) for example in batch)
-    return retry_in_smaller_parts(training, state, longest, longest * len(indices), attempt)
+    longest = max(example.padded_tokens for example in (*examples, *replay))
+    return retry_in_smaller_parts(training, state, longest, longest * len(examples), attempt)
+
+
+def replay_of_step(training: Run, step: int) -> list[TokenizedExample]:
+    """The everyday examples of this update."""
+    spec, examples = training.spec, training.replay_examples
+    indices = replay_indices(step, spec.batch_size, spec.replay_share, len(examples), spec.seed)
+    return [examples[index] for index in indices]
 
 
 def ends_epoch(training: Run, state: State) -> bool:
@@ -222,64 +126,6 @@ def ends_epoch(training: Run, state: State) -> bool:
 def has_learned(training: Run, state: State) -> bool:
     """Whether more steps would bring nothing: neither measure nor loss improves any more."""
     return ends_early(state.validations, training.spec.patience)
-
-
-def validate(training: Run, state: State) -> Validation:
-    """Measure this step; the best one so far is kept as a checkpoint."""
-    started = time.monotonic()
-    samples, score = training.validation_answers.ask(state.step)
-    emit_samples(training, state.step, samples)
-    found = Validation(state.step, compute_validation_loss(training, state), score)
-    state.validations = [*state.validations, found]
-    state.validation_seconds += time.monotonic() - started
-    if best(state.validations) == found:
-        state.best_step = state.step
-        save_checkpoint(training, state)
-    return found
-
-
-def compute_validation_loss(training: Run, state: State) -> float | None:
-    """None without validation examples, or when the loss is not finite."""
-    examples = training.validation_examples
-    if not examples:
-        return None
-    longest = max(len(example.input_ids) for example in examples)
-
-    def attempt() -> float:
-        return mean_loss(training.loss, examples, state.token_budget, training.adapted.device)
-
-    model = training.adapted.model
-    model.eval()
-    try:
-        loss = retry_in_smaller_parts(training, state, longest, state.token_budget, attempt)
-    finally:
-        model.train()
-    return loss if math.isfinite(loss) else None
-
-
-def emit_samples(training: Run, step: int, samples: Sequence[SampleAnswer]) -> None:
-    for index, sample in enumerate(samples):
-        event = SampleEvent(step=step, index=index, **sample)  # type: ignore[typeddict-item]
-        training.channel.emit("sample", **event)
-
-
-def emit_point(
-    training: Run,
-    step: int,
-    validation: Validation | None,
-    loss: float | None,
-    tokens_per_second: float | None,
-) -> None:
-    point: CurvePoint = {
-        "step": step,
-        "epoch": round(step / training.steps_per_epoch, 4),
-        "loss": loss,
-        "validation_loss": validation.loss if validation else None,
-        "validation_score": validation.score if validation else None,
-        "tokens_per_second": tokens_per_second and round(tokens_per_second, 1),
-        "memory_bytes": memory_bytes(),
-    }
-    training.channel.emit("point", **point)
 
 
 def save_checkpoint(training: Run, state: State) -> None:

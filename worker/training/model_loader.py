@@ -4,10 +4,18 @@ import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import (
+    LoraConfig,
+    PeftModel,
+    get_peft_model,
+    get_peft_model_state_dict,
+    set_peft_model_state_dict,
+)
 from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch.nn import functional
 from transformers import AutoModelForCausalLM, GenerationConfig, PreTrainedModel
 
@@ -53,7 +61,30 @@ def load(spec: TrainingSpec, number_format: str) -> AdaptedModel:
             f"This base model cannot carry an adapter with these settings ({error}). Leave the "
             "layers at “all linear layers”, or choose another base model.",
         ) from error
+    if spec.start_adapter:
+        continue_adapter(model, spec.start_adapter)
     return AdaptedModel(model, device, number_format)
+
+
+def continue_adapter(model: PeftModel, folder: Path) -> None:
+    """Begin with the values of an earlier adapter. Raises UserError where it does not fit."""
+    try:
+        earlier = json.loads((folder / "adapter_config.json").read_text())
+        weights = load_file(folder / "adapter_model.safetensors")
+    except (OSError, ValueError, SafetensorError) as error:
+        raise UserError(
+            "bad_data",
+            "The training that this one starts from is missing or damaged. Start from another.",
+        ) from error
+    config: Any = model.peft_config["default"]
+    missing = set(get_peft_model_state_dict(model)) != set(weights)
+    if missing or (earlier["r"], earlier["lora_alpha"]) != (config.r, config.lora_alpha):
+        raise UserError(
+            "bad_data",
+            "The training that this one starts from has an adapter of another shape. Use its rank, "
+            f"alpha and layers: rank {earlier['r']}, alpha {earlier['lora_alpha']}.",
+        )
+    set_peft_model_state_dict(model, weights)
 
 
 def load_base(folder: Path, number_format: str, device: torch.device) -> PreTrainedModel:

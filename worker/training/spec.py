@@ -20,6 +20,14 @@ class TrainingSpec:
     """Folder of the base model: safetensors and tokenizer."""
     version: Path
     """The frozen rows, JSONL; only those of the splits train and validation are read."""
+    method: str = "supervised"
+    """supervised: the rows' answers are learned. dpo: in rows with a worse answer beside it, the
+    better one becomes the likelier one (see dpo.py)."""
+    start_adapter: Path | None = None
+    """Folder of an earlier adapter of the same base model, rank and alpha, which is trained
+    further; None for a new one."""
+    beta: float = 0.1
+    """Of dpo: the higher, the closer it stays to the model it started from."""
     measure: dict[str, Any] = field(default_factory=dict)
     """Success measure {"kind", "settings"} with which sample answers are scored."""
     epochs: int = 3
@@ -84,7 +92,8 @@ class TrainingSpec:
         missing = {"base_model", "version"} - set(spec)
         if missing:
             raise UserError("bad_data", f"Training settings missing: {', '.join(sorted(missing))}.")
-        paths = {name: Path(spec[name]) for name in ("base_model", "version")}
+        names = ("base_model", "version", "start_adapter")
+        paths = {name: Path(spec[name]) for name in names if spec.get(name)}
         return cls(**{**spec, **paths})
 
     def _rules(self) -> list[tuple[str, bool, str]]:
@@ -100,6 +109,8 @@ class TrainingSpec:
             ("validation_prompts", _whole(self.validation_prompts, 0), "must not be negative"),
             ("sample_prompts", _whole(self.sample_prompts, 0), "must not be negative"),
             ("max_new_tokens", _whole(self.max_new_tokens, 1), "must be at least 1"),
+            ("method", self.method in ("supervised", "dpo"), "must be supervised or dpo"),
+            ("beta", self.beta > 0, "must be above 0"),
             ("learning_rate", 0 < self.learning_rate < 1, "must lie between 0 and 1"),
             ("dropout", 0 <= self.dropout < 1, "must be at least 0 and below 1"),
             ("warmup_ratio", 0 <= self.warmup_ratio < 1, "must be at least 0 and below 1"),

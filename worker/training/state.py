@@ -1,6 +1,6 @@
 """The state of a run: its progress, which checkpoints store, and the objects it uses."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
@@ -11,10 +11,11 @@ from transformers import PreTrainedTokenizerBase
 from worker.channel import Channel
 from worker.template import TokenizedExample
 from worker.training.data import Batches, count_tokens
+from worker.training.losses import Loss
 from worker.training.model_loader import AdaptedModel
+from worker.training.objectives import Objective
 from worker.training.optimizer import FlatAdamW
 from worker.training.spec import TrainingSpec
-from worker.training.steps import Loss
 from worker.training.validation import (
     REPLAY_COST,
     Validation,
@@ -70,11 +71,13 @@ class Run:
     adapted: AdaptedModel
     tokenizer: PreTrainedTokenizerBase
     loss: Loss
+    objective: Objective[Any]
     optimizer: FlatAdamW
-    train_examples: list[TokenizedExample]
+    train_examples: Sequence[Any]
+    """TokenizedExample or PreferencePair, as the objective wants them."""
     batches: Batches
     replay_examples: list[TokenizedExample]
-    validation_examples: list[TokenizedExample]
+    validation_examples: Sequence[Any]
     validation_answers: ValidationAnswers
     last_checkpoint: LastCheckpoint
 

@@ -12,6 +12,7 @@ from statistics import fmean
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 from transformers import PreTrainedTokenizerBase
 
 from finetune_app.goals.measures import Measure, get_measure
@@ -29,6 +30,7 @@ from worker.training.spec import TrainingSpec
 
 MAX_SEQUENCES = 32  # answered at once
 CURRENT = "current"  # name of the adapter as it is now
+START = "start"  # and as it was before the first update
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class ValidationAnswers:
         self._adapted, self._tokenizer, self._spec = adapted, tokenizer, spec
         self._measure = computable_measure(spec.measure)
         count = spec.sample_prompts
-        if self._measure:
+        if self._measure and spec.method == "supervised":
             count = max(count, spec.validation_prompts)
         self._prompts = [_prompt(tokenizer, row, spec) for row in rows[:count]]
         self._decoder: Any = None
@@ -71,8 +73,8 @@ class ValidationAnswers:
         answers = self._answers(self._prompts, CURRENT, step)
         samples = self._samples(answers)
         measure, count = self._measure, self._spec.validation_prompts
-        if measure is None or not count or not answers:
-            return samples, None
+        if measure is None or not count or not answers or self._spec.method == "dpo":
+            return samples, None  # preference is measured on pairs (dpo.py)
         scores = [
             measure.check(answer, prompt.row.wanted)
             for answer, prompt in zip(answers[:count], self._prompts, strict=False)
@@ -80,9 +82,10 @@ class ValidationAnswers:
         values = [one.value if measure.graded else float(one.passed) for one in scores]
         return samples, fmean(values)
 
-    def ask_base_model(self) -> list[SampleAnswer]:
-        """The sample answers without the adapter."""
-        return self._samples(self._answers(self._prompts[: self._spec.sample_prompts], BASE, 0))
+    def ask_start(self) -> list[SampleAnswer]:
+        """The sample answers before the first update."""
+        adapter = START if self._spec.start_adapter else BASE
+        return self._samples(self._answers(self._prompts[: self._spec.sample_prompts], adapter, 0))
 
     def _samples(self, answers: list[str]) -> list[SampleAnswer]:
         return [
@@ -106,9 +109,9 @@ class ValidationAnswers:
             return []
         with torch.no_grad(), self._base_alone():
             decoder, adapters = self._open()
-            if adapter == CURRENT:
+            if adapter != BASE:
                 config: AdapterConfig = {"lora_alpha": self._spec.alpha}
-                adapters.put(CURRENT, adapter_tensors(self._adapted), config, step)
+                adapters.put(adapter, self._tensors(adapter), config, step)
             sequences = [self._sequence(prompt, adapter) for prompt in prompts]
             try:
                 _decode(decoder, sequences)
@@ -116,6 +119,11 @@ class ValidationAnswers:
                 decoder.reset()
                 adapters.select([])  # its hooks must not change what is trained
         return [one.completion(self._tokenizer).text.strip() for one in sequences]
+
+    def _tensors(self, adapter: str) -> dict[str, torch.Tensor]:
+        if adapter == START and self._spec.start_adapter:
+            return load_file(self._spec.start_adapter / "adapter_model.safetensors")
+        return adapter_tensors(self._adapted)
 
     def _sequence(self, prompt: _Prompt, adapter: str) -> SequenceState:
         limit = prompt.max_new_tokens

@@ -14,6 +14,7 @@ from worker.training.data import (
     sample_rows,
     steps_per_epoch,
 )
+from worker.training.objectives import AnswerObjective, Weighted
 from worker.training.optimizer import FlatAdamW, learning_rate_at
 from worker.training.spec import TrainingSpec
 from worker.training.steps import training_step
@@ -76,7 +77,7 @@ def test_each_position_learns_the_next_token():
 
 def test_micro_batches_stay_within_the_token_budget():
     examples = [TokenizedExample([0] * n, [True] * n) for n in (3, 50, 8, 20, 20, 9)]
-    parts = micro_batches(examples, range(6), token_budget=40)
+    parts = micro_batches([one.padded_tokens for one in examples], token_budget=40)
     assert sorted(row for part in parts for row in part) == list(range(6))
     assert all(
         len(part) * max(len(examples[r].input_ids) for r in part) <= 40
@@ -110,16 +111,16 @@ def test_a_non_finite_gradient_changes_no_weight(bad):
 
     def loss(batch, wanted=None):
         """A finite loss with a gradient that is not."""
-        broken = weight.sum()
+        broken = weight.sum().reshape(1)
         broken.register_hook(lambda gradient: gradient * bad)
         return broken
 
+    example = TokenizedExample([1, 2], [False, True])
     with pytest.raises(UserError, match="lower learning rate"):
         training_step(
-            loss,
             flat,
-            [TokenizedExample([1, 2], [False, True])],
-            [0],
+            Weighted(AnswerObjective(loss), [example]),
+            None,
             token_budget=100,
             learning_rate=0.1,
             max_norm=1.0,

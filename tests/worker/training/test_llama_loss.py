@@ -7,9 +7,9 @@ from worker.template import TokenizedExample
 from worker.training import llama_autograd
 from worker.training.data import collate
 from worker.training.llama_loss import LlamaLoss, is_supported, shared_prefix
+from worker.training.losses import CausalLMLoss, Loss, base_probabilities
 from worker.training.model_loader import load
 from worker.training.spec import TrainingSpec
-from worker.training.steps import CausalLMLoss, Loss, base_probabilities
 
 PREFIX = [1, 40, 41, 42, 43]
 
@@ -47,7 +47,7 @@ def loss_and_gradients(
 ) -> tuple[float, dict[str, torch.Tensor]]:
     model.zero_grad()
     batch = collate(examples, torch.device("cpu"))
-    value = loss(batch, base_probabilities(loss, batch) if as_base else None)
+    value = loss(batch, base_probabilities(loss, batch) if as_base else None).sum()
     value.backward()
     gradients = {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
     return float(value.detach()), gradients
@@ -93,9 +93,9 @@ def test_base_probabilities_are_those_without_the_adapter(base_model):
     with torch.no_grad(), made.model.disable_adapter():
         expected = made.model(input_ids=batch.input_ids).logits[batch.loss_mask].softmax(-1)
     for loss in (CausalLMLoss(made.model), LlamaLoss(made.model)):
-        before = float(loss(batch).detach())
+        before = loss(batch).tolist()
         assert torch.allclose(base_probabilities(loss, batch), expected, atol=1e-6)
-        assert float(loss(batch).detach()) == before  # the adapter is back
+        assert loss(batch).tolist() == before  # the adapter is back
 
 
 def test_the_model_itself_still_works_after_fusing(base_model):

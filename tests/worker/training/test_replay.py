@@ -18,12 +18,12 @@ from worker.evaluation.general_check.perplexity import TEXTS
 from worker.template import load_tokenizer, prompt_token_ids
 from worker.training import run
 from worker.training.data import collate
-from worker.training.loop import choose_loss
+from worker.training.losses import base_probabilities
 from worker.training.model_loader import load
+from worker.training.prepare import choose_loss
 from worker.training.replay import replay_examples, replay_indices, replay_weight
 from worker.training.replay.answers import ANSWER_TOKENS, prompts, recorded_answers
 from worker.training.spec import TrainingSpec
-from worker.training.steps import base_probabilities
 
 SHARE = 0.125
 
@@ -123,10 +123,10 @@ def test_replay_has_no_gradient_before_the_first_update(base_model, tmp_path, ki
     rows = replay_examples(base, "fp32", tmp_path, RecordingChannel())[:3]
     made = load(TrainingSpec(base_model=base, version=base, rank=4), "fp32")
     loss, batch = choose_loss(made), collate(rows, torch.device("cpu"))
-    loss(batch, base_probabilities(loss, batch)).backward()
+    loss(batch, base_probabilities(loss, batch)).sum().backward()
     as_base = [p.grad.abs().max() for p in made.model.parameters() if p.requires_grad]
     made.model.zero_grad()
-    loss(batch).backward()
+    loss(batch).sum().backward()
     labelled = [p.grad.abs().max() for p in made.model.parameters() if p.requires_grad]
     assert max(as_base) < 1e-3 * max(labelled)
 
@@ -169,7 +169,7 @@ def test_replay_does_not_count_as_steps_tokens_or_loss(job):
 
 def test_replay_keeps_the_loss_of_the_base_models_answers_lower(job, base_model, tmp_path):
     from worker.training import loop
-    from worker.training.steps import mean_loss
+    from worker.training.objectives import AnswerObjective, mean_loss
 
     rows = replay_examples(base_model(), "fp32", tmp_path / "rows", RecordingChannel())[:20]
 
@@ -180,7 +180,8 @@ def test_replay_keeps_the_loss_of_the_base_models_answers_lower(job, base_model,
         training, _ = loop.prepare(spec, work.folder, RecordingChannel())
         newest = loop.checkpoints.newest(training.checkpoints)
         training.optimizer.restore(newest.optimizer)
-        return mean_loss(training.loss, rows, 4096, torch.device("cpu"))
+        objective = AnswerObjective(training.loss)
+        return mean_loss(objective, rows, 4096, torch.device("cpu")).loss
 
     assert loss_on_replay(SHARE) < loss_on_replay(0.0)
 

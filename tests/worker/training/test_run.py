@@ -15,7 +15,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from tests.worker.training.recording_channel import RecordingChannel
 from worker.channel import LeaseLost, UserError
 from worker.engine.sequences import SequenceState
-from worker.training import checkpoints, loop, memory, model_loader, run
+from worker.training import checkpoints, curve, loop, memory, model_loader, run
+from worker.training.objectives import MeanLoss
 
 
 @pytest.mark.parametrize("kind", ["llama", "qwen2", "gpt_neox"])
@@ -157,7 +158,7 @@ def test_plain_peft_loads_the_adapter_and_computes_the_same(job, base_model, mon
 
 def test_the_exported_adapter_is_that_of_the_best_step(job, monkeypatch):
     losses = iter([3.0, 2.0, 1.0, *(1.5 + i for i in range(50))])  # the third is the best
-    monkeypatch.setattr(loop, "mean_loss", lambda *args: next(losses))
+    monkeypatch.setattr(curve, "mean_loss", lambda *args: MeanLoss(next(losses)))
     work = job(epochs=6, validation_prompts=0)
     channel = RecordingChannel()
     result = run(work, channel)
@@ -178,7 +179,7 @@ def test_out_of_memory_halves_the_micro_batches_with_the_same_result(job, monkey
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
         return real_collate(examples, device)
 
-    monkeypatch.setattr("worker.training.steps.collate", collate_two_at_most)
+    monkeypatch.setattr("worker.training.objectives.collate", collate_two_at_most)
     channel = RecordingChannel()
     parts = run(job(folder="parts"), channel)
     assert any("smaller parts" in event["text"] for event in channel.of("warning"))
@@ -190,7 +191,7 @@ def test_memory_too_small_for_one_example_is_reported(job, monkeypatch):
     def collate_nothing(examples, device):
         raise torch.OutOfMemoryError("out of memory")
 
-    monkeypatch.setattr("worker.training.steps.collate", collate_nothing)
+    monkeypatch.setattr("worker.training.objectives.collate", collate_nothing)
     with pytest.raises(UserError) as raised:
         run(job(), RecordingChannel())
     assert raised.value.code == "out_of_memory"
@@ -199,9 +200,9 @@ def test_memory_too_small_for_one_example_is_reported(job, monkeypatch):
 
 def test_a_nan_loss_ends_the_training(job, monkeypatch):
     monkeypatch.setattr(
-        "worker.training.steps.CausalLMLoss.__call__",
-        lambda self, batch, target_probabilities=None: torch.tensor(
-            float("nan"), requires_grad=True
+        "worker.training.losses.CausalLMLoss.__call__",
+        lambda self, batch, target_probabilities=None: torch.full(
+            (1,), float("nan"), requires_grad=True
         ),
     )
     with pytest.raises(UserError, match="lower learning rate"):
@@ -263,7 +264,7 @@ def test_on_cuda_the_memory_of_the_card_is_measured(monkeypatch):
 
 def test_a_run_ends_by_itself_when_nothing_improves(job, monkeypatch):
     losses = iter([3.0, 1.0, *(2.0 + i for i in range(500))])
-    monkeypatch.setattr(loop, "mean_loss", lambda *args: next(losses))
+    monkeypatch.setattr(curve, "mean_loss", lambda *args: MeanLoss(next(losses)))
     monkeypatch.setattr("worker.training.validation.MIN_STEPS", 10)
     channel = RecordingChannel()
     result = run(job(epochs=20, validation_prompts=0, patience=2), channel)
@@ -274,7 +275,7 @@ def test_a_run_ends_by_itself_when_nothing_improves(job, monkeypatch):
 
 def test_a_run_that_ended_by_itself_is_not_continued_by_running_it_again(job, monkeypatch):
     losses = iter([3.0, 1.0, *(2.0 + i for i in range(500))])
-    monkeypatch.setattr(loop, "mean_loss", lambda *args: next(losses))
+    monkeypatch.setattr(curve, "mean_loss", lambda *args: MeanLoss(next(losses)))
     monkeypatch.setattr("worker.training.validation.MIN_STEPS", 10)
     settings = {"epochs": 20, "validation_prompts": 0, "patience": 2}
     first = run(job(**settings), RecordingChannel())

@@ -132,8 +132,8 @@ def returned_by(
         return f"recall {adapter or 'base'} {row.number}"
 
     missing = [row for row in rows if finished.get(key(row)) is None]
-    examples = [row.example for row in missing]
-    for part in micro_batches(examples, range(len(missing)), TOKENS_PER_BATCH):
+    sizes = [row.example.padded_tokens for row in missing]
+    for part in micro_batches(sizes, TOKENS_PER_BATCH):
         channel.check()
         if channel.stopping():
             return None

@@ -1,0 +1,83 @@
+"""What is measured on the way: the points of the learning curve, and the sample answers."""
+
+import time
+from collections.abc import Sequence
+
+from finetune_app.training.protocol import CurvePoint, SampleAnswer, SampleEvent
+from worker.training.dpo import LOSS_OF_REFERENCE
+from worker.training.memory import memory_bytes
+from worker.training.objectives import MeanLoss, mean_loss
+from worker.training.out_of_memory import retry_in_smaller_parts
+from worker.training.state import Run, State
+from worker.training.validation import Validation
+
+
+def evaluate_start(training: Run, state: State) -> None:
+    """Step 0 of the curve and of the sample answers: the model before its first update.
+
+    It is computed after that update, so that learning is seen to begin at once.
+    """
+    emit_samples(training, 0, training.validation_answers.ask_start())
+    loss: float | None = LOSS_OF_REFERENCE
+    if training.spec.method == "supervised":
+        with training.loss.without_adapter():
+            loss = compute_validation_loss(training, state).loss
+    emit_point(training, 0, Validation(0, loss, None), loss=None, tokens_per_second=None)
+
+
+def validate(training: Run, state: State) -> Validation:
+    """Measure this step on the validation examples."""
+    started = time.monotonic()
+    samples, score = training.validation_answers.ask(state.step)
+    emit_samples(training, state.step, samples)
+    measured = compute_validation_loss(training, state)
+    if training.spec.method == "dpo":
+        score = measured.score
+    found = Validation(state.step, measured.loss, score)
+    state.validations = [*state.validations, found]
+    state.validation_seconds += time.monotonic() - started
+    return found
+
+
+def compute_validation_loss(training: Run, state: State) -> MeanLoss:
+    """Nothing without validation examples."""
+    examples = training.validation_examples
+    if not examples:
+        return MeanLoss()
+    longest = max(example.padded_tokens for example in examples)
+    device = training.adapted.device
+
+    def attempt() -> MeanLoss:
+        return mean_loss(training.objective, examples, state.token_budget, device)
+
+    model = training.adapted.model
+    model.eval()
+    try:
+        return retry_in_smaller_parts(training, state, longest, state.token_budget, attempt)
+    finally:
+        model.train()
+
+
+def emit_samples(training: Run, step: int, samples: Sequence[SampleAnswer]) -> None:
+    for index, sample in enumerate(samples):
+        event = SampleEvent(step=step, index=index, **sample)  # type: ignore[typeddict-item]
+        training.channel.emit("sample", **event)
+
+
+def emit_point(
+    training: Run,
+    step: int,
+    validation: Validation | None,
+    loss: float | None,
+    tokens_per_second: float | None,
+) -> None:
+    point: CurvePoint = {
+        "step": step,
+        "epoch": round(step / training.steps_per_epoch, 4),
+        "loss": loss,
+        "validation_loss": validation.loss if validation else None,
+        "validation_score": validation.score if validation else None,
+        "tokens_per_second": tokens_per_second and round(tokens_per_second, 1),
+        "memory_bytes": memory_bytes(),
+    }
+    training.channel.emit("point", **point)

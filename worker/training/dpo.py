@@ -1,0 +1,110 @@
+"""Direct preference optimisation (Rafailov et al., 2023; arXiv 2305.18290).
+
+Of two answers to the same prompt, the one that people prefer becomes more likely than the other, as
+compared with the reference: the model as it was before the first update. The reference is asked
+once, and what it said is kept in the run's folder; the run then needs no second model.
+
+    margin = log p(chosen) - log p(rejected) - the same of the reference
+    loss = -log sigmoid(beta * margin)
+"""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from torch.nn import functional
+
+from worker.channel import Channel, UserError
+from worker.training.checkpoints import as_user_error
+from worker.training.checkpoints import write as write_durably
+from worker.training.data import collate
+from worker.training.losses import Loss
+from worker.training.model_loader import AdaptedModel
+from worker.training.objectives import SummedLoss, parts_of
+from worker.training.pairs import PreferencePair
+
+REFERENCE = "reference.json"
+# Loss of the reference itself, whose margin is zero.
+LOSS_OF_REFERENCE = math.log(2)
+
+
+class DpoObjective:
+    """Mean loss of pairs. reference: margin of the reference, by the number of the pair."""
+
+    def __init__(self, loss: Loss, beta: float, reference: Mapping[int, float]) -> None:
+        self._loss, self._beta, self._reference = loss, beta, reference
+
+    def __call__(self, pairs: Sequence[PreferencePair], device: torch.device) -> SummedLoss:
+        margin, tokens = margins(self._loss, pairs, device)
+        reference = torch.tensor([self._reference[pair.number] for pair in pairs], device=device)
+        gain = margin - reference
+        loss = -functional.logsigmoid(self._beta * gain).sum()
+        return SummedLoss(loss, tokens, preferred=int((gain > 0).sum()))
+
+    def units(self, pairs: Sequence[PreferencePair]) -> int:
+        return len(pairs)
+
+
+def margins(
+    loss: Loss, pairs: Sequence[PreferencePair], device: torch.device
+) -> tuple[torch.Tensor, int]:
+    """log p(chosen) - log p(rejected): (pairs,) fp32; and the tokens read."""
+    examples = [pair.chosen for pair in pairs] + [pair.rejected for pair in pairs]
+    batch = collate(examples, device)
+    rows = batch.loss_mask.nonzero()[:, 0]  # the row of every learned token
+    summed = torch.zeros(len(examples), device=device).index_add(0, rows, loss(batch))
+    return summed[len(pairs) :] - summed[: len(pairs)], batch.tokens
+
+
+def reference_margins(
+    folder: Path,
+    adapted: AdaptedModel,
+    loss: Loss,
+    pairs: Sequence[PreferencePair],
+    token_budget: int,
+    channel: Channel,
+) -> dict[int, float]:
+    """The margins of the reference, by the number of the pair: those that were kept in the run's
+    folder, or else of the model as it is now. Raises UserError."""
+    kept = load_reference(folder)
+    if kept is not None:
+        return kept
+    channel.emit("phase", phase="reference", message="Asking the model what it prefers now")
+    was_training = adapted.model.training
+    adapted.model.eval()
+    found: dict[int, float] = {}
+    with torch.no_grad():
+        for part in parts_of(pairs, token_budget):
+            channel.check()
+            values, _tokens = margins(loss, part, adapted.device)
+            found |= zip((pair.number for pair in part), values.tolist(), strict=True)
+    adapted.model.train(was_training)
+    save_reference(folder, found)
+    return found
+
+
+def save_reference(folder: Path, margins: Mapping[int, float]) -> None:
+    """Raises UserError when the disk is full."""
+    draft = folder / f".unfinished-{REFERENCE}"
+    try:
+        write_durably(draft, json.dumps(margins).encode())
+    except OSError as error:
+        raise as_user_error(error) from error
+    draft.replace(folder / REFERENCE)
+
+
+def load_reference(folder: Path) -> dict[int, float] | None:
+    """None where the reference has not been asked yet. Raises UserError."""
+    try:
+        stored = json.loads((folder / REFERENCE).read_text())
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise UserError(
+            "bad_data",
+            "What the model preferred before the training was damaged on the disk. Start a new "
+            "training.",
+        ) from error
+    return {int(number): margin for number, margin in stored.items()}
