@@ -3,12 +3,15 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+SUPERVISED, DPO = "supervised", "dpo"  # see `method` in worker/training/spec.py
 FEW_ROWS, SOME_ROWS, MANY_ROWS = 100, 4_000, 25_000
 # Most passes. A run ends earlier by itself (worker/training/validation.py).
 DEFAULT_EPOCHS, FEW_EPOCHS, MAX_EPOCHS = 8, 3, 25
 RATE, RATE_WIDTH, RATE_POWER = 5e-4, 2000, 0.78
+DPO_RATE_SHARE, DPO_EPOCHS, BETA = 0.1, 6, 0.1
 # Fixed, so that the best learning rate hardly depends on the rank.
 ALPHA = 32
+PATIENCE_WHY = "One measurement without progress may be chance; three are not."
 MIN_TOKENS, MAX_TOKENS = 128, 4096  # of the longest example
 
 
@@ -30,13 +33,18 @@ class AutomaticSettings:
     steps: int = 0  # optimizer steps in total
 
 
-def automatic_settings(rows: int, longest_tokens: int, hidden: int = 0) -> AutomaticSettings:
+def automatic_settings(
+    rows: int, longest_tokens: int, hidden: int = 0, method: str = SUPERVISED
+) -> AutomaticSettings:
     """Settings for `rows` training rows of at most `longest_tokens` tokens, on a base model whose
     layers are `hidden` wide (0 if unknown). A pure function."""
     rows = max(1, rows)
     batch = _batch_size(rows)
-    epochs = _epochs(rows)
-    choices = [epochs, batch, _rate(hidden), _rank(rows), *_fixed(), _length(longest_tokens)]
+    if method == DPO:
+        epochs, own = _dpo_epochs(rows), [_dpo_rate(hidden), *_dpo_fixed()]
+    else:
+        epochs, own = _epochs(rows), [_rate(hidden), *_validation()]
+    choices = [epochs, batch, *own, _rank(rows), *_fixed(), _length(longest_tokens)]
     return AutomaticSettings(
         settings={choice.name: choice.value for choice in choices},
         reasons={choice.name: choice.why for choice in choices},
@@ -87,12 +95,39 @@ def _rate(hidden: int) -> SettingChoice:
     """Wider models learn at a lower rate: 5e-4 x (2000 / width) ^ 0.78, which is Thinking Machines'
     rule for LoRA ("LoRA Without Regret", 2025), measured on the starter
     (docs/benchmarks/learning.md)."""
-    value = RATE * (RATE_WIDTH / (hidden or RATE_WIDTH)) ** RATE_POWER
     return SettingChoice(
         "learning_rate",
-        float(f"{value:.2g}"),
+        _rate_for(hidden),
         "By the width of the model: the wider, the gentler. It rises first, then falls.",
     )
+
+
+def _rate_for(hidden: int, share: float = 1.0) -> float:
+    value = share * RATE * (RATE_WIDTH / (hidden or RATE_WIDTH)) ** RATE_POWER
+    return float(f"{value:.2g}")
+
+
+def _dpo_rate(hidden: int) -> SettingChoice:
+    return SettingChoice(
+        "learning_rate",
+        _rate_for(hidden, DPO_RATE_SHARE),
+        "A tenth of what examples get: it should change its manner, not what it knows.",
+    )
+
+
+def _dpo_epochs(rows: int) -> SettingChoice:
+    if rows > SOME_ROWS:
+        return SettingChoice("epochs", 1, f"With {rows:,} pairs, one pass is enough.")
+    return SettingChoice(
+        "epochs", DPO_EPOCHS, "A few passes; the moment that does best on practice pairs is kept."
+    )
+
+
+def _dpo_fixed() -> list[SettingChoice]:
+    return [
+        SettingChoice("beta", BETA, "How closely it stays to the model it starts from; the usual."),
+        SettingChoice("patience", 3, PATIENCE_WHY),
+    ]
 
 
 def _rank(rows: int) -> SettingChoice:
@@ -103,6 +138,17 @@ def _rank(rows: int) -> SettingChoice:
     return SettingChoice(
         "rank", 16, "Room enough for one task, and the adapter stays a few megabytes."
     )
+
+
+def _validation() -> list[SettingChoice]:
+    return [
+        SettingChoice(
+            "validation_prompts",
+            64,
+            "Their answers choose the step that is kept. This takes 15 % of the work at most.",
+        ),
+        SettingChoice("patience", 3, PATIENCE_WHY),
+    ]
 
 
 def _fixed() -> list[SettingChoice]:
@@ -125,14 +171,6 @@ def _fixed() -> list[SettingChoice]:
             "it does not forget.",
         ),
         SettingChoice("weight_decay", 0.0, "Short training on few weights needs no extra brake."),
-        SettingChoice(
-            "validation_prompts",
-            64,
-            "Their answers choose the step that is kept. This takes 15 % of the work at most.",
-        ),
-        SettingChoice(
-            "patience", 3, "One measurement without progress may be chance; three are not."
-        ),
         SettingChoice(
             "number_format", "auto", "Whichever this processor turns out to be faster with."
         ),

@@ -14,7 +14,12 @@ from dataclasses import dataclass
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from finetune_app.basemodels.automatic_settings import AutomaticSettings, automatic_settings
+from finetune_app.basemodels.automatic_settings import (
+    DPO,
+    SUPERVISED,
+    AutomaticSettings,
+    automatic_settings,
+)
 from finetune_app.basemodels.catalogue import CatalogueEntry, entry_of
 from finetune_app.basemodels.models import BaseModel, Speed
 from finetune_app.core.machine import Machine
@@ -130,10 +135,10 @@ class Estimate:
         }
 
 
-def estimate(base_model: BaseModel, version: Version) -> Estimate:
+def estimate(base_model: BaseModel, version: Version, method: str = SUPERVISED) -> Estimate:
     """For an installed model and a frozen version, with the automatic settings."""
     return estimate_for(
-        shape_of(entry_of(base_model.slug), base_model), work_of(version), base_model
+        shape_of(entry_of(base_model.slug), base_model), work_of(version, method), base_model
     )
 
 
@@ -176,28 +181,34 @@ def shape_of(entry: CatalogueEntry | None, base_model: BaseModel | None) -> Mode
     return ModelShape(base_model.parameters, **(DEFAULT_SHAPE | base_model.shape))
 
 
-def work_of(version: Version | None) -> TrainingWork:
+def work_of(version: Version | None, method: str = SUPERVISED) -> TrainingWork:
     """The work of training on a version with the automatic settings; a typical one for None."""
     if version is None:
         return DEFAULT_WORK
-    settings = automatic_for(version).settings
+    settings = automatic_for(version, method=method).settings
+    train = max(version.counts.get("train", 0), 1)
+    rows = version.pairs if method == DPO else train
+    answers = 2 if method == DPO else 1
     return TrainingWork(
-        tokens=tokens_of(version),
-        rows=version.counts.get("train", 0),
+        tokens=answers * tokens_of(version) * rows // train,
+        rows=rows,
         epochs=int(settings["epochs"]),
-        tokens_per_step=_tokens_per_step(version, int(settings["batch_size"])),
+        tokens_per_step=answers * _tokens_per_step(version, int(settings["batch_size"])),
     )
 
 
-def automatic_for(version: Version, base_model: BaseModel | None = None) -> AutomaticSettings:
+def automatic_for(
+    version: Version, base_model: BaseModel | None = None, method: str = SUPERVISED
+) -> AutomaticSettings:
     """The automatic settings for a version and a base model.
 
     The longest row is estimated at two characters per token, so that no row is truncated.
     """
     return automatic_settings(
-        rows=version.counts.get("train", 0),
+        rows=version.pairs if method == DPO else version.counts.get("train", 0),
         longest_tokens=version.longest // 2 + TEMPLATE_TOKENS * 2,
         hidden=shape_of(entry_of(base_model.slug), base_model).hidden if base_model else 0,
+        method=method,
     )
 
 

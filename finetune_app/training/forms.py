@@ -36,6 +36,13 @@ class SettingsForm(forms.Form):
         required=False,
         widget=forms.NumberInput(attrs={"step": "any"}),
     )
+    beta = forms.FloatField(
+        label=_("How closely it stays to where it starts (beta)"),
+        min_value=0.01,
+        max_value=2,
+        required=False,
+        widget=forms.NumberInput(attrs={"step": "any"}),
+    )
     seed = forms.IntegerField(
         label=_("Seed of the shuffle"), min_value=0, max_value=2**31 - 1, required=False
     )
@@ -52,6 +59,8 @@ class SettingsForm(forms.Form):
     def __init__(self, *args: Any, automatic: Mapping[str, Any], **kwargs: Any) -> None:
         kwargs.setdefault("initial", automatic)
         super().__init__(*args, **kwargs)
+        if "beta" not in automatic:  # a setting of preference tuning alone
+            del self.fields["beta"]
 
     def chosen(self) -> dict[str, Any]:
         """The settings that differ from the automatic values shown, and are not empty."""

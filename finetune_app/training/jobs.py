@@ -6,6 +6,7 @@ from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 
 from finetune_app.basemodels.models import Speed
+from finetune_app.core.errors import PlainError
 from finetune_app.core.files import local_folder, local_path, publish_folder, sha256_of
 from finetune_app.core.machine import this_machine
 from finetune_app.jobs.handlers import ChildSpec, Event, JobHandler, Result
@@ -15,8 +16,10 @@ from finetune_app.training.answer_length import max_new_tokens
 from finetune_app.training.models import Point, SampleAnswer, Training
 from finetune_app.training.protocol import CurvePoint, SampleEvent, TrainingResult
 
-RECORD_ONLY = ("base_model_sha256", "version_sha256")  # parts of the spec the child does not get
+# Parts of the spec that the child does not get.
+RECORD_ONLY = ("base_model_sha256", "version_sha256", "start_adapter_sha256")
 MAX_WHY_CHARACTERS = 200
+DELETED_START = _("The training that this one goes on from was deleted. Train again.")
 
 
 class TrainingHandler(JobHandler):
@@ -28,8 +31,13 @@ class TrainingHandler(JobHandler):
     )
 
     def child_spec(self, job: Job) -> ChildSpec:
-        """The frozen spec, with the paths on this machine; see `worker/training/spec.py`."""
-        training = Training.objects.select_related("base_model", "version", "goal").get(job=job)
+        """The frozen spec, with the paths on this machine; see `worker/training/spec.py`.
+
+        Raises PlainError when the training that it goes on from is gone.
+        """
+        training = Training.objects.select_related(
+            "base_model", "version", "goal", "starts_from"
+        ).get(job=job)
         spec = {name: value for name, value in training.spec.items() if name not in RECORD_ONLY}
         folder = settings.DATA_DIR / training.folder
         folder.mkdir(parents=True, exist_ok=True)
@@ -40,6 +48,7 @@ class TrainingHandler(JobHandler):
                 "base_model": str(local_folder(training.base_model.folder)),
                 "version": str(local_path(training.version.stored_name)),
                 "max_new_tokens": max_new_tokens(training.goal.measure, training.version),
+                "start_adapter": _start_adapter(training),
             },
         )
 
@@ -81,6 +90,17 @@ class TrainingHandler(JobHandler):
                 peak_memory_bytes=found.get("peak_memory_bytes") or 0,
                 number_format=found.get("number_format", ""),
             )
+
+
+def _start_adapter(training: Training) -> str | None:
+    """Folder of the adapter that it goes on from; None for a new one. Raises PlainError."""
+    pinned = training.spec.get("start_adapter_sha256")
+    if not pinned:
+        return None
+    earlier = training.starts_from
+    if earlier is None or earlier.adapter_sha256 != pinned:
+        raise PlainError(str(DELETED_START))
+    return str(local_folder(earlier.adapter_folder))
 
 
 def _record_point(training: Training, point: CurvePoint) -> None:

@@ -3,6 +3,7 @@
 from django.db import models
 
 from finetune_app.accounts.models import User
+from finetune_app.basemodels.automatic_settings import SUPERVISED
 from finetune_app.basemodels.models import BaseModel
 from finetune_app.goals.models import Goal
 from finetune_app.jobs.models import Job
@@ -24,6 +25,9 @@ class Training(models.Model):
     spec = models.JSONField(default=dict)  # frozen; see worker/training/spec.py
     adapter_sha256 = models.CharField(max_length=64, blank=True)  # set when there is an adapter
     warnings = models.JSONField(default=list)  # sentences: what does not fit, or is not learned
+    starts_from = models.ForeignKey(  # its adapter is trained further; None: the base model
+        "self", null=True, on_delete=models.SET_NULL, related_name="continued_by"
+    )
     started_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -37,6 +41,11 @@ class Training(models.Model):
 
     def __str__(self) -> str:
         return f"training {self.number}"
+
+    @property
+    def method(self) -> str:
+        """See `worker/training/spec.py`."""
+        return str(self.spec.get("method", SUPERVISED))
 
     @property
     def folder(self) -> str:

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from finetune_app.accounts.models import Membership
-from finetune_app.basemodels.automatic_settings import AutomaticSettings
+from finetune_app.basemodels.automatic_settings import DPO, SUPERVISED, AutomaticSettings
 from finetune_app.basemodels.estimates import at_most
 from finetune_app.core import charts
 from finetune_app.core.sizes import MEMORY_GB
@@ -160,6 +160,8 @@ def measurements(points: Sequence[Point], training: Training) -> list[Measuremen
 
 def _is_graded(training: Training) -> bool:
     measure = training.spec.get("measure") or {}
+    if training.method == DPO:  # a pair is judged rightly or not
+        return False
     try:
         return get_measure(measure.get("kind", ""), measure.get("settings")).graded
     except MeasureError:
@@ -240,6 +242,7 @@ def _why(sample: SampleAnswer, training: Training) -> str:
 # ---- Settings ----
 
 SETTING_LABELS = {
+    "method": gettext_lazy("What it learns from"),
     "alpha": gettext_lazy("Strength of the adapter (alpha)"),
     "dropout": gettext_lazy("Left out at random (dropout)"),
     "targets": gettext_lazy("Layers that adapt"),
@@ -253,6 +256,8 @@ SETTING_LABELS = {
 }
 
 SETTING_VALUES = {
+    ("method", SUPERVISED): gettext_lazy("your answers (supervised)"),
+    ("method", DPO): gettext_lazy("your choices between answers (DPO)"),
     ("targets", "all-linear"): gettext_lazy("all of them"),
     ("schedule", "cosine"): gettext_lazy("in a gentle curve (cosine)"),
     ("schedule", "linear"): gettext_lazy("in a straight line (linear)"),

@@ -8,16 +8,19 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from finetune_app.accounts.models import User
+from finetune_app.basemodels.automatic_settings import SUPERVISED
 from finetune_app.basemodels.estimates import automatic_for
 from finetune_app.basemodels.models import BaseModelChoice
 from finetune_app.core.errors import PlainError
 from finetune_app.goals.models import Goal
 from finetune_app.jobs import services as jobs
 from finetune_app.jobs.models import ACTIVE, CAN_CONTINUE
+from finetune_app.training.methods import require_method, start_of
 from finetune_app.training.models import Training
 from finetune_app.versions.models import Version
 
 DEFAULT_SEED = 17
+ADAPTER_SHAPE = ("rank", "alpha", "targets")
 CHANGEABLE_SETTINGS = (
     "epochs",
     "batch_size",
@@ -27,6 +30,7 @@ CHANGEABLE_SETTINGS = (
     "replay_share",
     "seed",
     "number_format",
+    "beta",
 )
 NOTHING_TO_LEARN = gettext_lazy(
     "Version %(v)d holds only questions to test with. Choose training as your method, "
@@ -39,11 +43,17 @@ def newest_version(goal: Goal) -> Version | None:
 
 
 @transaction.atomic
-def start(*, goal: Goal, user: User | None, chosen: Mapping[str, Any] | None = None) -> Training:
+def start(
+    *,
+    goal: Goal,
+    user: User | None,
+    chosen: Mapping[str, Any] | None = None,
+    method: str = SUPERVISED,
+) -> Training:
     """Freeze the spec and queue the job. While a training is active, returns that one instead.
 
-    chosen: settings that replace the automatic ones. Raises PlainError when an earlier step is
-    missing.
+    chosen: settings that replace the automatic ones. method: see methods.py. Raises PlainError when
+    an earlier step is missing.
     """
     goal = Goal.objects.lock(goal.pk)
     active = goal.trainings.filter(job__state__in=ACTIVE).first()
@@ -67,6 +77,8 @@ def start(*, goal: Goal, user: User | None, chosen: Mapping[str, Any] | None = N
     choice = BaseModelChoice.objects.select_related("base_model").filter(goal=goal).first()
     if choice is None:
         raise PlainError(_("Choose a base model first."), title=_("No model to start from yet"))
+    require_method(method, version)
+    starts_from = start_of(goal, choice.base_model, method)
     number = goal.last_training + 1
     Goal.objects.filter(pk=goal.pk).update(last_training=number)
     job = jobs.create(
@@ -81,20 +93,30 @@ def start(*, goal: Goal, user: User | None, chosen: Mapping[str, Any] | None = N
         version=version,
         base_model=choice.base_model,
         job=job,
-        spec=frozen_spec(goal, version, choice, chosen or {}),
+        spec=frozen_spec(goal, version, choice, chosen or {}, method, starts_from),
+        starts_from=starts_from,
         started_by=user,
     )
 
 
 def frozen_spec(
-    goal: Goal, version: Version, choice: BaseModelChoice, chosen: Mapping[str, Any]
+    goal: Goal,
+    version: Version,
+    choice: BaseModelChoice,
+    chosen: Mapping[str, Any],
+    method: str,
+    starts_from: Training | None,
 ) -> dict[str, Any]:
     """The spec of the child process, except for the paths, which depend on its machine."""
-    settings = automatic_for(version, choice.base_model).settings | {
+    settings = automatic_for(version, choice.base_model, method).settings | {
         name: chosen[name] for name in CHANGEABLE_SETTINGS if chosen.get(name) not in (None, "")
     }
     settings.setdefault("seed", DEFAULT_SEED)
+    if starts_from:  # the same adapter goes on, so it keeps its shape
+        settings |= {name: starts_from.spec[name] for name in ADAPTER_SHAPE}
+        settings["start_adapter_sha256"] = starts_from.adapter_sha256
     return settings | {
+        "method": method,
         "base_model_sha256": choice.base_model.files.get("model.safetensors", ""),
         "version_sha256": version.sha256,
         "measure": {"kind": goal.measure, "settings": goal.measure_settings},
@@ -118,5 +140,14 @@ def resume(*, training: Training) -> None:
 
 
 def delete(*, training: Training) -> None:
-    """Delete it with its curve, checkpoints, adapter and evaluations; a running job is ended."""
+    """Delete it with its curve, checkpoints, adapter and evaluations; a running job is ended.
+
+    Raises PlainError while a training that goes on from it is not over.
+    """
+    waiting = training.continued_by.filter(job__state__in=(*ACTIVE, *CAN_CONTINUE)).first()
+    if waiting:
+        raise PlainError(
+            _("Training %(n)d goes on from this one and is not over. Delete that one first.")
+            % {"n": waiting.number}
+        )
     training.delete()

@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 
 from finetune_app.accounts.models import Role
 from finetune_app.accounts.requests import HttpRequest
-from finetune_app.basemodels.automatic_settings import AutomaticSettings
+from finetune_app.basemodels.automatic_settings import DPO, SUPERVISED, AutomaticSettings
 from finetune_app.basemodels.estimates import at_most, automatic_for, estimate
 from finetune_app.basemodels.models import BaseModelChoice
 from finetune_app.core.audit import AuditAction
@@ -19,17 +19,21 @@ from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
 from finetune_app.training import services
 from finetune_app.training.forms import SettingsForm
+from finetune_app.training.methods import METHODS, method_options, start_of, too_few_pairs
 from finetune_app.training.models import Training
 from finetune_app.training.presenters import live_context, setting_fields
 
 
 @goal_page(Role.VIEWER, "GET")
 def page(request: HttpRequest, goal: Goal) -> HttpResponse:
-    """The newest training; the launch page while there is none, or with ?new."""
+    """The newest training; the launch page while there is none, or with ?new (and ?method=dpo)."""
     newest = goal.trainings.first()
     if newest and "new" not in request.GET:
         return redirect("training:detail", goal_id=goal.pk, number=newest.number)
-    return render_page(request, "training/launch.html", launch_context(goal))
+    method = request.GET.get("method", SUPERVISED)
+    if method not in METHODS or (method == DPO and too_few_pairs(services.newest_version(goal))):
+        method = SUPERVISED
+    return render_page(request, "training/launch.html", launch_context(goal, method))
 
 
 @goal_page(Role.EDITOR, "POST")
@@ -44,11 +48,12 @@ def start(request: HttpRequest, goal: Goal) -> HttpResponse:
             ),
         )
         return redirect(reverse("training:page", args=[goal.pk]) + "?new")
-    form = SettingsForm(request.POST, automatic=_automatic(goal).settings)
+    method = request.POST.get("method", SUPERVISED)
+    form = SettingsForm(request.POST, automatic=_automatic(goal, method).settings)
     if not form.is_valid():
-        context = launch_context(goal, form) | {"open": True}
+        context = launch_context(goal, method, form) | {"open": True}
         return render_page(request, "training/launch.html", context, status=422)
-    training = services.start(goal=goal, user=request.user, chosen=form.chosen())
+    training = services.start(goal=goal, user=request.user, chosen=form.chosen(), method=method)
     return redirect("training:detail", goal_id=goal.pk, number=training.number)
 
 
@@ -102,23 +107,28 @@ def _launch_state(goal: Goal) -> tuple[str, str]:
     return str(version.pk if version else ""), str(choice.base_model_id if choice else "")
 
 
-def _automatic(goal: Goal) -> AutomaticSettings:
+def _automatic(goal: Goal, method: str) -> AutomaticSettings:
     version, choice = services.newest_version(goal), _base_model_choice(goal)
     if version is None:
         return AutomaticSettings()
-    return automatic_for(version, choice.base_model if choice else None)
+    return automatic_for(version, choice.base_model if choice else None, method)
 
 
-def launch_context(goal: Goal, form: SettingsForm | None = None) -> dict[str, Any]:
+def launch_context(
+    goal: Goal, method: str = SUPERVISED, form: SettingsForm | None = None
+) -> dict[str, Any]:
     version, choice = services.newest_version(goal), _base_model_choice(goal)
-    automatic = _automatic(goal)
+    automatic = _automatic(goal, method)
     form = form or SettingsForm(automatic=automatic.settings)
     fields, fixed = setting_fields(form, automatic)
-    expected = estimate(choice.base_model, version) if version and choice else None
+    expected = estimate(choice.base_model, version, method) if version and choice else None
     return {
         "goal": goal,
         "version": version,
         "choice": choice,
+        "method": method,
+        "method_options": method_options(version),
+        "starts_from": start_of(goal, choice.base_model, method) if choice else None,
         "form": form,
         "setting_fields": fields,
         "fixed": fixed,

@@ -25,9 +25,9 @@ from worker.model_export.vocabulary import vocabulary_of
 from worker.template import load_tokenizer, prompt_token_ids, tokenize_example
 from worker.training import run
 from worker.training.llama_loss import LlamaLoss, is_supported
+from worker.training.losses import CausalLMLoss
 from worker.training.model_loader import load
 from worker.training.spec import TrainingSpec
-from worker.training.losses import CausalLMLoss
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 
