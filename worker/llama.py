@@ -26,6 +26,24 @@ def is_standard(config: Any) -> bool:
     )
 
 
+def projections(model: Any) -> list[Any]:
+    """Every linear layer of every decoder layer."""
+    names = (*ATTENTION, "o_proj", *FEED_FORWARD, "down_proj")
+    return [
+        getattr(layer.self_attn if hasattr(layer.self_attn, name) else layer.mlp, name)
+        for layer in model.model.layers
+        for name in names
+    ]
+
+
+def has_plain_weights(model: Any) -> bool:
+    """Whether every projection's weight is a matrix (out, in) that may be read and fused.
+
+    Weights in 4-bit are packed bytes.
+    """
+    return all(layer.weight.is_floating_point() for layer in projections(model))
+
+
 def head_sizes(config: Any) -> tuple[int, int, int]:
     """(query heads, key-value heads, head size)."""
     query_heads, kv_heads = config.num_attention_heads, config.num_key_value_heads

@@ -13,7 +13,7 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict, cast
+from typing import Any, TypedDict, cast
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -111,7 +111,7 @@ def _pair(
         raise BadAdapter(f"This adapter is damaged: half of {name} is missing.")
     down, up = pair["A"], pair["B"]
     weight = getattr(layer, "weight", None)
-    if weight is None or sorted(weight.shape) != sorted((up.shape[0], down.shape[1])):
+    if weight is None or sorted(_size(layer)) != sorted((up.shape[0], down.shape[1])):
         raise BadAdapter(f"This adapter was made for another model: {name} has another size.")
     rank = down.shape[0]
     alpha = _by_pattern(config.get("alpha_pattern"), name, config["lora_alpha"])
@@ -119,6 +119,13 @@ def _pair(
     device = weight.device
     # The scale is folded in before rounding to the model's number format.
     return Lora(down.to(device, dtype), (up.float() * scale).to(device, dtype))
+
+
+def _size(layer: Any) -> tuple[int, ...]:
+    """Of the weight's matrix. A weight in 4-bit is packed, so its own shape does not tell."""
+    if hasattr(layer, "in_features"):
+        return layer.out_features, layer.in_features
+    return tuple(layer.weight.shape)
 
 
 def _by_pattern(patterns: dict[str, float] | None, name: str, default: float) -> float:

@@ -20,7 +20,15 @@ from worker.engine.kv_cache import SlotKVCache
 from worker.engine.model_loader import LoadedModel
 from worker.engine.packed_linear import FusedLinear
 from worker.engine.projections import AdaptedProjections
-from worker.llama import ATTENTION, FEED_FORWARD, fuse_linears, head_sizes, is_standard, rotate
+from worker.llama import (
+    ATTENTION,
+    FEED_FORWARD,
+    fuse_linears,
+    has_plain_weights,
+    head_sizes,
+    is_standard,
+    rotate,
+)
 
 PROJECTIONS_PER_LAYER = 4
 
@@ -29,7 +37,10 @@ def is_supported(loaded: LoadedModel) -> bool:
     """Whether this model has exactly the layers that are computed here."""
     body = getattr(loaded.model, "model", None)
     return (
-        is_standard(loaded.model.config) and hasattr(body, "layers") and hasattr(body, "rotary_emb")
+        is_standard(loaded.model.config)
+        and hasattr(body, "layers")
+        and hasattr(body, "rotary_emb")
+        and has_plain_weights(loaded.model)
     )
 
 

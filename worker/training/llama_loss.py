@@ -21,32 +21,30 @@ import torch
 from peft import PeftModel
 from torch import nn
 
-from worker.llama import ATTENTION, FEED_FORWARD, fuse_linears, head_sizes, is_standard
+from worker.llama import (
+    ATTENTION,
+    FEED_FORWARD,
+    fuse_linears,
+    has_plain_weights,
+    head_sizes,
+    is_standard,
+    projections,
+)
 from worker.training.data import Batch
 from worker.training.llama_autograd import Attention, HeadLoss, LoraLinear, RmsNorm, SwiGlu
 
 
 def is_supported(model: PeftModel) -> bool:
     """Whether this model, adapter and device are exactly what is computed here."""
-    config: Any = model.get_base_model().config
+    base: Any = model.get_base_model()
     lora: Any = model.peft_config["default"]
     return (
-        is_standard(config)
+        is_standard(base.config)
         and not lora.lora_dropout
-        and all(hasattr(p, "lora_A") for p in _projections(model))
+        and all(hasattr(layer, "lora_A") for layer in projections(base))
+        and has_plain_weights(base)
         and next(model.parameters()).device.type == "cpu"
     )
-
-
-def _projections(model: PeftModel) -> list[Any]:
-    """Every linear layer of every decoder layer."""
-    names = (*ATTENTION, "o_proj", *FEED_FORWARD, "down_proj")
-    base: Any = model.get_base_model()
-    return [
-        getattr(layer.self_attn if hasattr(layer.self_attn, name) else layer.mlp, name)
-        for layer in base.model.layers
-        for name in names
-    ]
 
 
 @dataclass

@@ -22,6 +22,7 @@ from transformers import AutoModelForCausalLM, GenerationConfig, PreTrainedModel
 from finetune_app.core.machine import this_machine
 from worker.channel import UserError
 from worker.engine.model_loader import ModelConfig, fp32_bytes
+from worker.training.quantisation import keep_trainable, quantised_loading
 from worker.training.spec import TrainingSpec
 
 DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
@@ -42,7 +43,7 @@ def load(spec: TrainingSpec, number_format: str) -> AdaptedModel:
     Raises UserError.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    base = load_base(spec.base_model, number_format, device)
+    base = load_base(spec.base_model, number_format, device, in_4bit=spec.tuning == "qlora")
     base.requires_grad_(False)
     config = LoraConfig(
         task_type="CAUSAL_LM",
@@ -61,6 +62,9 @@ def load(spec: TrainingSpec, number_format: str) -> AdaptedModel:
             f"This base model cannot carry an adapter with these settings ({error}). Leave the "
             "layers at “all linear layers”, or choose another base model.",
         ) from error
+    for parameter in model.parameters():
+        if parameter.requires_grad:  # PEFT makes them fp32 beside weights in 4-bit
+            parameter.data = parameter.data.to(DTYPES[number_format])
     if spec.start_adapter:
         continue_adapter(model, spec.start_adapter)
     return AdaptedModel(model, device, number_format)
@@ -87,9 +91,17 @@ def continue_adapter(model: PeftModel, folder: Path) -> None:
     set_peft_model_state_dict(model, weights)
 
 
-def load_base(folder: Path, number_format: str, device: torch.device) -> PreTrainedModel:
-    """A local model, from safetensors only, without running its code. Raises UserError."""
+def load_base(
+    folder: Path, number_format: str, device: torch.device, *, in_4bit: bool = False
+) -> PreTrainedModel:
+    """A local model, from safetensors only, without running its code.
+
+    in_4bit: linear layers but the LM head are quantised as they are read.
+
+    Raises UserError.
+    """
     reject_remote_code(folder)
+    quantised = quantised_loading(DTYPES[number_format], device) if in_4bit else {}
     try:
         model = AutoModelForCausalLM.from_pretrained(
             folder,
@@ -97,6 +109,7 @@ def load_base(folder: Path, number_format: str, device: torch.device) -> PreTrai
             local_files_only=True,
             trust_remote_code=False,
             use_safetensors=True,
+            **quantised,
         )
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise UserError(
@@ -106,6 +119,9 @@ def load_base(folder: Path, number_format: str, device: torch.device) -> PreTrai
         ) from error
     # `generate` would apply the model's own defaults, such as a repetition penalty.
     model.generation_config = GenerationConfig()
+    if in_4bit:
+        keep_trainable(model)
+        return model
     model.to(device)  # type: ignore[arg-type]  # a decorator hides the signature
     return model
 

@@ -83,6 +83,8 @@ def prepare(spec: TrainingSpec, folder: Path, channel: Channel) -> tuple[Run, St
 def choose_number_format(spec: TrainingSpec, channel: Channel) -> str:
     if spec.number_format != "auto":
         return spec.number_format
+    if spec.tuning == "qlora":
+        return "bf16"
     chosen = fastest_number_format(spec.base_model)
     channel.emit("log", text=f"Number format {chosen}: the faster one that fits here.")
     return chosen

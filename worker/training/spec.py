@@ -11,6 +11,8 @@ from typing import Any
 
 from worker.channel import UserError
 
+TUNINGS = ("lora", "qlora")
+
 
 @dataclass(frozen=True)
 class TrainingSpec:
@@ -28,6 +30,9 @@ class TrainingSpec:
     further; None for a new one."""
     beta: float = 0.1
     """Of dpo: the higher, the closer it stays to the model it started from."""
+    tuning: str = "lora"
+    """lora trains an adapter beside the base model's weights. qlora does the same beside weights
+    in 4-bit (see quantisation.py), which need about a quarter of the memory."""
     measure: dict[str, Any] = field(default_factory=dict)
     """Success measure {"kind", "settings"} with which sample answers are scored."""
     epochs: int = 3
@@ -63,7 +68,7 @@ class TrainingSpec:
     seed: int = 17
     """Seed of the adapter's initial weights, the order of the examples, and dropout."""
     number_format: str = "auto"
-    """bf16, fp32, or auto: whichever this machine multiplies faster."""
+    """bf16, fp32, or auto: whichever this machine multiplies faster; with qlora, bf16."""
     save_seconds: float = 30.0
     """Longest time between checkpoints, so the most work that a crash can lose."""
     validation_prompts: int = 64
@@ -99,6 +104,7 @@ class TrainingSpec:
     def _rules(self) -> list[tuple[str, bool, str]]:
         """(setting, whether it holds, the rule in words)."""
         return [
+            ("tuning", self.tuning in TUNINGS, f"must be one of {', '.join(TUNINGS)}"),
             ("epochs", _whole(self.epochs, 1), "must be a whole number of at least 1"),
             ("batch_size", _whole(self.batch_size, 1), "must be a whole number of at least 1"),
             ("rank", _whole(self.rank, 1), "must be a whole number of at least 1"),

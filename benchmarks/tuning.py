@@ -1,0 +1,164 @@
+"""LoRA, QLoRA and full fine-tuning side by side: held-out loss, bytes, memory and time.
+
+    python -m benchmarks.tuning MODEL_FOLDER [--ways lora qlora] [--seeds 17 18] [--epochs 3]
+
+Trains on the sample goal with the settings that the application chooses, the same examples in the
+same steps for every way, each in a process of its own. The held-out loss is the mean over the
+answers of the 60 test emails, which no training reads, by plain transformers and PEFT in bf16: for
+QLoRA once on the base model as it is, which is what evaluation and deployment use, and once on the
+4-bit weights that it was trained on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftModel
+
+from benchmarks.methods import HIDDEN, RecordingChannel, mailbox
+from finetune_app.basemodels.automatic_settings import automatic_settings
+from worker.channel import Job
+from worker.template import load_tokenizer, tokenize_example
+from worker.training.loop import run
+from worker.training.losses import CausalLMLoss
+from worker.training.model_loader import load_base
+from worker.training.objectives import AnswerObjective, mean_loss
+
+CPU = torch.device("cpu")
+WAYS = ("lora", "qlora")
+TOKEN_BUDGET, MAX_TOKENS = 4096, 1024
+
+
+def one_run(model: Path, way: str, seed: int, epochs: int) -> dict[str, Any]:
+    """Train in one way and measure the result."""
+    rows = mailbox().rows
+    learned = [row for row in rows if row["split"] == "train"]
+    settings = automatic_settings(len(learned), 256, HIDDEN).settings
+    with tempfile.TemporaryDirectory() as place:
+        version = Path(place) / "version.jsonl"
+        version.write_text(
+            "".join(json.dumps({"id": n} | one) + "\n" for n, one in enumerate(rows))
+        )
+        spec = settings | {
+            "base_model": str(model),
+            "version": str(version),
+            "tuning": way,
+            "epochs": epochs,
+            "patience": 100,
+            "validation_prompts": 0,
+            "sample_prompts": 0,
+            "number_format": "bf16",
+            "seed": seed,
+        }
+        result = run(Job("training", Path(place) / "run", spec), RecordingChannel())
+        adapter = Path(place) / "run" / "adapter"
+        held_out = [row for row in rows if row["split"] == "test"]
+        return {
+            "held_out": held_out_loss(model, adapter, held_out),
+            "in_4bit": held_out_loss(model, adapter, held_out, in_4bit=True)
+            if way == "qlora"
+            else None,
+            **{name: result[name] for name in ("steps", "best_step", "seconds", "validation_loss")},
+            "peak": result["peak_memory_bytes"],
+        }
+
+
+def held_out_loss(
+    model: Path, adapter: Path | None, rows: list[dict[str, Any]], *, in_4bit: bool = False
+) -> float:
+    """Mean loss per learned token of the rows' answers."""
+    tuned: Any = load_base(model, "bf16", CPU, in_4bit=in_4bit)
+    if adapter:
+        tuned = PeftModel.from_pretrained(tuned, str(adapter))
+    tokenizer = load_tokenizer(model)
+    examples = [tokenize_example(tokenizer, row["messages"], MAX_TOKENS) for row in rows]
+    objective = AnswerObjective(CausalLMLoss(WithoutAdapter(tuned)))
+    found = mean_loss(objective, examples, TOKEN_BUDGET, CPU).loss
+    assert found is not None
+    return found
+
+
+class WithoutAdapter:
+    """What `CausalLMLoss` asks of a PEFT model, for a model that may have no adapter."""
+
+    def __init__(self, model: Any) -> None:
+        self._model = model.eval()
+
+    def __call__(self, **inputs: Any) -> Any:
+        return self._model(**inputs)
+
+    def get_base_model(self) -> Any:
+        return self._model.get_base_model() if hasattr(self._model, "peft_config") else self._model
+
+
+def weight_bytes(model: Path, way: str) -> dict[str, int]:
+    """Resident bytes of the base model's weights, by kind of layer."""
+    found = {"linear": 0, "embedding": 0, "norms": 0}
+    seen: set[int] = set()
+    for module in load_base(model, "bf16", CPU, in_4bit=way == "qlora").modules():
+        for weight in module.parameters(recurse=False):
+            if id(weight) not in seen:  # a tied LM head is the embedding
+                seen.add(id(weight))
+                found[_kind(module)] += weight.nbytes + _scale_bytes(
+                    getattr(weight, "quant_state", None)
+                )
+    return found
+
+
+def _kind(module: Any) -> str:
+    if isinstance(module, torch.nn.Embedding):
+        return "embedding"
+    return "linear" if isinstance(module, torch.nn.Linear) else "norms"
+
+
+def _scale_bytes(state: Any) -> int:
+    """The blocks' scales and the table of the 16 numbers; then the same of the scales."""
+    if state is None:
+        return 0
+    tensors = [one for one in (state.absmax, state.code, state.offset) if one is not None]
+    return sum(one.nbytes for one in tensors) + _scale_bytes(state.state2)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("model", type=Path)
+    parser.add_argument("--ways", nargs="*", choices=WAYS, default=list(WAYS))
+    parser.add_argument("--seeds", type=int, nargs="*", default=[17])
+    parser.add_argument("--epochs", type=int, default=3)
+    options = parser.parse_args()
+    model = options.model.resolve()
+
+    print("| base weights, MB | linear layers | of LoRA's | embedding | norms |")
+    print("|---|---|---|---|---|")
+    plain = weight_bytes(model, "lora")
+    for way in options.ways:
+        found = weight_bytes(model, way)
+        share = found["linear"] / plain["linear"]
+        row = " | ".join(f"{found[kind] / 1e6:.1f}" for kind in ("embedding", "norms"))
+        print(f"| {way} | {found['linear'] / 1e6:.1f} | {share:.0%} | {row} |", flush=True)
+
+    test = [row for row in mailbox().rows if row["split"] == "test"]
+    print(f"\nHeld-out loss untrained: {held_out_loss(model, None, test):.3f}\n")
+    print("| way | seed | held-out | on its 4-bit weights | steps, kept | s | peak memory, GB |")
+    print("|---|---|---|---|---|---|---|", flush=True)
+    for seed in options.seeds:
+        for way in options.ways:
+            with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as alone:
+                one = alone.submit(one_run, model, way, seed, options.epochs).result()
+            in_4bit = "" if one["in_4bit"] is None else f"{one['in_4bit']:.3f}"
+            print(
+                f"| {way} | {seed} | {one['held_out']:.3f} | {in_4bit} | {one['steps']}, "
+                f"{one['best_step']} | {one['seconds']:.0f} | {one['peak'] / 1e9:.1f} |",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()
