@@ -13,6 +13,8 @@ llama_autograd.py   its autograd functions, with hand-written backward passes
 objectives.py       what a training minimises: supervised fine-tuning and replay
 dpo.py              and direct preference optimisation
 steps.py            one step: forward, loss, backward, update
+data_parallel.py    several processes, one for each graphics card, share every update
+peer.py             each of the others
 validation.py       when a run is measured, which step is best, when it ends early
 validation_answers.py  what the model answers while it learns
 curve.py            the points of the learning curve

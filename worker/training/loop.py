@@ -48,18 +48,23 @@ def train(training: Run, state: State) -> TrainingResult:
     """All steps that are left, then the export."""
     spec, channel = training.spec, training.channel
     channel.emit("phase", phase="training", message="Learning from your examples")
-    while state.step < training.total_steps and not has_learned(training, state):
-        channel.check()
-        if channel.stopping():
-            save_checkpoint(training, state)
-            return result(training, state, stopped=True)
+    while training.ranks.go_on(not is_over(training, state) and not channel.stopping()):
         run_step(training, state)
         seconds_since_save = time.monotonic() - training.last_checkpoint.saved_at
         if seconds_since_save > spec.save_seconds or ends_epoch(training, state):
             save_checkpoint(training, state)
+    training.ranks.close()
     save_checkpoint(training, state)
+    if not is_over(training, state):
+        return result(training, state, stopped=True)
     export_best(training, state)
     return result(training, state, stopped=False)
+
+
+def is_over(training: Run, state: State) -> bool:
+    """Whether no step is left that could bring something. Raises LeaseLost."""
+    training.channel.check()
+    return state.step >= training.total_steps or has_learned(training, state)
 
 
 def run_step(training: Run, state: State) -> None:
@@ -103,6 +108,7 @@ def update(training: Run, state: State) -> StepResult:
             training.optimizer,
             learned,
             kept,
+            ranks=training.ranks,
             token_budget=state.token_budget,
             learning_rate=learning_rate,
             max_norm=spec.max_grad_norm,

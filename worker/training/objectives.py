@@ -14,6 +14,7 @@ import torch
 
 from worker.template import TokenizedExample
 from worker.training.data import TrainingExample, collate, micro_batches
+from worker.training.data_parallel import Ranks
 from worker.training.losses import Loss, base_probabilities
 from worker.training.optimizer import FlatAdamW
 
@@ -96,12 +97,12 @@ class Weighted(Generic[E]):
     examples: Sequence[E]
     weight: float = 1.0
 
-    def backward(self, optimizer: FlatAdamW, token_budget: int) -> tuple[float, int]:
+    def backward(self, optimizer: FlatAdamW, token_budget: int, ranks: Ranks) -> tuple[float, int]:
         """Accumulate `weight` times the gradient of the mean loss; returns that loss and the
-        tokens."""
+        tokens. Of several processes each adds its own share to all three."""
         total, tokens = 0.0, 0
         units = self.objective.units(self.examples)
-        for part in parts_of(self.examples, token_budget):
+        for part in parts_of(ranks.share(self.examples), token_budget):
             found = self.objective(part, optimizer.master.device)
             (found.loss * (self.weight / units)).backward()
             optimizer.accumulate_gradients()

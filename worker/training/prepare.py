@@ -8,6 +8,7 @@ from typing import Any
 from worker.channel import Channel
 from worker.template import TokenizedExample, load_tokenizer
 from worker.training import checkpoints, data
+from worker.training.data_parallel import Ranks, start_peers
 from worker.training.dpo import DpoObjective, reference_margins
 from worker.training.killed_attempts import killed_attempt, note_attempt, smaller_budget
 from worker.training.llama_loss import LlamaLoss, is_supported
@@ -23,9 +24,12 @@ from worker.training.validation_answers import ValidationAnswers
 TOKEN_BUDGET = 4096  # padded tokens of a micro-batch; halved when memory runs out
 
 
-def prepare(spec: TrainingSpec, folder: Path, channel: Channel) -> tuple[Run, State]:
+def prepare(
+    spec: TrainingSpec, folder: Path, channel: Channel, ranks: Ranks | None = None
+) -> tuple[Run, State]:
     """Read the rows, load the model, and restore the newest good checkpoint.
 
+    ranks: of a peer. Without, this is the first process, and starts the peers that it needs.
     Raises UserError, and TokenizationStopped when Stop is pressed while rows are read.
     """
     channel.emit("phase", phase="reading", message="Reading your examples")
@@ -43,7 +47,8 @@ def prepare(spec: TrainingSpec, folder: Path, channel: Channel) -> tuple[Run, St
         state = State(choose_number_format(spec, channel), TOKEN_BUDGET)
     if killed := killed_attempt(folder):
         state.token_budget = smaller_budget(killed, examples.longest, channel)
-    note_attempt(folder)
+    if ranks is None:
+        note_attempt(folder)
     replay = load_replay_examples(spec, state.number_format, folder, channel)
     adapted = load(spec, state.number_format)
     adapted.model.train()
@@ -74,9 +79,11 @@ def prepare(spec: TrainingSpec, folder: Path, channel: Channel) -> tuple[Run, St
         validation_examples=examples.validation,
         validation_answers=ValidationAnswers(adapted, tokenizer, examples.asked, spec),
         last_checkpoint=LastCheckpoint(state.step if checkpoint else -1, time.monotonic()),
+        ranks=ranks or start_peers(spec, folder),
     )
     rows = max(spec.batch_size, len(examples.validation))
-    note_attempt(folder, min(state.token_budget, rows * examples.longest))
+    if ranks is None:
+        note_attempt(folder, min(state.token_budget, rows * examples.longest))
     return training, state
 
 

@@ -69,6 +69,8 @@ class TrainingSpec:
     """Seed of the adapter's initial weights, the order of the examples, and dropout."""
     number_format: str = "auto"
     """bf16, fp32, or auto: whichever this machine multiplies faster; with qlora, bf16."""
+    processes: int = 0
+    """That share every update (see data_parallel.py); 0 is one for each graphics card, or one."""
     save_seconds: float = 30.0
     """Longest time between checkpoints, so the most work that a crash can lose."""
     validation_prompts: int = 64
@@ -111,6 +113,7 @@ class TrainingSpec:
             ("alpha", _whole(self.alpha, 1), "must be a whole number of at least 1"),
             ("max_tokens", _whole(self.max_tokens, 8), "must be a whole number of at least 8"),
             ("seed", _whole(self.seed, 0), "must be a whole number of at least 0"),
+            ("processes", _whole(self.processes, 0), "must be a whole number of at least 0"),
             ("patience", _whole(self.patience, 1), "must be a whole number of at least 1"),
             ("validation_prompts", _whole(self.validation_prompts, 0), "must not be negative"),
             ("sample_prompts", _whole(self.sample_prompts, 0), "must not be negative"),

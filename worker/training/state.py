@@ -11,6 +11,7 @@ from transformers import PreTrainedTokenizerBase
 from worker.channel import Channel
 from worker.template import TokenizedExample
 from worker.training.data import Batches, count_tokens
+from worker.training.data_parallel import Ranks
 from worker.training.losses import Loss
 from worker.training.model_loader import AdaptedModel
 from worker.training.objectives import Objective
@@ -80,6 +81,7 @@ class Run:
     validation_examples: Sequence[Any]
     validation_answers: ValidationAnswers
     last_checkpoint: LastCheckpoint
+    ranks: Ranks
 
     @property
     def steps_per_epoch(self) -> int:

@@ -4,7 +4,10 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 from worker.channel import UserError
+from worker.training.data_parallel import Ranks
 from worker.training.objectives import Weighted
 from worker.training.optimizer import FlatAdamW
 
@@ -26,21 +29,27 @@ def training_step(
     learned: Weighted[Any],
     replay: Weighted[Any] | None,
     *,
+    ranks: Ranks,
     token_budget: int,
     learning_rate: float,
     max_norm: float,
 ) -> StepResult:
     """One update, in as many micro-batches as the budget needs.
 
-    Every learned token (or pair) of the whole batch counts the same, so micro-batches do not change
-    the result. `replay` examples have a forward pass of their own, because they do not share the
-    prefix of the others and their loss is not part of the curve.
+    Every learned token (or pair) of the whole batch counts the same, so neither micro-batches nor
+    several processes, which all call this, change the result. `replay` examples have a forward pass
+    of their own, because they do not share the prefix of the others and their loss is not part of
+    the curve.
 
     Raises UserError when the loss or its gradient is not finite; no weight is changed then.
     """
-    mean, tokens = learned.backward(optimizer, token_budget)
+    mean, tokens = learned.backward(optimizer, token_budget, ranks)
     if replay:
-        replay.backward(optimizer, token_budget)
+        replay.backward(optimizer, token_budget, ranks)
+    sums = torch.tensor([mean, tokens], dtype=torch.float64, device=optimizer.master.device)
+    ranks.sum(sums)
+    ranks.sum(optimizer.gradient)
+    mean, tokens = float(sums[0]), int(sums[1])
     norm = optimizer.step(learning_rate, max_norm) if math.isfinite(mean) else math.nan
     if not math.isfinite(norm):
         raise UserError(

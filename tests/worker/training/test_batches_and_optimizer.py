@@ -14,6 +14,7 @@ from worker.training.data import (
     sample_rows,
     steps_per_epoch,
 )
+from worker.training.data_parallel import Ranks
 from worker.training.objectives import AnswerObjective, Weighted
 from worker.training.optimizer import FlatAdamW, learning_rate_at
 from worker.training.spec import TrainingSpec
@@ -121,6 +122,7 @@ def test_a_non_finite_gradient_changes_no_weight(bad):
             flat,
             Weighted(AnswerObjective(loss), [example]),
             None,
+            ranks=Ranks(),
             token_budget=100,
             learning_rate=0.1,
             max_norm=1.0,
