@@ -31,7 +31,7 @@ from worker.engine.requests import GenerationRequest
 from worker.training.loop import run
 
 LEARNED, PRACTISED, HELD_OUT = 60, 20, 60
-MAX_PROMPT_CHARACTERS, MAX_NEW_TOKENS = 600, 96
+MAX_PROMPT_CHARACTERS, MAX_NEW_TOKENS = 400, 64
 WRONGLY = 0.1
 
 
@@ -85,6 +85,7 @@ def one_run(model: Path, changed: dict[str, Any], seed: int) -> dict[str, Any]:
         (folder / "version.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
         settings = automatic_settings(LEARNED, 512, HIDDEN, method="dpo").settings
         spec = settings | {
+            "method": "dpo",
             "base_model": str(model),
             "version": str(folder / "version.jsonl"),
             "max_new_tokens": MAX_NEW_TOKENS,

@@ -255,7 +255,16 @@ class MeasuredSpeeds:
 
 def times(count: int) -> str:
     """ "once", "twice", "three times"..."""
-    words = [_("once"), _("twice"), _("three times"), _("four times"), _("five times")]
+    words = [
+        _("once"),
+        _("twice"),
+        _("three times"),
+        _("four times"),
+        _("five times"),
+        _("six times"),
+        _("seven times"),
+        _("eight times"),
+    ]
     return words[count - 1] if 1 <= count <= len(words) else _("%(n)d times") % {"n": count}
 
 

@@ -139,6 +139,9 @@ def _compute(training: Training) -> list[Fact]:
     if result.get("seconds"):
         tokens = _("%(n)s tokens read") % {"n": f"{result.get('tokens') or 0:,}"}
         found.append(Fact(_("Compute"), duration(result["seconds"]), tokens))
+    if training.starts_from:
+        start = _("training %(n)d") % {"n": training.starts_from.number}
+        found.append(Fact(_("Goes on from"), start))
     if sentence := ended_early(training):
         found.append(Fact(_("Its end"), sentence))
     if result.get("best_step"):
