@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from finetune_app.basemodels.memory_plan import ModelShape
+
 STARTER = "smollm2-135m-instruct"  # every installation has it
 PUBLIC_HUB = "https://huggingface.co"  # the default of HF_ENDPOINT
 GROUPS = ("starter", "small", "medium", "large")
@@ -21,15 +23,34 @@ class CatalogueEntry:
     group: str
     licence: str
     languages: str
+    model_type: str
     parameters: int
     layers: int
     hidden: int
+    inner: int
+    heads: int
+    kv_heads: int
+    head_size: int
     vocabulary: int
     context: int
     size_gb: float
     good_for: str
     too_small_for: str
     gated: bool = False
+
+    @property
+    def shape(self) -> ModelShape:
+        return ModelShape(
+            self.parameters,
+            self.layers,
+            self.hidden,
+            self.vocabulary,
+            inner=self.inner,
+            heads=self.heads,
+            kv_heads=self.kv_heads,
+            head_size=self.head_size,
+            model_type=self.model_type,
+        )
 
 
 @lru_cache(maxsize=1)

@@ -13,12 +13,12 @@ from finetune_app.basemodels.estimates import (
     Estimate,
     MeasuredSpeeds,
     MemoryFit,
-    TrainingWork,
     estimate_for,
     fit,
     shape_of,
 )
 from finetune_app.basemodels.models import BaseModel, Install
+from finetune_app.basemodels.training_work import TrainingWork
 from finetune_app.core import charts
 from finetune_app.core.machine import Machine
 from finetune_app.core.sizes import MEMORY_GB, size
@@ -114,7 +114,9 @@ def _row(
     install = None if installed else installs.get(slug)
     estimate = fits = bar = None
     if entry or model:
-        estimate = estimate_for(shape_of(entry, model), work, model, speeds)
+        estimate = estimate_for(
+            shape_of(entry, model), work, model, speeds, on_card=machine.card is not None
+        )
         fits = fit(machine, estimate.memory_bytes, estimate.seconds)
         bar = _bar(estimate.memory_bytes, machine)
     return CatalogueRow(

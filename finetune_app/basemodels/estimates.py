@@ -1,12 +1,7 @@
-"""Estimates of a training's time and memory on this machine, corrected by finished runs.
+"""Estimates of a training's time and memory, corrected by finished runs.
 
-Memory of a LoRA training in bytes, as measured on the starter model:
-    Python and torch                          0.7 GB
-    base weights                              2 per parameter in bf16, 4 in fp32
-    adapter, its master copy, Adam moments    14 per trained parameter (about 3.6% of all)
-    activations kept for the backward pass    48 per token, layer and hidden unit
-    logits                                    12 per answer token and word of the vocabulary
-A finished training replaces the estimated speed by the measured one (Speed).
+The memory is planned part by part from the model's shapes (memory_plan.py), for the longest rows of
+the version. A finished training replaces the estimated speed by the measured one (Speed).
 """
 
 from dataclasses import dataclass
@@ -21,20 +16,26 @@ from finetune_app.basemodels.automatic_settings import (
     automatic_settings,
 )
 from finetune_app.basemodels.catalogue import CatalogueEntry, entry_of
+from finetune_app.basemodels.memory_plan import (
+    MemoryPlan,
+    ModelShape,
+    TrainingSetup,
+    memory_plan,
+)
 from finetune_app.basemodels.models import BaseModel, Speed
+from finetune_app.basemodels.training_work import (
+    DEFAULT_WORK,
+    TEMPLATE_TOKENS,
+    TrainingWork,
+    largest_batch,
+    replay_rows,
+    tokens_of,
+)
 from finetune_app.core.machine import Machine
 from finetune_app.core.sizes import MEMORY_GB
 from finetune_app.core.templatetags.ui import about, duration
 from finetune_app.versions.models import Version
 
-OVERHEAD_BYTES = 0.7e9
-ADAPTER_SHARE = 0.036
-ADAPTER_BYTES = 14
-ACTIVATION_BYTES = 48
-LOGIT_BYTES = 12
-ANSWER_SHARE = 0.25  # of a row's tokens, typically
-CHARACTERS_PER_TOKEN = 3.6
-TEMPLATE_TOKENS = 20  # per row: role markers of the chat template
 DEFAULT_TOKENS_PER_SECOND = 300.0  # of the starter model, where nothing has been measured
 STARTER_PARAMETERS = 134.5e6
 VALIDATION_FACTOR = 1.15  # on the time of the updates, for validation and sample answers
@@ -45,40 +46,13 @@ NEARLY_FITS_FACTOR = 1.25  # on the free memory
 
 
 @dataclass(frozen=True)
-class ModelShape:
-    """Dimensions of a model: parameters, layers, hidden size, vocabulary."""
-
-    parameters: float
-    layers: int
-    hidden: int
-    vocabulary: int
-
-
-# Of a medium-sized model, where the shape is not known.
-DEFAULT_SHAPE = {"layers": 28, "hidden": 1536, "vocabulary": 128_000}
-
-
-@dataclass(frozen=True)
-class TrainingWork:
-    """Amount of work. `tokens` are those of one epoch."""
-
-    tokens: int
-    rows: int
-    epochs: int
-    tokens_per_step: int
-
-
-DEFAULT_WORK = TrainingWork(tokens=20_000, rows=250, epochs=3, tokens_per_step=640)
-
-
-@dataclass(frozen=True)
 class Estimate:
     """Seconds and bytes. `measured`: this model has been trained on this machine before."""
 
     seconds: float
     low: float
     high: float
-    memory_bytes: float
+    memory: MemoryPlan
     tokens: int
     tokens_per_second: float
     measured: bool
@@ -107,13 +81,26 @@ class Estimate:
         return f"{self.range_words}, {why}" if self.range_words else why
 
     @property
+    def memory_bytes(self) -> float:
+        return self.memory.total
+
+    @property
     def memory_words(self) -> str:
         return _("about %(gb).1f GB") % {"gb": self.memory_bytes / MEMORY_GB}
 
     @property
     def memory_why(self) -> str:
-        return _("the model, what it learns, and %(n)s tokens at a time") % {
-            "n": f"{self.work.tokens_per_step:,}"
+        """ "0.3 GB the model, 0.1 GB what it learns, 0.9 GB for 640 tokens at a time" """
+        plan = self.memory
+        model, learned = plan.weights, plan.adapter + plan.optimizer
+        return _(
+            "%(model).1f GB the model, %(learned).1f GB what it learns, %(rest).1f GB to work on "
+            "%(n)s tokens at a time"
+        ) % {
+            "model": model / MEMORY_GB,
+            "learned": learned / MEMORY_GB,
+            "rest": (plan.total - model - learned) / MEMORY_GB,
+            "n": f"{self.work.largest.tokens:,}",
         }
 
     @property
@@ -147,15 +134,20 @@ def estimate_for(
     work: TrainingWork,
     base_model: BaseModel | None = None,
     speeds: "MeasuredSpeeds | None" = None,
+    *,
+    on_card: bool = False,
 ) -> Estimate:
     """For a model of this shape, with the measured speed of `base_model` if there is one.
-    `speeds`: for several estimates, to be read once."""
+    `speeds`: for several estimates, to be read once. on_card: it trains on a graphics card."""
     speeds = speeds or MeasuredSpeeds.read()
     speed = speeds.of_model.get(base_model.pk) if base_model else None
-    number_bytes = 4 if speed and speed.number_format == "fp32" else 2
-    memory = memory_needed(shape, work.tokens_per_step, number_bytes)
-    if speed and speed.peak_memory_bytes:
-        memory = max(memory, speed.peak_memory_bytes)
+    setup = TrainingSetup(
+        number_format=(speed.number_format if speed else "") or "bf16",
+        rank=work.rank,
+        on_card=on_card,
+        replay_rows=work.replay_rows,
+    )
+    plan = memory_plan(shape, setup, work.largest)
     per_second = speed.tokens_per_second if speed else speeds.expected(shape.parameters)
     tokens = work.tokens * work.epochs
     seconds = tokens / per_second * VALIDATION_FACTOR + LOAD_SECONDS
@@ -164,7 +156,7 @@ def estimate_for(
         seconds=seconds,
         low=seconds / spread,
         high=seconds * spread,
-        memory_bytes=memory,
+        memory=plan,
         tokens=tokens,
         tokens_per_second=per_second,
         measured=speed is not None,
@@ -175,10 +167,10 @@ def estimate_for(
 def shape_of(entry: CatalogueEntry | None, base_model: BaseModel | None) -> ModelShape:
     """The shape in the catalogue, else the one found by the install."""
     if entry:
-        return ModelShape(entry.parameters, entry.layers, entry.hidden, entry.vocabulary)
+        return entry.shape
     if base_model is None:
         return ModelShape(0, 0, 0, 0)
-    return ModelShape(base_model.parameters, **(DEFAULT_SHAPE | base_model.shape))
+    return ModelShape.known(base_model.parameters, base_model.shape)
 
 
 def work_of(version: Version | None, method: str = SUPERVISED) -> TrainingWork:
@@ -186,6 +178,7 @@ def work_of(version: Version | None, method: str = SUPERVISED) -> TrainingWork:
     if version is None:
         return DEFAULT_WORK
     settings = automatic_for(version, method=method).settings
+    batch_size = int(settings["batch_size"])
     train = max(version.counts.get("train", 0), 1)
     rows = version.pairs if method == DPO else train
     answers = 2 if method == DPO else 1
@@ -193,7 +186,9 @@ def work_of(version: Version | None, method: str = SUPERVISED) -> TrainingWork:
         tokens=answers * tokens_of(version) * rows // train,
         rows=rows,
         epochs=int(settings["epochs"]),
-        tokens_per_step=answers * _tokens_per_step(version, int(settings["batch_size"])),
+        rank=int(settings["rank"]),
+        replay_rows=replay_rows(batch_size, float(settings["replay_share"])),
+        largest=largest_batch(version, batch_size, int(settings["max_tokens"]), answers),
     )
 
 
@@ -210,28 +205,6 @@ def automatic_for(
         hidden=shape_of(entry_of(base_model.slug), base_model).hidden if base_model else 0,
         method=method,
     )
-
-
-def tokens_of(version: Version) -> int:
-    """Estimated tokens of one epoch."""
-    rows: int = version.counts.get("train", 0)
-    return int(version.characters / CHARACTERS_PER_TOKEN) + TEMPLATE_TOKENS * rows
-
-
-def _tokens_per_step(version: Version, batch_size: int) -> int:
-    rows = max(version.counts.get("train", 0), 1)
-    typical = tokens_of(version) / rows
-    longest = version.longest / CHARACTERS_PER_TOKEN + TEMPLATE_TOKENS
-    return int(batch_size * max(typical, longest / 2))
-
-
-def memory_needed(shape: ModelShape, tokens_per_step: int, number_bytes: int = 2) -> float:
-    """Peak memory of a training, in bytes."""
-    weights = number_bytes * shape.parameters
-    adapter = ADAPTER_SHARE * shape.parameters * ADAPTER_BYTES
-    activations = ACTIVATION_BYTES * tokens_per_step * shape.layers * shape.hidden
-    logits = LOGIT_BYTES * ANSWER_SHARE * tokens_per_step * shape.vocabulary
-    return OVERHEAD_BYTES + weights + adapter + activations + logits
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,29 @@
 from typing import TypedDict
 
 
-class ModelShape(TypedDict, total=False):
-    """Empty where it is not known."""
+class SavedTensors(TypedDict):
+    """Bytes that a decoder layer saves for the backward pass: for each token, and for each pair of
+    tokens of a row."""
+
+    token: float
+    pair: float
+
+
+class ModelDimensions(TypedDict, total=False):
+    """Dimensions from config.json, 0 where it has none; empty where nothing is known.
+
+    saved: by number format, counted (worker/training/memory_plan.py).
+    """
 
     layers: int
     hidden: int
     vocabulary: int
+    inner: int
+    heads: int
+    kv_heads: int
+    head_size: int
+    model_type: str
+    saved: dict[str, SavedTensors]
 
 
 class InstalledModel(TypedDict):
@@ -21,4 +38,4 @@ class InstalledModel(TypedDict):
     context: int  # tokens
     size: int  # bytes
     files: dict[str, str]  # name -> sha256
-    shape: ModelShape
+    shape: ModelDimensions

@@ -28,7 +28,7 @@ class BaseModel(models.Model):
     context = models.PositiveIntegerField(default=0)  # tokens
     size = models.BigIntegerField(default=0)  # bytes on disk
     files = models.JSONField(default=dict)  # name -> sha256
-    shape = models.JSONField(default=dict, blank=True)  # layers, hidden, vocabulary
+    shape = models.JSONField(default=dict, blank=True)  # see job_messages.ModelDimensions
     team = models.ForeignKey(
         Team, null=True, blank=True, on_delete=models.CASCADE, related_name="base_models"
     )  # None: for everybody (starter, catalogue); else for this team only

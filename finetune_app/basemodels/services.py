@@ -15,6 +15,7 @@ from finetune_app.accounts.models import Team, User
 from finetune_app.basemodels.catalogue import STARTER, entry_of, entry_with_hub_id
 from finetune_app.basemodels.job_messages import InstalledModel
 from finetune_app.basemodels.models import BaseModel, BaseModelChoice, HubToken, Install
+from finetune_app.basemodels.shapes import dimensions_of
 from finetune_app.core.encryption import decrypt, encrypt
 from finetune_app.core.errors import PlainError
 from finetune_app.core.files import sha256_of
@@ -129,7 +130,7 @@ def register(
         "context": config.get("max_position_embeddings") or 0,
         "size": sum(path.stat().st_size for path in folder.iterdir() if path.is_file()),
         "files": {path.name: sha256_of(path) for path in paths},
-        "shape": {},
+        "shape": dimensions_of(config),
     }
     return _save_model(slug, name, team, licence, found)
 

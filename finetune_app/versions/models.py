@@ -18,6 +18,7 @@ class Version(models.Model):
     counts = models.JSONField(default=dict)  # {"train": 240, "validation": 40, "test": 60}
     # Lengths as counted by versions.services.weight, from which tokens are estimated.
     longest = models.PositiveIntegerField(default=0)  # longest example
+    longest_rows = models.JSONField(default=list)  # the longest train examples, longest first
     longest_answer = models.PositiveIntegerField(default=0)
     characters = models.PositiveIntegerField(default=0)  # all train examples
     pairs = models.PositiveIntegerField(default=0)  # train examples with a rejected answer

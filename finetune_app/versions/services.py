@@ -1,6 +1,7 @@
 """Freezes a version: the immutable file that training and evaluation read."""
 
 import hashlib
+import heapq
 import json
 import os
 import re
@@ -26,6 +27,8 @@ from finetune_app.datasets.models import Dataset, Split
 from finetune_app.versions.models import Version
 
 MARKS = re.compile(rb"[^A-Za-z\s]|(?<=\d)\s")  # tokenizers join a space to a word, not to a number
+
+LONGEST_ROWS = 32  # as many as a large batch
 
 
 def freeze_blocker(dataset: Dataset) -> str:
@@ -85,6 +88,7 @@ class FileStatistics(TypedDict):
     sha256: str
     counts: dict[str, int]
     longest: int
+    longest_rows: list[int]
     longest_answer: int
     characters: int
     pairs: int
@@ -95,6 +99,7 @@ def _write(dataset: Dataset, draft: Path) -> FileStatistics:
     draft.parent.mkdir(parents=True, exist_ok=True)
     digest, counts = hashlib.sha256(), Counter({split.value: 0 for split in Split})
     longest, longest_answer, characters, pairs = 0, 0, 0, 0
+    longest_rows: list[int] = []  # a heap, smallest first
     try:
         with draft.open("wb") as file:
             for row in _rows(dataset):
@@ -107,6 +112,9 @@ def _write(dataset: Dataset, draft: Path) -> FileStatistics:
                 longest, longest_answer = max(longest, size), max(longest_answer, sizes[-1])
                 if row["split"] == Split.TRAIN:
                     characters += size
+                    heapq.heappush(longest_rows, size)
+                    if len(longest_rows) > LONGEST_ROWS:
+                        heapq.heappop(longest_rows)
                     pairs += "rejected" in row
             file.flush()
             os.fsync(file.fileno())
@@ -119,6 +127,7 @@ def _write(dataset: Dataset, draft: Path) -> FileStatistics:
         "sha256": digest.hexdigest(),
         "counts": dict(counts),
         "longest": longest,
+        "longest_rows": sorted(longest_rows, reverse=True),
         "longest_answer": longest_answer,
         "characters": characters,
         "pairs": pairs,

@@ -40,7 +40,9 @@ def test_from_a_broken_download_to_a_trained_model_that_answers(
     model = BaseModel.objects.get()
     folder = data_dir / model.folder
     assert (folder / WEIGHTS).read_bytes() == (tiny_model / WEIGHTS).read_bytes()
-    assert model.shape == {"layers": 3, "hidden": 48, "vocabulary": 258}
+    dimensions = ("layers", "hidden", "vocabulary", "model_type")
+    assert [model.shape[name] for name in dimensions] == [3, 48, 258, "qwen2"]
+    assert model.shape["saved"]["bf16"]["token"] > 0
     result = train(folder, tmp_path)
     assert result["validation_loss"] < result["first_loss"]
     assert answers_differ(folder, tmp_path / result["adapter"])

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from finetune_app.basemodels.job_messages import ModelDimensions
+from finetune_app.basemodels.shapes import dimensions_of
 from finetune_app.core.chat_messages import Message
 from worker.channel import UserError
 
@@ -24,13 +26,11 @@ CAUSAL_ENDINGS = ("ForCausalLM", "LMHeadModel")
 
 @dataclass(frozen=True)
 class Shape:
-    """Dimensions from the configuration; 0 where it has none. `context` is in tokens."""
+    """From the configuration. `context` is in tokens; 0 where it has none."""
 
     architecture: str
     context: int
-    layers: int
-    hidden: int
-    vocabulary: int
+    dimensions: ModelDimensions
 
 
 def check_small_files(folder: Path) -> Shape:
@@ -52,12 +52,9 @@ def check_small_files(folder: Path) -> Shape:
             f"This model reads only {context} tokens at once; a question with its answer needs "
             f"{LEAST_CONTEXT} or more. Choose a newer model.",
         )
-    numbers = [
-        int(getattr(config, name, 0) or 0)
-        for name in ("num_hidden_layers", "hidden_size", "vocab_size")
-    ]
-    _check_tokenizer(folder, vocabulary=numbers[2])
-    return Shape(architecture, context, *numbers)
+    dimensions = dimensions_of(config.to_dict())
+    _check_tokenizer(folder, vocabulary=dimensions["vocabulary"])
+    return Shape(architecture, context, dimensions)
 
 
 def refuse_code(folder: Path) -> None:

@@ -19,6 +19,7 @@ from worker.installs.files import File, InstallStopped, Plan, Tell, shards_of, v
 from worker.installs.folder import Folder
 from worker.installs.hub import Hub
 from worker.installs.starter import sync
+from worker.training.memory_plan import count_saved_tensors
 
 NOTE = "finetune.json"  # file beside the model with its source
 GIB = 1024**3
@@ -113,11 +114,7 @@ def _fetch_and_check(source: Source, job: Job, channel: Channel) -> InstalledMod
         "architecture": shape.architecture,
         "context": shape.context,
         "parameters": parameters,
-        "shape": {
-            "layers": shape.layers,
-            "hidden": shape.hidden,
-            "vocabulary": shape.vocabulary,
-        },
+        "shape": {**shape.dimensions, "saved": count_saved_tensors(draft)},
         "size": total,
         "files": hashes,
     }

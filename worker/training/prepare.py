@@ -5,7 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from finetune_app.basemodels.memory_plan import TOKEN_BUDGET
 from worker.channel import Channel
+from worker.engine.memory import release_memory
 from worker.template import TokenizedExample, load_tokenizer
 from worker.training import checkpoints, data
 from worker.training.data_parallel import Ranks, start_peers
@@ -20,8 +22,6 @@ from worker.training.replay import replay_examples
 from worker.training.spec import TrainingSpec
 from worker.training.state import LastCheckpoint, Run, State
 from worker.training.validation_answers import ValidationAnswers
-
-TOKEN_BUDGET = 4096  # padded tokens of a micro-batch; halved when memory runs out
 
 
 def prepare(
@@ -109,4 +109,6 @@ def load_replay_examples(
 def choose_loss(adapted: AdaptedModel) -> Loss:
     """The fast loss for models that it supports, the general one for all others."""
     model = adapted.model
-    return LlamaLoss(model) if is_supported(model) else CausalLMLoss(model)
+    loss: Loss = LlamaLoss(model) if is_supported(model) else CausalLMLoss(model)
+    release_memory()  # of weights that were converted or fused, which can be as much as the model
+    return loss
