@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from finetune_app.basemodels.automatic_settings import DPO, SUPERVISED
 from finetune_app.gateway.errors import ApiError
 from finetune_app.gateway.json_body import JsonObject, read_json_object
+from finetune_app.training.methods import METHODS
 
 Auto = Literal["auto"]
 MAX_EPOCHS = 50
@@ -18,6 +20,7 @@ class Hyperparameters:
     n_epochs: int | Auto = "auto"
     batch_size: int | Auto = "auto"
     learning_rate_multiplier: Auto = "auto"
+    beta: float | Auto = "auto"  # of dpo alone
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,7 @@ class JobRequest:
     validation_file: str
     suffix: str
     seed: int | None
+    method: str
     hyperparameters: Hyperparameters
     metadata: dict[str, str]
 
@@ -36,13 +40,15 @@ class JobRequest:
 def parse_job_request(body: bytes) -> JobRequest:
     """Raises ApiError."""
     given = read_json_object(body)
+    method = _method(given)
     return JobRequest(
         model=_required_text(given, "model"),
         training_file=_required_text(given, "training_file"),
         validation_file=str(given.get("validation_file") or ""),
         suffix=_suffix(given.get("suffix")),
         seed=_seed(given.get("seed")),
-        hyperparameters=_hyperparameters(given),
+        method=method,
+        hyperparameters=_hyperparameters(given, method),
         metadata=_metadata(given.get("metadata")),
     )
 
@@ -54,12 +60,17 @@ def _required_text(given: JsonObject, name: str) -> str:
     return value
 
 
-def _hyperparameters(given: JsonObject) -> Hyperparameters:
+def _method(given: JsonObject) -> str:
+    method = _object(given, "method").get("type", SUPERVISED)
+    if method not in METHODS:
+        names = " or ".join(METHODS)
+        raise ApiError(400, f"The “method” here is {names}.", param="method")
+    return str(method)
+
+
+def _hyperparameters(given: JsonObject, method: str) -> Hyperparameters:
     """From “method”, or from the older top-level field “hyperparameters”."""
-    method = given.get("method") or {}
-    if not isinstance(method, dict) or method.get("type", "supervised") != "supervised":
-        raise ApiError(400, "The only “method” here is supervised.", param="method")
-    inner = _object(method, "supervised").get("hyperparameters")
+    inner = _object(_object(given, "method"), method).get("hyperparameters")
     found = _object({"hyperparameters": inner or given.get("hyperparameters")}, "hyperparameters")
     n_epochs = _whole_number_or_auto(found, "n_epochs", MAX_EPOCHS)
     batch_size = _whole_number_or_auto(found, "batch_size", MAX_BATCH_SIZE)
@@ -69,7 +80,17 @@ def _hyperparameters(given: JsonObject) -> Hyperparameters:
             "“learning_rate_multiplier” is not done here; leave it at “auto”.",
             param="learning_rate_multiplier",
         )
-    return Hyperparameters(n_epochs, batch_size)
+    beta = _beta(found) if method == DPO else "auto"
+    return Hyperparameters(n_epochs, batch_size, beta=beta)
+
+
+def _beta(found: JsonObject) -> float | Auto:
+    value = found.get("beta", "auto")
+    if value == "auto":
+        return "auto"
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 2:
+        raise ApiError(400, "“beta” is “auto” or a number above 0 and up to 2.", param="beta")
+    return float(value)
 
 
 def _whole_number_or_auto(found: JsonObject, name: str, maximum: int) -> int | Auto:

@@ -3,6 +3,7 @@ import uuid
 from django.db import models
 
 from finetune_app.accounts.models import Team
+from finetune_app.basemodels.automatic_settings import SUPERVISED
 from finetune_app.goals.models import Goal
 from finetune_app.training.models import Training
 
@@ -55,6 +56,7 @@ class FineTuningJob(models.Model):
     metadata = models.JSONField(default=dict)
     training_file = models.CharField(max_length=64)  # public ids: the files may be deleted later
     validation_file = models.CharField(max_length=64, blank=True)
+    method = models.CharField(max_length=20, default=SUPERVISED)
     hyperparameters = models.JSONField(default=dict)  # as requested: numbers, or "auto"
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)

@@ -5,6 +5,7 @@ from typing import TypedDict
 
 from django.utils import timezone
 
+from finetune_app.basemodels.automatic_settings import DPO
 from finetune_app.fine_tuning_api.models import ApiFile, FineTuningJob
 from finetune_app.gateway.json_body import JsonObject
 from finetune_app.jobs.models import State
@@ -57,6 +58,7 @@ def job_object(job: FineTuningJob) -> JsonObject:
         "batch_size": spec.get("batch_size", "auto"),
         "learning_rate_multiplier": "auto",
     }
+    of_method = hyperparameters | ({"beta": spec.get("beta", "auto")} if job.method == DPO else {})
     return {
         "id": job.api_id,
         "object": "fine_tuning.job",
@@ -71,7 +73,7 @@ def job_object(job: FineTuningJob) -> JsonObject:
         "hyperparameters": hyperparameters,
         "seed": job.seed,
         "metadata": job.metadata,
-        "method": {"type": "supervised", "supervised": {"hyperparameters": hyperparameters}},
+        "method": {"type": job.method, job.method: {"hyperparameters": of_method}},
         "training_file": job.training_file,
         "validation_file": job.validation_file or None,
         "user_provided_suffix": job.suffix or None,

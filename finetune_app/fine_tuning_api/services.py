@@ -89,6 +89,7 @@ def start_job(
             model=request.model,
             suffix=request.suffix,
             seed=request.seed or trainings.DEFAULT_SEED,
+            method=request.method,
             hyperparameters=asdict(request.hyperparameters),
             metadata=request.metadata,
             training_file=file.api_id,
@@ -144,7 +145,7 @@ def _freeze_and_train(job: FineTuningJob, by: User | None) -> None:
     try:
         versions.freeze(dataset=dataset, by=by)
         chosen = _training_settings(job.hyperparameters) | {"seed": job.seed}
-        job.training = trainings.start(goal=job.goal, user=by, chosen=chosen)
+        job.training = trainings.start(goal=job.goal, user=by, chosen=chosen, method=job.method)
     except PlainError as problem:
         found = dataset.findings.filter(severity=Severity.ERROR).values_list("message", flat=True)
         job.problem = " ".join(found) or problem.message
@@ -172,6 +173,6 @@ def _create_goal(job: FineTuningJob, rows: list[RowToAdd], by: User | None) -> G
 
 def _training_settings(hyperparameters: JsonObject) -> JsonObject:
     """OpenAI's hyperparameters as training settings, without those that are "auto"."""
-    names = {"n_epochs": "epochs", "batch_size": "batch_size"}
+    names = {"n_epochs": "epochs", "batch_size": "batch_size", "beta": "beta"}
     chosen = {name: hyperparameters.get(theirs) for theirs, name in names.items()}
-    return {name: value for name, value in chosen.items() if isinstance(value, int)}
+    return {name: value for name, value in chosen.items() if isinstance(value, int | float)}
