@@ -1,23 +1,29 @@
-"""Reads the examples of an uploaded file in JSON Lines format: one conversation a line."""
+"""Reads the examples of an uploaded file in JSON Lines format: a conversation or a preference pair a
+line."""
 
 from collections.abc import Iterator
 from typing import Any
 
 from django.core.files.storage import default_storage
 
-from finetune_app.core.chat_messages import Message
 from finetune_app.datasets.enough_examples import MIN_EXAMPLES
 from finetune_app.datasets.schemas import RowToAdd
 from finetune_app.datasets.splits import held_back_split
 from finetune_app.fine_tuning_api.models import ApiFile
 from finetune_app.imports.cell_values import RowError, parse_json
-from finetune_app.imports.column_mapping import messages_from_row
+from finetune_app.imports.column_mapping import RowExample, example_from_row
 from finetune_app.imports.schemas import KeyCount
 from finetune_app.imports.unread_keys import KeyCounter, name_of, unread
 
 MAX_LINES = 50_000
 MAX_FILE_BYTES = 100 * 1024 * 1024
-MAPPING = {"style": "messages", "messages": "messages", "system": "", "split": ""}
+CHATS = {"style": "messages", "messages": "messages", "rejected": "rejected"}
+PREFERENCES = {  # OpenAI's rows for preference training
+    "style": "pairs",
+    "prompt": "input",
+    "answer": "preferred_output",
+    "rejected": "non_preferred_output",
+}
 
 
 def read_training_rows(file: ApiFile, split: str, keys: KeyCounter) -> list[RowToAdd]:
@@ -26,7 +32,8 @@ def read_training_rows(file: ApiFile, split: str, keys: KeyCounter) -> list[RowT
     Raises RowError if any line is invalid, or has a key that changes its meaning and is not read.
     """
     rows: list[RowToAdd] = [
-        {"messages": messages, "split": str(split)} for messages in _conversations(file, keys)
+        {"messages": messages, "rejected": rejected, "split": str(split)}
+        for messages, rejected in _examples(file, keys)
     ]
     if len(rows) < MIN_EXAMPLES:
         raise RowError(f"The file has {len(rows)} examples; at least {MIN_EXAMPLES} are needed.")
@@ -37,8 +44,8 @@ def read_validation_rows(file: ApiFile, keys: KeyCounter) -> list[RowToAdd]:
     """Half of the examples become the validation split, half the test split, so that the evaluation
     has examples that nothing was tuned on. Raises RowError."""
     rows: list[RowToAdd] = [
-        {"messages": messages, "split": str(held_back_split(at))}
-        for at, messages in enumerate(_conversations(file, keys))
+        {"messages": messages, "rejected": rejected, "split": str(held_back_split(at))}
+        for at, (messages, rejected) in enumerate(_examples(file, keys))
     ]
     if len(rows) < 2:
         raise RowError("The validation file has fewer than two examples.")
@@ -47,7 +54,7 @@ def read_validation_rows(file: ApiFile, keys: KeyCounter) -> list[RowToAdd]:
 
 def unread_notices(file: ApiFile, keys: KeyCounter) -> list[str]:
     """A sentence for each key of the file that is not read."""
-    return [_notice(file, key) for key in unread(keys.counts(), MAPPING)]
+    return [_notice(file, key) for key in unread(keys.counts(), CHATS, PREFERENCES)]
 
 
 def _notice(file: ApiFile, key: KeyCount) -> str:
@@ -59,7 +66,7 @@ def _notice(file: ApiFile, key: KeyCount) -> str:
     )
 
 
-def _conversations(file: ApiFile, keys: KeyCounter) -> Iterator[list[Message]]:
+def _examples(file: ApiFile, keys: KeyCounter) -> Iterator[RowExample]:
     with default_storage.open(file.storage_path) as lines:
         for number, line in enumerate(lines, 1):
             if not line.strip():
@@ -69,7 +76,7 @@ def _conversations(file: ApiFile, keys: KeyCounter) -> Iterator[list[Message]]:
             try:
                 cells = _cells(line)
                 keys.add(number, cells)
-                yield _conversation(cells)
+                yield _example(cells)
             except (RowError, ValueError, RecursionError) as problem:
                 why = str(problem) if isinstance(problem, RowError) else "It is not valid JSON."
                 raise RowError(f"Line {number}: {why}") from problem
@@ -82,8 +89,8 @@ def _cells(line: bytes) -> dict[str, Any]:
     return cells
 
 
-def _conversation(cells: dict[str, Any]) -> list[Message]:
-    messages = messages_from_row(cells, MAPPING)
-    if len(messages) < 2:
+def _example(cells: dict[str, Any]) -> RowExample:
+    row = example_from_row(cells, PREFERENCES if PREFERENCES["answer"] in cells else CHATS)
+    if len(row.messages) < 2:
         raise RowError("Nobody asks anything in this conversation.")
-    return messages
+    return row

@@ -7,7 +7,6 @@ from typing import Any
 from finetune_app.imports.cell_values import RowError, cell_text
 from finetune_app.imports.column_mapping import (
     KEEP_UNANSWERED,
-    REJECTED_ANSWER_NAMES,
     SPLIT_BY_WORD,
     Cells,
 )
@@ -17,6 +16,8 @@ from finetune_app.imports.conversation_cells import (
     normalised_name,
 )
 from finetune_app.imports.schemas import ColumnMapping
+from finetune_app.imports.training_pairs import BETTER_ANSWER_NAMES, WORSE_ANSWER_NAMES
+from finetune_app.imports.transcripts import transcript
 
 CONVERSATION_NAMES = (
     "messages",
@@ -80,6 +81,7 @@ SYSTEM_NAMES = (
 )
 SPLIT_NAMES = ("split", "set", "subset", "partition", "fold", "used to", "used_to")
 KEY_NAMES = ("id", "key", "uuid", "row_id", "example_id", "ticket", "ticket_id")
+FLAGS = {"", "0", "1", "0.0", "1.0", "true", "false", "yes", "no", "y", "n", "x"}
 GROUP_NAMES = ("group", "group_id", "thread", "thread_id", "conversation_id")
 
 
@@ -89,13 +91,17 @@ def infer_mapping(columns: Sequence[str], rows: Sequence[Cells]) -> ColumnMappin
     `answer` is empty when no column seems to hold answers. `unanswered` is "keep" when most rows
     have no answer, or there is only one text column.
     """
+    worse = _worse_column(columns, rows)
+    better = _named(columns, BETTER_ANSWER_NAMES) if worse else ""
     common = {
+        "rejected": worse,
         "system": _named(columns, SYSTEM_NAMES),
         "split": _split_column(columns, rows),
         "key": _key_column(columns, rows),
         "group": _group_column(columns, rows),
     }
-    chat = _chat_column(columns, rows)
+    chat = _chat_of_pair(better, rows) if better else _chat_column(columns, rows)
+    also = f" “{worse}” has a worse answer to the same." if worse else ""
     if chat:
         keep = _mostly(not _answered(row.get(chat)) for row in rows)
         why = f"“{chat}” holds whole conversations."
@@ -103,25 +109,26 @@ def infer_mapping(columns: Sequence[str], rows: Sequence[Cells]) -> ColumnMappin
             why += " Most of them wait for an answer, so they are imported for you to answer."
         found = {"style": "messages", "messages": chat, **common}
         found["unanswered"] = KEEP_UNANSWERED if keep else ""
-        return found | {"why": why}
-    found, why = _infer_pair(columns, rows, common)
-    return {**found, "why": why}
+        return found | {"why": why + also}
+    found, why = _infer_pair(columns, rows, common, better)
+    return {**found, "why": why + also}
 
 
 def _infer_pair(
-    columns: Sequence[str], rows: Sequence[Cells], common: ColumnMapping
+    columns: Sequence[str], rows: Sequence[Cells], common: ColumnMapping, better: str
 ) -> tuple[ColumnMapping, str]:
-    """(mapping, reason) for a prompt column and an answer column."""
+    """(mapping, reason) for a prompt column and an answer column: `better`, if that is one."""
     taken = {common[name] for name in ("system", "split", "group")}
     left = [
         c
         for c in columns
         if c not in taken
-        and normalised_name(c) not in (*REJECTED_ANSWER_NAMES, "history")
+        and normalised_name(c) not in (*WORSE_ANSWER_NAMES, "history")
         and not _looks_like_id(c, rows)
     ]
-    answer = _named(left, ANSWER_NAMES)
-    prompt = _named([c for c in left if c != answer], PROMPT_NAMES)
+    answer = better or _named(left, ANSWER_NAMES)
+    asking = (*PROMPT_NAMES, *CONVERSATION_NAMES) if better else PROMPT_NAMES
+    prompt = _named([c for c in left if c != answer], asking)
     rest = [c for c in left if c not in (prompt, answer)]
     answer = answer or _named_by_word(rest, ANSWER_NAMES)
     prompt = prompt or _named_by_word([c for c in rest if c != answer], PROMPT_NAMES)
@@ -194,6 +201,8 @@ def is_known_name(name: str) -> bool:
         *SPLIT_NAMES,
         *KEY_NAMES,
         *GROUP_NAMES,
+        *BETTER_ANSWER_NAMES,
+        *WORSE_ANSWER_NAMES,
     )
     return normalised_name(name) in every
 
@@ -219,12 +228,30 @@ def _group_column(columns: Sequence[str], rows: Sequence[Cells]) -> str:
     return found if 0 < len(set(values)) < len(values) else ""
 
 
+def _worse_column(columns: Sequence[str], rows: Sequence[Cells]) -> str:
+    """Empty unless it holds texts: “rejected” may also say yes or no."""
+    found = _named(columns, WORSE_ANSWER_NAMES)
+    values = {normalised_name(cell_text_or_empty(row.get(found))) for row in rows}
+    return found if values - FLAGS else ""
+
+
+def _chat_of_pair(better: str, rows: Sequence[Cells]) -> str:
+    """The column of better answers when it holds whole conversations, as in TRL's implicit prompts;
+    else empty."""
+    for row in rows[:20]:
+        value = row.get(better)
+        chat = conversation_in_cell(value) or transcript(value)
+        if chat and _has_two_roles(chat) and _answered(chat):
+            return better
+    return ""
+
+
 def _chat_column(columns: Sequence[str], rows: Sequence[Cells]) -> str:
     """The column of whole conversations, by its name or because one of them ends in an answer."""
     named = [c for c in columns if normalised_name(c) in CONVERSATION_NAMES]
     for column in [
         *named,
-        *(c for c in columns if normalised_name(c) not in REJECTED_ANSWER_NAMES),
+        *(c for c in columns if normalised_name(c) not in WORSE_ANSWER_NAMES),
     ]:
         chats = [
             chat for row in rows[:20] if (chat := conversation_in_cell(row.get(column))) is not None

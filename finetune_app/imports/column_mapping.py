@@ -7,6 +7,7 @@ A mapping is a dict of column names ("" or absent: no such column):
     {"style": "messages", "messages": "messages", ...}
 
 and for both styles
+    "rejected"    a worse answer to the same, which makes the row a training pair
     "system"      instructions that go before the conversation
     "split"       train, validation or test; ALL_FOR_TEST instead of a column: every row is for it
     "key"         identifies the row when a later file is merged
@@ -20,7 +21,7 @@ and for both styles
 import hashlib
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from finetune_app.core.chat_messages import Message
 from finetune_app.imports.cell_values import (
@@ -42,6 +43,8 @@ from finetune_app.imports.conversation_cells import (
     whole_conversation,
 )
 from finetune_app.imports.schemas import KeyAndGroup
+from finetune_app.imports.training_pairs import WORSE_ANSWER_NAMES, worse_answer
+from finetune_app.imports.transcripts import transcript
 
 Cells = Mapping[str, Any]
 
@@ -62,11 +65,10 @@ SPLIT_BY_WORD = {
 }
 KEEP_UNANSWERED = "keep"
 TAKE_WITHOUT = "take"
-REJECTED_ANSWER_NAMES = ("rejected", "rejected_response", "non_preferred_output", "dispreferred")
-# Keys without which a row means something else. They are not read yet.
-MEANING_NAMES = {*REJECTED_ANSWER_NAMES, "tools", "functions", "tool_calls", "function_call"}
-CONVERSATION_PARTS = ("messages", "prompt", "answer")  # of a mapping
-COLUMN_PARTS = ("messages", "prompt", "answer", "context", "system", "split", "key", "group")
+# Keys without which a row means something else. Only a worse answer can be read.
+MEANING_NAMES = {*WORSE_ANSWER_NAMES, "tools", "functions", "tool_calls", "function_call"}
+CONVERSATION_PARTS = ("messages", "prompt", "answer", "rejected")  # of a mapping
+COLUMN_PARTS = (*CONVERSATION_PARTS, "context", "system", "split", "key", "group")
 ALL_FOR_TEST = "*test"
 MAX_KEY_LENGTH, MAX_GROUP_LENGTH = 200, 64  # as in the database
 
@@ -76,14 +78,21 @@ class UnreadKeyError(RowError):
     such rows without it."""
 
     def __init__(self, key: str) -> None:
+        why = "which is not read here yet"
+        if is_worse_answer(key):
+            why = "which is not read as a worse answer"
         super().__init__(
-            f"It has “{key[:40]}”, which is not read here yet, and without it the row means "
-            "something else."
+            f"It has “{key[:40]}”, {why}, and without it the row means something else."
         )
 
 
-def messages_from_row(cells: Cells, mapping: Mapping[str, str]) -> list[Message]:
-    """The row's messages, the last one the assistant's. Raises RowError.
+class RowExample(NamedTuple):
+    messages: list[Message]  # the last one is the assistant's
+    rejected: str  # a worse answer; "" for none
+
+
+def example_from_row(cells: Cells, mapping: Mapping[str, str]) -> RowExample:
+    """The row's conversation, and its worse answer. Raises RowError.
 
     An UnreadKeyError is for a row that could be taken without a key (see "unread"). The last text
     is empty only where the mapping keeps rows without an answer.
@@ -97,7 +106,29 @@ def messages_from_row(cells: Cells, mapping: Mapping[str, str]) -> list[Message]
         messages = whole_conversation(cells.get(mapping["messages"]), keep)
     else:
         messages = _from_pair(cells, mapping, keep)
-    return _with_system(system, messages, mapping)
+    messages = _with_system(system, messages, mapping)
+    column = mapping.get("rejected", "")
+    if not column:
+        return RowExample(messages, "")
+    return RowExample(messages, _worse_answer(cells, mapping, column, messages))
+
+
+def _worse_answer(
+    cells: Cells, mapping: Mapping[str, str], column: str, messages: list[Message]
+) -> str:
+    *before, answer = messages
+    beginnings = [before]
+    if mapping.get("system") and before[0]["role"] == "system":
+        beginnings.append(before[1:])  # of a column of their own
+    if mapping.get("style") == "pairs" and isinstance(asked := cells.get(mapping["prompt"]), str):
+        beginnings.append([{"role": "user", "content": asked}])
+    return worse_answer(
+        cells.get(column),
+        column,
+        answer["content"],
+        beginnings,
+        is_transcript=transcript(cells.get(mapping.get("messages", ""))) is not None,
+    )
 
 
 def _refuse_unread_keys(cells: Cells, mapping: Mapping[str, str]) -> None:
@@ -131,6 +162,11 @@ def _with_parsed_conversations(cells: Cells, mapping: Mapping[str, str]) -> Cell
 @lru_cache(maxsize=10_000)
 def changes_meaning(name: str) -> bool:
     return normalised_name(name) in MEANING_NAMES
+
+
+def is_worse_answer(name: str) -> bool:
+    """Whether a key is called as worse answers are, which are read from the column chosen."""
+    return normalised_name(name) in WORSE_ANSWER_NAMES
 
 
 def used_columns(mapping: Mapping[str, str]) -> set[str]:

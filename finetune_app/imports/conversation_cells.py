@@ -11,6 +11,7 @@ from finetune_app.imports.cell_values import (
     json_cell,
     parsed_cell,
 )
+from finetune_app.imports.transcripts import transcript
 
 ROLE_BY_NAME = {
     "system": "system",
@@ -33,7 +34,7 @@ MAX_MESSAGES = 1_000
 
 
 def whole_conversation(value: Any, keep: bool) -> list[Message]:
-    found = conversation_in_cell(value)
+    found = conversation_in_cell(value) or transcript(value)
     if not found:
         raise RowError("There is no conversation in this row.")
     messages = read_messages(found)

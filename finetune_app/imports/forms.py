@@ -119,6 +119,10 @@ class MappingForm(forms.Form):
             else:
                 self._choice("answer", _("The answer to learn"), every, mapping, required=True)
             self._choice("context", _("More text for the prompt"), none + every, mapping)
+        self._choice("rejected", _("A worse answer"), none + every, mapping)
+        self.fields["rejected"].help_text = _(
+            "To the same question. Later the model can learn to prefer the other one."
+        )
         self._choice("system", _("Instructions"), none + every, mapping)
         all_for_test = [(ALL_FOR_TEST, _("keep all of them for the test"))]
         self._choice("split", _("Learn, practice or test"), none + all_for_test + every, mapping)
@@ -168,6 +172,9 @@ class MappingForm(forms.Form):
         prompt, answer = cleaned.get("prompt"), cleaned.get("answer")
         if prompt and prompt == answer:
             self.add_error("answer", _("The prompt and the answer cannot be the same column."))
+        better = answer or cleaned.get("messages")
+        if cleaned.get("rejected") and cleaned["rejected"] in (better, prompt):
+            self.add_error("rejected", _("The worse answer has to be a column of its own."))
         return cleaned
 
     def mapping(self) -> ColumnMapping:

@@ -72,17 +72,19 @@ def plan_changes(item: Import) -> ChangePlan:
 
 
 def _planned_change(example: Example, row: ImportRow) -> PlannedChange:
+    rejected = _next_rejected(example, row["messages"], row.get("rejected", ""))
     return {
         "number": example.number,
-        "before": _prompt_and_answer(example.messages),
-        "after": _prompt_and_answer(row["messages"]),
+        "before": _prompt_and_answer(example.messages, example.rejected),
+        "after": _prompt_and_answer(row["messages"], rejected),
     }
 
 
-def _prompt_and_answer(messages: list[Message]) -> PromptAndAnswer:
+def _prompt_and_answer(messages: list[Message], rejected: str) -> PromptAndAnswer:
     return {
         "prompt": last_content(messages, "user")[:MAX_SHOWN_CHARACTERS],
         "answer": last_content(messages, "assistant")[:MAX_SHOWN_CHARACTERS],
+        "rejected": rejected[:MAX_SHOWN_CHARACTERS],
     }
 
 
@@ -121,6 +123,7 @@ def _new_rows(matcher: RowMatcher, item: Import, changes: TextIO) -> Iterator[Im
                 change: ExampleChange = {"pk": match.example.pk, "key": match.key}
                 if match.is_change:
                     change["messages"] = match.row["messages"]
+                    change["rejected"] = match.row.get("rejected", "")
                 changes.write(json.dumps(change, ensure_ascii=False) + "\n")
 
 
@@ -159,23 +162,32 @@ def _change(edit: Edit, changes: Iterable[ExampleChange], writer: LeaseWriter) -
 
 
 def _change_batch(edit: Edit, changes: list[ExampleChange]) -> None:
-    messages = {change["pk"]: change["messages"] for change in changes if "messages" in change}
+    changed = {change["pk"]: change for change in changes if "messages" in change}
     change_many(
         dataset=edit.dataset,
         by=edit.by,
         what="",
         edit=edit,
-        examples=list(edit.dataset.examples.filter(pk__in=messages).order_by("number")),
-        fields=lambda example: _changed_fields(example, messages[example.pk]),
+        examples=list(edit.dataset.examples.filter(pk__in=changed).order_by("number")),
+        fields=lambda example: _changed_fields(example, changed[example.pk]),
     )
     keyed = [Example(pk=change["pk"], key=change["key"]) for change in changes if change["key"]]
     bulk_sql.update(keyed, ["key"])
 
 
-def _changed_fields(example: Example, messages: list[Message]) -> dict[str, Any]:
+def _changed_fields(example: Example, change: ExampleChange) -> dict[str, Any]:
     """An example that waited for an answer is approved when it gets one."""
+    messages = change["messages"]
+    rejected = _next_rejected(example, messages, change.get("rejected", ""))
     answered = {"status": Status.APPROVED.value} if example.status == Status.PENDING else {}
-    return {"messages": messages} | answered
+    return {"messages": messages, "rejected": rejected} | answered
+
+
+def _next_rejected(example: Example, messages: list[Message], given: str) -> str:
+    """The worse answer after the change: a row without one removes none, unless the better answer
+    is now the same."""
+    rejected = given or example.rejected
+    return "" if rejected.strip() == last_content(messages, "assistant").strip() else rejected
 
 
 def _trash_missing(edit: Edit, matched: set[int], writer: LeaseWriter) -> None:

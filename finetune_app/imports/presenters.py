@@ -21,7 +21,12 @@ from finetune_app.datasets.models import Edit, Import
 from finetune_app.datasets.views.common import AnswerField, answer_pairs
 from finetune_app.goals.models import Goal
 from finetune_app.imports.cell_values import RowError
-from finetune_app.imports.column_mapping import TAKE_WITHOUT, changes_meaning, messages_from_row
+from finetune_app.imports.column_mapping import (
+    TAKE_WITHOUT,
+    changes_meaning,
+    example_from_row,
+    is_worse_answer,
+)
 from finetune_app.imports.forms import (
     ImportModeForm,
     MappingForm,
@@ -134,7 +139,11 @@ def confirm_context(
         "shape_form": ReadOptionsForm(shape=shape),
         "samples": [] if missing else _sample_conversations(first, sampled),
         "keys_form": None if missing else keys_form,
-        "meaning_keys": [_key_text(key) for key in keys if changes_meaning(name_of(key))],
+        "meaning_keys": [
+            {"text": _key_text(key), "is_worse": is_worse_answer(name_of(key))}
+            for key in keys
+            if changes_meaning(name_of(key))
+        ],
         "other_keys": [_key_text(key) for key in keys if not changes_meaning(name_of(key))],
         "columns": [
             {
@@ -221,6 +230,8 @@ class SampleConversation(TypedDict):
     before: list[Message]
     answer: str
     pairs: list[AnswerField] | None
+    rejected: str
+    rejected_pairs: list[AnswerField] | None
 
 
 class UnusableSample(TypedDict):
@@ -236,7 +247,7 @@ def _sample_conversations(
     bad: list[UnusableSample] = []
     for row in rows:
         try:
-            messages = messages_from_row(row["cells"], mapping)
+            messages, rejected = example_from_row(row["cells"], mapping)
         except RowError as error:
             bad.append({"line": row["line"], "problem": str(error)})
             continue
@@ -247,6 +258,8 @@ def _sample_conversations(
                 "before": before,
                 "answer": answer["content"],
                 "pairs": answer_pairs(answer["content"]),
+                "rejected": rejected,
+                "rejected_pairs": answer_pairs(rejected),
             }
         )
     return samples[:MAX_SAMPLES] or bad[:MAX_SAMPLES]

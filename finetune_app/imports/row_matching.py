@@ -31,10 +31,12 @@ class Match:
 
     @property
     def is_change(self) -> bool:
-        """Whether the row has other messages. A row without an answer never removes one."""
-        if self.example is None or self.example.messages == self.row["messages"]:
+        """Whether the row has other messages or another worse answer. A row without an answer
+        never removes one."""
+        if self.example is None or not last_content(self.row["messages"], "assistant").strip():
             return False
-        return bool(last_content(self.row["messages"], "assistant").strip())
+        rejected = self.row.get("rejected") or self.example.rejected
+        return (self.example.messages, self.example.rejected) != (self.row["messages"], rejected)
 
     @property
     def sets_key(self) -> bool:
@@ -88,7 +90,7 @@ class RowMatcher:
         self.taken |= found.keys()
         pks = list(found)
         for start in range(0, len(pks), VALUES_PER_QUERY):
-            loaded = examples.only("dataset", "number", "messages", "key")
+            loaded = examples.only("dataset", "number", "messages", "rejected", "key")
             for pk, example in loaded.in_bulk(pks[start : start + VALUES_PER_QUERY]).items():
                 found[pk].example = example
 

@@ -136,11 +136,13 @@ class ExampleChange(TypedDict):
     pk: int
     key: str
     messages: NotRequired[list[Message]]
+    rejected: NotRequired[str]
 
 
 class PromptAndAnswer(TypedDict):
     prompt: str
     answer: str
+    rejected: str
 
 
 class PlannedChange(TypedDict):

@@ -65,10 +65,10 @@ class KeyCounter:
         return list(self._counts.values())
 
 
-def unread(counts: list[KeyCount], mapping: ColumnMapping) -> list[KeyCount]:
-    """Those that this mapping does not read; keys that change a row's meaning come first."""
-    used = used_columns(mapping)
-    conversations = {mapping.get(part) for part in CONVERSATION_PARTS}
+def unread(counts: list[KeyCount], *mappings: ColumnMapping) -> list[KeyCount]:
+    """Those that none of the mappings reads; keys that change a row's meaning come first."""
+    used = set().union(*map(used_columns, mappings))
+    conversations = {mapping.get(part) for mapping in mappings for part in CONVERSATION_PARTS}
     found = [
         count
         for count in counts

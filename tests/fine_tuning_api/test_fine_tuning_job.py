@@ -106,6 +106,34 @@ def test_a_line_that_would_mean_something_else_fails_the_job(client, line, why):
     assert why in made.error.message
 
 
+def preference(number: int, worse: str) -> bytes:
+    """A line of OpenAI's preference format."""
+    row = {
+        "input": {"messages": [{"role": "user", "content": f"Is bike {number * 7919} ready?"}]},
+        "preferred_output": [{"role": "assistant", "content": f"On day {number}."}],
+        "non_preferred_output": [{"role": "assistant", "content": worse}],
+    }
+    return json.dumps(row).encode() + b"\n"
+
+
+def test_lines_may_be_preference_pairs(client):
+    content = b"".join(preference(n, "Go away!") for n in range(30))
+    file = upload(client, content + with_more({}, rejected="Go away!"))
+    made = client.fine_tuning.jobs.create(model="starter", training_file=file.id)
+    assert made.status == "queued"
+    events = list(client.fine_tuning.jobs.list_events(made.id))
+    assert not [event for event in events if event.level == "warn"]
+    version = training_of(made).version
+    assert 0 < version.pairs == version.counts["train"]
+    assert set(version.dataset.examples.values_list("rejected", flat=True)) == {"Go away!"}
+
+
+def test_a_pair_of_the_same_answers_fails_the_job(client):
+    file = upload(client, lines() + preference(3, "On day 3."))
+    made = client.fine_tuning.jobs.create(model="starter", training_file=file.id)
+    assert "Line 25: The better and the worse answer are the same." in made.error.message
+
+
 def test_other_keys_are_reported_as_events(client):
     file = upload(client, lines() + with_more({"name": "Ida"}, parallel_tool_calls=False))
     named = [with_more({"name": "Jo"}, asked) for asked in ("Good day", "Bye", "Which way?", "Why")]

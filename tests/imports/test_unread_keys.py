@@ -78,7 +78,7 @@ def test_the_decision_is_asked_for_each_file(as_owner, with_tools, url, upload_f
     assert reply.status_code == 422
 
 
-def test_preference_pairs_ask_before_the_worse_answer_is_left_out(
+def test_a_worse_answer_that_no_column_takes_is_asked_about(
     as_owner, upload_file, run_job, url, dataset
 ):
     rows = [
@@ -86,12 +86,12 @@ def test_preference_pairs_ask_before_the_worse_answer_is_left_out(
         for n in range(3)
     ]
     item = run_job(upload_file(as_owner, "pairs.jsonl", lines(*rows)))
-    page = compact(as_owner.get(url("detail", import_id=item.pk)))
-    assert "“rejected” in 3 rows (lines 1, 2, 3): not read by Finetune yet" in page
-    form = {"prompt": "prompt", "answer": "chosen", "unread": "take", "add": "1"}
-    as_owner.post(url("confirm", import_id=item.pk), form)
+    form = {"prompt": "prompt", "answer": "chosen", "rejected": ""}
+    page = compact(as_owner.post(url("confirm", import_id=item.pk), form))
+    assert "“rejected” in 3 rows (lines 1, 2, 3): not chosen as the worse answer." in page
+    as_owner.post(url("confirm", import_id=item.pk), form | {"unread": "take", "add": "1"})
     run_job(item)
-    assert set(dataset.examples.values_list("answer", flat=True)) == {"Tomorrow."}
+    assert set(dataset.examples.values_list("answer", "rejected")) == {("Tomorrow.", "")}
 
 
 def test_a_file_without_such_keys_asks_nothing(as_owner, upload_file, run_job, url):

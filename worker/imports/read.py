@@ -8,8 +8,8 @@ import orjson
 
 from finetune_app.imports.cell_values import RowError
 from finetune_app.imports.column_mapping import (
+    example_from_row,
     key_and_group_of_row,
-    messages_from_row,
     split_of_row,
 )
 from finetune_app.imports.schemas import (
@@ -83,7 +83,7 @@ def _read_row(row: AnyRow, mapping: ColumnMapping) -> ImportRow | RejectedRow:
     if isinstance(row, RejectedRow):
         return row
     try:
-        messages = messages_from_row(row.cells, mapping)
+        messages, rejected = example_from_row(row.cells, mapping)
         key_and_group = key_and_group_of_row(row.cells, mapping)
     except RowError as error:
         return RejectedRow(row.line, str(error), _excerpt(row.cells))
@@ -92,7 +92,7 @@ def _read_row(row: AnyRow, mapping: ColumnMapping) -> ImportRow | RejectedRow:
         "line": row.line,
         "split": split,
         "messages": messages,
-        "rejected": "",
+        "rejected": rejected,
         **key_and_group,
     }
 

@@ -8,8 +8,8 @@ from finetune_app.imports.cell_values import RowError
 from finetune_app.imports.column_inference import infer_mapping
 from finetune_app.imports.column_mapping import (
     TAKE_WITHOUT,
+    example_from_row,
     key_and_group_of_row,
-    messages_from_row,
 )
 from worker.imports.inspect import inspect_file
 from worker.imports.read import read_rows
@@ -24,7 +24,7 @@ def inferred(rows: list[dict]) -> dict[str, str]:
 
 def conversations(rows: list[dict]) -> list[list[dict]]:
     mapping = inferred(rows)
-    return [messages_from_row(row, mapping) for row in rows]
+    return [example_from_row(row, mapping).messages for row in rows]
 
 
 def test_a_single_column_is_the_prompt_and_rows_wait_for_an_answer():
@@ -32,7 +32,7 @@ def test_a_single_column_is_the_prompt_and_rows_wait_for_an_answer():
     mapping = inferred(rows)
     assert (mapping["prompt"], mapping["answer"], mapping["unanswered"]) == ("email", "", "keep")
     assert "yours to write" in mapping["why"]
-    assert messages_from_row(rows[0], mapping) == WAITING
+    assert example_from_row(rows[0], mapping).messages == WAITING
 
 
 def test_a_mostly_empty_answer_column_keeps_unanswered_rows():
@@ -46,7 +46,7 @@ def test_a_few_empty_answers_are_rejected():
     mapping = inferred(rows)
     assert mapping["unanswered"] == ""
     with pytest.raises(RowError, match="“answer” is empty"):
-        messages_from_row(rows[-1], mapping)
+        example_from_row(rows[-1], mapping).messages
 
 
 def test_several_unknown_columns_leave_the_answer_open():
@@ -58,20 +58,20 @@ def test_unanswered_conversations_get_an_empty_answer():
     chat = [{"role": "system", "content": "Be brief"}, {"role": "user", "content": "Hello"}]
     mapping = inferred([{"messages": chat}])
     assert mapping["unanswered"] == "keep"
-    assert messages_from_row({"messages": chat}, mapping) == [*chat, WAITING[-1]]
+    assert example_from_row({"messages": chat}, mapping).messages == [*chat, WAITING[-1]]
     empty = [*chat, {"role": "assistant", "content": "  "}]
-    assert messages_from_row({"messages": empty}, mapping) == [*chat, WAITING[-1]]
+    assert example_from_row({"messages": empty}, mapping).messages == [*chat, WAITING[-1]]
     whole = [*chat, HELLO[-1]]
-    assert messages_from_row({"messages": whole}, mapping) == whole
+    assert example_from_row({"messages": whole}, mapping).messages == whole
 
 
 def test_rows_without_a_prompt_are_rejected_even_if_unanswered_ones_are_kept():
     mapping = inferred([{"prompt": "Hello"}])
     with pytest.raises(RowError, match="empty"):
-        messages_from_row({"prompt": " "}, mapping)
+        example_from_row({"prompt": " "}, mapping).messages
     chat = inferred([{"messages": HELLO[:1]}])
     with pytest.raises(RowError):
-        messages_from_row({"messages": [{"role": "system", "content": "x"}]}, chat)
+        example_from_row({"messages": [{"role": "system", "content": "x"}]}, chat).messages
 
 
 def test_key_and_group_columns_are_recognised():
@@ -116,29 +116,12 @@ def test_keys_are_written_to_the_rows(stored, tmp_path, channel):
     assert rows[1]["messages"][-1] == {"role": "assistant", "content": ""}
 
 
-PREFERENCES = [
-    {"prompt": "Hello", "chosen": "Hi", "rejected": "Go away"},
-    {"prompt": HELLO[:1], "chosen": HELLO[1:], "rejected": HELLO[1:]},
-    {"rejected": HELLO, "chosen": HELLO},
-    {
-        "input": {"messages": HELLO[:1]},
-        "preferred_output": HELLO[1:],
-        "non_preferred_output": HELLO[1:],
-    },
-]
-
-
-@pytest.mark.parametrize("row", PREFERENCES)
-def test_the_chosen_answer_of_a_preference_pair_is_learned(row):
-    assert messages_from_row(row, inferred([row]) | {"unread": TAKE_WITHOUT}) == HELLO
-
-
 def test_an_answer_of_several_messages_is_refused_unless_they_repeat_the_prompt():
     mapping = {"style": "pairs", "prompt": "prompt", "answer": "chosen"}
     for asked in ("Hello", HELLO[:1]):
-        assert messages_from_row({"prompt": asked, "chosen": HELLO}, mapping) == HELLO
+        assert example_from_row({"prompt": asked, "chosen": HELLO}, mapping).messages == HELLO
         with pytest.raises(RowError, match="The answer has 3 messages"):
-            messages_from_row({"prompt": asked, "chosen": [*HELLO, HELLO[1]]}, mapping)
+            example_from_row({"prompt": asked, "chosen": [*HELLO, HELLO[1]]}, mapping).messages
 
 
 WHOLE = [
@@ -201,18 +184,18 @@ ASKED = [{"role": "user", "content": "Hello"}]
 )
 def test_what_would_be_lost_refuses_the_row(row, mapping, why):
     with pytest.raises(RowError, match=why):
-        messages_from_row(row, mapping)
+        example_from_row(row, mapping).messages
 
 
 @pytest.mark.parametrize("nothing", ["", "[]", None, []])
 def test_an_empty_history_loses_nothing(nothing):
     row = {"prompt": "Hello", "answer": "Hi", "history": nothing}
-    assert messages_from_row(row, PAIRS) == HELLO
+    assert example_from_row(row, PAIRS).messages == HELLO
 
 
 def test_the_same_instructions_twice_are_taken_once():
     chat = [{"role": "system", "content": "Be brief"}, *HELLO]
-    assert messages_from_row({"messages": chat, "rules": " Be brief\n"}, CHAT) == chat
+    assert example_from_row({"messages": chat, "rules": " Be brief\n"}, CHAT).messages == chat
 
 
 def weighted(*weights: object) -> list[dict]:
@@ -276,7 +259,6 @@ def test_a_tool_message_is_rejected():
     "row",
     [
         *WHOLE,
-        *PREFERENCES,
         {"instruction": "Bye", "output": "Take care", "history": [["Hello", "Hi"]]},
     ],
 )
@@ -286,7 +268,7 @@ def test_samples_on_the_page_equal_the_rows_learned(stored, channel, row):
     shown = inspection["shape"]["rows"][0]["cells"]
     assert all(isinstance(cell, str) for cell in shown.values())
     mapping = inspection["mapping"] | {"unread": TAKE_WITHOUT}
-    assert messages_from_row(shown, mapping) == messages_from_row(row, mapping)
+    assert example_from_row(shown, mapping).messages == example_from_row(row, mapping).messages
 
 
 def test_a_system_prompt_of_json_is_kept_as_text():

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from finetune_app.imports.cell_values import RowError
-from finetune_app.imports.column_mapping import TAKE_WITHOUT, UnreadKeyError, messages_from_row
+from finetune_app.imports.column_mapping import TAKE_WITHOUT, UnreadKeyError, example_from_row
 from finetune_app.imports.unread_keys import MAX_INNER_KEYS, KeyCounter, name_of, unread
 from worker.imports.inspect import inspect_file
 
@@ -50,9 +50,9 @@ MEANING = [
 @pytest.mark.parametrize(("row", "mapping", "key"), MEANING)
 def test_a_row_that_needs_an_unread_key_waits_for_a_decision(row, mapping, key):
     assert unread_names([row], mapping) == {key: 1}
-    with pytest.raises(UnreadKeyError, match=f"“{key}”, which is not read here yet"):
-        messages_from_row(row, mapping)
-    assert messages_from_row(row, mapping | {"unread": TAKE_WITHOUT}) == CHAT
+    with pytest.raises(UnreadKeyError, match=f"“{key}”, which is not read"):
+        example_from_row(row, mapping).messages
+    assert example_from_row(row, mapping | {"unread": TAKE_WITHOUT}).messages == CHAT
 
 
 @pytest.mark.parametrize("empty", [None, "", [], {}, "[]", "null"])
@@ -63,7 +63,7 @@ def test_an_empty_key_changes_nothing(empty):
         "rejected": empty,
     }
     assert unread_names([row], CHATS) == {}
-    assert messages_from_row(row, CHATS) == CHAT
+    assert example_from_row(row, CHATS).messages == CHAT
 
 
 def test_other_keys_are_named_and_the_row_is_taken():
@@ -84,7 +84,7 @@ def test_other_keys_are_named_and_the_row_is_taken():
         "parallel_tool_calls": 1,
         "metadata": 1,
     }
-    assert [messages_from_row(row, CHATS) for row in rows] == [CHAT, CHAT]
+    assert [example_from_row(row, CHATS).messages for row in rows] == [CHAT, CHAT]
 
 
 def test_what_is_read_depends_on_the_columns():
@@ -104,7 +104,7 @@ def test_keys_of_other_conversations_are_not_named():
 def test_a_message_that_only_calls_a_tool_cannot_be_taken():
     row = {"messages": [ASKED, {"role": "assistant", "content": None, "tool_calls": CALL}]}
     with pytest.raises(RowError, match="Message 2 only calls a tool"):
-        messages_from_row(row, CHATS | {"unread": TAKE_WITHOUT})
+        example_from_row(row, CHATS | {"unread": TAKE_WITHOUT}).messages
 
 
 def test_the_first_lines_of_a_key_are_kept(stored, channel):
