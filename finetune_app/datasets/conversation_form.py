@@ -15,7 +15,7 @@ from finetune_app.core.chat_messages import Message, is_learned, without_weights
 from finetune_app.core.errors import PlainError
 from finetune_app.datasets.text import newlines
 
-TURN, INSTRUCTIONS = "turn", "instructions"  # what can be added
+TURN, INSTRUCTIONS, REJECTED = "turn", "instructions", "rejected"  # what can be added
 
 
 class MessageField(TypedDict):
@@ -32,8 +32,11 @@ class MessageField(TypedDict):
     rows: int  # height in lines
 
 
-def message_fields(turns: list[Message], saved: list[Message]) -> list[MessageField]:
-    """One field per message."""
+def message_fields(
+    turns: list[Message], saved: list[Message], *, is_pair: bool = False
+) -> list[MessageField]:
+    """One field per message; of a pair the last one is the better answer."""
+    answer = _("Better answer") if is_pair else _("Answer you want")
     new = int(has_instructions(turns) and not has_instructions(saved))
     users = sum(message["role"] == "user" for message in turns)
     found: list[MessageField] = []
@@ -43,19 +46,42 @@ def message_fields(turns: list[Message], saved: list[Message]) -> list[MessageFi
         found.append(
             {
                 "name": f"message-{place}" if place >= 0 else INSTRUCTIONS,
-                "label": _("Answer you want") if last else _speaker(message["role"], users > 1),
+                "label": answer if last else _speaker(message["role"], users > 1),
                 "text": message["content"],
                 "theirs": theirs,
                 "last": last,
                 "weight": f"weight-{place}" if message["role"] == "assistant" and not last else "",
                 "learned": is_learned(message),
                 "new": not message["content"] and not 0 <= place < len(saved),
-                "rows": min(
-                    max(4, len(message["content"]) // 60 + message["content"].count("\n") + 1), 18
-                ),
+                "rows": _height(message["content"]),
             }
         )
     return found
+
+
+def rejected_field(text: str, saved: str) -> MessageField:
+    """The field for the worse answer."""
+    return {
+        "name": REJECTED,
+        "label": _("Worse answer"),
+        "text": text,
+        "theirs": saved,
+        "last": True,
+        "weight": "",
+        "learned": False,
+        "new": not text and not saved,
+        "rows": _height(text),
+    }
+
+
+def rejected_from_post(post: Mapping[str, str], saved: str) -> str:
+    """The submitted worse answer; `saved` when none was submitted, or only its line ends differ."""
+    text = newlines(post.get(REJECTED, saved))
+    return saved if text == newlines(saved) else text
+
+
+def _height(text: str) -> int:
+    return min(max(4, len(text) // 60 + text.count("\n") + 1), 18)
 
 
 def _speaker(role: str, several: bool) -> str:

@@ -15,6 +15,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from finetune_app.datasets.models import (
+    PAIR,
     Dataset,
     Example,
     ExampleQuerySet,
@@ -58,6 +59,7 @@ class TableFilters:
     assigned: str = ""  # a user's key, or "nobody"
     lang: str = ""  # a language code or "untold", from the last check
     suggested: bool = False  # has an open suggestion
+    pairs: bool = False  # has a worse answer
     least: int = 0  # characters of prompt and answer
     most: int = 0
     sort: str = ""
@@ -83,6 +85,7 @@ class TableFilters:
             assigned=NOBODY if nobody else str(whole("assigned") or ""),
             lang=_language(given.get("lang", "")),
             suggested=given.get("suggested") == "1",
+            pairs=given.get("pairs") == "1",
             sort=one_of("sort", SORTS),
             **{
                 name: whole(name)
@@ -111,11 +114,11 @@ class TableFilters:
     @property
     def narrowed(self) -> bool:
         """Whether any filter besides the status tab is active."""
-        return bool(self.split or self.needs_search)
+        return bool(self.split or self.pairs or self.needs_search)
 
     @property
     def needs_search(self) -> bool:
-        """Whether any filter besides status and split is active: then counting stops at
+        """Whether any filter besides status, split and pairs is active: then counting stops at
         MAX_COUNTED."""
         return bool(self.q or self.finding or self.further)
 
@@ -163,6 +166,8 @@ def examples_of(dataset: Dataset, filters: TableFilters) -> ExampleQuerySet:
         rows = rows.filter(status=filters.status)
     if filters.split:
         rows = rows.filter(split=filters.split)
+    if filters.pairs:
+        rows = rows.filter(PAIR)
     if filters.file:
         rows = rows.filter(source_import=filters.file)
     if filters.by:

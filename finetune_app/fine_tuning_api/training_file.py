@@ -1,5 +1,5 @@
-"""Reads the examples of an uploaded file in JSON Lines format: a conversation or a preference pair a
-line."""
+"""Reads the examples of an uploaded file in JSON Lines format, one a line: conversations and
+preference pairs."""
 
 from collections.abc import Iterator
 from typing import Any

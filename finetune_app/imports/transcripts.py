@@ -1,4 +1,4 @@
-"""Reads conversations written as one text, in which a name and a colon begin each turn. Pure Python.
+"""Reads conversations written as one text, where a name and a colon begin each turn. Pure Python.
 
 So are the pairs of Anthropic's HH-RLHF: "\\n\\nHuman: Hello\\n\\nAssistant: Hi".
 """

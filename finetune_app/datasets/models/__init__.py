@@ -2,10 +2,11 @@
 
 from finetune_app.datasets.models.base import Dataset, Split, Status
 from finetune_app.datasets.models.edits import Change, Edit
-from finetune_app.datasets.models.examples import Example, ExampleQuerySet, Label, Suggestion
+from finetune_app.datasets.models.examples import PAIR, Example, ExampleQuerySet, Label, Suggestion
 from finetune_app.datasets.models.imports import Import
 
 __all__ = [
+    "PAIR",
     "Change",
     "Dataset",
     "Edit",

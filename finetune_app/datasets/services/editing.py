@@ -44,11 +44,18 @@ def dataset_of(goal: Goal) -> Dataset:
 
 
 def save_example(
-    *, example: Example, by: User, messages: list[Message], seen: datetime | None
+    *,
+    example: Example,
+    by: User,
+    messages: list[Message],
+    seen: datetime | None,
+    rejected: str | None = None,
 ) -> Edit | None:
-    """Save an edited conversation. `seen` is the `changed_at` that the person started from.
+    """Save an edited conversation, and its worse answer unless that is None.
 
-    Returns None when nothing changed. Raises StaleExample when somebody else changed the row.
+    `seen` is the `changed_at` that the person started from. Returns None when nothing changed.
+    Raises StaleExample when somebody else changed the row, and PlainError when the worse answer is
+    the same as the better one.
     """
     validate_messages(messages)
     with transaction.atomic():
@@ -56,9 +63,10 @@ def save_example(
         current = Example.objects.select_for_update().get(pk=example.pk)
         if seen is not None and current.changed_at != seen:
             raise StaleExample(current)
-        if current.messages == messages:
+        rejected = validated_rejected(current.rejected if rejected is None else rejected, messages)
+        if (current.messages, current.rejected) == (messages, rejected):
             return None
-        fields: dict[str, Any] = {"messages": messages}
+        fields: dict[str, Any] = {"messages": messages, "rejected": rejected}
         if current.status == Status.APPROVED and not messages[-1]["content"].strip():
             fields["status"] = Status.DRAFT
         return change_many(
@@ -181,16 +189,35 @@ def _set_labels(example: Example, labels: dict[str, str]) -> None:
 
 def validate_messages(messages: list[Message]) -> None:
     for message in messages:
-        if len(message["content"]) > MOST_CHARACTERS:
-            raise PlainError(
-                ngettext(
-                    "A message may have at most one character.",
-                    "A message may have at most %(most)s characters.",
-                    MOST_CHARACTERS,
-                )
-                % {"most": f"{MOST_CHARACTERS:,}"}
-            )
-        if "\x00" in message["content"]:
-            raise PlainError(_("The text contains a zero byte, which cannot be stored."))
+        _validate_text(message["content"])
     if not any(m["role"] == "user" and m["content"].strip() for m in messages):
         raise PlainError(_("The prompt is empty. Write what somebody would ask."))
+
+
+def validated_rejected(text: str, messages: list[Message]) -> str:
+    """The worse answer to store: "" for a blank one. Raises PlainError."""
+    _validate_text(text)
+    if not text.strip():
+        return ""
+    if text.strip() == messages[-1]["content"].strip():
+        raise PlainError(
+            _(
+                "The better and the worse answer are the same. Change one of them, or empty the "
+                "worse one."
+            )
+        )
+    return text
+
+
+def _validate_text(text: str) -> None:
+    if len(text) > MOST_CHARACTERS:
+        raise PlainError(
+            ngettext(
+                "A message may have at most one character.",
+                "A message may have at most %(most)s characters.",
+                MOST_CHARACTERS,
+            )
+            % {"most": f"{MOST_CHARACTERS:,}"}
+        )
+    if "\x00" in text:
+        raise PlainError(_("The text contains a zero byte, which cannot be stored."))

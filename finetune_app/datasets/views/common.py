@@ -15,7 +15,7 @@ from finetune_app.accounts.requests import HttpRequest
 from finetune_app.core.requests import render_page
 from finetune_app.datasets import status_counts
 from finetune_app.datasets.bulk_actions import bulk_actions, team_members
-from finetune_app.datasets.models import Dataset, Edit, Example, Import, Split
+from finetune_app.datasets.models import PAIR, Dataset, Edit, Example, Import, Split
 from finetune_app.datasets.table_query import (
     NOBODY,
     SORTS,
@@ -44,6 +44,7 @@ class AnswerField(TypedDict):
 class TableRow:
     example: Example
     pairs: list[AnswerField] | None  # None for a plain text answer
+    worse_pairs: list[AnswerField] | None  # the same for the worse answer
     turns: int
     unlearned: int  # answers that are read, not learned
 
@@ -62,7 +63,8 @@ def answer_pairs(text: str) -> list[AnswerField] | None:
 def table_row(example: Example) -> TableRow:
     turns = sum(message["role"] == "user" for message in example.messages)
     unlearned = sum("weight" in message for message in example.messages)
-    return TableRow(example, answer_pairs(example.answer), turns, unlearned)
+    answers = (answer_pairs(example.answer), answer_pairs(example.rejected))
+    return TableRow(example, *answers, turns, unlearned)
 
 
 def table(request: HttpRequest, goal: Goal, dataset: Dataset, **more: Any) -> dict[str, Any]:
@@ -76,7 +78,7 @@ def table(request: HttpRequest, goal: Goal, dataset: Dataset, **more: Any) -> di
         "goal": goal,
         "dataset": dataset,
         "filters": filters,
-        "tabs": _tabs(filters, counts),
+        "tabs": _tabs(filters, counts | {"pairs": _count_pairs(dataset)}, trains=goal.trains),
         "address": address,
         "previous": page.previous and address + page.previous,
         "next": page.next and address + page.next,
@@ -127,7 +129,11 @@ def showing(page: TablePage) -> str:
     }
 
 
-def _tabs(filters: TableFilters, counts: dict[str, int]) -> list[dict[str, Any]]:
+def _count_pairs(dataset: Dataset) -> int:
+    return dataset.examples.kept().filter(PAIR).order_by().count()
+
+
+def _tabs(filters: TableFilters, counts: dict[str, int], *, trains: bool) -> list[dict[str, Any]]:
     named = [
         ("", _("All"), "all"),
         ("approved", _("Approved"), "approved"),
@@ -138,8 +144,8 @@ def _tabs(filters: TableFilters, counts: dict[str, int]) -> list[dict[str, Any]]
         {
             "name": name,
             "count": counts[key],
-            "query": filters.query(status=status),
-            "here": filters.status == status,
+            "query": filters.query(status=status, pairs=False),
+            "here": filters.status == status and not filters.pairs,
         }
         for status, name, key in named
     ]
@@ -149,17 +155,26 @@ def _tabs(filters: TableFilters, counts: dict[str, int]) -> list[dict[str, Any]]
             {
                 "name": _("To do"),
                 "count": counts["pending"],
-                "query": filters.query(status="pending"),
-                "here": filters.status == "pending",
+                "query": filters.query(status="pending", pairs=False),
+                "here": filters.status == "pending" and not filters.pairs,
             },
+        )
+    if trains or counts["pairs"]:
+        tabs.append(
+            {
+                "name": _("Pairs"),
+                "count": counts["pairs"],
+                "query": filters.query(status="", pairs=True),
+                "here": filters.pairs,
+            }
         )
     if counts["trash"]:
         tabs.append(
             {
                 "name": _("Trash"),
                 "count": counts["trash"],
-                "query": filters.query(status=TRASH),
-                "here": filters.status == TRASH,
+                "query": filters.query(status=TRASH, pairs=False),
+                "here": filters.status == TRASH and not filters.pairs,
             }
         )
     return tabs

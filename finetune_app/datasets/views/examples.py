@@ -49,14 +49,22 @@ def _open_row(
     row: Example,
     status: int = 200,
     turns: list[Message] | None = None,
+    rejected: str | None = None,
     **more: Any,
 ) -> HttpResponse:
-    """The open row alone for htmx, else the page with the row open. `turns` are the messages in its
-    fields if that differs from what is saved."""
+    """The open row alone for htmx, else the page with the row open. `turns` and `rejected` are the
+    texts in its fields if they differ from what is saved; a pair has a field for its worse answer,
+    empty when it was just added."""
     turns = turns or conversation_form.from_post({}, row.messages)
+    rejected = row.rejected or None if rejected is None else rejected
     row_context = {
         "open": row,
-        "boxes": conversation_form.message_fields(turns, row.messages),
+        "boxes": conversation_form.message_fields(
+            turns, row.messages, is_pair=rejected is not None
+        ),
+        "worse": None
+        if rejected is None
+        else conversation_form.rejected_field(rejected, row.rejected),
         "splits": Split.choices,
         "has_instructions": conversation_form.has_instructions(turns),
         "several": sum(message["role"] == "user" for message in turns) > 1,
@@ -81,22 +89,27 @@ def _open_row(
 
 def _save(request: HttpRequest, goal: Goal, row: Example) -> HttpResponse:
     turns = conversation_form.from_post(request.POST, row.messages)
+    rejected = None
+    if conversation_form.REJECTED in request.POST:
+        rejected = conversation_form.rejected_from_post(request.POST, row.rejected)
     if more := request.POST.get("more"):  # another box to write in; nothing is saved yet
         seen = _parse_time(request.POST.get("changed_at", "")).isoformat()
-        return _open_row(
-            request, goal, row, turns=conversation_form.with_added(turns, more), seen=seen
-        )
+        if more == conversation_form.REJECTED:
+            rejected = rejected or ""
+        turns = conversation_form.with_added(turns, more)
+        return _open_row(request, goal, row, turns=turns, rejected=rejected, seen=seen)
     try:
         edit = save_example(
             example=row,
             by=request.user,
             messages=conversation_form.without_empty_turns(turns, row.messages),
             seen=_parse_time(request.POST.get("changed_at", "")),
+            rejected=rejected,
         )
     except StaleExample as stale:
-        return _open_row(request, goal, stale.example, status=422, turns=turns, stale_edit=True)
+        return _open_row(request, goal, stale.example, 422, turns, rejected, stale_edit=True)
     except PlainError as error:
-        return _open_row(request, goal, row, status=422, turns=turns, problem=error.message)
+        return _open_row(request, goal, row, 422, turns, rejected, problem=error.message)
     if edit is None:
         return back_to_table(request, goal, at=row.number)
     examples_changed.send(Dataset, dataset=row.dataset)
@@ -113,7 +126,7 @@ def _parse_time(text: str) -> datetime:
 
 @goal_page(Role.EDITOR, "POST")
 def change(request: HttpRequest, goal: Goal, number: int) -> HttpResponse:
-    """Apply one button: approve, draft, set_aside, delete, restore, or move (with split)."""
+    """Apply one button, one of ACTIONS; move comes with a split."""
     row = _example(goal, number)
     what = request.POST.get("what", "")
     if what not in ACTIONS:
@@ -137,6 +150,7 @@ ACTIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "set_aside": ("Set %(row)s aside", {"status": str(Status.SET_ASIDE)}),
     "delete": ("Moved %(row)s to the trash", {"deleted": True}),
     "restore": ("Restored %(row)s from the trash", {"deleted": False}),
+    "unpair": ("Removed the worse answer of %(row)s", {"rejected": ""}),
     "move": ("Moved %(row)s", {}),
 }
 

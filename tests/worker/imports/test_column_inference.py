@@ -46,7 +46,7 @@ def test_a_few_empty_answers_are_rejected():
     mapping = inferred(rows)
     assert mapping["unanswered"] == ""
     with pytest.raises(RowError, match="“answer” is empty"):
-        example_from_row(rows[-1], mapping).messages
+        example_from_row(rows[-1], mapping)
 
 
 def test_several_unknown_columns_leave_the_answer_open():
@@ -68,10 +68,10 @@ def test_unanswered_conversations_get_an_empty_answer():
 def test_rows_without_a_prompt_are_rejected_even_if_unanswered_ones_are_kept():
     mapping = inferred([{"prompt": "Hello"}])
     with pytest.raises(RowError, match="empty"):
-        example_from_row({"prompt": " "}, mapping).messages
+        example_from_row({"prompt": " "}, mapping)
     chat = inferred([{"messages": HELLO[:1]}])
     with pytest.raises(RowError):
-        example_from_row({"messages": [{"role": "system", "content": "x"}]}, chat).messages
+        example_from_row({"messages": [{"role": "system", "content": "x"}]}, chat)
 
 
 def test_key_and_group_columns_are_recognised():
@@ -121,7 +121,7 @@ def test_an_answer_of_several_messages_is_refused_unless_they_repeat_the_prompt(
     for asked in ("Hello", HELLO[:1]):
         assert example_from_row({"prompt": asked, "chosen": HELLO}, mapping).messages == HELLO
         with pytest.raises(RowError, match="The answer has 3 messages"):
-            example_from_row({"prompt": asked, "chosen": [*HELLO, HELLO[1]]}, mapping).messages
+            example_from_row({"prompt": asked, "chosen": [*HELLO, HELLO[1]]}, mapping)
 
 
 WHOLE = [
@@ -184,7 +184,7 @@ ASKED = [{"role": "user", "content": "Hello"}]
 )
 def test_what_would_be_lost_refuses_the_row(row, mapping, why):
     with pytest.raises(RowError, match=why):
-        example_from_row(row, mapping).messages
+        example_from_row(row, mapping)
 
 
 @pytest.mark.parametrize("nothing", ["", "[]", None, []])
