@@ -2,8 +2,9 @@
 
     python -m benchmarks.preferences MODEL_FOLDER [--seeds 17 18 19] [--set epochs=3 ...]
 
-The base model answers 175 general instructions twice, at a temperature of 1. A simulated person who
-likes it short chooses between them, wrongly in one of ten cases. 60 pairs are learned (DPO) and 20
+The base model answers general instructions twice, at a temperature of 1. A simulated person who
+likes it short chooses between them, wrongly in one of ten cases, and skips those of about the same
+length. 60 pairs are learned (DPO) and 20
 practised on; then the tuned and the base model answer 60 other instructions, and the same person
 says which of the two answers is better. The sign test says whether that is chance, and the general
 check what was forgotten.
@@ -33,6 +34,8 @@ from worker.training.loop import run
 LEARNED, PRACTISED, HELD_OUT = 60, 20, 60
 MAX_PROMPT_CHARACTERS, MAX_NEW_TOKENS = 400, 64
 WRONGLY = 0.1
+NOTICED = 0.8  # of the other answer's words, at most: a smaller difference is not noticed
+ROUNDS = 3  # of two answers to each prompt, at most
 
 
 def instructions() -> list[list[dict[str, str]]]:
@@ -47,29 +50,38 @@ def instructions() -> list[list[dict[str, str]]]:
 def likes(one: str, other: str) -> int:
     """1 if the person likes `one` better, -1 if the other, 0 if neither: the shorter one."""
     a, b = len(one.split()), len(other.split())
-    return (a < b) - (a > b)
+    return (a <= NOTICED * b) - (b <= NOTICED * a)
 
 
-def pairs(engine: Engine, prompts: list[Any], rng: random.Random) -> list[Row]:
+def pairs(engine: Engine, prompts: list[Any], rng: random.Random, wanted: int) -> list[Row]:
     """Rows with a better and a worse answer, as the person said; without the undecided."""
+    rows: list[Row] = []
+    for _ in range(ROUNDS):
+        for prompt, one, other in two_answers(engine, prompts, rng):
+            choice = likes(one, other)
+            if not choice or not one or not other:
+                continue
+            if (choice > 0) == (rng.random() < WRONGLY):
+                one, other = other, one
+            answer = {"role": "assistant", "content": one}
+            rows.append({"messages": [*prompt, answer], "rejected": other})
+        if len(rows) >= wanted:
+            break
+    return rows[:wanted]
+
+
+def two_answers(
+    engine: Engine, prompts: list[Any], rng: random.Random
+) -> list[tuple[Any, str, str]]:
     requests = [
-        GenerationRequest(prompt, max_new_tokens=MAX_NEW_TOKENS, temperature=1.0, seed=seed)
+        GenerationRequest(
+            prompt, max_new_tokens=MAX_NEW_TOKENS, temperature=1.0, seed=rng.randrange(2**31)
+        )
         for prompt in prompts
-        for seed in (rng.randrange(2**31), rng.randrange(2**31))
+        for _ in range(2)
     ]
     texts = [answer.text.strip() for answer in engine.generate(requests)]
-    rows: list[Row] = []
-    for at, prompt in enumerate(prompts):
-        one, other = texts[2 * at : 2 * at + 2]
-        choice = likes(one, other)
-        if not choice or not one or not other:
-            continue
-        if (choice > 0) == (rng.random() < WRONGLY):
-            one, other = other, one
-        rows.append(
-            {"messages": [*prompt, {"role": "assistant", "content": one}], "rejected": other}
-        )
-    return rows
+    return list(zip(prompts, texts[::2], texts[1::2], strict=True))
 
 
 def one_run(model: Path, changed: dict[str, Any], seed: int) -> dict[str, Any]:
@@ -79,7 +91,7 @@ def one_run(model: Path, changed: dict[str, Any], seed: int) -> dict[str, Any]:
     held_out, rest = prompts[:HELD_OUT], prompts[HELD_OUT:]
     with tempfile.TemporaryDirectory() as place, Engine(model, may_merge=False) as engine:
         folder = Path(place)
-        rows = pairs(engine, rest, rng)[: LEARNED + PRACTISED]
+        rows = pairs(engine, rest, rng, LEARNED + PRACTISED)
         for at, row in enumerate(rows):
             row |= {"id": at, "split": "train" if at < LEARNED else "validation"}
         (folder / "version.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
