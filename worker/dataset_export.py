@@ -4,6 +4,7 @@ Runs as a child process for one download, so the web process imports none of the
 keeps serving requests while a large file is written.
 """
 
+import json
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -41,24 +42,36 @@ def xlsx(rows: Rows, output: BinaryIO) -> None:
 
 
 def parquet(rows: Rows, output: BinaryIO) -> None:
-    """Columns id, split, source, messages (a list of role and content, and weight if it occurs)."""
+    """Columns id, split, source, messages (a list of role and content, and weight if it occurs).
+
+    Where rows have tools, messages have their calls, and the tools are JSON in a column.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     fields = [("role", pa.string()), ("content", pa.string())]
-    fields += [("weight", pa.int8())] if facts_of(rows).unlearned else []
-    message = pa.struct(fields)
-    schema = pa.schema(
-        [
-            ("id", pa.int64()),
-            ("split", pa.string()),
-            ("source", pa.string()),
-            ("messages", pa.list_(message)),
-        ]
-    )
+    facts = facts_of(rows)
+    fields += [("weight", pa.int8())] if facts.unlearned else []
+    if facts.tools:
+        function = pa.struct([("name", pa.string()), ("arguments", pa.string())])
+        call = pa.struct([("id", pa.string()), ("type", pa.string()), ("function", function)])
+        fields += [("tool_calls", pa.list_(call))]
+        fields += [("tool_call_id", pa.string()), ("name", pa.string())]
+    columns = [
+        ("id", pa.int64()),
+        ("split", pa.string()),
+        ("source", pa.string()),
+        ("messages", pa.list_(pa.struct(fields))),
+    ]
+    if facts.tools:
+        columns += [("tools", pa.string()), ("parallel_tool_calls", pa.bool_())]
+    schema = pa.schema(columns)
     with pq.ParquetWriter(output, schema, compression="zstd") as writer:
         for some in _batches(rows()):
-            writer.write_table(pa.Table.from_pylist(some, schema=schema))
+            lines = [
+                row | {"tools": json.dumps(row["tools"])} if "tools" in row else row for row in some
+            ]
+            writer.write_table(pa.Table.from_pylist(lines, schema=schema))
 
 
 def _batches(rows: Iterator[Row]) -> Iterator[list[Row]]:

@@ -10,13 +10,14 @@ template's format.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
 
-from jinja2 import TemplateError
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from finetune_app.core.chat_messages import Message, is_learned, without_weights
+from finetune_app.core.chat_messages import Message, Tool, is_learned, without_weights
 from worker.channel import UserError
+from worker.chat_template import TEMPLATE_OPTIONS, render, render_unescaped, special_token_ids
+
+__all__ = ["TEMPLATE_OPTIONS", "special_token_ids"]
 
 # For base models without a chat template. Saved with the adapter, so that other programs render
 # the same text.
@@ -27,12 +28,6 @@ FALLBACK_TEMPLATE = (
     "{% if add_generation_prompt %}{{ 'assistant:\n' }}{% endif %}"
 )
 
-# Variables of some templates. With enable_thinking off, an empty thought is part of the prompt, in
-# training and in every use alike, and the model answers as it was taught. Llama 3.2 writes the
-# date into each prompt, and the same conversation must give the same tokens every day.
-TEMPLATE_OPTIONS: dict[str, Any] = {"enable_thinking": False, "date_string": "26 Jul 2024"}
-
-WORD_JOINER = "\u2060"  # invisible
 REPLACEMENT = "\ufffd"  # what a tokenizer decodes an incomplete character to
 MAX_TOKENS_OF_A_CHARACTER = 4
 
@@ -44,12 +39,14 @@ class TokenizedExample:
     loss_mask: as long as input_ids; whether the model learns to produce that token.
     left_out: messages of the middle that were left out, so that the rest fits.
     unlearned_answers: earlier answers that are context only, because the template rewrites them.
+    unlearned_calls: the same for calls, as places counted from the end (-1 is the last message).
     """
 
     input_ids: list[int]
     loss_mask: list[bool]
     left_out: int = 0
     unlearned_answers: int = 0
+    unlearned_calls: tuple[int, ...] = ()
 
     @property
     def padded_tokens(self) -> int:
@@ -89,9 +86,11 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def prompt_token_ids(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> list[int]:
+def prompt_token_ids(
+    tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], tools: Sequence[Tool] = ()
+) -> list[int]:
     """A conversation as tokens, with the generation prompt at the end. Raises UserError."""
-    return _encode(tokenizer, _render(tokenizer, messages, add_generation_prompt=True))
+    return _encode(tokenizer, render(tokenizer, messages, tools, add_generation_prompt=True))
 
 
 def text_token_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
@@ -103,7 +102,10 @@ def text_token_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
 
 
 def tokenize_example(
-    tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], max_tokens: int
+    tokenizer: PreTrainedTokenizerBase,
+    messages: Sequence[Message],
+    max_tokens: int,
+    tools: Sequence[Tool] = (),
 ) -> TokenizedExample:
     """A conversation that ends in an answer, as tokens with a loss mask.
 
@@ -114,11 +116,28 @@ def tokenize_example(
     """
     kept = list(messages)
     while True:
-        example = _tokenize(tokenizer, kept)
+        example = _tokenize(tokenizer, kept, tools)
         excess = len(example.input_ids) - max_tokens
         if excess <= 0:
             return replace(example, left_out=len(messages) - len(kept))
         kept = _without_oldest_turns(tokenizer, kept, excess, max_tokens)
+
+
+def tokenize_row(
+    tokenizer: PreTrainedTokenizerBase,
+    messages: Sequence[Message],
+    max_tokens: int,
+    tools: Sequence[Tool] = (),
+) -> list[TokenizedExample]:
+    """A conversation to learn: the example of `tokenize_example`, and one for each call in it that
+    the template rewrites once it is answered. At inference the conversation ends at such a call.
+
+    Raises as `tokenize_example`.
+    """
+    whole = tokenize_example(tokenizer, messages, max_tokens, tools)
+    ends = (len(messages) + place + 1 for place in whole.unlearned_calls)
+    calls = [tokenize_example(tokenizer, messages[:end], max_tokens, tools) for end in ends]
+    return [whole, *calls]
 
 
 def _without_oldest_turns(
@@ -129,7 +148,7 @@ def _without_oldest_turns(
     later = [i for i, one in enumerate(messages) if one["role"] == "user" and i > first]
     freed, at = 0, first
     for question in later:
-        freed += sum(len(_encode(tokenizer, one["content"])) for one in messages[at:question])
+        freed += sum(len(_encode(tokenizer, _text_of(one))) for one in messages[at:question])
         at = question
         if freed >= excess:
             break
@@ -142,13 +161,22 @@ def _without_oldest_turns(
     return [*messages[:first], *messages[at:]]
 
 
+def _text_of(message: Message) -> str:
+    calls = (call["function"]["arguments"] for call in message.get("tool_calls", ()))
+    return "".join((message["content"], *calls))
+
+
 def token_spans(
-    tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], max_tokens: int
+    tokenizer: PreTrainedTokenizerBase,
+    messages: Sequence[Message],
+    max_tokens: int,
+    tools: Sequence[Tool] = (),
 ) -> list[TokenSpan]:
     """The same conversation as readable text: what is learned, only read, or left out."""
-    whole = _tokenize(tokenizer, messages)
+    whole = _tokenize(tokenizer, messages, tools)
     try:
-        left_out = _left_out(whole.input_ids, tokenize_example(tokenizer, messages, max_tokens))
+        kept = tokenize_example(tokenizer, messages, max_tokens, tools)
+        left_out = _left_out(whole.input_ids, kept)
     except ExampleTooLong:
         left_out = range(len(whole.input_ids))
     special = special_token_ids(tokenizer)
@@ -177,22 +205,12 @@ class Renderer:
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         self._tokenizer = tokenizer
 
-    def text(self, messages: Sequence[Message]) -> str:
+    def text(self, messages: Sequence[Message], tools: Sequence[Tool] = ()) -> str:
         messages = without_weights(messages)
-        merged = _merge_system_into_user(messages) if messages else messages
-        for conversation in (messages, merged):
-            try:
-                return str(
-                    self._tokenizer.apply_chat_template(
-                        cast("list[dict[str, str]]", list(conversation)),
-                        tokenize=False,
-                        add_generation_prompt=False,
-                        **TEMPLATE_OPTIONS,
-                    )
-                )
-            except (TemplateError, TypeError, ValueError):
-                continue
-        return "\n".join(str(message.get("content", "")) for message in messages)
+        try:
+            return render_unescaped(self._tokenizer, messages, tools)
+        except UserError:
+            return "\n".join(str(message.get("content", "")) for message in messages)
 
 
 def stop_token_ids(tokenizer: PreTrainedTokenizerBase) -> set[int]:
@@ -209,12 +227,9 @@ def stop_token_ids(tokenizer: PreTrainedTokenizerBase) -> set[int]:
     return stops
 
 
-def special_token_ids(tokenizer: PreTrainedTokenizerBase) -> set[int]:
-    added = tokenizer.added_tokens_decoder
-    return set(tokenizer.all_special_ids) | {i for i, token in added.items() if token.special}
-
-
-def _tokenize(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> TokenizedExample:
+def _tokenize(
+    tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], tools: Sequence[Tool] = ()
+) -> TokenizedExample:
     """The whole conversation, however long."""
     if len(messages) < 2 or messages[-1]["role"] != "assistant":
         raise UserError(
@@ -226,22 +241,26 @@ def _tokenize(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -
     input_ids: list[int] = []
     loss_mask: list[bool] = []
     unlearned = 0
-    text = _render(tokenizer, messages, add_generation_prompt=False)
+    unlearned_calls: list[int] = []
+    text = render(tokenizer, messages, tools, add_generation_prompt=False)
     for index, message in enumerate(messages):
         if not is_learned(message) or index == 0:
             continue
         is_last = index == len(messages) - 1
-        before = _render(tokenizer, messages[:index], add_generation_prompt=True)
+        before = render(tokenizer, messages[:index], tools, add_generation_prompt=True)
         through = (
             text
             if is_last
-            else _render(tokenizer, messages[: index + 1], add_generation_prompt=False)
+            else render(tokenizer, messages[: index + 1], tools, add_generation_prompt=False)
         )
         if not is_last and not (text.startswith(through) and through.startswith(before)):
-            unlearned += 1
+            if "tool_calls" in message:
+                unlearned_calls.append(index - len(messages))
+            else:
+                unlearned += 1
             continue
         if not through.startswith(before):
-            through = before + _answer_text(tokenizer, messages)
+            through = before + _answer_text(tokenizer, messages, tools)
         prompt = _tokenize_after(tokenizer, input_ids, before)
         answer = _tokenize_after(tokenizer, prompt, through)[len(prompt) :]
         learned = _answer_length(tokenizer, answer)
@@ -253,18 +272,20 @@ def _tokenize(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -
         loss_mask += [False] * (len(prompt) - len(input_ids))
         loss_mask += [position < learned for position in range(len(answer))]
         input_ids = prompt + answer
-    return TokenizedExample(input_ids, loss_mask, 0, unlearned)
+    return TokenizedExample(input_ids, loss_mask, 0, unlearned, tuple(unlearned_calls))
 
 
-def _answer_text(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> str:
+def _answer_text(
+    tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], tools: Sequence[Tool]
+) -> str:
     """What the template writes for the last answer, found without the instructions.
 
     Mistral's templates put them before the last question, and drop them once it is answered.
     Raises UserError for a template that changes more than that.
     """
     rest = messages[1:] if messages[0]["role"] == "system" else messages
-    before = _render(tokenizer, rest[:-1], add_generation_prompt=True)
-    through = _render(tokenizer, rest, add_generation_prompt=False)
+    before = render(tokenizer, rest[:-1], tools, add_generation_prompt=True)
+    through = render(tokenizer, rest, tools, add_generation_prompt=False)
     if not through.startswith(before):
         raise _not_a_prefix()
     return through[len(before) :]
@@ -300,66 +321,6 @@ def _answer_length(tokenizer: PreTrainedTokenizerBase, answer: list[int]) -> int
 
 def _encode(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
     return list(tokenizer(text, add_special_tokens=False)["input_ids"])
-
-
-def _render(
-    tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], *, add_generation_prompt: bool
-) -> str:
-    """The template's text. Where it has no system role, instructions go into the first question.
-
-    Raises UserError when the template rejects the conversation.
-    """
-    escaped = _escape_special_tokens(tokenizer, messages)
-    try:
-        return str(
-            tokenizer.apply_chat_template(
-                cast("list[dict[str, str]]", escaped),
-                tokenize=False,
-                add_generation_prompt=add_generation_prompt,
-                **TEMPLATE_OPTIONS,
-            )
-        )
-    except (TemplateError, TypeError, ValueError) as error:
-        if messages and messages[0]["role"] == "system":
-            merged = _merge_system_into_user(messages)
-            return _render(tokenizer, merged, add_generation_prompt=add_generation_prompt)
-        raise UserError(
-            "bad_data",
-            f"The model's chat template refuses this conversation ({error}). Questions and "
-            "answers must take turns, beginning with a question.",
-        ) from error
-
-
-def _escape_special_tokens(
-    tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]
-) -> list[Message]:
-    """Special tokens typed by a user, such as an end of turn, become plain text.
-
-    A word joiner after their first character keeps the tokenizer from reading them as special.
-    Answers are not changed: they are what the model learns to write, to the letter.
-    """
-    special = [str(tokenizer.convert_ids_to_tokens(i)) for i in special_token_ids(tokenizer)]
-    escaped: list[Message] = []
-    for message in messages:
-        content = message["content"]
-        if message["role"] != "assistant":
-            for token in special:
-                if len(token) > 1 and token in content:
-                    content = content.replace(token, f"{token[0]}{WORD_JOINER}{token[1:]}")
-        escaped.append({"role": message["role"], "content": content})
-    return escaped
-
-
-def _merge_system_into_user(messages: Sequence[Message]) -> list[Message]:
-    """Instructions moved into the first question, for templates without a system role."""
-    instructions, *rest = messages
-    if not rest or rest[0]["role"] != "user":
-        return [{"role": "user", "content": instructions["content"]}, *rest]
-    question: Message = {
-        "role": "user",
-        "content": f"{instructions['content']}\n\n{rest[0]['content']}",
-    }
-    return [question, *rest[1:]]
 
 
 def _not_a_prefix() -> UserError:

@@ -67,9 +67,11 @@ def has_showable(goal: Goal) -> bool:
 
 
 def as_showable(example: Example) -> Showable | None:
-    """None for a conversation of several turns, and for one that is too long."""
+    """None for a conversation of several turns or with tools, and for one that is too long."""
     turns = [message for message in example.messages if message["role"] != "system"]
-    if len(turns) != 2 or len(turns[0]["content"]) + len(turns[1]["content"]) > MAX_SHOT_CHARS:
+    if example.tools or len(turns) != 2:
+        return None
+    if len(turns[0]["content"]) + len(turns[1]["content"]) > MAX_SHOT_CHARS:
         return None
     return Showable(str(example.pk), turns[0]["content"], turns[1]["content"])
 

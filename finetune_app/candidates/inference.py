@@ -17,7 +17,7 @@ from finetune_app.candidates.models import Candidate
 from finetune_app.candidates.prompt_builder import Passage, PromptTemplate, build_prompt
 from finetune_app.candidates.specs import Citation, Retrieval
 from finetune_app.core import engine_client
-from finetune_app.core.chat_messages import Message
+from finetune_app.core.chat_messages import Message, Tool
 from finetune_app.core.connections import close_idle
 from finetune_app.core.engine_protocol import ChatEvent, ChatRequest, Sampling
 from finetune_app.providers import client as remote
@@ -39,6 +39,7 @@ class CandidateRequest:
     """One request to one candidate. Holds all settings, so that async code needs no database.
 
     name: identifies the answer in the stream of events.
+    tools: functions that the answer may call; local models only.
     raw_prompt: text to continue as it is, instead of `messages`; local models only.
     base_model, adapter: absolute folders; both empty when `endpoint` is set.
     number_format: the format that the candidate was evaluated in; "" for any.
@@ -49,6 +50,7 @@ class CandidateRequest:
     prompt_template: PromptTemplate
     messages: list[Message] = field(default_factory=list)
     raw_prompt: str | None = None
+    tools: list[Tool] = field(default_factory=list)
     sampling: Sampling = field(default_factory=Sampling)
     base_model: str = ""
     adapter: str | None = None
@@ -175,6 +177,7 @@ async def _stream_local(
                     "adapter": request.adapter,
                     "messages": messages,
                     "prompt": request.raw_prompt,
+                    "tools": request.tools,
                     **request.sampling,
                 }
             )

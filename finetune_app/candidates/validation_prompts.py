@@ -73,7 +73,8 @@ class ValidationScore:
 
 
 def prompts_of_goal(goal: Goal) -> list[ValidationPrompt]:
-    rows = Example.objects.usable().filter(dataset__goal=goal, split=Split.VALIDATION)
+    """Without rows that have tools: instructions alone are tried here."""
+    rows = Example.objects.usable().filter(dataset__goal=goal, split=Split.VALIDATION, tools=[])
     known = rows.order_by().values_list("pk", "prompt_hash", "dataset__seed")
     order = sorted(known, key=lambda row: (hash_fraction(row[2], row[1]), row[0]))
     chosen = [pk for pk, _hash, _seed in order[:MAX_PROMPTS]]

@@ -16,8 +16,8 @@ from finetune_app.core.refusals import refusal_length
 from finetune_app.datasets.text import last_content, normalise
 
 # Increase when a rule below or in detectors/ changes: every row is then scanned again.
-RULES = 4
-ROLES = {"system", "user", "assistant"}
+RULES = 5
+ROLES = {"system", "user", "assistant", "tool"}
 MAX_SPANS = 20  # highlighted in one row
 
 
@@ -40,12 +40,16 @@ def _shape(messages: list[Message]) -> Iterator[Mark]:
     unknown = [one.get("role") for one in messages if one.get("role") not in ROLES]
     if unknown:
         yield Mark("unknown_role", what=str(unknown[0])[:40])
-    if not messages or messages[-1].get("role") != "assistant" or not _text(messages[-1]):
+    if not messages or messages[-1].get("role") != "assistant" or not _answers(messages[-1]):
         yield Mark("no_answer")
     if not unknown and not any(one["role"] == "user" and _text(one) for one in messages):
         yield Mark("no_question")
     if any(one.get("role") == "system" and _text(one) for one in messages):
         yield Mark("instructed")
+
+
+def _answers(message: Message) -> bool:
+    return bool(message.get("tool_calls") or _text(message))
 
 
 def _text(message: Message) -> str:

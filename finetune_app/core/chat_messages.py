@@ -1,18 +1,39 @@
 """The messages of a conversation with a model, in OpenAI's chat format."""
 
 from collections.abc import Iterable
-from typing import Literal, NotRequired, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
+
+Tool = dict[str, Any]
+"""A function that the model may call: {"type": "function", "function": {"name", ...}}."""
+
+
+class FunctionCall(TypedDict):
+    """`arguments` is the text of a JSON object, as the model wrote it."""
+
+    name: str
+    arguments: str
+
+
+class ToolCall(TypedDict):
+    id: str
+    type: Literal["function"]
+    function: FunctionCall
 
 
 class Message(TypedDict):
-    """One message. `role` is "system", "user" or "assistant".
+    """One message. `role` is "system", "user", "assistant", or "tool" for the result of a call.
 
     weight: only 0, and only in an answer before the last: the model reads it and does not learn it.
+    tool_calls: of an answer that calls tools; `content` is then often empty.
+    tool_call_id: of a result, the call that it belongs to; `name` that of the function.
     """
 
     role: str
     content: str
     weight: NotRequired[Literal[0]]
+    tool_calls: NotRequired[list[ToolCall]]
+    tool_call_id: NotRequired[str]
+    name: NotRequired[str]
 
 
 def is_learned(message: Message) -> bool:
@@ -21,8 +42,10 @@ def is_learned(message: Message) -> bool:
 
 
 def without_weights(messages: Iterable[Message]) -> list[Message]:
-    """What a model reads: roles and texts alone."""
+    """What a model reads: everything but the weights."""
     return [
-        {"role": one["role"], "content": one["content"]} if "weight" in one else one
+        {key: value for key, value in one.items() if key != "weight"}  # type: ignore[misc]
+        if "weight" in one
+        else one
         for one in messages
     ]

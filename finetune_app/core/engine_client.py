@@ -11,7 +11,7 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 
 from finetune_app.core import request_ids
-from finetune_app.core.chat_messages import Message
+from finetune_app.core.chat_messages import Message, Tool
 from finetune_app.core.engine_protocol import (
     ChatBody,
     ChatEvent,
@@ -86,10 +86,19 @@ async def stream_chat(
 
 
 async def token_view(
-    base_model: str, messages: Sequence[Message], *, max_tokens: int = 1024
+    base_model: str,
+    messages: Sequence[Message],
+    *,
+    max_tokens: int = 1024,
+    tools: Sequence[Tool] = (),
 ) -> list[TokenSpan]:
     """A conversation as the tokens that the model reads. Raises EngineUnavailable."""
-    body = {"base_model": base_model, "messages": list(messages), "max_tokens": max_tokens}
+    body = {
+        "base_model": base_model,
+        "messages": list(messages),
+        "tools": list(tools),
+        "max_tokens": max_tokens,
+    }
     spans: list[TokenSpan] = (await _request("POST", "/tokens", body))["pieces"]
     return spans
 

@@ -5,7 +5,7 @@ Shared by `engine_client` (web) and `worker/engine/server.py` (engine), so it im
 
 from typing import NotRequired, TypedDict
 
-from finetune_app.core.chat_messages import Message
+from finetune_app.core.chat_messages import Message, Tool
 
 # The most that one request may ask for; the API refuses more.
 MAX_ANSWERS = 8
@@ -52,6 +52,8 @@ class ChatRequest(Sampling):
     """Absolute folder of a LoRA adapter; None is the base model."""
     prompt: NotRequired[str | None]
     """Text to continue without a chat template, instead of `messages`."""
+    tools: NotRequired[list[Tool]]
+    """Functions that the answer may call."""
 
 
 class ChatBody(Sampling):

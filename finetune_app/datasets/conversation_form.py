@@ -3,7 +3,7 @@
 The fields are named message-0, message-1, ... in the order of the saved conversation, and added
 turns continue the numbers. New instructions have the name “instructions”. A turn whose two fields
 are empty is removed. Whether an earlier answer is learned is weight-1, weight-3, ...; the last one
-always is.
+always is. Calls of tools are shown, and only their texts can be edited here.
 """
 
 from collections.abc import Mapping
@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 
 from finetune_app.core.chat_messages import Message, is_learned, without_weights
 from finetune_app.core.errors import PlainError
+from finetune_app.core.tool_calls import answer_text, has_answer
 from finetune_app.datasets.text import newlines
 
 TURN, INSTRUCTIONS, REJECTED = "turn", "instructions", "rejected"  # what can be added
@@ -30,6 +31,7 @@ class MessageField(TypedDict):
     learned: bool
     new: bool  # whether the message was just added
     rows: int  # height in lines
+    calls: str  # its calls of tools, as JSON; they cannot be edited
 
 
 def message_fields(
@@ -54,6 +56,7 @@ def message_fields(
                 "learned": is_learned(message),
                 "new": not message["content"] and not 0 <= place < len(saved),
                 "rows": _height(message["content"]),
+                "calls": answer_text(message) if "tool_calls" in message else "",
             }
         )
     return found
@@ -71,6 +74,7 @@ def rejected_field(text: str, saved: str) -> MessageField:
         "learned": False,
         "new": not text and not saved,
         "rows": _height(text),
+        "calls": "",
     }
 
 
@@ -89,6 +93,7 @@ def _speaker(role: str, several: bool) -> str:
         names = {"user": _("Person"), "assistant": _("Assistant"), "system": _("Instructions")}
     else:
         names = {"user": _("Prompt"), "assistant": _("Answer"), "system": _("Instructions")}
+    names["tool"] = _("Result of the tool")
     return names.get(role, role)
 
 
@@ -109,20 +114,24 @@ def from_post(post: Mapping[str, str], saved: list[Message]) -> list[Message]:
         else:
             text = newlines(text)
         weight = post.get(f"weight-{place}", str(message.get("weight", 1)))
-        turns.append(_message(message["role"], text, weight))
+        turns.append(_message(message, text, weight))
     while f"message-{len(turns)}" in post or not turns or turns[-1]["role"] != "assistant":
         role = "assistant" if turns and turns[-1]["role"] == "user" else "user"
         text = newlines(post.get(f"message-{len(turns)}", ""))
-        turns.append(_message(role, text, post.get(f"weight-{len(turns)}", "1")))
+        new: Message = {"role": role, "content": text}
+        turns.append(_message(new, text, post.get(f"weight-{len(turns)}", "1")))
     if INSTRUCTIONS in post and not has_instructions(turns):
         turns.insert(0, {"role": "system", "content": newlines(post[INSTRUCTIONS])})
     return turns
 
 
-def _message(role: str, text: str, weight: str) -> Message:
-    if role == "assistant" and weight == "0":
-        return {"role": role, "content": text, "weight": 0}
-    return {"role": role, "content": text}
+def _message(message: Message, text: str, weight: str) -> Message:
+    """The message with another text and weight; its calls stay."""
+    [changed] = without_weights([message])
+    changed = {**changed, "content": text}
+    if message["role"] == "assistant" and weight == "0":
+        changed["weight"] = 0
+    return changed
 
 
 def with_added(turns: list[Message], what: str) -> list[Message]:
@@ -158,4 +167,4 @@ def without_empty_turns(turns: list[Message], saved: list[Message]) -> list[Mess
 
 
 def _empty(message: Message) -> bool:
-    return not message["content"].strip()
+    return not has_answer(message)

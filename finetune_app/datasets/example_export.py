@@ -13,9 +13,10 @@ from typing import Any, NotRequired, TypedDict
 
 from django.utils.translation import gettext as _
 
-from finetune_app.core.chat_messages import Message
+from finetune_app.core.chat_messages import Message, Tool
 from finetune_app.core.errors import PlainError
 from finetune_app.core.text_formats import safe_cell
+from finetune_app.core.tool_calls import answer_text
 
 
 class Row(TypedDict):
@@ -25,9 +26,12 @@ class Row(TypedDict):
     split: str
     messages: list[Message]
     rejected: NotRequired[str]  # of a training pair: a worse answer than the last message
+    tools: NotRequired[list[Tool]]
+    parallel_tool_calls: NotRequired[bool]
     source: str
 
 
+TOOL_KEYS = ("tools", "parallel_tool_calls")  # of a row that has tools
 Rows = Callable[[], Iterator[Row]]
 
 BLOCK = 1 << 18  # approximate bytes of one piece of the response
@@ -77,6 +81,7 @@ class Facts:
     turns: bool  # in every row user and assistant alternate after the instructions
     longest: int  # characters of the longest text
     unlearned: bool = False  # some answer is read and not learned
+    tools: bool = False  # some row has tools
 
 
 def rows_in(path: Path) -> Rows:
@@ -91,21 +96,31 @@ def rows_in(path: Path) -> Rows:
 def facts_of(rows: Rows, encoding: str = "utf-8") -> Facts:
     """Collect the facts. Raises PlainError if the encoding lacks a character."""
     count = longest = 0
-    system, simple, turns, unlearned = False, True, True, False
+    system, simple, turns, unlearned, tools = False, True, True, False, False
     whole = encoding.startswith("utf")
     for row in rows():
         count += 1
         instructions, rest = split_off(row["messages"])
         system |= bool(instructions)
         roles = [message["role"] for message in rest]
-        simple &= roles == ["user", "assistant"]
+        simple &= roles == ["user", "assistant"] and "tools" not in row
         turns &= roles == ["user", "assistant"] * (len(roles) // 2)
-        for message in row["messages"]:
-            unlearned |= "weight" in message
-            longest = max(longest, len(message["content"]))
+        unlearned |= any("weight" in message for message in row["messages"])
+        tools |= bool(row.keys() & TOOL_KEYS)
+        for text in _texts(row):
+            longest = max(longest, len(text))
             if not whole:
-                _require_writable(message["content"], encoding, row["id"])
-    return Facts(count, system, simple, turns, longest, unlearned)
+                _require_writable(text, encoding, row["id"])
+    return Facts(count, system, simple, turns, longest, unlearned, tools)
+
+
+def _texts(row: Row) -> Iterator[str]:
+    for message in row["messages"]:
+        yield message["content"]
+        if "tool_calls" in message:
+            yield json.dumps(message, ensure_ascii=False)
+    if "tools" in row:
+        yield json.dumps(row["tools"], ensure_ascii=False)
 
 
 def _require_writable(text: str, encoding: str, number: int) -> None:
@@ -133,7 +148,14 @@ def split_off(messages: list[Message]) -> tuple[str, list[Message]]:
 
 
 def openai(row: Row, _facts: Facts) -> Any:
-    return {"messages": row["messages"]}
+    tools = {key: row[key] for key in TOOL_KEYS if key in row}  # type: ignore[literal-required]
+    return {"messages": [_openai_message(message) for message in row["messages"]], **tools}
+
+
+def _openai_message(message: Message) -> Any:
+    """A message that only calls tools has no content there."""
+    calls_only = "tool_calls" in message and not message["content"]
+    return message | {"content": None} if calls_only else message
 
 
 def vertex(row: Row, _facts: Facts) -> Any:
@@ -198,6 +220,11 @@ def json_pieces(form: str, rows: Rows) -> Generator[bytes]:
         "json": whole,
     }[form]
     facts = facts_of(rows)
+    if facts.tools and form not in ("openai", "json"):
+        raise PlainError(
+            _("Some rows have tools, which this format cannot represent. Choose OpenAI or JSON."),
+            status=409,
+        )
     if form in ("alpaca", "vertex") and facts.unlearned:
         raise PlainError(
             _(
@@ -244,14 +271,15 @@ def _json_texts(rows: Rows, dialect: Callable[[Row], Any], a_list: bool) -> Iter
 def table(rows: Rows, facts: Facts, columns: str) -> Iterator[list[str]]:
     """The column names, then the cells of each row.
 
-    Conversations of several turns are also written as JSON in a column `messages`, so that they
-    can be imported without loss.
+    Conversations of several turns are also written as JSON in a column `messages`, and tools in
+    columns of their own, so that they can be imported without loss.
     """
     everything = columns == "all"
     names = ["number", "split"] if everything else []
     names += ["system"] if facts.system and facts.simple else []
     names += ["prompt", "answer"]
     names += [] if facts.simple else ["messages"]
+    names += list(TOOL_KEYS) if facts.tools else []
     yield names
     for row in rows():
         messages = row["messages"]
@@ -262,10 +290,18 @@ def table(rows: Rows, facts: Facts, columns: str) -> Iterator[list[str]]:
             "split": row["split"],
             "system": system,
             "prompt": asked,
-            "answer": messages[-1]["content"],
+            "answer": answer_text(messages[-1]),
             "messages": json.dumps(messages, ensure_ascii=False),
+            **_tool_cells(row),
         }
         yield [cells[name] for name in names]
+
+
+def _tool_cells(row: Row) -> dict[str, str]:
+    return {
+        key: json.dumps(row[key], ensure_ascii=False) if key in row else ""  # type: ignore[literal-required]
+        for key in TOOL_KEYS
+    }
 
 
 def table_pieces(rows: Rows, layout: TableLayout) -> Generator[bytes]:

@@ -2,7 +2,7 @@
 
 from typing import NotRequired, TypedDict
 
-from finetune_app.core.chat_messages import Message
+from finetune_app.core.chat_messages import Message, Tool
 
 
 class RowToAdd(TypedDict):
@@ -10,6 +10,8 @@ class RowToAdd(TypedDict):
 
     messages: list[Message]
     rejected: NotRequired[str]  # a worse answer than the last one
+    tools: NotRequired[list[Tool]]
+    parallel_tool_calls: NotRequired[bool]
     split: NotRequired[str]
     key: NotRequired[str]  # of the row in its file, for merging
     group: NotRequired[str]  # rows of one group stay in one split

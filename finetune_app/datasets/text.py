@@ -6,6 +6,7 @@ import re
 import unicodedata
 
 from finetune_app.core.chat_messages import Message
+from finetune_app.core.tool_calls import answer_text, message_text
 
 _ODD = re.compile(r"[\x00-\x1f\x7f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]+")
 
@@ -24,6 +25,11 @@ def last_content(messages: list[Message], role: str) -> str:
     return next((m["content"] for m in reversed(messages) if m.get("role") == role), "")
 
 
+def last_answer(messages: list[Message]) -> str:
+    """The text of the last answer, or its calls (core/tool_calls.py)."""
+    return next((answer_text(m) for m in reversed(messages) if m.get("role") == "assistant"), "")
+
+
 def with_answer(messages: list[Message], text: str) -> list[Message]:
     """The conversation, ending in this answer."""
     before = messages[:-1] if messages and messages[-1]["role"] == "assistant" else messages
@@ -33,7 +39,7 @@ def with_answer(messages: list[Message], text: str) -> list[Message]:
 def asked(messages: list[Message]) -> list[tuple[str, str]]:
     """(role, normalised text) of the messages before the answer, without instructions."""
     before = messages[:-1] if messages and messages[-1].get("role") == "assistant" else messages
-    return [(m["role"], normalise(m["content"])) for m in before if m.get("role") != "system"]
+    return [(m["role"], normalise(message_text(m))) for m in before if m.get("role") != "system"]
 
 
 def prompt_hash(messages: list[Message]) -> str:

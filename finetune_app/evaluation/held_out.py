@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 
 from finetune_app.core.chat_messages import Message
 from finetune_app.core.files import local_path
+from finetune_app.core.tool_calls import answer_text, message_text
 from finetune_app.datasets.models import Split
 from finetune_app.datasets.text import normalise
 from finetune_app.versions.models import Version
@@ -38,7 +39,7 @@ def read_test_prompts(version: Version, rows: Collection[int] = ()) -> list[Held
                 index=len(found),
                 row=row["id"],
                 prompt=_readable(row["messages"][:-1]),
-                wanted=row["messages"][-1]["content"],
+                wanted=answer_text(row["messages"][-1]),
                 source=row.get("source", ""),
             )
         )
@@ -72,8 +73,9 @@ def _readable(messages: list[Message]) -> str:
     turns = [message for message in messages if message["role"] != "system"]
     if len(turns) == 1:
         return turns[0]["content"]
-    return "\n\n".join(f"{_role_name(turn)}: {turn['content']}" for turn in turns)
+    return "\n\n".join(f"{_role_name(turn)}: {message_text(turn)}" for turn in turns)
 
 
 def _role_name(turn: Message) -> str:
-    return str(_("Model") if turn["role"] == "assistant" else _("You"))
+    names = {"assistant": _("Model"), "tool": _("Tool")}
+    return str(names.get(turn["role"], _("You")))

@@ -47,7 +47,7 @@ def _choose_shots(version: Version) -> list[dict[str, str]]:
             if row["split"] != Split.TRAIN:
                 continue
             turns = [m for m in row["messages"] if m["role"] != "system"]
-            if len(turns) != 2:
+            if len(turns) != 2 or "tools" in row:
                 continue
             shot = {"prompt": turns[0]["content"], "answer": turns[1]["content"]}
             if sum(map(len, shot.values())) > MAX_SHOT_CHARS:

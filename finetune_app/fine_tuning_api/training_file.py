@@ -11,8 +11,8 @@ from finetune_app.datasets.schemas import RowToAdd
 from finetune_app.datasets.splits import held_back_split
 from finetune_app.fine_tuning_api.models import ApiFile
 from finetune_app.imports.cell_values import RowError, parse_json
-from finetune_app.imports.column_mapping import RowExample, example_from_row
-from finetune_app.imports.schemas import KeyCount
+from finetune_app.imports.column_mapping import content_from_row
+from finetune_app.imports.schemas import KeyCount, RowContent
 from finetune_app.imports.unread_keys import KeyCounter, name_of, unread
 
 MAX_LINES = 50_000
@@ -31,10 +31,7 @@ def read_training_rows(file: ApiFile, split: str, keys: KeyCounter) -> list[RowT
 
     Raises RowError if any line is invalid, or has a key that changes its meaning and is not read.
     """
-    rows: list[RowToAdd] = [
-        {"messages": messages, "rejected": rejected, "split": str(split)}
-        for messages, rejected in _examples(file, keys)
-    ]
+    rows: list[RowToAdd] = [_row(content, split) for content in _examples(file, keys)]
     if len(rows) < MIN_EXAMPLES:
         raise RowError(f"The file has {len(rows)} examples; at least {MIN_EXAMPLES} are needed.")
     return rows
@@ -44,12 +41,21 @@ def read_validation_rows(file: ApiFile, keys: KeyCounter) -> list[RowToAdd]:
     """Half of the examples become the validation split, half the test split, so that the evaluation
     has examples that nothing was tuned on. Raises RowError."""
     rows: list[RowToAdd] = [
-        {"messages": messages, "rejected": rejected, "split": str(held_back_split(at))}
-        for at, (messages, rejected) in enumerate(_examples(file, keys))
+        _row(content, held_back_split(at)) for at, content in enumerate(_examples(file, keys))
     ]
     if len(rows) < 2:
         raise RowError("The validation file has fewer than two examples.")
     return rows
+
+
+def _row(content: RowContent, split: str) -> RowToAdd:
+    row: RowToAdd = {"messages": content["messages"], "split": str(split)}
+    row["rejected"] = content.get("rejected", "")
+    if "tools" in content:
+        row["tools"] = content["tools"]
+    if "parallel_tool_calls" in content:
+        row["parallel_tool_calls"] = content["parallel_tool_calls"]
+    return row
 
 
 def unread_notices(file: ApiFile, keys: KeyCounter) -> list[str]:
@@ -66,7 +72,7 @@ def _notice(file: ApiFile, key: KeyCount) -> str:
     )
 
 
-def _examples(file: ApiFile, keys: KeyCounter) -> Iterator[RowExample]:
+def _examples(file: ApiFile, keys: KeyCounter) -> Iterator[RowContent]:
     with default_storage.open(file.storage_path) as lines:
         for number, line in enumerate(lines, 1):
             if not line.strip():
@@ -89,8 +95,8 @@ def _cells(line: bytes) -> dict[str, Any]:
     return cells
 
 
-def _example(cells: dict[str, Any]) -> RowExample:
-    row = example_from_row(cells, PREFERENCES if PREFERENCES["answer"] in cells else CHATS)
-    if len(row.messages) < 2:
+def _example(cells: dict[str, Any]) -> RowContent:
+    content = content_from_row(cells, PREFERENCES if PREFERENCES["answer"] in cells else CHATS)
+    if len(content["messages"]) < 2:
         raise RowError("Nobody asks anything in this conversation.")
-    return row
+    return content

@@ -24,6 +24,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from finetune_app.core.chat_messages import Message
+from finetune_app.core.tool_calls import answer_text
 from finetune_app.imports.cell_values import (
     JSON_STARTS,
     RowError,
@@ -42,7 +43,8 @@ from finetune_app.imports.conversation_cells import (
     system_text,
     whole_conversation,
 )
-from finetune_app.imports.schemas import KeyAndGroup
+from finetune_app.imports.schemas import KeyAndGroup, RowContent
+from finetune_app.imports.tool_calls import ROW_KEYS, require_matching, row_tools
 from finetune_app.imports.training_pairs import WORSE_ANSWER_NAMES, worse_answer
 from finetune_app.imports.transcripts import transcript
 
@@ -65,12 +67,15 @@ SPLIT_BY_WORD = {
 }
 KEEP_UNANSWERED = "keep"
 TAKE_WITHOUT = "take"
-# Keys without which a row means something else. Only a worse answer can be read.
+# Keys without which a row means something else, where they are not read.
 MEANING_NAMES = {*WORSE_ANSWER_NAMES, "tools", "functions", "tool_calls", "function_call"}
 CONVERSATION_PARTS = ("messages", "prompt", "answer", "rejected")  # of a mapping
 COLUMN_PARTS = (*CONVERSATION_PARTS, "context", "system", "split", "key", "group")
 ALL_FOR_TEST = "*test"
 MAX_KEY_LENGTH, MAX_GROUP_LENGTH = 200, 64  # as in the database
+
+
+READ_INSIDE = {*ROW_KEYS, "tool_calls"}  # of those, the ones that a conversation is read with
 
 
 class UnreadKeyError(RowError):
@@ -89,6 +94,15 @@ class UnreadKeyError(RowError):
 class RowExample(NamedTuple):
     messages: list[Message]  # the last one is the assistant's
     rejected: str  # a worse answer; "" for none
+
+
+def content_from_row(cells: Cells, mapping: Mapping[str, str]) -> RowContent:
+    """All of the row, its calls checked against its tools. Raises as `example_from_row`."""
+    cells = _with_parsed_conversations(cells, mapping)
+    messages, rejected = example_from_row(cells, mapping)
+    tools = row_tools(cells, cells.get(mapping.get("messages") or mapping.get("prompt", "")))
+    require_matching(messages, tools)
+    return {"messages": messages, "rejected": rejected, **tools}
 
 
 def example_from_row(cells: Cells, mapping: Mapping[str, str]) -> RowExample:
@@ -125,7 +139,7 @@ def _worse_answer(
     return worse_answer(
         cells.get(column),
         column,
-        answer["content"],
+        answer_text(answer),
         beginnings,
         is_transcript=transcript(cells.get(mapping.get("messages", ""))) is not None,
     )
@@ -143,7 +157,7 @@ def _refuse_unread_keys(cells: Cells, mapping: Mapping[str, str]) -> None:
             if not isinstance(around, Mapping) or around.keys() <= PLAIN_KEYS:
                 continue
             for name in filter(changes_meaning, around):
-                if has_content(around[name]):
+                if name not in READ_INSIDE and has_content(around[name]):
                     raise UnreadKeyError(name)
 
 
@@ -171,7 +185,7 @@ def is_worse_answer(name: str) -> bool:
 
 def used_columns(mapping: Mapping[str, str]) -> set[str]:
     """The columns that become a part of the example."""
-    used = {mapping.get(part, "") for part in COLUMN_PARTS}
+    used = {mapping.get(part, "") for part in COLUMN_PARTS} | set(ROW_KEYS)
     return used | {"history"} if mapping.get("style") == "pairs" else used
 
 
@@ -279,6 +293,8 @@ def _answer_text(value: Any, before: list[Message]) -> str:
     require_learned(messages)
     if messages[:-1] not in ([], before):
         raise RowError(f"The answer has {len(messages)} messages, and only one can be learned.")
+    if "tool_calls" in messages[-1]:
+        raise RowError("The answer calls a tool. Put the whole conversation into one column.")
     return messages[-1]["content"]
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from finetune_app.core.chat_messages import Message, is_learned
+from finetune_app.core.tool_calls import has_answer
 from finetune_app.imports.cell_values import (
     JSON_STARTS,
     RowError,
@@ -11,6 +12,7 @@ from finetune_app.imports.cell_values import (
     json_cell,
     parsed_cell,
 )
+from finetune_app.imports.tool_calls import message_calls, result_keys
 from finetune_app.imports.transcripts import transcript
 
 ROLE_BY_NAME = {
@@ -24,8 +26,9 @@ ROLE_BY_NAME = {
     "ai": "assistant",
     "chatgpt": "assistant",
     "bot": "assistant",
+    "tool": "tool",
 }
-TOOL_ROLES = ("tool", "function", "function_call", "observation", "ipython")
+TOOL_ROLES = ("function", "function_call", "observation", "ipython")
 ROLE_FIELDS = ("role", "from", "speaker", "author")
 CONTENT_FIELDS = ("content", "value", "text", "parts")
 PLAIN_KEYS = {"role", "content", "weight"}  # of nearly every message; all are read
@@ -40,15 +43,15 @@ def whole_conversation(value: Any, keep: bool) -> list[Message]:
     messages = read_messages(found)
     roles = [message["role"] for message in messages]
     if keep and "user" in roles:
-        if roles[-1] == "user":
+        if roles[-1] in ("user", "tool"):
             return [*messages, {"role": "assistant", "content": ""}]
-        if roles[-1] == "assistant" and not messages[-1]["content"].strip():
+        if roles[-1] == "assistant" and not has_answer(messages[-1]):
             return [*messages[:-1], {"role": "assistant", "content": ""}]
     if "assistant" not in roles:
         raise RowError("The assistant says nothing here, so there is nothing to learn.")
     if roles[-1] != "assistant":
         raise RowError("The conversation does not end in an answer.")
-    if not messages[-1]["content"].strip():
+    if not has_answer(messages[-1]):
         raise RowError("The last answer is empty, so there is nothing to learn.")
     if "user" not in roles:
         raise RowError("Nobody asks anything in this conversation.")
@@ -84,18 +87,36 @@ def _message(item: Any, number: int) -> Message:
         raise RowError(f"Message {number} has no speaker.")
     role = ROLE_BY_NAME.get(normalised_name(role_name))
     if normalised_name(role_name) in TOOL_ROLES:
-        raise RowError(f"Message {number} uses a tool, which cannot be learned here yet.")
+        raise RowError(
+            f"Message {number} has the role “{role_name.strip()}”. Write calls as “tool_calls” of "
+            "the assistant, and their results with the role “tool”, as OpenAI does."
+        )
     if role is None:
         who = role_name.strip()[:40]
         raise RowError(f"We don't know who “{who}” is in message {number}: you, or the assistant?")
-    if content is None and (item.get("tool_calls") or item.get("function_call")):
-        raise RowError(f"Message {number} only calls a tool, so it has no text to learn.")
-    if content is None:
+    calls = message_calls(item, number)
+    if calls and role != "assistant":
+        raise RowError(f"Message {number} calls a tool, but only the assistant can.")
+    if content is None and item.get("function_call"):
+        raise RowError(f"Message {number} has a “function_call”. Write it as “tool_calls”.")
+    if content is None and not calls:
         raise RowError(f"Message {number} has no text.")
-    message: Message = {"role": role, "content": _content_text(content)}
+    message: Message = {"role": role, "content": "" if content is None else _content_text(content)}
+    if calls:
+        message["tool_calls"] = calls
+    if role == "tool":
+        message.update(result_keys(item))  # type: ignore[typeddict-item]
     if _has_weight_zero(item.get("weight"), role, number):
         message["weight"] = 0
     return message
+
+
+def read_keys(message: Mapping[str, Any], role: str) -> tuple[str, ...]:
+    """The keys of a message that are read, beside its role and its text."""
+    name = message.get(role)
+    if isinstance(name, str) and normalised_name(name) == "tool":
+        return ("weight", "tool_call_id", "name")
+    return ("weight", "tool_calls")
 
 
 def _has_weight_zero(value: Any, role: str, number: int) -> bool:

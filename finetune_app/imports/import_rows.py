@@ -30,8 +30,8 @@ from finetune_app.datasets.services.locking import (
     mark_changed,
     vacuum_after_commit,
 )
-from finetune_app.datasets.text import last_content
-from finetune_app.imports.row_matching import RowMatcher
+from finetune_app.datasets.text import last_answer, last_content
+from finetune_app.imports.row_matching import TOOL_FIELDS, RowMatcher
 from finetune_app.imports.schemas import (
     ChangePlan,
     ExampleChange,
@@ -83,7 +83,7 @@ def _planned_change(example: Example, row: ImportRow) -> PlannedChange:
 def _prompt_and_answer(messages: list[Message], rejected: str) -> PromptAndAnswer:
     return {
         "prompt": last_content(messages, "user")[:MAX_SHOWN_CHARACTERS],
-        "answer": last_content(messages, "assistant")[:MAX_SHOWN_CHARACTERS],
+        "answer": last_answer(messages)[:MAX_SHOWN_CHARACTERS],
         "rejected": rejected[:MAX_SHOWN_CHARACTERS],
     }
 
@@ -124,6 +124,7 @@ def _new_rows(matcher: RowMatcher, item: Import, changes: TextIO) -> Iterator[Im
                 if match.is_change:
                     change["messages"] = match.row["messages"]
                     change["rejected"] = match.row.get("rejected", "")
+                    change.update(match.tools)  # type: ignore[typeddict-item]
                 changes.write(json.dumps(change, ensure_ascii=False) + "\n")
 
 
@@ -180,14 +181,15 @@ def _changed_fields(example: Example, change: ExampleChange) -> dict[str, Any]:
     messages = change["messages"]
     rejected = _next_rejected(example, messages, change.get("rejected", ""))
     answered = {"status": Status.APPROVED.value} if example.status == Status.PENDING else {}
-    return {"messages": messages, "rejected": rejected} | answered
+    tools = {name: change[name] for name in TOOL_FIELDS if name in change}  # type: ignore[literal-required]
+    return {"messages": messages, "rejected": rejected} | tools | answered
 
 
 def _next_rejected(example: Example, messages: list[Message], given: str) -> str:
     """The worse answer after the change: a row without one removes none, unless the better answer
     is now the same."""
     rejected = given or example.rejected
-    return "" if rejected.strip() == last_content(messages, "assistant").strip() else rejected
+    return "" if rejected.strip() == last_answer(messages).strip() else rejected
 
 
 def _trash_missing(edit: Edit, matched: set[int], writer: LeaseWriter) -> None:

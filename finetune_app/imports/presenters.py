@@ -17,6 +17,7 @@ from finetune_app.core.chat_messages import Message
 from finetune_app.core.sizes import size
 from finetune_app.core.templatetags.ui import about
 from finetune_app.core.text_formats import safe_cell
+from finetune_app.core.tool_calls import answer_text
 from finetune_app.datasets.models import Edit, Import
 from finetune_app.datasets.views.common import AnswerField, answer_pairs
 from finetune_app.goals.models import Goal
@@ -256,8 +257,8 @@ def _sample_conversations(
             {
                 "line": row["line"],
                 "before": before,
-                "answer": answer["content"],
-                "pairs": answer_pairs(answer["content"]),
+                "answer": answer_text(answer),
+                "pairs": answer_pairs(answer_text(answer)),
                 "rejected": rejected,
                 "rejected_pairs": answer_pairs(rejected),
             }

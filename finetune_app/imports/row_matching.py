@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from itertools import islice
 
 from finetune_app.datasets.models import Dataset, Example, ExampleQuerySet
-from finetune_app.datasets.text import last_content, prompt_hash
+from finetune_app.datasets.text import last_answer, prompt_hash
 from finetune_app.imports.column_mapping import MAX_KEY_LENGTH
-from finetune_app.imports.schemas import ImportRow
+from finetune_app.imports.schemas import ImportRow, ToolFields
 
 BATCH_ROWS = 2_000
 VALUES_PER_QUERY = 500
+TOOL_FIELDS = ("tools", "parallel_tool_calls")  # of an example
 
 
 @dataclass
@@ -31,12 +32,24 @@ class Match:
 
     @property
     def is_change(self) -> bool:
-        """Whether the row has other messages or another worse answer. A row without an answer
-        never removes one."""
-        if self.example is None or not last_content(self.row["messages"], "assistant").strip():
+        """Whether the row has other messages or tools, or another worse answer. A row without an
+        answer never removes one."""
+        if self.example is None or not last_answer(self.row["messages"]).strip():
             return False
-        rejected = self.row.get("rejected") or self.example.rejected
-        return (self.example.messages, self.example.rejected) != (self.row["messages"], rejected)
+        new = {
+            "messages": self.row["messages"],
+            "rejected": self.row.get("rejected") or self.example.rejected,
+            **self.tools,
+        }
+        return any(getattr(self.example, name) != value for name, value in new.items())
+
+    @property
+    def tools(self) -> ToolFields:
+        """What the row says about tools."""
+        return {
+            "tools": self.row.get("tools") or [],
+            "parallel_tool_calls": self.row.get("parallel_tool_calls"),
+        }
 
     @property
     def sets_key(self) -> bool:
@@ -90,7 +103,7 @@ class RowMatcher:
         self.taken |= found.keys()
         pks = list(found)
         for start in range(0, len(pks), VALUES_PER_QUERY):
-            loaded = examples.only("dataset", "number", "messages", "rejected", "key")
+            loaded = examples.only("dataset", "number", "messages", "rejected", "key", *TOOL_FIELDS)
             for pk, example in loaded.in_bulk(pks[start : start + VALUES_PER_QUERY]).items():
                 found[pk].example = example
 

@@ -1,8 +1,9 @@
 """JSON that this app and the import worker exchange, and that `Import` keeps. Pure Python."""
 
-from typing import Literal, NotRequired, TypedDict
+from typing import Literal, NotRequired, Required, TypedDict
 
-from finetune_app.core.chat_messages import Message
+from finetune_app.core.chat_messages import Message, Tool
+from finetune_app.imports.tool_calls import RowTools
 
 ColumnMapping = dict[str, str]
 """Part of an example -> name of its column. See column_mapping.py for the keys."""
@@ -117,24 +118,36 @@ class KeyAndGroup(TypedDict, total=False):
     group: str
 
 
-class ImportRow(TypedDict):
+class RowContent(RowTools):
+    """The conversation of a row, and its tools where it has some."""
+
+    messages: Required[list[Message]]
+    rejected: NotRequired[str]
+    """A worse answer than the last message; "" for none."""
+
+
+class ImportRow(RowContent):
     """A row that becomes an example, as rows.jsonl has it."""
 
     line: NotRequired[int]
-    messages: list[Message]
-    rejected: NotRequired[str]
-    """A worse answer than the last message; "" for none."""
     split: NotRequired[str]
     """train, validation, test, or "" to have one assigned."""
     key: NotRequired[str]
     group: NotRequired[str]
 
 
-class ExampleChange(TypedDict):
+class ToolFields(TypedDict, total=False):
+    """The fields of an example about tools."""
+
+    tools: list[Tool]
+    parallel_tool_calls: bool | None
+
+
+class ExampleChange(ToolFields):
     """What a row changes in an example, as changes.jsonl has it."""
 
-    pk: int
-    key: str
+    pk: Required[int]
+    key: Required[str]
     messages: NotRequired[list[Message]]
     rejected: NotRequired[str]
 

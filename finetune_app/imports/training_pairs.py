@@ -63,6 +63,11 @@ def _end_of(messages: list[Message], column: str, beginnings: Sequence[list[Mess
     *before, last = messages
     if last["role"] != "assistant":
         raise RowError(f"The conversation in “{column}” does not end in an answer.")
+    if "tool_calls" in last:
+        raise RowError(
+            f"The answer in “{column}” calls a tool, and a worse answer is text here. Leave the "
+            "call out."
+        )
     if before and without_weights(before) not in [without_weights(one) for one in beginnings]:
         raise RowError(
             f"The conversation in “{column}” is another one before its last answer. Both answers "

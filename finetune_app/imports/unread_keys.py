@@ -22,8 +22,10 @@ from finetune_app.imports.conversation_cells import (
     ROLE_FIELDS,
     conversation_in_cell,
     may_be_conversation,
+    read_keys,
 )
 from finetune_app.imports.schemas import ColumnMapping, KeyCount
+from finetune_app.imports.tool_calls import ROW_KEYS
 
 MAX_LINES = 3  # of a key
 MAX_INNER_KEYS = 200  # of a file
@@ -97,7 +99,7 @@ def _conversation_keys(value: Any) -> AbstractSet[str]:
         for key in _message_keys(message)
     }
     if isinstance(value, Mapping):
-        found |= _filled(value, "messages")
+        found |= _filled(value, "messages", *ROW_KEYS)
     return found
 
 
@@ -109,7 +111,7 @@ def _is_plain(message: Mapping[str, Any]) -> bool:
 def _message_keys(message: Mapping[str, Any]) -> Iterator[str]:
     role = next((name for name in ROLE_FIELDS if name in message), "")
     content = next((name for name in CONTENT_FIELDS if name in message), "")
-    yield from _filled(message, role, content, "weight")
+    yield from _filled(message, role, content, *read_keys(message, role))
     parts = message.get(content)
     for part in parts if isinstance(parts, list) else ():
         if isinstance(part, Mapping):

@@ -5,7 +5,7 @@ from django.db import models
 
 from finetune_app.accounts.models import User
 from finetune_app.datasets.models import Example
-from finetune_app.datasets.text import last_content
+from finetune_app.datasets.text import last_answer
 
 
 class Draft(models.Model):
@@ -29,4 +29,4 @@ class Draft(models.Model):
 
     @property
     def text(self) -> str:
-        return last_content(self.messages, "assistant")
+        return last_answer(self.messages)

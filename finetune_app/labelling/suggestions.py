@@ -11,9 +11,10 @@ MAX_ANSWER_CHARS = 100_000  # a longer answer is cut
 def rows_without_suggestion(dataset: Dataset, candidate_id: int, limit: int) -> list[Example]:
     """The first rows to do for which this candidate has made no suggestion.
 
-    Rows that need two independent answers are left out: a suggestion would bias both.
+    Rows that need two independent answers are left out: a suggestion would bias both. So are rows
+    with tools, whose answer may be a call.
     """
-    rows: ExampleQuerySet = dataset.examples.kept().filter(status=Status.PENDING)
+    rows: ExampleQuerySet = dataset.examples.kept().filter(status=Status.PENDING, tools=[])
     rows = rows.exclude(suggestions__candidate_id=candidate_id).select_related("dataset")
     found: list[Example] = []
     for row in rows.order_by("number").iterator(500):

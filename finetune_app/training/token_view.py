@@ -12,9 +12,11 @@ from django.utils.translation import gettext as _
 from finetune_app.accounts.models import Role
 from finetune_app.accounts.requests import HttpRequest
 from finetune_app.core import engine_client
+from finetune_app.core.chat_messages import is_learned
 from finetune_app.core.engine_protocol import TokenSpan
 from finetune_app.core.files import local_folder
 from finetune_app.core.requests import render_page
+from finetune_app.core.tool_calls import message_text
 from finetune_app.datasets.models import Example
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
@@ -31,20 +33,26 @@ def show(request: HttpRequest, goal: Goal, number: int) -> HttpResponse:
 
 
 def token_context(goal: Goal, example: Example) -> dict[str, Any]:
-    """{"runs", "counts", "limit"}, or {"problem"} in a sentence, or {"no_model"}."""
+    """{"runs", "counts", "calls_apart", "limit"}, or {"problem"} in a sentence, or {"no_model"}."""
     limit = token_limit_of(goal)
     if limit is None:
         return {"no_model": True}
-    if sum(len(one["content"]) for one in example.messages) > MAX_CHARACTERS:
+    if sum(len(message_text(one)) for one in example.messages) > MAX_CHARACTERS:
         return {"limit": limit, "problem": _("This example is too long to be shown as tokens.")}
     folder = str(local_folder(limit.folder))
     try:
         spans = async_to_sync(engine_client.token_view)(
-            folder, example.messages, max_tokens=limit.max_tokens
+            folder, example.messages, max_tokens=limit.max_tokens, tools=example.tools
         )
     except engine_client.EngineUnavailable as problem:
         return {"limit": limit, "problem": str(problem)}
-    return {"limit": limit, "runs": runs_of(spans), "counts": _counts(spans)}
+    runs = runs_of(spans)
+    return {
+        "limit": limit,
+        "runs": runs,
+        "counts": _counts(spans),
+        "calls_apart": _has_calls_apart(example, runs),
+    }
 
 
 @dataclass(frozen=True)
@@ -61,6 +69,12 @@ def runs_of(spans: list[TokenSpan]) -> list[TokenRun]:
         TokenRun(kind, [(one["text"].replace("\n", "↵\n"), one["special"]) for one in some])
         for kind, some in groupby(spans, _kind)
     ]
+
+
+def _has_calls_apart(example: Example, runs: list["TokenRun"]) -> bool:
+    """Whether earlier calls are learned as examples of their own (worker/template.py)."""
+    earlier = [one for one in example.messages[:-1] if "tool_calls" in one and is_learned(one)]
+    return len(earlier) >= sum(run.kind == "learned" for run in runs) > 0
 
 
 def _kind(span: TokenSpan) -> str:

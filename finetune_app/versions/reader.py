@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from finetune_app.core.files import local_path
-from finetune_app.datasets.example_export import Row
+from finetune_app.datasets.example_export import TOOL_KEYS, Row
 from finetune_app.datasets.models import Dataset
 from finetune_app.versions.models import Version
 
@@ -61,7 +61,7 @@ def source_counts(version: Version) -> Counter[str]:
 # ---- Comparison of two versions ----
 
 KINDS = ("added", "gone", "changed", "moved")
-CONTENT_KEYS = ("messages", "rejected")
+CONTENT_KEYS = ("messages", "rejected", *TOOL_KEYS)
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict, cast
 
 from django.conf import settings
 from django.core.files.base import File
@@ -22,10 +22,12 @@ from finetune_app.checks import services as checks
 from finetune_app.checks.models import Severity
 from finetune_app.core import files
 from finetune_app.core.errors import PlainError
+from finetune_app.core.tool_calls import message_text
 from finetune_app.datasets.example_export import Row
 from finetune_app.datasets.models import Dataset, Split
 from finetune_app.versions.models import Version
 
+OPTIONAL = ("rejected", "tools", "parallel_tool_calls")  # left out of a row that has none
 MARKS = re.compile(rb"[^A-Za-z\s]|(?<=\d)\s")  # tokenizers join a space to a word, not to a number
 
 LONGEST_ROWS = 32  # as many as a large batch
@@ -107,8 +109,8 @@ def _write(dataset: Dataset, draft: Path) -> FileStatistics:
                 file.write(line)
                 digest.update(line)
                 counts[row["split"]] += 1
-                sizes = [weight(message["content"]) for message in row["messages"]]
-                size = sum(sizes)
+                sizes = [weight(message_text(message)) for message in row["messages"]]
+                size = sum(sizes) + (weight(json.dumps(row["tools"])) if "tools" in row else 0)
                 longest, longest_answer = max(longest, size), max(longest_answer, sizes[-1])
                 if row["split"] == Split.TRAIN:
                     characters += size
@@ -147,18 +149,19 @@ def weight(text: str) -> int:
 def _rows(dataset: Dataset) -> Iterator[Row]:
     """The rows to freeze. `values` avoids one query per row for the dataset."""
     usable = dataset.examples.usable().order_by("number")
-    names = ("number", "split", "messages", "rejected", "source")
-    for number, split, messages, rejected, source in usable.values_list(*names).iterator(2_000):
-        if not rejected:
-            yield {"id": number, "split": split, "messages": messages, "source": source}
-            continue
-        yield {
-            "id": number,
-            "split": split,
-            "messages": messages,
-            "rejected": rejected,
-            "source": source,  # at the end of the line, where reader.source_counts reads it
-        }
+    names = ("number", "split", "messages", "source", *OPTIONAL)
+    for number, split, messages, source, *more in usable.values_list(*names).iterator(2_000):
+        row = {"id": number, "split": split, "messages": messages, **_present(more)}
+        yield cast(Row, row | {"source": source})  # last, where reader.source_counts reads it
+
+
+def _present(values: Sequence[Any]) -> dict[str, Any]:
+    """The fields of OPTIONAL that this row has."""
+    return {
+        name: value
+        for name, value in zip(OPTIONAL, values, strict=True)
+        if value not in ("", [], None)
+    }
 
 
 def _publish(draft: Path, name: str) -> None:

@@ -90,8 +90,8 @@ def with_more(message: dict, asked: str = "Hello", **more: object) -> bytes:
 @pytest.mark.parametrize(
     ("line", "why"),
     [
-        (with_more({}, tools=[{"type": "function"}]), "Line 25: It has “tools”"),
-        (with_more({"tool_calls": [{"id": "1"}]}), "Line 25: It has “tool_calls”"),
+        (with_more({}, tools=[{"type": "function"}]), "Line 25: Tool 1 is not a function"),
+        (with_more({"tool_calls": [{"id": "1"}]}), "Line 25: Call 1 of message 2 names"),
         (with_more({"function_call": {"name": "f"}}), "Line 25: It has “function_call”"),
         (with_more({}, non_preferred_output="Go!"), "Line 25: It has “non_preferred_output”"),
         (with_more({"weight": 0.5}), "Line 25: Message 2 has the weight 0.5"),
@@ -135,7 +135,7 @@ def test_a_pair_of_the_same_answers_fails_the_job(client):
 
 
 def test_other_keys_are_reported_as_events(client):
-    file = upload(client, lines() + with_more({"name": "Ida"}, parallel_tool_calls=False))
+    file = upload(client, lines() + with_more({"name": "Ida"}, metadata={"a": "b"}))
     named = [with_more({"name": "Jo"}, asked) for asked in ("Good day", "Bye", "Which way?", "Why")]
     held = upload(client, lines(20, 1000, "asked") + b"".join(named), "held.jsonl")
     made = client.fine_tuning.jobs.create(
@@ -145,7 +145,7 @@ def test_other_keys_are_reported_as_events(client):
     without = "is not read; the examples are learned without it."
     assert {event.message for event in warned} == {
         f"{file.id}: “name” in line 25 {without}",
-        f"{file.id}: “parallel_tool_calls” in line 25 {without}",
+        f"{file.id}: “metadata” in line 25 {without}",
         f"{held.id}: “name” in 4 lines (21, 22, 23, …) {without}",
     }
     assert len({event.id for event in warned}) == 3

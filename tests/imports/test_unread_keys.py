@@ -8,7 +8,7 @@ from finetune_app.datasets.models import Import
 from finetune_app.imports.models import SavedMapping
 from tests.page_text import compact
 
-TOOLS = [{"type": "function", "function": {"name": "look_up"}}]
+FUNCTIONS = [{"name": "look_up"}]
 
 
 def chat(number: int, **more: object) -> dict:
@@ -24,15 +24,15 @@ def lines(*rows: dict) -> bytes:
 
 
 @pytest.fixture
-def with_tools(as_owner, upload_file, run_job) -> Import:
-    """Six conversations, four of them with tools."""
-    rows = [chat(n, **({"tools": TOOLS} if n > 2 else {})) for n in range(1, 7)]
+def with_functions(as_owner, upload_file, run_job) -> Import:
+    """Six conversations, four of them with functions."""
+    rows = [chat(n, **({"functions": FUNCTIONS} if n > 2 else {})) for n in range(1, 7)]
     return run_job(upload_file(as_owner, "chats.jsonl", lines(*rows)))
 
 
-def test_every_key_is_named_before_anything_is_added(as_owner, with_tools, url, dataset):
-    page = compact(as_owner.get(url("detail", import_id=with_tools.pk)))
-    assert "“tools” in 4 rows (lines 3, 4, 5, …): not read by Finetune yet." in page
+def test_every_key_is_named_before_anything_is_added(as_owner, with_functions, url, dataset):
+    page = compact(as_owner.get(url("detail", import_id=with_functions.pk)))
+    assert "“functions” in 4 rows (lines 3, 4, 5, …): not read by Finetune yet." in page
     assert "“name” in 6 rows (lines 1, 2, 3, …)" in page
     assert "Leave them out" in page
     assert "Add the examples" in page  # how many is not decided
@@ -40,38 +40,38 @@ def test_every_key_is_named_before_anything_is_added(as_owner, with_tools, url, 
     assert not dataset.examples.exists()
 
 
-def test_nothing_is_added_without_a_decision(as_owner, with_tools, url):
+def test_nothing_is_added_without_a_decision(as_owner, with_functions, url):
     form = {"messages": "messages", "add": "1"}
     for wrong in ({}, {"unread": ""}, {"unread": "perhaps"}):
-        reply = as_owner.post(url("confirm", import_id=with_tools.pk), form | wrong)
+        reply = as_owner.post(url("confirm", import_id=with_functions.pk), form | wrong)
         assert reply.status_code == 422
-    reply = as_owner.post(url("confirm", import_id=with_tools.pk), form)
+    reply = as_owner.post(url("confirm", import_id=with_functions.pk), form)
     assert "Choose what becomes of these rows." in reply.content.decode()
-    with_tools.refresh_from_db()
-    assert with_tools.step == Import.Step.CONFIRM
+    with_functions.refresh_from_db()
+    assert with_functions.step == Import.Step.CONFIRM
 
 
 @pytest.mark.parametrize(("decision", "count"), [("leave out", 2), ("take", 6)])
 def test_the_decision_is_shown_and_followed(
-    as_owner, with_tools, url, run_job, dataset, decision, count
+    as_owner, with_functions, url, run_job, dataset, decision, count
 ):
     form = {"messages": "messages", "unread": decision}
-    address = url("confirm", import_id=with_tools.pk)
+    address = url("confirm", import_id=with_functions.pk)
     page = compact(as_owner.post(address, form, headers={"HX-Request": "true"}))
     assert f"Add {count} examples" in page
     assert f'value="{decision}"' in page
     as_owner.post(address, form | {"add": "1"})
-    item = run_job(with_tools)
+    item = run_job(with_functions)
     assert (item.step, item.rows_kept, dataset.examples.count()) == ("done", count, count)
     assert [row["line"] for row in item.rejected] == ([] if count == 6 else [3, 4, 5, 6])
-    assert all("“tools”" in row["reason"] for row in item.rejected)
+    assert all("“functions”" in row["reason"] for row in item.rejected)
 
 
-def test_the_decision_is_asked_for_each_file(as_owner, with_tools, url, upload_file, run_job):
+def test_the_decision_is_asked_for_each_file(as_owner, with_functions, url, upload_file, run_job):
     form = {"messages": "messages", "unread": "take", "add": "1"}
-    as_owner.post(url("confirm", import_id=with_tools.pk), form)
+    as_owner.post(url("confirm", import_id=with_functions.pk), form)
     assert "unread" not in SavedMapping.objects.get().mapping
-    rows = lines(*(chat(n, tools=TOOLS) for n in range(8, 12)))
+    rows = lines(*(chat(n, functions=FUNCTIONS) for n in range(8, 12)))
     again = run_job(upload_file(as_owner, "more.jsonl", rows))
     assert again.shape["remembered"]
     reply = as_owner.post(url("confirm", import_id=again.pk), {"messages": "messages", "add": "1"})
@@ -103,12 +103,12 @@ def test_a_file_without_such_keys_asks_nothing(as_owner, upload_file, run_job, u
 
 
 def test_the_decision_is_kept_when_somebody_goes_back_to_the_columns(
-    as_owner, with_tools, examples, url, run_job
+    as_owner, with_functions, examples, url, run_job
 ):
     examples(3)
     form = {"messages": "messages", "unread": "take", "mode": "merge", "add": "1"}
-    as_owner.post(url("confirm", import_id=with_tools.pk), form)
-    item = run_job(with_tools)
+    as_owner.post(url("confirm", import_id=with_functions.pk), form)
+    item = run_job(with_functions)
     assert item.step == Import.Step.PLANNED
     as_owner.post(url("decide", import_id=item.pk), {"what": "columns"})
     page = compact(as_owner.get(url("detail", import_id=item.pk)))

@@ -35,9 +35,9 @@ def choice(goal, data_dir):
 def answering(monkeypatch):
     """The engine's own rendering, without its process."""
 
-    async def view(base_model, messages, *, max_tokens=1024):
+    async def view(base_model, messages, *, max_tokens=1024, tools=()):
         tokenizer = template.load_tokenizer(base_model)
-        return [vars(one) for one in template.token_spans(tokenizer, messages, max_tokens)]
+        return [vars(one) for one in template.token_spans(tokenizer, messages, max_tokens, tools)]
 
     monkeypatch.setattr(engine_client, "token_view", view)
 

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from finetune_app.checks.rules.base import CheckRow
 from finetune_app.core.chat_messages import Message
-from finetune_app.datasets.text import last_content
+from finetune_app.datasets.text import last_answer, last_content
 
 
 class RowFile:
@@ -59,7 +59,7 @@ class StoredRow:
 
     @property
     def answer(self) -> str:
-        return last_content(self.messages, "assistant")
+        return last_answer(self.messages)
 
 
 def read_rows(file: RowFile) -> Iterator[tuple[CheckRow, list[Any] | None]]:

@@ -196,7 +196,7 @@ class Engine:
     def _tokenize(self, request: GenerationRequest) -> list[int]:
         tokenizer = self.loaded.tokenizer
         if request.prompt is None:
-            return prompt_token_ids(tokenizer, request.messages)
+            return prompt_token_ids(tokenizer, request.messages, request.tools)
         return text_token_ids(tokenizer, request.prompt)
 
     def _raise_if_closed(self) -> None:

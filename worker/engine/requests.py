@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from finetune_app.core.chat_messages import Message
+from finetune_app.core.chat_messages import Message, Tool
 from finetune_app.core.engine_protocol import TokenLogprob
 
 __all__ = [
@@ -24,6 +24,7 @@ class GenerationRequest:
     """A conversation to be completed with one answer of the assistant.
 
     messages: chat messages, ending where the assistant speaks next.
+    tools: functions that the answer may call, for the chat template.
     adapter: folder of a LoRA adapter; None is the base model.
     max_new_tokens: longest answer, in tokens.
     temperature: 0 decodes greedily; above 0 samples.
@@ -52,6 +53,7 @@ class GenerationRequest:
     require_effect: bool = False
     presence_penalty: float = 0.0
     frequency_penalty: float = 0.0
+    tools: tuple[Tool, ...] = ()
 
 
 class TextWithLogprobs(str):

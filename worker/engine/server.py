@@ -75,7 +75,8 @@ async def tokens(request: Request) -> Response:
         from worker import template
 
         tokenizer = template.load_tokenizer(base)
-        spans = template.token_spans(tokenizer, body["messages"], int(body.get("max_tokens", 1024)))
+        limit, tools = int(body.get("max_tokens", 1024)), body.get("tools") or ()
+        spans = template.token_spans(tokenizer, body["messages"], limit, tools)
         return [cast(TokenSpan, vars(span)) for span in spans]
 
     return JSONResponse({"pieces": await asyncio.to_thread(view)})
@@ -187,6 +188,7 @@ def _generation_request(
     adapter, top_logprobs = request.get("adapter"), options.get("top_logprobs")
     return GenerationRequest(
         messages=request["messages"],
+        tools=tuple(request.get("tools") or ()),
         prompt=request.get("prompt"),
         adapter=models.folder(adapter) if adapter else None,
         max_new_tokens=min(int(options["max_new_tokens"]), MAX_NEW_TOKENS),

@@ -99,4 +99,5 @@ class CandidateRunner:
 
     def _request(self, pair: Pair) -> GenerationRequest:
         candidate, row = pair
-        return candidate.request(self.prompt_for(candidate, row).messages, self.max_new_tokens)
+        messages = self.prompt_for(candidate, row).messages
+        return candidate.request(messages, self.max_new_tokens, row.tools)

@@ -15,7 +15,8 @@ from finetune_app.candidates.prompt_builder import (
     build_prompt,
 )
 from finetune_app.candidates.specs import CandidateSampling, CandidateSpec, Retrieval
-from finetune_app.core.chat_messages import Message
+from finetune_app.core.chat_messages import Message, Tool
+from finetune_app.core.tool_calls import answer_text
 from worker.channel import UserError
 from worker.engine.requests import GenerationRequest
 
@@ -34,6 +35,7 @@ class PromptRow:
     index: int
     messages: list[Message]
     wanted: str
+    tools: list[Tool] = field(default_factory=list)
 
     @property
     def search_query(self) -> str:
@@ -64,11 +66,17 @@ class Candidate:
         """`messages` behind this candidate's instructions, shots and passages."""
         return build_prompt(self.template, messages, passages)
 
-    def request(self, messages: list[Message], max_new_tokens: int) -> GenerationRequest:
+    def request(
+        self, messages: list[Message], max_new_tokens: int, tools: Sequence[Tool] = ()
+    ) -> GenerationRequest:
         """Greedy unless the candidate sets a temperature; the seed is fixed, so that a repeated
         evaluation gives the same answers."""
         return GenerationRequest(
-            messages, self.adapter, max_new_tokens=max_new_tokens, **self.sampling
+            messages,
+            self.adapter,
+            tools=tuple(tools),
+            max_new_tokens=max_new_tokens,
+            **self.sampling,
         )
 
 
@@ -91,7 +99,13 @@ def read_test_rows(version: Path, ids: Collection[int] = ()) -> list[PromptRow]:
     if not tests:
         raise UserError("bad_data", "This version has no test rows, so nothing can be compared.")
     return [
-        PromptRow(row["id"], index, row["messages"][:-1], row["messages"][-1]["content"])
+        PromptRow(
+            row["id"],
+            index,
+            row["messages"][:-1],
+            answer_text(row["messages"][-1]),
+            row.get("tools") or [],
+        )
         for index, row in enumerate(tests)
     ]
 

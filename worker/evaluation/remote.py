@@ -10,6 +10,7 @@ from worker.engine.requests import Completion
 from worker.evaluation.candidate_runner import CandidateRunner, Pair
 
 CONCURRENT_REQUESTS = 4  # few enough for rate limits, several times faster than one
+NO_TOOLS = "This row has tools, and models elsewhere are asked without tools here."
 POLL_SECONDS = 0.5  # between checks of the lease and the stop button
 
 
@@ -24,6 +25,9 @@ def answer_remotely(runner: CandidateRunner) -> bool:
     if not pairs:
         return False
     runner.channel.emit("phase", phase="asking", message="Asking the model elsewhere")
+    for pair in [pair for pair in pairs if pair[1].tools]:
+        pairs.remove(pair)
+        runner.handle_answer(pair, UserError("bad_data", NO_TOOLS))
     answered = {candidate for candidate, _row in runner.answered}
     pool = ThreadPoolExecutor(CONCURRENT_REQUESTS)
     waiting = {pool.submit(_request, runner, pair): pair for pair in pairs}

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import cast
 
+from finetune_app.core.tool_calls import compared_text
 from finetune_app.evaluation.job_messages import (
     AnswerEvent,
     EvaluationResult,
@@ -116,7 +117,7 @@ class EvaluationRunner(CandidateRunner):
                 if sum(seconds) > MAX_LATENCY_SECONDS:
                     break  # the median of few answers rather than a long wait for the verdict
                 prompt = self.prompt_for(candidate, row)
-                request = candidate.request(prompt.messages, self.max_new_tokens)
+                request = candidate.request(prompt.messages, self.max_new_tokens, row.tools)
                 try:
                     seconds.append(engine.generate([request])[0].seconds)
                 except (PromptTooLong, UserError):
@@ -186,9 +187,10 @@ def scored(
         raise UserError("bad_model", str(answer)) from answer
     if isinstance(answer, Exception):
         raise answer
+    text = compared_text(answer.text, row.tools)
     event.update(
         {
-            "text": answer.text,
+            "text": text,
             "tokens": answer.tokens,
             "prompt_tokens": answer.prompt_tokens,
             "seconds": round(answer.seconds, 3),
@@ -196,7 +198,7 @@ def scored(
         }
     )
     if not measure.needs_person:
-        score = measure.check(answer.text, row.wanted)
+        score = measure.check(text, row.wanted)
         why = score.why
         if answer.finish_reason == "length" and not score.passed:
             why = f"Cut off after {answer.tokens:,} tokens. {why}"

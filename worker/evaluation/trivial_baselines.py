@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from finetune_app.core.tool_calls import answer_text
 from finetune_app.evaluation.job_messages import TrivialAnswer
 from finetune_app.evaluation.verdict.types import TrivialBaseline
 from finetune_app.goals.measures import Measure
@@ -40,7 +41,7 @@ def read_training_rows(version: Path) -> list[TrainingRow]:
             row = json.loads(line)
             if row["split"] == "train" and len(row["messages"]) > 1:
                 question, answer = row["messages"][-2:]
-                rows.append(TrainingRow(question["content"], answer["content"]))
+                rows.append(TrainingRow(question["content"], answer_text(answer)))
     return rows
 
 

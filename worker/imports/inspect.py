@@ -12,7 +12,7 @@ from finetune_app.imports.column_mapping import (
     KEEP_UNANSWERED,
     TAKE_WITHOUT,
     UnreadKeyError,
-    example_from_row,
+    content_from_row,
 )
 from finetune_app.imports.schemas import (
     ColumnMapping,
@@ -126,7 +126,7 @@ def _count(rows: Iterator[AnyRow], mapping: ColumnMapping, progress: RowProgress
 
 def _count_usable(counts: _Counts, row: FileRow, mapping: ColumnMapping) -> None:
     try:
-        example_from_row(row.cells, mapping)
+        content_from_row(row.cells, mapping)
     except UnreadKeyError:
         taken = _is_usable(row, mapping | {"unread": TAKE_WITHOUT})
         counts.usable += taken
@@ -139,7 +139,7 @@ def _count_usable(counts: _Counts, row: FileRow, mapping: ColumnMapping) -> None
 
 def _is_usable(row: FileRow, mapping: ColumnMapping) -> bool:
     try:
-        example_from_row(row.cells, mapping)
+        content_from_row(row.cells, mapping)
     except RowError:
         return False
     return True

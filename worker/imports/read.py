@@ -8,7 +8,7 @@ import orjson
 
 from finetune_app.imports.cell_values import RowError
 from finetune_app.imports.column_mapping import (
-    example_from_row,
+    content_from_row,
     key_and_group_of_row,
     split_of_row,
 )
@@ -83,18 +83,12 @@ def _read_row(row: AnyRow, mapping: ColumnMapping) -> ImportRow | RejectedRow:
     if isinstance(row, RejectedRow):
         return row
     try:
-        messages, rejected = example_from_row(row.cells, mapping)
+        content = content_from_row(row.cells, mapping)
         key_and_group = key_and_group_of_row(row.cells, mapping)
     except RowError as error:
         return RejectedRow(row.line, str(error), _excerpt(row.cells))
     split = split_of_row(row.cells, mapping)
-    return {
-        "line": row.line,
-        "split": split,
-        "messages": messages,
-        "rejected": rejected,
-        **key_and_group,
-    }
+    return {"line": row.line, "split": split, **content, **key_and_group}
 
 
 def _entry_of(row: RejectedRow) -> RejectedEntry:

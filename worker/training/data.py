@@ -7,7 +7,7 @@ step therefore needs no saved generator state: `Batches` computes the same ones 
 import json
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
@@ -15,9 +15,11 @@ from typing import Generic, Protocol, TypeVar
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from finetune_app.core.chat_messages import Message
+from finetune_app.core.chat_messages import Message, Tool
+from finetune_app.core.tool_calls import answer_text
 from worker.channel import Channel, UserError
-from worker.template import ExampleTooLong, TokenizedExample, tokenize_example
+from worker.chat_template import tool_problem
+from worker.template import ExampleTooLong, TokenizedExample, tokenize_row
 from worker.training.pairs import PreferencePair, tokenize_pair
 from worker.training.spec import TrainingSpec
 
@@ -66,6 +68,7 @@ class DatasetRow:
     split: str
     messages: list[Message]
     rejected: str = ""
+    tools: list[Tool] = field(default_factory=list)
 
     @property
     def prompt(self) -> list[Message]:
@@ -73,8 +76,8 @@ class DatasetRow:
 
     @property
     def wanted(self) -> str:
-        """The expected answer."""
-        return self.messages[-1]["content"]
+        """The expected answer, as a measure compares it."""
+        return answer_text(self.messages[-1])
 
 
 @dataclass(frozen=True)
@@ -100,10 +103,11 @@ class Batch:
 
 @dataclass(frozen=True)
 class TokenizedRows(Generic[E]):
-    """Rows as tokens, and the rows that do not fit at all."""
+    """Rows as tokens, and the rows that do not fit at all. rows: how many were read."""
 
     examples: list[E]
     too_long: list[DatasetRow]
+    rows: int
 
 
 @dataclass(frozen=True)
@@ -125,10 +129,10 @@ def read_answers(
 ) -> Examples[TokenizedExample]:
     """The answers to learn, and those to practise on; see `read_examples`."""
 
-    def tokenize(row: DatasetRow) -> TokenizedExample:
-        return tokenize_example(tokenizer, row.messages, spec.max_tokens)
+    def tokenize(row: DatasetRow) -> list[TokenizedExample]:
+        return tokenize_row(tokenizer, row.messages, spec.max_tokens, row.tools)
 
-    return read_examples(spec, tokenize, lambda row: True, channel)
+    return read_examples(spec, tokenizer, tokenize, lambda row: True, channel)
 
 
 def read_pairs(
@@ -136,26 +140,33 @@ def read_pairs(
 ) -> Examples[PreferencePair]:
     """The rows with a worse answer beside the better one; see `read_examples`."""
 
-    def tokenize(row: DatasetRow) -> PreferencePair:
-        return tokenize_pair(tokenizer, row.number, row.messages, row.rejected, spec.max_tokens)
+    def tokenize(row: DatasetRow) -> list[PreferencePair]:
+        number, limit = row.number, spec.max_tokens
+        return [tokenize_pair(tokenizer, number, row.messages, row.rejected, limit, row.tools)]
 
-    return read_examples(spec, tokenize, lambda row: bool(row.rejected), channel)
+    return read_examples(spec, tokenizer, tokenize, lambda row: bool(row.rejected), channel)
 
 
 def read_examples(
     spec: TrainingSpec,
-    tokenize: Callable[[DatasetRow], E],
+    tokenizer: PreTrainedTokenizerBase,
+    tokenize: Callable[[DatasetRow], list[E]],
     is_wanted: Callable[[DatasetRow], bool],
     channel: Channel,
 ) -> Examples[E]:
     """The rows to learn from and those to practise on, as tokens; warns of what does not fit.
 
-    Raises UserError when nothing is left to learn, and TokenizationStopped.
+    tokenize: the examples of a row, the whole conversation first.
+
+    Raises UserError when nothing is left to learn, or for rows with tools where the chat template
+    has none, and TokenizationStopped.
     """
     read = partial(read_wanted_rows, spec.version, is_wanted)
     practice = sample_rows(read("validation"), MAX_VALIDATION_EXAMPLES, spec.seed)
-    learned = tokenize_rows(read("train"), tokenize, channel)
-    validation = tokenize_rows(practice, tokenize)
+    training = read("train")
+    require_tools([*training, *practice], tokenizer)
+    learned = tokenize_rows(training, tokenize, channel)
+    validation = tokenize_rows(practice, tokenize, whole_only=True)
     if not learned.examples:
         problem = NOTHING_TO_LEARN[spec.method]
         if learned.too_long:
@@ -193,10 +204,24 @@ def read_rows(path: Path, split: str) -> list[DatasetRow]:
             "bad_data", "The frozen dataset is damaged. Freeze the dataset again."
         ) from error
     return [
-        DatasetRow(row.get("id", position), row["split"], row["messages"], row.get("rejected", ""))
+        DatasetRow(
+            row.get("id", position),
+            row["split"],
+            row["messages"],
+            row.get("rejected", ""),
+            row.get("tools") or [],
+        )
         for position, row in rows
         if row["split"] == split
     ]
+
+
+def require_tools(rows: Sequence[DatasetRow], tokenizer: PreTrainedTokenizerBase) -> None:
+    """Raises UserError, which names the rows, where some have tools and the template has none."""
+    numbers = [row.number for row in rows if row.tools]
+    if numbers and (problem := tool_problem(tokenizer)):
+        count = "1 row uses" if len(numbers) == 1 else f"{len(numbers):,} rows use"
+        raise UserError("bad_data", f"{count} tools (row {_named(numbers)}). {problem}")
 
 
 def sample_rows(rows: Sequence[DatasetRow], count: int, seed: int) -> list[DatasetRow]:
@@ -206,10 +231,14 @@ def sample_rows(rows: Sequence[DatasetRow], count: int, seed: int) -> list[Datas
 
 def tokenize_rows(
     rows: Sequence[DatasetRow],
-    tokenize: Callable[[DatasetRow], E],
+    tokenize: Callable[[DatasetRow], list[E]],
     channel: Channel | None = None,
+    *,
+    whole_only: bool = False,
 ) -> TokenizedRows[E]:
     """Rows as tokens. With a channel, watches the lease and the stop button: it can take minutes.
+
+    whole_only: one example a row, the whole conversation.
 
     Raises UserError, which names the row that cannot be rendered, and TokenizationStopped.
     """
@@ -221,12 +250,13 @@ def tokenize_rows(
             if channel.stopping():
                 raise TokenizationStopped
         try:
-            examples.append(tokenize(row))
+            found = tokenize(row)
+            examples += found[:1] if whole_only else found
         except ExampleTooLong:
             too_long.append(row)
         except UserError as error:
             raise UserError(error.code, f"Row {row.number}: {error.message}") from error
-    return TokenizedRows(examples, too_long)
+    return TokenizedRows(examples, too_long, len(rows))
 
 
 def count_tokens(examples: Sequence[TrainingExample]) -> int:
@@ -239,12 +269,11 @@ def warnings(rows: TokenizedRows[E], max_tokens: int) -> list[str]:
     unlearned = sum(example.unlearned_answers for example in rows.examples)
     sentences = []
     if rows.too_long:
-        numbers = [str(row.number) for row in rows.too_long]
-        named = ", ".join(numbers[:MAX_NAMED]) + (", ..." if len(numbers) > MAX_NAMED else "")
+        numbers = [row.number for row in rows.too_long]
         sentences.append(
-            f"{len(numbers)} of {len(numbers) + len(rows.examples)} rows have more than "
-            f"{max_tokens:,} tokens and are not learned (row {named}). Shorten them, or allow "
-            "longer examples in the settings."
+            f"{len(numbers)} of {rows.rows} rows have more than "
+            f"{max_tokens:,} tokens and are not learned (row {_named(numbers)}). Shorten them, or "
+            "allow longer examples in the settings."
         )
     if shortened:
         sentences.append(
@@ -257,6 +286,10 @@ def warnings(rows: TokenizedRows[E], max_tokens: int) -> list[str]:
             "template rewrites earlier turns. The last answer of each row is learned."
         )
     return sentences
+
+
+def _named(numbers: Sequence[int]) -> str:
+    return ", ".join(map(str, numbers[:MAX_NAMED])) + (", ..." if len(numbers) > MAX_NAMED else "")
 
 
 def epoch_batches(

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from transformers import PreTrainedTokenizerBase
 
-from finetune_app.core.chat_messages import Message
+from finetune_app.core.chat_messages import Message, Tool
 from worker.template import TokenizedExample, tokenize_example
 
 
@@ -41,29 +41,34 @@ def tokenize_pair(
     messages: Sequence[Message],
     rejected: str,
     max_tokens: int,
+    tools: Sequence[Tool] = (),
 ) -> PreferencePair:
     """Both answers after the same conversation: what is left out of one is left out of the other.
 
     messages: end in the better answer. Raises UserError (bad_data), ExampleTooLong.
     """
     worse = [*messages[:-1], Message(role="assistant", content=rejected)]
-    chosen = tokenize_example(tokenizer, messages, max_tokens)
-    refused = tokenize_example(tokenizer, worse, max_tokens)
+    chosen = tokenize_example(tokenizer, messages, max_tokens, tools)
+    refused = tokenize_example(tokenizer, worse, max_tokens, tools)
     most = max(chosen.left_out, refused.left_out)
     if chosen.left_out < most:
-        chosen = _without_turns(tokenizer, messages, most, max_tokens)
+        chosen = _without_turns(tokenizer, messages, most, max_tokens, tools)
     if refused.left_out < most:
-        refused = _without_turns(tokenizer, worse, most, max_tokens)
+        refused = _without_turns(tokenizer, worse, most, max_tokens, tools)
     same = _common_prefix(chosen.input_ids, refused.input_ids)
     return PreferencePair(number, _learned_from(chosen, same), _learned_from(refused, same))
 
 
 def _without_turns(
-    tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], count: int, max_tokens: int
+    tokenizer: PreTrainedTokenizerBase,
+    messages: Sequence[Message],
+    count: int,
+    max_tokens: int,
+    tools: Sequence[Tool],
 ) -> TokenizedExample:
     first = int(messages[0]["role"] == "system")
     kept = [*messages[:first], *messages[first + count :]]
-    return replace(tokenize_example(tokenizer, kept, max_tokens), left_out=count)
+    return replace(tokenize_example(tokenizer, kept, max_tokens, tools), left_out=count)
 
 
 def _common_prefix(one: Sequence[int], other: Sequence[int]) -> int:

@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import PreTrainedTokenizerBase
 
+from finetune_app.core.tool_calls import compared_text
 from finetune_app.goals.measures import Measure, get_measure
 from finetune_app.training.protocol import SampleAnswer
 from worker.engine.adapters import BASE, AdapterConfig, Adapters
@@ -118,7 +119,11 @@ class ValidationAnswers:
             finally:
                 decoder.reset()
                 adapters.select([])  # its hooks must not change what is trained
-        return [one.completion(self._tokenizer).text.strip() for one in sequences]
+        texts = [one.completion(self._tokenizer).text.strip() for one in sequences]
+        return [
+            compared_text(text, prompt.row.tools)
+            for text, prompt in zip(texts, prompts, strict=True)
+        ]
 
     def _tensors(self, adapter: str) -> dict[str, torch.Tensor]:
         if adapter == START and self._spec.start_adapter:
@@ -170,7 +175,7 @@ def computable_measure(measure: dict[str, Any]) -> Measure | None:
 
 def _prompt(tokenizer: PreTrainedTokenizerBase, row: DatasetRow, spec: TrainingSpec) -> _Prompt:
     """The limit is enough to judge progress: half more than the wanted answer, where that fits."""
-    token_ids = prompt_token_ids(tokenizer, row.prompt)
+    token_ids = prompt_token_ids(tokenizer, row.prompt, row.tools)
     wanted = len(tokenizer(row.wanted)["input_ids"])
     room = max(1, spec.max_tokens - len(token_ids))
     return _Prompt(row, token_ids, min(spec.max_new_tokens, wanted + wanted // 2 + 16, room))

@@ -13,9 +13,11 @@ from django.utils.safestring import SafeString, mark_safe
 
 from finetune_app.core.icons import ICONS
 from finetune_app.core.sizes import size
+from finetune_app.core.tool_calls import message_text
 
 register = template.Library()
 register.filter("size", size)
+register.filter("message_text", message_text)
 
 
 @register.simple_tag

@@ -36,9 +36,9 @@ class Edit(models.Model):
 class Change(models.Model):
     """What one edit did to one example.
 
-    `before` and `after` hold the fields that changed: messages, rejected, status, split,
-    assigned_to (a user's key or None), deleted (whether it is in the trash), labels (answers by
-    user key).
+    `before` and `after` hold the fields that changed: messages, rejected, tools,
+    parallel_tool_calls, status, split, assigned_to (a user's key or None), deleted (whether it is
+    in the trash), labels (answers by user key).
     """
 
     edit = models.ForeignKey(Edit, on_delete=models.CASCADE, related_name="changes")

@@ -10,7 +10,7 @@ from finetune_app.accounts.models import User
 from finetune_app.core.chat_messages import Message
 from finetune_app.datasets.models.base import Dataset, Split, Status
 from finetune_app.datasets.models.imports import Import
-from finetune_app.datasets.text import last_content, prompt_hash
+from finetune_app.datasets.text import last_answer, last_content, prompt_hash
 
 
 class ExampleQuerySet(models.QuerySet["Example"]):
@@ -65,6 +65,8 @@ class Example(models.Model):
     )
     number = models.PositiveIntegerField()
     messages = models.JSONField(default=list)
+    tools = models.JSONField(default=list)  # functions that its answers may call
+    parallel_tool_calls = models.BooleanField(null=True)  # as the file says; None: it does not
     prompt = models.TextField(blank=True)
     answer = models.TextField(blank=True)
     rejected = models.TextField(blank=True, default="")  # a worse answer to the same conversation
@@ -155,7 +157,7 @@ class Example(models.Model):
         """Set the conversation and the fields derived from it."""
         self.messages = messages
         self.prompt = last_content(messages, "user")
-        self.answer = last_content(messages, "assistant")
+        self.answer = last_answer(messages)
         self.prompt_hash = prompt_hash(messages)
 
 

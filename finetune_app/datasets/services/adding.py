@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 from finetune_app.accounts.models import User
 from finetune_app.core import bulk_sql
 from finetune_app.core.chat_messages import Message
+from finetune_app.core.tool_calls import has_answer
 from finetune_app.datasets import near_duplicates, splits
 from finetune_app.datasets.models import Change, Dataset, Edit, Example, Import, Status
 from finetune_app.datasets.schemas import RowToAdd
@@ -51,7 +52,7 @@ def add_example(
 ) -> tuple[Example, Edit]:
     """One example written by hand: approved when it has an answer, else a draft."""
     validate_messages(messages)
-    done = bool(messages[-1]["content"].strip())
+    done = has_answer(messages[-1])
     with transaction.atomic():
         [example] = build_examples(
             dataset,
@@ -97,6 +98,8 @@ def build_examples(
             rejected=row.get("rejected", ""),
         )
         example.set_messages(row["messages"])
+        example.tools = row.get("tools") or []
+        example.parallel_tool_calls = row.get("parallel_tool_calls")
         example.status = status or by_answer[bool(example.answer.strip())]
         examples.append(example)
     new_rows = [

@@ -13,6 +13,7 @@ from finetune_app.accounts.models import User
 from finetune_app.core import bulk_sql
 from finetune_app.core.chat_messages import Message
 from finetune_app.core.errors import PlainError
+from finetune_app.core.tool_calls import has_answer
 from finetune_app.datasets.models import Change, Dataset, Edit, Example, Label, Status
 from finetune_app.datasets.services.locking import lock, mark_changed
 from finetune_app.goals.models import Goal
@@ -21,6 +22,8 @@ MAX_QUERY_KEYS = 500  # databases limit the number of variables of one query
 COLUMNS = {
     "messages": ["messages", "prompt", "answer", "prompt_hash"],
     "rejected": ["rejected"],
+    "tools": ["tools"],
+    "parallel_tool_calls": ["parallel_tool_calls"],
     "status": ["status"],
     "split": ["split"],
     "deleted": ["deleted_at"],
@@ -67,7 +70,7 @@ def save_example(
         if (current.messages, current.rejected) == (messages, rejected):
             return None
         fields: dict[str, Any] = {"messages": messages, "rejected": rejected}
-        if current.status == Status.APPROVED and not messages[-1]["content"].strip():
+        if current.status == Status.APPROVED and not has_answer(messages[-1]):
             fields["status"] = Status.DRAFT
         return change_many(
             dataset=current.dataset,
@@ -89,9 +92,10 @@ def change_many(
 ) -> Edit:
     """One Edit over some examples: a new one, or more of `edit` (a large one, in parts).
 
-    `fields` returns for each example the new values of messages, rejected, status, split,
-    assigned_to (a user's key), deleted or labels. Only the keys of `examples` matter: the rows are
-    read again with the dataset locked, so concurrent changes are kept.
+    `fields` returns for each example the new values of messages, rejected, tools,
+    parallel_tool_calls, status, split, assigned_to (a user's key), deleted or labels. Only the keys
+    of `examples` matter: the rows are read again with the dataset locked, so concurrent changes are
+    kept.
     """
     now = timezone.now()
     changes = []
@@ -128,6 +132,8 @@ def set_deleted(pks: list[int], edit: Edit, *, away: bool) -> None:
 READ: dict[str, Callable[[Example], Any]] = {
     "messages": lambda example: example.messages,
     "rejected": lambda example: example.rejected,
+    "tools": lambda example: example.tools,
+    "parallel_tool_calls": lambda example: example.parallel_tool_calls,
     "status": lambda example: str(example.status),
     "split": lambda example: str(example.split),
     "assigned_to": lambda example: example.assigned_to_id,
@@ -146,6 +152,10 @@ def apply(example: Example, after: dict[str, Any], by: User | None, now: datetim
         example.set_messages(after["messages"])
     if "rejected" in after:
         example.rejected = after["rejected"]
+    if "tools" in after:
+        example.tools = after["tools"]
+    if "parallel_tool_calls" in after:
+        example.parallel_tool_calls = after["parallel_tool_calls"]
     if "status" in after:
         example.status = after["status"]
     if "split" in after:

@@ -1,5 +1,6 @@
 """Views of one example: open, edit, change its status, move, delete, history, write a new one."""
 
+import json
 from datetime import datetime
 from typing import Any
 
@@ -69,6 +70,7 @@ def _open_row(
         "has_instructions": conversation_form.has_instructions(turns),
         "several": sum(message["role"] == "user" for message in turns) > 1,
         "seen": row.changed_at.isoformat(),
+        "tools": json.dumps(row.tools, ensure_ascii=False, indent=2) if row.tools else "",
         **more,
     }
     context = {"goal": goal, "can_edit": may_edit(request), **row_context}

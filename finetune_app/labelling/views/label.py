@@ -21,6 +21,7 @@ from finetune_app.checks import services as checks
 from finetune_app.core.charts import thin_bar
 from finetune_app.core.errors import PlainError
 from finetune_app.core.requests import render_page
+from finetune_app.core.tool_calls import message_text
 from finetune_app.datasets import status_counts
 from finetune_app.datasets.models import Dataset, Edit, Example, Status
 from finetune_app.datasets.services import StaleExample, dataset_of, undo
@@ -287,7 +288,7 @@ def _row_context(request: HttpRequest, example: Example) -> dict[str, Any]:
     before = list(example.messages)
     if before and before[-1]["role"] == "assistant":
         before = before[:-1]
-    prompt = before[-1]["content"] if before else ""
+    prompt = message_text(before[-1]) if before else ""
     return {
         "row": example,
         "before": before[:-1],

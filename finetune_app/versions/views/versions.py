@@ -16,6 +16,7 @@ from finetune_app.accounts.requests import HttpRequest
 from finetune_app.core.chat_messages import Message
 from finetune_app.core.errors import PlainError
 from finetune_app.core.requests import render_page, whole_number
+from finetune_app.core.tool_calls import message_text
 from finetune_app.core.word_diff import diff_words
 from finetune_app.datasets.models import Split
 from finetune_app.datasets.services import dataset_of
@@ -27,7 +28,12 @@ from finetune_app.versions.models import Version
 from finetune_app.versions.services import freeze
 
 ROWS_PER_PAGE = 20  # of a comparison
-ROLES = {"system": _l("Instructions"), "user": _l("Prompt"), "assistant": _l("Answer")}
+ROLES = {
+    "system": _l("Instructions"),
+    "user": _l("Prompt"),
+    "assistant": _l("Answer"),
+    "tool": _l("Tool"),
+}
 
 
 @goal_page(Role.EDITOR, "POST")
@@ -128,7 +134,7 @@ def _row_context(pair: reader.RowDifference) -> dict[str, Any]:
     ):
         turn = new or old
         role = turn["role"] if turn else ""
-        was, now = old["content"] if old else "", new["content"] if new else ""
+        was, now = message_text(old) if old else "", message_text(new) if new else ""
         turns.append(
             {
                 "role": ROLES.get(role, role) + _learned_mark(old, new),
@@ -169,7 +175,7 @@ def aligned(
     old: list[Message], new: list[Message]
 ) -> Iterator[tuple[Message | None, Message | None]]:
     """Pairs of old and new messages; None on one side of an added or removed message."""
-    texts = [[(m["role"], m["content"]) for m in side] for side in (old, new)]
+    texts = [[(m["role"], message_text(m)) for m in side] for side in (old, new)]
     for _tag, a, b, c, d in SequenceMatcher(None, texts[0], texts[1], autojunk=False).get_opcodes():
         left, right = old[a:b], new[c:d]
         while left or right:

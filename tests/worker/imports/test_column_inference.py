@@ -249,9 +249,9 @@ def test_the_refused_weight_is_listed_with_its_line(import_file):
     assert "the weight 0.5" in result["rejected"][0]["reason"]
 
 
-def test_a_tool_message_is_rejected():
-    chat = [HELLO[0], {"role": "tool", "content": "4"}, HELLO[1]]
-    with pytest.raises(RowError, match="uses a tool"):
+def test_a_tool_in_another_format_is_rejected():
+    chat = [HELLO[0], {"from": "observation", "value": "4"}, HELLO[1]]
+    with pytest.raises(RowError, match="Write calls as “tool_calls”"):
         conversations([{"messages": chat}])
 
 

@@ -4,7 +4,6 @@ import json
 
 import pytest
 
-from finetune_app.imports.cell_values import RowError
 from finetune_app.imports.column_mapping import TAKE_WITHOUT, UnreadKeyError, example_from_row
 from finetune_app.imports.unread_keys import MAX_INNER_KEYS, KeyCounter, name_of, unread
 from worker.imports.inspect import inspect_file
@@ -15,7 +14,6 @@ CHAT = [ASKED, ANSWERED]
 CHATS = {"style": "messages", "messages": "messages"}
 PAIRS = {"style": "pairs", "prompt": "input", "answer": "preferred_output"}
 TOOLS = [{"type": "function", "function": {"name": "look_up"}}]
-CALL = [{"id": "1", "type": "function", "function": {"name": "look_up", "arguments": "{}"}}]
 
 
 def unread_names(rows: list[dict], mapping: dict[str, str]) -> dict[str, int]:
@@ -27,17 +25,14 @@ def unread_names(rows: list[dict], mapping: dict[str, str]) -> dict[str, int]:
 
 
 MEANING = [
-    ({"messages": CHAT, "tools": TOOLS}, CHATS, "tools"),
     ({"messages": CHAT, "functions": TOOLS}, CHATS, "functions"),
     ({"messages": CHAT, "Rejected": CHAT}, CHATS, "Rejected"),
-    ({"messages": json.dumps(CHAT), "tools": json.dumps(TOOLS)}, CHATS, "tools"),
-    ({"messages": [ASKED, ANSWERED | {"tool_calls": CALL}]}, CHATS, "tool_calls"),
-    ({"messages": json.dumps([ASKED, ANSWERED | {"tool_calls": CALL}])}, CHATS, "tool_calls"),
+    ({"messages": json.dumps(CHAT), "functions": json.dumps(TOOLS)}, CHATS, "functions"),
     ({"messages": [ASKED, ANSWERED | {"function_call": {"name": "f"}}]}, CHATS, "function_call"),
     (
-        {"input": {"messages": [ASKED], "tools": TOOLS}, "preferred_output": [ANSWERED]},
+        {"input": {"messages": [ASKED], "functions": TOOLS}, "preferred_output": [ANSWERED]},
         PAIRS,
-        "tools",
+        "functions",
     ),
     (
         {"input": "Is it ready?", "preferred_output": "Tomorrow.", "non_preferred_output": "Go!"},
@@ -73,7 +68,6 @@ def test_other_keys_are_named_and_the_row_is_taken():
                 ASKED | {"name": "Ida", "content": [{"type": "text", "text": "Is it ready?"}]},
                 ANSWERED | {"reasoning_content": "Today is Monday.", "weight": "1"},
             ],
-            "parallel_tool_calls": True,
             "metadata": {"a": "b"},
         },
         {"messages": [ASKED | {"name": "Jo"}, ANSWERED]},
@@ -81,7 +75,6 @@ def test_other_keys_are_named_and_the_row_is_taken():
     assert unread_names(rows, CHATS) == {
         "name": 2,
         "reasoning_content": 1,
-        "parallel_tool_calls": 1,
         "metadata": 1,
     }
     assert [example_from_row(row, CHATS).messages for row in rows] == [CHAT, CHAT]
@@ -101,20 +94,14 @@ def test_keys_of_other_conversations_are_not_named():
     assert unread_names([row], CHATS) == {"rejected": 1}
 
 
-def test_a_message_that_only_calls_a_tool_cannot_be_taken():
-    row = {"messages": [ASKED, {"role": "assistant", "content": None, "tool_calls": CALL}]}
-    with pytest.raises(RowError, match="Message 2 only calls a tool"):
-        example_from_row(row, CHATS | {"unread": TAKE_WITHOUT})
-
-
 def test_the_first_lines_of_a_key_are_kept(stored, channel):
-    rows = [{"messages": CHAT} | ({"tools": TOOLS} if n % 2 else {}) for n in range(10)]
+    rows = [{"messages": CHAT} | ({"functions": TOOLS} if n % 2 else {}) for n in range(10)]
     content = b"".join(json.dumps(row).encode() + b"\n" for row in rows)
     shape = inspect_file(stored(content), "f.jsonl", {}, channel)["shape"]
-    [tools] = [key for key in shape["keys"] if key["column"] == "tools"]
-    assert tools == {"column": "tools", "key": "", "rows": 5, "lines": [2, 4, 6]}
+    [functions] = [key for key in shape["keys"] if key["column"] == "functions"]
+    assert functions == {"column": "functions", "key": "", "rows": 5, "lines": [2, 4, 6]}
     assert (shape["usable"], shape["undecided"]) == (10, 5)
-    assert shape["filled"] == {"messages": 10, "tools": 5}
+    assert shape["filled"] == {"messages": 10, "functions": 5}
 
 
 def test_rows_that_cannot_be_taken_either_way_are_not_usable(stored, channel):

@@ -164,7 +164,7 @@ class VllmEngine:
     def submit(self, request: GenerationRequest, listener: Listener | None = None) -> Handle:
         """See `Backend.submit`. Raises PromptTooLong."""
         if request.prompt is None:
-            token_ids = prompt_token_ids(self._tokenizer, request.messages)
+            token_ids = prompt_token_ids(self._tokenizer, request.messages, request.tools)
         else:
             token_ids = text_token_ids(self._tokenizer, request.prompt)
         room = min(request.max_new_tokens, self._context_length - len(token_ids))

@@ -165,7 +165,7 @@ def _prepare(
     if not own_values and not long_enough:
         return None
     try:
-        example = tokenize_example(tokenizer, row.messages, MAX_TOKENS)
+        example = tokenize_example(tokenizer, row.messages, MAX_TOKENS, row.tools)
     except UserError:  # its answer does not fit, so it was not learned either
         return None
     tokens = answer_tokens(example)

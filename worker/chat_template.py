@@ -1,0 +1,237 @@
+"""Calls the model's chat template: messages and tools become text.
+
+Asks the template what it can do, by rendering small conversations and comparing, rather than by
+the name of its family. template.py turns the text into tokens.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+from weakref import WeakKeyDictionary
+
+from jinja2 import TemplateError
+from transformers import PreTrainedTokenizerBase
+
+from finetune_app.core.chat_messages import Message, Tool
+from finetune_app.core.tool_calls import calls_in, canonical
+from worker.channel import UserError
+
+# Variables of some templates. With enable_thinking off, an empty thought is part of the prompt, in
+# training and in every use alike, and the model answers as it was taught. Llama 3.2 writes the
+# date into each prompt, and the same conversation must give the same tokens every day.
+TEMPLATE_OPTIONS: dict[str, Any] = {"enable_thinking": False, "date_string": "26 Jul 2024"}
+
+WORD_JOINER = "\u2060"  # invisible
+ERRORS = (TemplateError, TypeError, ValueError, KeyError)
+NO_TOOLS = (
+    "This base model's chat template has no tools, so it cannot read or write calls. Choose a base "
+    "model that was made for tools, or leave the rows with tools out."
+)
+OTHER_CALLS = (
+    "This base model's chat template writes calls in a form that is not read here. Choose another "
+    "base model, or leave the rows with tools out."
+)
+
+SAMPLE_TOOL: Tool = {
+    "type": "function",
+    "function": {
+        "name": "sample_tool",
+        "description": "A sample.",
+        "parameters": {"type": "object", "properties": {"word": {"type": "string"}}},
+    },
+}
+SAMPLE_CALL: Message = {
+    "role": "assistant",
+    "content": "",
+    "tool_calls": [
+        {
+            "id": "call00001",
+            "type": "function",
+            "function": {"name": "sample_tool", "arguments": '{"word": "a"}'},
+        }
+    ],
+}
+
+_tool_problems: "WeakKeyDictionary[PreTrainedTokenizerBase, tuple[Any, str]]" = WeakKeyDictionary()
+
+
+class ToolsUnsupported(UserError):
+    """The conversation has tools and the chat template has none."""
+
+
+def render(
+    tokenizer: PreTrainedTokenizerBase,
+    messages: Sequence[Message],
+    tools: Sequence[Tool] = (),
+    *,
+    add_generation_prompt: bool,
+) -> str:
+    """The template's text. Where it has no system role, instructions go into the first question.
+
+    Raises UserError when the template rejects the conversation, ToolsUnsupported for tools.
+    """
+    if tools and (problem := tool_problem(tokenizer)):
+        raise ToolsUnsupported("bad_data", problem)
+    special = _special_texts(tokenizer)
+    escaped = _escape_messages(messages, special)
+    return _rendered(tokenizer, escaped, _escape(list(tools), special), add_generation_prompt)
+
+
+def render_unescaped(
+    tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], tools: Sequence[Tool] = ()
+) -> str:
+    """The same, much faster, with special tokens typed by a user as they are: for counting."""
+    return _rendered(tokenizer, messages, tools, False)
+
+
+def _rendered(
+    tokenizer: PreTrainedTokenizerBase,
+    messages: Sequence[Message],
+    tools: Sequence[Tool],
+    add_generation_prompt: bool,
+) -> str:
+    """Raises UserError when the template rejects the conversation."""
+    try:
+        return _render(tokenizer, messages, tools, add_generation_prompt)
+    except ERRORS as error:
+        raise UserError(
+            "bad_data",
+            f"The model's chat template refuses this conversation ({error}). Questions and "
+            "answers must take turns, beginning with a question.",
+        ) from error
+
+
+def tool_problem(tokenizer: PreTrainedTokenizerBase) -> str:
+    """Why conversations with tools cannot be rendered, as a sentence; "" where they can."""
+    template, problem = _tool_problems.get(tokenizer, (None, ""))
+    if template is None or template != tokenizer.chat_template:
+        problem = _ask_for_tools(tokenizer)
+        _tool_problems[tokenizer] = (tokenizer.chat_template, problem)
+    return problem
+
+
+def _ask_for_tools(tokenizer: PreTrainedTokenizerBase) -> str:
+    question: Message = {"role": "user", "content": "a"}
+    result: Message = {"role": "tool", "content": "b", "tool_call_id": "call00001"}
+    try:
+        prompt = _render(tokenizer, [question], [SAMPLE_TOOL], True)
+        if prompt == _render(tokenizer, [question], [], True):
+            return NO_TOOLS
+        answered = _render(tokenizer, [question, SAMPLE_CALL], [SAMPLE_TOOL], False)
+        _render(tokenizer, [question, SAMPLE_CALL, result], [SAMPLE_TOOL], True)
+    except ERRORS:
+        return NO_TOOLS
+    if not answered.startswith(prompt):
+        return OTHER_CALLS
+    ids = tokenizer(answered[len(prompt) :], add_special_tokens=False)["input_ids"]
+    said = str(tokenizer.decode(ids, skip_special_tokens=True))
+    _text, calls = calls_in(said, [SAMPLE_TOOL])
+    wanted = canonical(call["function"] for call in SAMPLE_CALL["tool_calls"])
+    return "" if calls and canonical(calls) == wanted else OTHER_CALLS
+
+
+def _render(
+    tokenizer: PreTrainedTokenizerBase,
+    messages: Sequence[Message],
+    tools: Sequence[Tool],
+    add_generation_prompt: bool,
+) -> str:
+    """Tries the forms that templates differ in: arguments parsed or as text, instructions as a
+    message or in the first question. Raises the template's error when it rejects all."""
+    variants = [_template_messages(messages, parsed=True)]
+    if any("tool_calls" in message for message in messages):
+        variants.append(_template_messages(messages, parsed=False))
+    if messages and messages[0]["role"] == "system":
+        variants += [merge_system_into_user(one) for one in variants]
+    refused: Exception | None = None
+    for variant in variants:
+        try:
+            return str(
+                tokenizer.apply_chat_template(
+                    cast("list[dict[str, str]]", variant),
+                    tools=cast(Any, list(tools)) if tools else None,
+                    tokenize=False,
+                    add_generation_prompt=add_generation_prompt,
+                    **TEMPLATE_OPTIONS,
+                )
+            )
+        except ERRORS as error:
+            refused = error
+    assert refused is not None
+    raise refused
+
+
+def _template_messages(messages: Sequence[Message], *, parsed: bool) -> list[Any]:
+    """Messages as templates want them.
+
+    The ids of calls are numbered, in nine characters as Mistral's templates demand: a random id
+    cannot be learned. Arguments are parsed, because most templates write them as JSON themselves.
+    """
+    numbers: dict[str, str] = {}
+    converted: list[Any] = []
+    for message in messages:
+        one: dict[str, Any] = {"role": message["role"], "content": message["content"]}
+        for call in message.get("tool_calls", ()):
+            numbers[call["id"]] = f"call{len(numbers) + 1:05d}"
+            arguments = call["function"]["arguments"]
+            function = {
+                "name": call["function"]["name"],
+                "arguments": json.loads(arguments) if parsed else arguments,
+            }
+            new = {"id": numbers[call["id"]], "type": "function", "function": function}
+            one.setdefault("tool_calls", []).append(new)
+        if "tool_call_id" in message:
+            one["tool_call_id"] = numbers.get(message["tool_call_id"], message["tool_call_id"])
+        if "name" in message:
+            one["name"] = message["name"]
+        converted.append(one)
+    return converted
+
+
+def special_token_ids(tokenizer: PreTrainedTokenizerBase) -> set[int]:
+    added = tokenizer.added_tokens_decoder
+    return set(tokenizer.all_special_ids) | {i for i, token in added.items() if token.special}
+
+
+def _special_texts(tokenizer: PreTrainedTokenizerBase) -> list[str]:
+    return [str(tokenizer.convert_ids_to_tokens(i)) for i in special_token_ids(tokenizer)]
+
+
+def _escape_messages(messages: Sequence[Message], special: Sequence[str]) -> list[Message]:
+    """Special tokens typed by a user, such as an end of turn, become plain text.
+
+    Answers are not changed: they are what the model learns to write, to the letter.
+    """
+    return [
+        message
+        if message["role"] == "assistant"
+        else cast(Message, message | {"content": _escape(message["content"], special)})
+        for message in messages
+    ]
+
+
+def _escape(value: Any, special: Sequence[str]) -> Any:
+    """Texts in which a word joiner after the first character of each special token keeps the
+    tokenizer from reading it as one; also within lists and mappings."""
+    if isinstance(value, str):
+        for token in special:
+            if len(token) > 1 and token in value:
+                value = value.replace(token, f"{token[0]}{WORD_JOINER}{token[1:]}")
+        return value
+    if isinstance(value, list):
+        return [_escape(one, special) for one in value]
+    if isinstance(value, Mapping):
+        return {key: _escape(one, special) for key, one in value.items()}
+    return value
+
+
+def merge_system_into_user(messages: Sequence[Any]) -> list[Any]:
+    """Instructions moved into the first question, for templates without a system role."""
+    instructions, *rest = messages
+    if not rest or rest[0]["role"] != "user":
+        return [{"role": "user", "content": instructions["content"]}, *rest]
+    question = {
+        "role": "user",
+        "content": f"{instructions['content']}\n\n{rest[0]['content']}",
+    }
+    return [question, *rest[1:]]
