@@ -16,6 +16,7 @@ from finetune_app.core.text_formats import FORMULA_STARTS
 from finetune_app.datasets.example_export import Row, Rows, facts_of, rows_in, table
 
 BATCH = 2_000  # rows
+TEXTS = ("prompt", "answer", "rejected")  # wide columns
 
 
 def xlsx(rows: Rows, output: BinaryIO) -> None:
@@ -35,22 +36,23 @@ def xlsx(rows: Rows, output: BinaryIO) -> None:
         for at, cells in enumerate(table(rows, facts_of(rows), "all")):
             for place, cell in enumerate(cells):
                 if at == 0:
-                    sheet.set_column(place, place, 60 if cell in ("prompt", "answer") else 12, wide)
+                    sheet.set_column(place, place, 60 if cell in TEXTS else 12, wide)
                 style = bold if at == 0 else guarded if cell.startswith(FORMULA_STARTS) else None
                 sheet.write_string(at, place, cell, style)
         book.close()
 
 
 def parquet(rows: Rows, output: BinaryIO) -> None:
-    """Columns id, split, source, messages (a list of role and content, and weight if it occurs).
+    """Columns id, split, source, messages (a list of role and content, and weight if it occurs),
+    and rejected if some row has it.
 
     Where rows have tools, messages have their calls, and the tools are JSON in a column.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    fields = [("role", pa.string()), ("content", pa.string())]
     facts = facts_of(rows)
+    fields = [("role", pa.string()), ("content", pa.string())]
     fields += [("weight", pa.int8())] if facts.unlearned else []
     if facts.tools:
         function = pa.struct([("name", pa.string()), ("arguments", pa.string())])
@@ -65,6 +67,7 @@ def parquet(rows: Rows, output: BinaryIO) -> None:
     ]
     if facts.tools:
         columns += [("tools", pa.string()), ("parallel_tool_calls", pa.bool_())]
+    columns += [("rejected", pa.string())] if facts.pairs else []
     schema = pa.schema(columns)
     with pq.ParquetWriter(output, schema, compression="zstd") as writer:
         for some in _batches(rows()):

@@ -95,7 +95,7 @@ def _test_first(row: Example) -> tuple[int, int]:
 def parts(row: Example, spans: list[list[Any]]) -> list[TextPart]:
     """The marked spans of a row with the text around them."""
     found: list[TextPart] = []
-    for place, message in enumerate(row.messages):
+    for place, message in enumerate([*row.messages, {"content": row.rejected}]):
         mine = sorted((start, end, what) for at, start, end, what in spans if at == place)
         text, last = str(message.get("content", "")), 0
         for start, end, what in mine:

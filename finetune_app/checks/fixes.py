@@ -89,6 +89,10 @@ def _set_aside(finding: Finding, rows: list[CheckRow]) -> Changes:
     return {row.pk: ASIDE for row in rows}
 
 
+def _unpair(finding: Finding, rows: list[CheckRow]) -> Changes:
+    return {row.pk: {"rejected": ""} for row in rows}
+
+
 def _keep_first(groups: Callable[[list[CheckRow]], list[list[CheckRow]]]) -> Fix:
     """A fix that keeps the first row of each group."""
     return lambda finding, rows: {row.pk: ASIDE for group in groups(rows) for row in group[1:]}
@@ -128,14 +132,15 @@ def _validation_into_train(finding: Finding, rows: list[CheckRow]) -> Changes:
 
 
 def _rewrite(change: Callable[[str], str]) -> Fix:
-    """A fix that applies `change` to the text of each message."""
+    """A fix that applies `change` to the text of each message and to the worse answer."""
 
     def fix(finding: Finding, rows: list[CheckRow]) -> Changes:
         wanted: Changes = {}
         for row in rows:
             changed = [{**one, "content": change(one["content"])} for one in row.messages]
-            if changed != row.messages:
-                wanted[row.pk] = {"messages": changed}
+            rejected = change(row.rejected)
+            if (changed, rejected) != (row.messages, row.rejected):
+                wanted[row.pk] = {"messages": changed, "rejected": rejected}
         return wanted
 
     return fix
@@ -201,6 +206,7 @@ def _hold_back(split: Split) -> Fix:
 
 FIXES: dict[str, Fix] = {
     "set_aside": _set_aside,
+    "unpair": _unpair,
     "keep_one": _keep_first(duplicates.repeated),
     "keep_one_spelling": _keep_first(duplicates.spelled_alike),
     "keep_one_of_each": _keep_one_of_each,

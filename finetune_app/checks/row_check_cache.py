@@ -26,12 +26,12 @@ def scan_rows(dataset: Dataset, rows: list[CheckRow], model: str = "") -> dict[i
     scans: dict[int, RowScan] = {}
     new: list[RowCheck] = []
     for row in rows:
-        digest = fingerprint(row.messages)
+        digest = fingerprint(row.messages, row.rejected)
         values = cached.get(row.pk)
         if values and values[0] == digest:
             scans[row.pk] = scan_from_values(values, model)
         else:
-            scans[row.pk] = scan(row.messages)
+            scans[row.pk] = scan(row.messages, row.rejected)
             new.append(row_check(row.pk, digest, scans[row.pk], ""))
     store(new)
     return scans

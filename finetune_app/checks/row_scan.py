@@ -21,18 +21,21 @@ ROLES = {"system", "user", "assistant", "tool"}
 MAX_SPANS = 20  # highlighted in one row
 
 
-def scan(messages: list[Message]) -> RowScan:
-    """Scan a conversation, without the toxicity and token counts of the thorough check."""
+def scan(messages: list[Message], rejected: str = "") -> RowScan:
+    """Scan a conversation and its worse answer, without the toxicity and token counts of the
+    thorough check. Of the worse answer only the text matters: it is not an answer to learn."""
     marks = [*_shape(messages), *_answer(messages)]
     if all(isinstance(message.get("content"), str) for message in messages):
-        marks += _spans(messages)
+        worse: list[Message] = [{"role": "assistant", "content": rejected}] if rejected else []
+        marks += _spans([*messages, *worse])
         return RowScan(tuple(marks), languages.detect_language(messages))
     return RowScan(tuple(marks))
 
 
-def fingerprint(messages: list[Message]) -> str:
-    """32 hex digits that change with the text and with the version of the rules."""
-    text = json.dumps([RULES, messages], ensure_ascii=False, sort_keys=True)
+def fingerprint(messages: list[Message], rejected: str = "") -> str:
+    """32 hex digits that change with the texts and with the version of the rules."""
+    scanned = [RULES, messages, *([rejected] if rejected else [])]
+    text = json.dumps(scanned, ensure_ascii=False, sort_keys=True)
     return hashlib.md5(text.encode("utf-8", "replace"), usedforsecurity=False).hexdigest()
 
 

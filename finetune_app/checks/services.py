@@ -45,11 +45,7 @@ def check_after_edit(dataset: Dataset) -> None:
 
 
 def usable_rows(dataset: Dataset) -> list[CheckRow]:
-    values = (
-        dataset.examples.usable()
-        .order_by("number")
-        .values_list("pk", "number", "prompt", "answer", "split", "prompt_hash", "messages")
-    )
+    values = dataset.examples.usable().order_by("number").values_list(*CheckRow._fields)
     return [CheckRow(*row) for row in values.iterator(2_000)]
 
 

@@ -67,7 +67,7 @@ class TableLayout:
     delimiter: str = ","
     line_end: str = "\r\n"
     quote_all: bool = False
-    columns: str = "all"  # or "pairs": only prompt and answer
+    columns: str = "all"  # or "pairs": without number and split
     exact: bool = False  # True: no ' before a cell that a spreadsheet would run
 
 
@@ -82,6 +82,11 @@ class Facts:
     longest: int  # characters of the longest text
     unlearned: bool = False  # some answer is read and not learned
     tools: bool = False  # some row has tools
+    pairs: int = 0  # rows with a worse answer
+
+    @property
+    def only_pairs(self) -> bool:
+        return 0 < self.rows == self.pairs
 
 
 def rows_in(path: Path) -> Rows:
@@ -95,7 +100,7 @@ def rows_in(path: Path) -> Rows:
 
 def facts_of(rows: Rows, encoding: str = "utf-8") -> Facts:
     """Collect the facts. Raises PlainError if the encoding lacks a character."""
-    count = longest = 0
+    count = longest = pairs = 0
     system, simple, turns, unlearned, tools = False, True, True, False, False
     whole = encoding.startswith("utf")
     for row in rows():
@@ -105,13 +110,14 @@ def facts_of(rows: Rows, encoding: str = "utf-8") -> Facts:
         roles = [message["role"] for message in rest]
         simple &= roles == ["user", "assistant"] and "tools" not in row
         turns &= roles == ["user", "assistant"] * (len(roles) // 2)
+        pairs += "rejected" in row
         unlearned |= any("weight" in message for message in row["messages"])
         tools |= bool(row.keys() & TOOL_KEYS)
         for text in _texts(row):
             longest = max(longest, len(text))
             if not whole:
                 _require_writable(text, encoding, row["id"])
-    return Facts(count, system, simple, turns, longest, unlearned, tools)
+    return Facts(count, system, simple, turns, longest, unlearned, tools, pairs)
 
 
 def _texts(row: Row) -> Iterator[str]:
@@ -119,6 +125,7 @@ def _texts(row: Row) -> Iterator[str]:
         yield message["content"]
         if "tool_calls" in message:
             yield json.dumps(message, ensure_ascii=False)
+    yield row.get("rejected", "")
     if "tools" in row:
         yield json.dumps(row["tools"], ensure_ascii=False)
 
@@ -147,15 +154,29 @@ def split_off(messages: list[Message]) -> tuple[str, list[Message]]:
 # ---- JSON formats ----
 
 
-def openai(row: Row, _facts: Facts) -> Any:
+def openai(row: Row, facts: Facts) -> Any:
+    """A conversation; if every row is a pair, OpenAI's format for preferences."""
     tools = {key: row[key] for key in TOOL_KEYS if key in row}  # type: ignore[literal-required]
-    return {"messages": [_openai_message(message) for message in row["messages"]], **tools}
+    messages = [_openai_message(message) for message in row["messages"]]
+    if not facts.only_pairs:
+        return {"messages": messages, **tools, **_worse(row)}
+    *before, answer = messages
+    return {
+        "input": {"messages": before, **tools},
+        "preferred_output": [answer],
+        "non_preferred_output": [{"role": "assistant", "content": row["rejected"]}],
+    }
 
 
 def _openai_message(message: Message) -> Any:
     """A message that only calls tools has no content there."""
     calls_only = "tool_calls" in message and not message["content"]
     return message | {"content": None} if calls_only else message
+
+
+def _worse(row: Row) -> dict[str, str]:
+    """The key of a pair, under which every import here finds it."""
+    return {"rejected": row["rejected"]} if "rejected" in row else {}
 
 
 def vertex(row: Row, _facts: Facts) -> Any:
@@ -178,7 +199,7 @@ def sharegpt(row: Row, _facts: Facts) -> Any:
             | ({"weight": message["weight"]} if "weight" in message else {})
             for message in row["messages"]
         ]
-    }
+    } | _worse(row)
 
 
 def alpaca(row: Row, facts: Facts) -> Any:
@@ -194,15 +215,20 @@ def alpaca(row: Row, facts: Facts) -> Any:
     if not facts.simple:
         texts = [message["content"] for message in before]
         one["history"] = [list(pair) for pair in zip(texts[::2], texts[1::2], strict=True)]
-    return one
+    return one | _worse(row)
 
 
 def prompts(row: Row, facts: Facts) -> Any:
-    """Texts if every row is one question and its answer; else lists of messages, as in TRL."""
+    """Texts if every row is one question and its answer; else lists of messages, as in TRL. If
+    every row is a pair, its answers are called as TRL calls them."""
     *before, answer = row["messages"]
+    better = "chosen" if facts.only_pairs else "completion"
     if facts.simple and not facts.system:
-        return {"prompt": before[0]["content"], "completion": answer["content"]}
-    return {"prompt": before, "completion": [answer]}
+        return {"prompt": before[0]["content"], better: answer["content"]} | _worse(row)
+    found: dict[str, Any] = {"prompt": before, better: [answer]}
+    if "rejected" in row:
+        found["rejected"] = [{"role": "assistant", "content": row["rejected"]}]
+    return found
 
 
 def whole(row: Row, _facts: Facts) -> Any:
@@ -230,6 +256,14 @@ def json_pieces(form: str, rows: Rows) -> Generator[bytes]:
             _(
                 "Some answers are read and not learned, which this format cannot represent. "
                 "Choose OpenAI or ShareGPT."
+            ),
+            status=409,
+        )
+    if form == "vertex" and facts.pairs:
+        raise PlainError(
+            _(
+                "Some examples have a worse answer, which this format cannot represent. "
+                "Choose JSON lines or OpenAI."
             ),
             status=409,
         )
@@ -277,7 +311,7 @@ def table(rows: Rows, facts: Facts, columns: str) -> Iterator[list[str]]:
     everything = columns == "all"
     names = ["number", "split"] if everything else []
     names += ["system"] if facts.system and facts.simple else []
-    names += ["prompt", "answer"]
+    names += ["prompt", "answer", *(["rejected"] if facts.pairs else [])]
     names += [] if facts.simple else ["messages"]
     names += list(TOOL_KEYS) if facts.tools else []
     yield names
@@ -291,6 +325,7 @@ def table(rows: Rows, facts: Facts, columns: str) -> Iterator[list[str]]:
             "system": system,
             "prompt": asked,
             "answer": answer_text(messages[-1]),
+            "rejected": row.get("rejected", ""),
             "messages": json.dumps(messages, ensure_ascii=False),
             **_tool_cells(row),
         }

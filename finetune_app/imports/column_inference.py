@@ -11,6 +11,7 @@ from finetune_app.imports.column_mapping import (
     Cells,
 )
 from finetune_app.imports.conversation_cells import (
+    CONTENT_FIELDS,
     ROLE_FIELDS,
     conversation_in_cell,
     normalised_name,
@@ -229,10 +230,25 @@ def _group_column(columns: Sequence[str], rows: Sequence[Cells]) -> str:
 
 
 def _worse_column(columns: Sequence[str], rows: Sequence[Cells]) -> str:
-    """Empty unless it holds texts: “rejected” may also say yes or no."""
+    """Empty where it only says yes or no, and the answers say something else: then it tells which
+    rows were rejected."""
     found = _named(columns, WORSE_ANSWER_NAMES)
-    values = {normalised_name(cell_text_or_empty(row.get(found))) for row in rows}
-    return found if values - FLAGS else ""
+    if not found or _named(columns, BETTER_ANSWER_NAMES) or not _are_flags(found, rows):
+        return found
+    answer = _named(columns, (*ANSWER_NAMES, *CONVERSATION_NAMES))
+    return found if answer and _are_flags(answer, rows) else ""
+
+
+def _are_flags(column: str, rows: Sequence[Cells]) -> bool:
+    """Whether the cells, or the last messages of their conversations, only say yes or no."""
+    return all(normalised_name(_last_text(row.get(column))) in FLAGS for row in rows)
+
+
+def _last_text(value: Any) -> str:
+    chat = conversation_in_cell(value)
+    if chat and isinstance(chat[-1], Mapping):
+        value = next((chat[-1][name] for name in CONTENT_FIELDS if name in chat[-1]), "")
+    return cell_text_or_empty(value)
 
 
 def _chat_of_pair(better: str, rows: Sequence[Cells]) -> str:

@@ -56,7 +56,7 @@ class TableForm(forms.Form):
     )
     columns = forms.ChoiceField(
         label=_l("Columns"),
-        choices=[("all", _l("with number and split")), ("pairs", _l("only prompt and answer"))],
+        choices=[("all", _l("with number and split")), ("pairs", _l("without number and split"))],
     )
     cells = forms.ChoiceField(
         label=_l("Cells that look like formulas"),

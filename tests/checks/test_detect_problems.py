@@ -14,6 +14,9 @@ ANSWER = "topic: other\ndue: today"
 FRENCH = "Pouvez-vous me dire quand la réparation de mon vélo sera terminée cette semaine"
 
 
+STATE = ("messages", "rejected", "status", "split")
+
+
 def rows(count: int = 120) -> list[dict]:
     return [{"messages": conversation(*pair(n))} for n in range(count)]
 
@@ -28,11 +31,11 @@ def found(dataset: Dataset) -> dict[str, str]:
 
 def mend(client, url, dataset: Dataset, check: str) -> None:
     """Apply the fix, undo it, and apply it again."""
-    before = list(dataset.examples.order_by("pk").values_list("messages", "status", "split"))
+    before = list(dataset.examples.order_by("pk").values_list(*STATE))
     client.post(url("checks:fix", check_name=check))
     assert check not in found(dataset)
     client.post(url("undo", edit_id=dataset.edits.latest("pk").pk))
-    after = list(dataset.examples.order_by("pk").values_list("messages", "status", "split"))
+    after = list(dataset.examples.order_by("pk").values_list(*STATE))
     assert after == before
     assert check in found(dataset)
     client.post(url("checks:fix", check_name=check))
@@ -210,9 +213,9 @@ def test_edit_only_scans_the_changed_row(as_owner, url, add_examples, monkeypatc
     assert RowCheck.objects.filter(example__dataset=dataset).count() == 120
     looked = []
 
-    def watched(messages):
+    def watched(messages, rejected):
         looked.append(messages)
-        return row_scan.scan(messages)
+        return row_scan.scan(messages, rejected)
 
     monkeypatch.setattr(row_check_cache, "scan", watched)
     as_owner.post(url("change", number=7), {"what": "draft"})
@@ -229,3 +232,49 @@ def test_edit_only_scans_the_changed_row(as_owner, url, add_examples, monkeypatc
     )
     assert len(looked) == 1
     assert "personal" in found(dataset)
+
+
+def with_pair(answer: str, rejected: str, times: int = 1) -> list[dict]:
+    row = {"messages": conversation("May I have a discount for two?", answer)}
+    return [*rows(), *(row | {"rejected": rejected} for _ in range(times))]
+
+
+@pytest.mark.parametrize(
+    ("check", "rejected"),
+    [
+        ("personal", "Write to anna.berg@posteo.de about it"),
+        ("secrets", "Use the password: hunter2Kettle!9 for it"),
+        ("broken", "Ask in the KÃ¶nig shop"),
+    ],
+)
+def test_the_worse_answer_is_read_too(as_owner, url, add_examples, check, rejected):
+    dataset = add_examples(rows=with_pair(ANSWER, rejected))
+    row = dataset.examples.get(number=121)
+    ((message, *_place),) = dataset.findings.get(check_name=check).spans[str(row.pk)]
+    assert message == 2  # after the prompt and the answer
+    page = as_owner.get(url("checks:health")).content.decode()
+    assert rejected.split()[0] in page
+    mend(as_owner, url, dataset, check)
+    row.refresh_from_db()
+    assert row.rejected not in ("", rejected)
+    assert row.answer == ANSWER
+
+
+def test_what_makes_an_answer_bad_may_be_in_the_worse_one(add_examples):
+    dataset = add_examples(rows=with_pair(ANSWER, "N/A"))
+    assert "blank_answer" not in found(dataset)
+
+
+def test_another_worse_answer_makes_another_example(add_examples):
+    first, second = with_pair(ANSWER, "No."), with_pair(ANSWER, "Two of what, you fool?")
+    assert found(add_examples(rows=[*first, second[-1]])) == {}
+    dataset = add_examples(rows=[first[-1]])
+    assert set(found(dataset)) == {"duplicates"}
+
+
+def test_a_worse_answer_that_became_the_answer_is_removed(as_owner, url, add_examples):
+    dataset = add_examples(rows=with_pair(ANSWER, "No."))
+    dataset.examples.filter(number=121).update(rejected=ANSWER)
+    checks.run_checks(dataset)
+    mend(as_owner, url, dataset, "same_answers")
+    assert dataset.examples.get(number=121).rejected == ""

@@ -41,12 +41,12 @@ class RowScanner:
         with (self._folder / "looks.jsonl").open("a", encoding="utf-8") as file:
             for row, stored in read_rows(RowFile(self._folder / "rows.jsonl")):
                 rows.append(row)
-                digest = row_scan.fingerprint(row.messages)
+                digest = row_scan.fingerprint(row.messages, row.rejected)
                 known = self._known(digest, stored) or self._known(digest, before.get(row.pk))
                 if known:
                     self.scans[row.pk] = _shared(known)
                 else:
-                    waiting.append((row, digest, row_scan.scan(row.messages)))
+                    waiting.append((row, digest, row_scan.scan(row.messages, row.rejected)))
                 if len(waiting) == BATCH:
                     self._scan_batch(waiting, file)
                     waiting = []

@@ -22,7 +22,8 @@ class RowFile:
         self._at, self._last = -1, []  # type: int, list[Any]
 
     def line(self, at: int) -> list[Any]:
-        """The row that begins at this byte: pk, number, split, prompt hash, messages, scan."""
+        """The row that begins at this byte: pk, number, split, prompt hash, messages, worse answer,
+        scan."""
         if at != self._at:
             assert self._map is not None
             self._map.seek(at)
@@ -54,6 +55,10 @@ class StoredRow:
         return cast(list[Message], self._file.line(self._at)[4])
 
     @property
+    def rejected(self) -> str:
+        return str(self._file.line(self._at)[5])
+
+    @property
     def prompt(self) -> str:
         return last_content(self.messages, "user")
 
@@ -66,4 +71,4 @@ def read_rows(file: RowFile) -> Iterator[tuple[CheckRow, list[Any] | None]]:
     """Each row and its cached scan."""
     for at in file.offsets():
         row = StoredRow(file, at)
-        yield cast(CheckRow, row), file.line(at)[5]
+        yield cast(CheckRow, row), file.line(at)[6]

@@ -40,6 +40,7 @@ RULES: tuple[Rule, ...] = (
     answers.fails_measure,
     answers.blank_answer,
     answers.copied_answer,
+    answers.same_answers,
     missing_parts.no_question,
     answers.refusals,
     private_data.personal_data,

@@ -112,3 +112,27 @@ def fails_measure(rows: list[CheckRow], context: CheckContext) -> Iterator[Check
             why=reason + " " + _("The model would learn what you count as wrong."),
             examples=list(missed),
         )
+
+
+def same_answers(rows: list[CheckRow], context: CheckContext) -> Iterator[CheckResult]:
+    """Pairs whose two answers are the same: an import or an edit refuses them, but an answer may
+    have become the worse one since."""
+    found = [row.pk for row in rows if row.rejected and row.rejected.strip() == row.answer.strip()]
+    if found:
+        yield CheckResult(
+            check="same_answers",
+            severity=Severity.WARNING,
+            message=ngettext(
+                "The better and the worse answer of %(n)s pair are the same",
+                "The better and the worse answer of %(n)s pairs are the same",
+                len(found),
+            )
+            % {"n": len(found)},
+            why=_(
+                "Nothing can be learned from the difference. Without the worse one they are "
+                "examples like others."
+            ),
+            examples=found,
+            fix="unpair",
+            fix_label=_("Remove the worse answer of %(n)s") % {"n": len(found)},
+        )

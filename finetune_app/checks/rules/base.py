@@ -21,10 +21,12 @@ class CheckRow(NamedTuple):
     split: str
     prompt_hash: str
     messages: list[Message]
+    rejected: str = ""  # a worse answer
 
 
 class Mark(NamedTuple):
-    """What a check detected in one row: the message index and the span `start:end` in it."""
+    """What a check detected in one row: the message index and the span `start:end` in it. The index
+    after the last message is the worse answer's."""
 
     check: str
     message: int = 0

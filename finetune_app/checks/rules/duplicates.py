@@ -27,15 +27,22 @@ _NUMBER = re.compile(r"\d+")
 
 
 def repeated(rows: list[CheckRow]) -> list[list[CheckRow]]:
-    """Groups of rows with the same question and the same answer, the first row first."""
-    return _groups(rows, lambda row: [str(one.get("content", "")).strip() for one in row.messages])
+    """Groups of rows with the same question and the same answers, the first row first."""
+
+    def texts(row: CheckRow) -> list[str]:
+        said = (str(one.get("content", "")).strip() for one in row.messages)
+        return [*said, row.rejected.strip()]
+
+    return _groups(rows, texts)
 
 
 def spelled_alike(rows: list[CheckRow]) -> list[list[CheckRow]]:
     """Groups that only differ in case, spaces or Unicode form; of equal rows only one is in."""
     later = {row.pk for group in repeated(rows) for row in group[1:]}
     left = [row for row in rows if row.pk not in later]
-    return _groups(left, lambda row: [row.prompt_hash, normalise(row.answer)])
+    return _groups(
+        left, lambda row: [row.prompt_hash, normalise(row.answer), normalise(row.rejected)]
+    )
 
 
 def near_duplicate_groups(alike: NearDuplicates) -> list[list[CheckRow]]:
@@ -79,7 +86,7 @@ def _in_order(pair: tuple[CheckRow, CheckRow]) -> tuple[CheckRow, CheckRow]:
 
 def is_near_duplicate(one: CheckRow, other: CheckRow) -> bool:
     """Whether the texts are almost equal and the answers mean the same."""
-    if not same_meaning(one.answer, other.answer):
+    if not same_meaning(one.answer, other.answer) or not same_meaning(one.rejected, other.rejected):
         return False
     a, b = whole(one), whole(other)
     return fuzz.ratio(a, b, score_cutoff=MIN_RATIO) >= MIN_RATIO and _same_numbers(a, b)
@@ -97,7 +104,7 @@ def whole(row: CheckRow) -> str:
 
 
 def _spelled(row: CheckRow) -> bytes:
-    return _digest([row.prompt_hash, normalise(row.answer)])
+    return _digest([row.prompt_hash, normalise(row.answer), normalise(row.rejected)])
 
 
 def _groups(rows: list[CheckRow], key: Callable[[CheckRow], list[str]]) -> list[list[CheckRow]]:

@@ -25,7 +25,7 @@ from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
 
 QUERY_ROWS = 20_000
-COLUMNS = ("pk", "number", "split", "source", "messages")
+COLUMNS = ("pk", "number", "split", "source", "messages", "rejected")
 
 
 @goal_page(Role.EDITOR, "POST")
@@ -88,13 +88,16 @@ def rows_of(finding: Finding) -> example_export.Rows:
         last = 0
         while some := list(found.filter(pk__gt=last).values_list(*COLUMNS)[:QUERY_ROWS]):
             last = some[-1][0]
-            for _pk, number, split, source, turns in some:
-                yield {
+            for _pk, number, split, source, turns, rejected in some:
+                row: example_export.Row = {
                     "id": number,
                     "split": split,
                     "source": source,
                     "messages": turns or [{"role": "user", "content": ""}],
                 }
+                if rejected:
+                    row["rejected"] = rejected
+                yield row
 
     return rows
 

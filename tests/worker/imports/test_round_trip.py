@@ -10,9 +10,10 @@ import json
 
 import pytest
 
+from finetune_app.core.errors import PlainError
 from finetune_app.datasets import example_export
 from finetune_app.datasets.example_export import TableLayout
-from worker.dataset_export import parquet
+from worker.dataset_export import parquet, xlsx
 
 GERMAN = [
     ("Größe?", 'Er sagte „gern“, "ja"; also 20 €'),
@@ -203,3 +204,83 @@ def test_answers_that_are_not_learned_come_back_from_parquet_and_tables(import_f
     table = b"".join(example_export.table_pieces(lambda: iter(rows), TableLayout(exact=True)))
     for content, name in ((output.getvalue(), "f.parquet"), (table, "f.csv")):
         assert [row["messages"] for row in import_file(content, name)[0]] == [WEIGHTED, CHAT]
+
+
+WORSE = " Nö\r\n=2+2"
+
+
+def pair_rows(*messages: list[dict], every: bool) -> list[dict]:
+    """Rows of a version; each, or only the first, is a pair."""
+    rows = version_rows([{"messages": one} for one in messages])
+    return [
+        row | {"rejected": WORSE, "source": row.pop("source")} if every or at == 0 else row
+        for at, row in enumerate(rows)
+    ]
+
+
+def with_worse(rows: list[dict]) -> list[tuple[list[dict], str]]:
+    return [(row["messages"], row.get("rejected", "")) for row in rows]
+
+
+@pytest.mark.parametrize("every", [True, False])
+@pytest.mark.parametrize("messages", [(PAIR, CHAT[1:3]), (CHAT, CHAT[:3])], ids=["simple", "turns"])
+@pytest.mark.parametrize("form", ["openai", "sharegpt", "alpaca", "prompts", "json"])
+def test_both_answers_of_a_pair_come_back(import_file, form, messages, every):
+    rows = pair_rows(*messages, every=every)
+    content = b"".join(example_export.json_pieces(form, lambda: iter(rows)))
+    kept, result = import_file(content, f"file{example_export.FORMATS[form]}")
+    assert with_worse(kept) == with_worse(rows)
+    assert result["rejected_count"] == 0
+
+
+@pytest.mark.parametrize("every", [True, False])
+@pytest.mark.parametrize("messages", [(PAIR, CHAT[1:3]), (CHAT, CHAT[:3])], ids=["simple", "turns"])
+def test_both_answers_come_back_from_tables_parquet_and_the_frozen_lines(
+    import_file, messages, every
+):
+    rows = pair_rows(*messages, every=every)
+    sheet, columns = io.BytesIO(), io.BytesIO()
+    xlsx(lambda: iter(rows), sheet)
+    parquet(lambda: iter(rows), columns)
+    files = {
+        "f.parquet": columns.getvalue(),
+        "f.xlsx": sheet.getvalue(),
+        "f.jsonl": b"".join(json.dumps(row).encode() + b"\n" for row in rows),
+    }
+    for layout in (TableLayout(exact=True), TableLayout(exact=True, columns="pairs")):
+        files[f"{layout.columns}.csv"] = b"".join(
+            example_export.table_pieces(lambda: iter(rows), layout)
+        )
+    for name, content in files.items():
+        kept, result = import_file(content, name)
+        assert [(text, worse.strip()) for text, worse in with_worse(kept)] == [
+            (text, worse.strip()) for text, worse in with_worse(rows)
+        ], name
+        assert result["rejected_count"] == 0
+
+
+def test_pairs_alone_leave_as_openai_and_trl_write_them():
+    rows = pair_rows(PAIR, every=True)
+    [line] = b"".join(example_export.json_pieces("openai", lambda: iter(rows))).splitlines()
+    assert json.loads(line) == {
+        "input": {"messages": PAIR[:1]},
+        "preferred_output": PAIR[1:],
+        "non_preferred_output": [{"role": "assistant", "content": WORSE}],
+    }
+    [line] = b"".join(example_export.json_pieces("prompts", lambda: iter(rows))).splitlines()
+    assert json.loads(line) == {"prompt": "Größe?", "chosen": "=1+1", "rejected": WORSE}
+
+
+def test_a_format_without_a_place_for_the_worse_answer_says_so():
+    rows = pair_rows(PAIR, every=False)
+    with pytest.raises(PlainError, match="have a worse answer"):
+        example_export.json_pieces("vertex", lambda: iter(rows))
+
+
+@pytest.mark.parametrize("form", ["openai", "json"])
+def test_pairs_with_tools_keep_both(import_file, form):
+    tools = [{"type": "function", "function": {"name": "look_up", "parameters": {}}}]
+    rows = [row | {"tools": tools} for row in pair_rows(PAIR, every=True)]
+    content = b"".join(example_export.json_pieces(form, lambda: iter(rows)))
+    [kept], _result = import_file(content, f"file{example_export.FORMATS[form]}")
+    assert (kept["messages"], kept["rejected"], kept["tools"]) == (PAIR, WORSE, tools)

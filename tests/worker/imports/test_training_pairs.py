@@ -162,6 +162,18 @@ def test_a_column_that_says_yes_or_no_is_no_answer(flag):
     assert infer_mapping(list(row), [row])["rejected"] == ""
 
 
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"prompt": "Is it ready?", "answer": "yes", "rejected": "no"},
+        {"prompt": "Is it ready?", "chosen": "Yes", "rejected": "No"},
+        {"messages": [ASKED, {"role": "assistant", "content": "yes"}], "rejected": "no"},
+    ],
+)
+def test_where_answers_say_yes_or_no_the_worse_one_may_too(row):
+    assert read(row).rejected.lower() == "no"
+
+
 def test_only_a_text_that_begins_with_a_name_and_has_an_answer_is_a_transcript():
     assert transcript("Human: a\n\nAssistant: b\n\nc\n\nHuman: d\n\nAssistant: e") == [
         {"role": "user", "content": "a"},
