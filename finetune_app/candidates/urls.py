@@ -6,6 +6,7 @@ app_name = "candidates"
 urlpatterns = [
     path("chat/", chat.chat, name="chat"),
     path("chat/stream/", chat.stream, name="chat_stream"),
+    path("chat/prefer/", chat.prefer, name="prefer"),
     path("instructions/", workbench.page, name="workbench"),
     path("instructions/save/", workbench.save_draft, name="save_draft"),
     path("instructions/try/", workbench.ask_prompts, name="ask_prompts"),

@@ -15,7 +15,7 @@ from finetune_app.core.errors import PlainError
 from finetune_app.datasets.models import Dataset, Edit, Example, Status
 from finetune_app.datasets.services.editing import StaleExample, change_many, validate_messages
 from finetune_app.datasets.services.locking import lock_example
-from finetune_app.datasets.text import with_answer
+from finetune_app.datasets.text import last_content, with_answer
 from finetune_app.labelling.agreement import agree
 from finetune_app.labelling.queues import needs_two_answers
 
@@ -93,7 +93,11 @@ def last_edit(dataset: Dataset, by: User) -> Edit | None:
 
 
 def change_row(row: Example, by: User, what: str, fields: dict[str, Any]) -> Edit | None:
-    """One edit of one row; None when nothing changes."""
+    """One edit of one row; None when nothing changes. A worse answer that becomes the answer is
+    worse no more."""
+    answer = last_content(fields.get("messages", []), "assistant").strip()
+    if answer and answer == row.rejected.strip():
+        fields |= {"rejected": ""}
     edit = change_many(
         dataset=row.dataset, by=by, what=what, examples=[row], fields=lambda _row: fields
     )

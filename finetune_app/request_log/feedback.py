@@ -1,7 +1,8 @@
 """Feedback on answers, and dataset rows made from bad ones.
 
 Such a row has the redacted question and no answer, and is not used until a person answers it. The
-answer that somebody expected becomes a suggestion for it.
+answer that somebody expected becomes a suggestion for it, and the one that was rated down its worse
+answer, so that both are a training pair.
 """
 
 import math
@@ -14,6 +15,7 @@ from django.utils.translation import gettext as _
 from finetune_app.accounts.models import User
 from finetune_app.datasets import services as datasets
 from finetune_app.datasets.models import Dataset, Example, Status
+from finetune_app.datasets.services.editing import change_many
 from finetune_app.datasets.services.locking import lock
 from finetune_app.datasets.text import prompt_hash
 from finetune_app.deployment.models import Deployment
@@ -118,28 +120,38 @@ def queue_all(*, deployment: Deployment, by: User) -> int:
 def add_to_queue(*, transcript: Transcript, by: User | None) -> tuple[Example, bool]:
     """Returns (dataset row with this question, whether it is new). A question makes one row,
     however often it was answered badly; the expected answer is suggested for it."""
-    request = transcript.request
     dataset = datasets.dataset_of(transcript.deployment.goal)
     with transaction.atomic():
         lock(dataset)
         rows = Transcript.objects.select_for_update(of=("self",)).select_related("example")
         locked = rows.get(pk=transcript.pk)
         if locked.example is not None:
-            _suggest(locked.example, request)  # the feedback may have come since
+            _add_correction(locked.example, locked, by)  # the feedback may have come since
             return locked.example, False
         same = dataset.examples.kept().filter(prompt_hash=prompt_hash(locked.messages)).first()
         is_new = same is None
         example = same or _create_row(dataset, locked, by)
         Transcript.objects.filter(pk=locked.pk).update(example=example)
-    _suggest(example, request)
+    _add_correction(example, locked, by)
     return example, is_new
 
 
-def _suggest(example: Example, request: Request) -> None:
-    """Suggest the expected answer for the row, once: a dismissed suggestion does not come back."""
+def _add_correction(example: Example, transcript: Transcript, by: User | None) -> None:
+    """Suggest the expected answer for the row, once: a dismissed suggestion does not come back.
+    The answer that was rated down becomes its worse one, while the row waits for its answer."""
+    request = transcript.request
     feedback = Feedback.objects.filter(request=request).first()
     if not feedback or not feedback.expected:
         return
+    waits = example.status in suggestions.OPEN_ROWS and not example.rejected
+    if feedback.rating == Feedback.DOWN and waits and transcript.answer.strip():
+        change_many(
+            dataset=example.dataset,
+            by=by,
+            what=_("Kept what was not helpful as the worse answer of %s") % example,
+            examples=[example],
+            fields=lambda _row: {"rejected": transcript.answer},
+        )
     if not example.suggestions.filter(candidate_id=0, answer=feedback.expected).exists():
         suggestions.add_suggestion(
             example_id=example.pk,

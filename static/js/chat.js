@@ -12,6 +12,8 @@
     const turn = document.getElementById("turn").content.cloneNode(true).firstElementChild;
     turn.querySelector(".asked").textContent = question;
     turn.setAttribute("aria-busy", "true"); /* screen readers read it once it is complete */
+    /* Only first answers follow the same conversation, so only they can be compared. */
+    for (const prefer of turn.querySelectorAll(".prefer")) turns.length ? prefer.remove() : (prefer.hidden = true);
     conversation.append(turn);
     turn.scrollIntoView({ block: "nearest" });
     const names = [...turn.querySelectorAll("[data-column]")].map((column) => [column.dataset.column, ""]);
@@ -95,6 +97,10 @@
       turns.push({ asked: question, ...answers });
       for (const field of document.querySelectorAll("[name=history]")) field.value = JSON.stringify(turns);
       document.getElementById("guessing")?.removeAttribute("hidden");
+      if (Object.values(answers).every(Boolean)) {
+        for (const prefer of turn.querySelectorAll(".prefer")) prefer.hidden = false;
+        htmx.process(turn);
+      }
     } else if (!turn.querySelector(".remark.bad")) turn.remove();
     turn.removeAttribute("aria-busy");
     for (const column of turn.querySelectorAll(".writing")) column.classList.remove("writing");

@@ -59,6 +59,7 @@ NOT_PRIVILEGED = {
     "candidates:chat": ASKS,
     "candidates:chat_stream": ASKS,
     "candidates:improve": ASKS,
+    "candidates:prefer": CONTENT,
     "candidates:remove_version": CONTENT,
     "candidates:restore_version": CONTENT,
     "candidates:save_draft": CONTENT,

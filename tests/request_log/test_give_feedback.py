@@ -7,11 +7,13 @@ from django.urls import reverse
 
 from finetune_app.api_keys import services as api_keys
 from finetune_app.datasets.models import Example, Status, Suggestion
+from finetune_app.datasets.services import add_example, dataset_of
 from finetune_app.guide import progress
-from finetune_app.labelling import suggestions
+from finetune_app.labelling import answers, suggestions
 from finetune_app.monitoring import retraining
 from finetune_app.request_log import feedback, recording, retention
 from finetune_app.request_log.models import Feedback, Request, Transcript
+from tests.example_rows import conversation
 from tests.journey import evaluated
 
 
@@ -45,6 +47,17 @@ def ask(live, key):
         )
 
     return record
+
+
+@pytest.fixture
+def dataset_row(live, owner) -> Example:
+    """An approved example of the deployment's goal."""
+    example, _edit = add_example(
+        dataset=dataset_of(live.goal),
+        by=owner,
+        messages=conversation("Do you hire bikes out?", "hire"),
+    )
+    return example
 
 
 def send(client, text, **given):
@@ -166,6 +179,44 @@ def test_the_playground_rates_by_reply_id(ask, storing, goal, as_viewer, url):
     assert Feedback.objects.get().by.name == "Vera"
     as_viewer.post(thumb, {"rating": "down"})  # the same again withdraws it
     assert not Feedback.objects.exists()
+
+
+def test_a_correction_keeps_the_answer_as_the_worse_one(ask, storing, owner, as_editor, url):
+    request = ask()
+    thumb = url("request_log:rate", request_id=request.pk)
+    as_editor.post(thumb, {"rating": "correct", "expected": "repair_status"})
+    example, _new = feedback.add_to_queue(transcript=request.transcript, by=owner)
+    example.refresh_from_db()
+    assert (example.status, example.rejected) == (Status.PENDING, "order_status")
+    assert "the worse answer" in as_editor.post(
+        thumb, {"rating": "correct", "expected": "pickup"}, headers={"HX-Request": "true"}
+    ).content.decode().replace("\n", " ")
+    answers.answer_row(example=example, by=owner, text="repair_status", seen=None)
+    example.refresh_from_db()
+    assert (example.answer, example.rejected) == ("repair_status", "order_status")
+
+
+def test_the_labeller_may_find_that_the_answer_was_right(ask, storing, owner):
+    request = ask()
+    feedback.give(request=request, rating=-1, expected="repair_status")
+    example, _new = feedback.add_to_queue(transcript=request.transcript, by=owner)
+    example.refresh_from_db()
+    answers.answer_row(example=example, by=owner, text="order_status", seen=None)
+    example.refresh_from_db()
+    assert (example.answer, example.rejected) == ("order_status", "")
+
+
+def test_a_thumb_alone_and_an_answered_row_make_no_pair(ask, storing, owner, dataset_row):
+    request = ask()
+    feedback.give(request=request, rating=-1)
+    example, _new = feedback.add_to_queue(transcript=request.transcript, by=owner)
+    request = ask(dataset_row.prompt)
+    feedback.give(request=request, rating=-1, expected="something else")
+    same, is_new = feedback.add_to_queue(transcript=request.transcript, by=owner)
+    assert (same, is_new) == (dataset_row, False)
+    for row in (example, dataset_row):
+        row.refresh_from_db()
+        assert row.rejected == ""
 
 
 def test_a_dismissed_correction_is_not_suggested_again(ask, storing, owner, as_editor, url):

@@ -6,13 +6,20 @@ from urllib.parse import urlencode
 from asgiref.sync import async_to_sync
 from django.http import Http404, HttpResponse, HttpResponseBase, JsonResponse, StreamingHttpResponse
 from django.shortcuts import redirect
+from django.utils.translation import gettext as _
 
+from finetune_app.accounts.access import may_edit
 from finetune_app.accounts.models import Role
 from finetune_app.accounts.requests import HttpRequest
 from finetune_app.candidates import conversation, inference, selection
 from finetune_app.candidates.selection import CandidateOption, ChatColumn
 from finetune_app.candidates.specs import Citation
+from finetune_app.core.chat_messages import Message
+from finetune_app.core.errors import PlainError
 from finetune_app.core.requests import render_page, whole_number
+from finetune_app.datasets import services as datasets
+from finetune_app.datasets.events import examples_changed
+from finetune_app.datasets.models import Dataset
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
 
@@ -62,6 +69,7 @@ def chat(request: HttpRequest, goal: Goal) -> HttpResponse:
         "second": selected[1].key if selected[1:] else "",
         "turns": [_shown(turn, columns) for turn in turns],
         "error": error,
+        "can_prefer": may_edit(request) and len(columns) == 2,
         "guess": guess,
         "history": conversation.write_history(turns),
         "question": request.POST.get("question", "") if error else "",
@@ -89,6 +97,55 @@ def stream(request: HttpRequest, goal: Goal) -> HttpResponseBase:
         content_type="application/x-ndjson",
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
+
+
+@goal_page(Role.EDITOR, "POST")
+def prefer(request: HttpRequest, goal: Goal) -> HttpResponse:
+    """Add both first answers of the conversation as a pair; `better` is the preferred column.
+
+    Later answers follow different conversations, so they cannot be compared.
+    """
+    selected = _selected(request, goal, selection.candidate_options(goal))
+    columns = selection.chat_columns(selected, _seed(request))
+    turns = conversation.read_history(request.POST.get("history", ""), _names(columns))
+    try:
+        messages, rejected, source = _pair(columns, turns, request.POST.get("better", ""))
+        example = datasets.prefer(
+            dataset=datasets.dataset_of(goal),
+            by=request.user,
+            messages=messages,
+            rejected=rejected,
+            source=source,
+        )
+    except PlainError as problem:
+        if not request.htmx:
+            raise
+        return render_page(request, "candidates/_preferred.html", {"problem": problem.message})
+    examples_changed.send(Dataset, dataset=example.dataset)
+    if not request.htmx:
+        return redirect("datasets:example", goal_id=goal.pk, number=example.number)
+    context = {"goal": goal, "example": example}
+    return render_page(request, "candidates/_preferred.html", context)
+
+
+def _pair(
+    columns: list[ChatColumn], turns: list[conversation.Turn], name: str
+) -> tuple[list[Message], str, str]:
+    """(conversation with the better answer, worse answer, source). Raises PlainError."""
+    better = next((column for column in columns if column.name == name), None)
+    worse = next((column for column in columns if column != better), None)
+    if better is None or worse is None or not turns or len(turns) >= conversation.MAX_TURNS:
+        raise PlainError(_("There are no two answers to compare here. Ask again, then choose."))
+    first = turns[0]
+    answers = [first.answers.get(column.name, "") for column in (better, worse)]
+    if not all(answer.strip() for answer in answers):
+        raise PlainError(_("One of the two gave no answer, so there is nothing to compare."))
+    words = {"better": better.option.label, "worse": worse.option.label}
+    messages: list[Message] = [
+        {"role": "user", "content": first.question},
+        {"role": "assistant", "content": answers[0]},
+    ]
+    return messages, answers[1], _("chat: %(better)s preferred to %(worse)s") % words
 
 
 def _selected(

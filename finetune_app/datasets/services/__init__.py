@@ -10,6 +10,7 @@ from finetune_app.datasets.services.editing import (
     save_example,
 )
 from finetune_app.datasets.services.locking import count_label
+from finetune_app.datasets.services.pairing import prefer
 from finetune_app.datasets.services.trash import empty_trash
 from finetune_app.datasets.services.undoing import undo
 
@@ -23,6 +24,7 @@ __all__ = [
     "dataset_of",
     "empty_trash",
     "fraction_done",
+    "prefer",
     "save_example",
     "start_job",
     "undo",

@@ -13,7 +13,7 @@ from finetune_app.core.tool_calls import has_answer
 from finetune_app.datasets import near_duplicates, splits
 from finetune_app.datasets.models import Change, Dataset, Edit, Example, Import, Status
 from finetune_app.datasets.schemas import RowToAdd
-from finetune_app.datasets.services.editing import validate_messages
+from finetune_app.datasets.services.editing import validate_messages, validated_rejected
 from finetune_app.datasets.services.locking import lock, mark_changed
 from finetune_app.datasets.split_assignment import assign, label_of
 
@@ -48,15 +48,22 @@ def add_rows(
 
 
 def add_example(
-    *, dataset: Dataset, by: User, messages: list[Message], split: str = "", source: str = ""
+    *,
+    dataset: Dataset,
+    by: User,
+    messages: list[Message],
+    rejected: str = "",
+    split: str = "",
+    source: str = "",
 ) -> tuple[Example, Edit]:
     """One example written by hand: approved when it has an answer, else a draft."""
     validate_messages(messages)
+    rejected = validated_rejected(rejected, messages)
     done = has_answer(messages[-1])
     with transaction.atomic():
         [example] = build_examples(
             dataset,
-            [{"messages": messages, "split": split}],
+            [{"messages": messages, "rejected": rejected, "split": split}],
             by=by,
             source=source or _("written here"),
             status=Status.APPROVED if done else Status.DRAFT,
