@@ -2,12 +2,13 @@
 # make test    everything a change needs, the browser journey included
 # make check   style, types, contracts, migrations, deploy settings
 # make long    kill matrix, load, big data, long journeys
+# make gpu     on a CUDA card: speed and memory of training, vLLM (MODELS="folder ...")
 PYTHON ?= python3
 VENV ?= .venv
 export VENV
 IN = $(VENV)/bin/
 
-.PHONY: run test test-services check long install dev clean
+.PHONY: run test test-services check long gpu install dev clean
 
 run:
 	@$(PYTHON) bootstrap.py run
@@ -26,6 +27,10 @@ test-services: dev
 
 long: dev
 	@$(IN)python -m tests.run long
+
+gpu: dev
+	@$(IN)python -m tests.starter
+	@$(IN)python -m benchmarks.gpu $(MODELS)
 
 check: dev
 	$(IN)ruff check .

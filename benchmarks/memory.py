@@ -218,7 +218,7 @@ def make_spec(case: Case, model: Path, version: Path) -> dict[str, Any]:
     return settings
 
 
-def make_model(case: Case, folder: Path) -> Path:
+def make_model(case: Case, folder: Path, device: str = "cpu") -> Path:
     """Random weights in this shape, made by a process of its own, with the starter's tokenizer."""
     code = (
         "import json, sys, torch\n"
@@ -226,10 +226,12 @@ def make_model(case: Case, folder: Path) -> Path:
         "shape = json.loads(sys.argv[1])\n"
         "config = AutoConfig.for_model(shape.pop('model_type'), **shape)\n"
         "config.max_position_embeddings = 8192\n"
-        "model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)\n"
+        "with torch.device(sys.argv[3]):\n"
+        "    model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)\n"
         "model.save_pretrained(sys.argv[2])\n"
     )
-    subprocess.run([sys.executable, "-c", code, json.dumps(case.shape), str(folder)], check=True)
+    arguments = [json.dumps(case.shape), str(folder), device]
+    subprocess.run([sys.executable, "-c", code, *arguments], check=True)
     for file in [*STARTER.glob("tokenizer*"), *STARTER.glob("chat_template*")]:
         shutil.copy(file, folder / file.name)
     return folder

@@ -19,7 +19,7 @@ QUERY_KEY_NORMS = ("qwen3", "gemma3_text")
 FOUR_NORMS = ("gemma3_text",)  # per layer, where others have two
 NF4_BYTES = 0.5 + 1 / 64  # four bits, and a scale of one byte for each block of 64 weights
 TOKEN_BUDGET = 4096  # padded tokens of a micro-batch; halved when memory runs out
-HEAD_CHUNK = 256  # positions whose logits exist at once (llama_autograd.py)
+HEAD_CHUNK = 256  # positions whose logits exist at once (llama_autograd.py, lm_head.py)
 MAX_SAVED_ATTENTION = 16 * 1024**2  # larger attention probabilities are recomputed, not saved
 REPLAY_TOKENS, REPLAY_LEARNED = 80, 48  # of an everyday example, about and at most
 FRAMEWORK_BYTES = 0.53e9  # Python, torch, transformers and PEFT, before the model
@@ -265,9 +265,8 @@ def _general_layer(shape: ModelShape, setup: TrainingSetup, batch: LargestBatch)
 
 def _logits(shape: ModelShape, setup: TrainingSetup, learned: int) -> float:
     """Logits, their log-softmax and its gradient, in fp32."""
-    if setup.is_fast(shape):
-        return 8.0 * shape.vocabulary * min(learned, HEAD_CHUNK)
-    return 12.0 * shape.vocabulary * learned
+    size = 8.0 if setup.is_fast(shape) else 12.0
+    return size * shape.vocabulary * min(learned, HEAD_CHUNK)
 
 
 def _replay(shape: ModelShape, setup: TrainingSetup) -> float:

@@ -8,8 +8,11 @@ model_loader.py     the base model with its adapter, in the number format that i
 quantisation.py     its weights in 4-bit, for QLoRA
 optimizer.py        AdamW on one flat fp32 copy of the adapter
 losses.py           cross-entropy of every learned token
+lm_head.py          its logits, a few hundred positions at a time
+packing.py          a batch without padding, where attention has a kernel for it
 llama_loss.py       the same for Llama-like models on a CPU, several times faster
 llama_autograd.py   its autograd functions, with hand-written backward passes
+probes.py           whether a faster way gives transformers' gradients
 objectives.py       what a training minimises: supervised fine-tuning and replay
 dpo.py              and direct preference optimisation
 steps.py            one step: forward, loss, backward, update

@@ -32,6 +32,8 @@ NOTHING_TO_LEARN = {
     "supervised": "There are no rows to train on. Add examples, then freeze.",
     "dpo": "No row to train on has a worse answer beside its better one. Add some, then freeze.",
 }
+PROBE_LENGTHS = (11, 14)  # of two examples that begin with the same tokens
+PROBE_SHARED, PROBE_LEARNED = 6, 4  # tokens
 CHECK_EVERY_ROWS = 500  # rows tokenized between checks of the lease and the stop button
 
 
@@ -359,3 +361,13 @@ def collate(examples: Sequence[TokenizedExample], device: torch.device) -> Batch
     labels = input_ids.roll(-1, dims=1)[loss_mask]
     lengths = torch.tensor([len(example.input_ids) for example in examples])
     return Batch(input_ids.to(device), loss_mask.to(device), labels.to(device), lengths)
+
+
+def probe_batch(vocabulary: int, device: torch.device, *, learn_all: bool = False) -> Batch:
+    """Two short examples of different lengths, with the same beginning."""
+    examples = []
+    for row, length in enumerate(PROBE_LENGTHS):
+        ids = [(7 + 29 * n + 13 * row * (n >= PROBE_SHARED)) % vocabulary for n in range(length)]
+        mask = [learn_all or n >= length - PROBE_LEARNED for n in range(length)]
+        examples.append(TokenizedExample(ids, mask))
+    return collate(examples, device)

@@ -1,6 +1,7 @@
 """What a model expects of the tokens that are learned."""
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Protocol
 
@@ -8,7 +9,16 @@ import torch
 from peft import PeftModel
 from torch.nn import functional
 
-from worker.training.data import Batch
+from worker.training.data import Batch, probe_batch
+from worker.training.lm_head import LMHead
+from worker.training.packing import pack, reads_packed
+
+PROBE_TOKENS = 4
+PROBE_SIZES = (1, 8, 64)  # factors of the probe's states
+# Largest difference of the logits of packed examples, relative to their standard deviation, that
+# rounding explains, as in worker/engine/decoder.py.
+PACKING_TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.15}
+log = logging.getLogger(__name__)
 
 
 class Loss(Protocol):
@@ -32,28 +42,38 @@ class Loss(Protocol):
 class CausalLMLoss:
     """Loss of any causal language model; logits are computed only where something is learned.
 
-    The LM head can be most of a small model's work (49,152 logits for each token). A hook gives it
-    only the positions whose next token is learned. Scaling or soft-capping of logits, which some
-    architectures do afterwards, still applies, because it works on each number by itself.
+    The LM head can be most of a small model's work (49,152 logits for each token). A hook takes the
+    states of the learned positions from its input, and `LMHead` computes their losses, chunk by
+    chunk. Where the model does something else with its logits, which a probe finds, the hook gives
+    the head these states, and the logits are the model's own, all at once.
     """
 
     def __init__(self, model: PeftModel) -> None:
         self._model = model
-        self._loss_mask: torch.Tensor | None = None
+        self._intercept: Callable[[torch.Tensor], torch.Tensor] | None = None
         base: Any = model.get_base_model()
-        base.get_output_embeddings().register_forward_pre_hook(self._select)
+        base.get_output_embeddings().register_forward_pre_hook(self._replace_input)
+        self._head = LMHead(base)
+        self.packs = False
+        embedding = base.get_input_embeddings().weight
+        self.in_chunks = self._head_agrees(embedding)
+        self.packs = reads_packed(base) and self._packing_agrees(embedding)
 
-    def _select(self, _head: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> Any:
-        return inputs if self._loss_mask is None else (inputs[0][self._loss_mask],)
+    def _replace_input(self, _head: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> Any:
+        return inputs if self._intercept is None else (self._intercept(inputs[0]),)
 
     def __call__(
         self, batch: Batch, target_probabilities: torch.Tensor | None = None
     ) -> torch.Tensor:
         targets = batch.labels if target_probabilities is None else target_probabilities
+        if self.in_chunks:
+            return self._head.cross_entropy(self._states(batch), targets)
         return functional.cross_entropy(self._logits(batch), targets, reduction="none")
 
     def probabilities(self, batch: Batch) -> torch.Tensor:
         """See `Loss`."""
+        if self.in_chunks:
+            return self._head.probabilities(self._states(batch))
         return torch.softmax(self._logits(batch), dim=-1)
 
     @contextmanager
@@ -67,14 +87,74 @@ class CausalLMLoss:
         finally:
             self._model.train(was_training)
 
+    def _states(self, batch: Batch) -> torch.Tensor:
+        """Input of the LM head, (learned, width). The head itself gets none of it."""
+        found: list[torch.Tensor] = []
+
+        def take(states: torch.Tensor) -> torch.Tensor:
+            found.append(states)
+            return states[:, :0]
+
+        inputs, mask = self._inputs(batch)
+        self._forward(inputs, take)
+        return found[0][mask]
+
     def _logits(self, batch: Batch) -> torch.Tensor:
         """(learned, vocabulary), fp32."""
-        self._loss_mask = batch.loss_mask
+        inputs, mask = self._inputs(batch)
+        return self._forward(inputs, lambda states: states[mask][None])[0].float()
+
+    def _inputs(self, batch: Batch) -> tuple[dict[str, Any], torch.Tensor]:
+        """Arguments of the forward pass, and the mask of the learned positions among them."""
+        if self.packs:
+            return pack(batch)
+        return {"input_ids": batch.input_ids}, batch.loss_mask
+
+    def _forward(
+        self, inputs: dict[str, Any], intercept: Callable[[torch.Tensor], torch.Tensor]
+    ) -> torch.Tensor:
+        """The model's logits, with an input of the LM head that `intercept` makes of its own."""
+        self._intercept = intercept
         try:
-            logits: torch.Tensor = self._model(input_ids=batch.input_ids, use_cache=False).logits
+            logits: torch.Tensor = self._model(**inputs, use_cache=False).logits
         finally:
-            self._loss_mask = None
-        return logits.float()
+            self._intercept = None
+        return logits
+
+    @torch.no_grad()
+    def _head_agrees(self, embedding: torch.Tensor) -> bool:
+        """Whether `LMHead` gives the model's own logits: of a few states, which are enlarged, too,
+        because soft-capping changes only large ones."""
+        given: list[torch.Tensor] = []
+
+        def enlarge(states: torch.Tensor) -> torch.Tensor:
+            given.append(torch.cat([states * size for size in PROBE_SIZES], dim=1))
+            return given[0]
+
+        token_ids = torch.arange(PROBE_TOKENS, device=embedding.device) % len(embedding)
+        try:
+            expected = self._forward({"input_ids": token_ids[None]}, enlarge)
+            return self._head.agrees(given[0][0], expected[0])
+        except Exception as problem:  # whatever fails in the probe would fail in use
+            log.warning("the LM head is not computed in chunks: %r", problem)
+            return False
+
+    @torch.no_grad()
+    def _packing_agrees(self, embedding: torch.Tensor) -> bool:
+        """Whether the base model predicts the same when examples lie end to end in one sequence."""
+        batch = probe_batch(len(embedding), embedding.device, learn_all=True)
+        try:
+            with self.without_adapter():
+                expected = self._logits(batch)
+                self.packs = True
+                found = self._logits(batch)
+        except Exception as problem:  # as above
+            log.warning("examples are padded, not packed: %r", problem)
+            return False
+        finally:
+            self.packs = False
+        error = (found - expected).std(dim=-1) / expected.std(dim=-1)
+        return bool((error <= PACKING_TOLERANCE[embedding.dtype]).all())
 
 
 @torch.no_grad()

@@ -22,6 +22,7 @@ from transformers import AutoModelForCausalLM, GenerationConfig, PreTrainedModel
 from finetune_app.core.machine import this_machine
 from worker.channel import UserError
 from worker.engine.model_loader import ModelConfig, fp32_bytes
+from worker.training.packing import use_flash_attention
 from worker.training.quantisation import keep_trainable, quantised_loading
 from worker.training.spec import TrainingSpec
 
@@ -42,8 +43,12 @@ def load(spec: TrainingSpec, number_format: str) -> AdaptedModel:
 
     Raises UserError.
     """
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device("cpu")
+    if torch.cuda.is_available():
+        device = torch.device("cuda", torch.cuda.current_device())
     base = load_base(spec.base_model, number_format, device, in_4bit=spec.tuning == "qlora")
+    if device.type == "cuda" and number_format == "bf16":
+        use_flash_attention(base)
     base.requires_grad_(False)
     config = LoraConfig(
         task_type="CAUSAL_LM",
@@ -101,7 +106,12 @@ def load_base(
     Raises UserError.
     """
     reject_remote_code(folder)
-    quantised = quantised_loading(DTYPES[number_format], device) if in_4bit else {}
+    options: dict[str, Any] = {}
+    if in_4bit or device.type != "cpu":
+        # Each weight is read straight onto the card, without a copy of the model in main memory.
+        options["device_map"] = {"": device}
+    if in_4bit:
+        options |= quantised_loading(DTYPES[number_format])
     try:
         model = AutoModelForCausalLM.from_pretrained(
             folder,
@@ -109,7 +119,7 @@ def load_base(
             local_files_only=True,
             trust_remote_code=False,
             use_safetensors=True,
-            **quantised,
+            **options,
         )
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise UserError(
@@ -121,8 +131,6 @@ def load_base(
     model.generation_config = GenerationConfig()
     if in_4bit:
         keep_trainable(model)
-        return model
-    model.to(device)  # type: ignore[arg-type]  # a decorator hides the signature
     return model
 
 

@@ -18,6 +18,7 @@ from worker.training.losses import CausalLMLoss, Loss
 from worker.training.model_loader import AdaptedModel, context_length, fastest_number_format, load
 from worker.training.objectives import AnswerObjective, Objective
 from worker.training.optimizer import FlatAdamW
+from worker.training.probes import TOLERANCE, difference
 from worker.training.replay import replay_examples
 from worker.training.spec import TrainingSpec
 from worker.training.state import LastCheckpoint, Run, State
@@ -55,7 +56,7 @@ def prepare(
     trainable = [p for p in adapted.model.parameters() if p.requires_grad]
     optimizer = FlatAdamW(trainable, spec.weight_decay)
     checkpoints.require_space(folder, optimizer.checkpoint_bytes)
-    loss = choose_loss(adapted)
+    loss = choose_loss(adapted, channel)
     objective: Objective[Any] = AnswerObjective(loss)
     if spec.method == "dpo":
         pairs = [*examples.train, *examples.validation]
@@ -106,9 +107,21 @@ def load_replay_examples(
     return replay_examples(spec.base_model, number_format, folder, channel)
 
 
-def choose_loss(adapted: AdaptedModel) -> Loss:
-    """The fast loss for models that it supports, the general one for all others."""
+def choose_loss(adapted: AdaptedModel, channel: Channel) -> Loss:
+    """The fast loss for models that it supports, where a probe gives transformers' gradients; the
+    general one for all others."""
     model = adapted.model
-    loss: Loss = LlamaLoss(model) if is_supported(model) else CausalLMLoss(model)
+    loss: Loss = CausalLMLoss(model)
+    if is_supported(model):
+        fast = LlamaLoss(model)
+        error = difference(model, fast, loss)
+        if error <= TOLERANCE[adapted.number_format]:
+            loss = fast
+        else:
+            channel.emit(
+                "log",
+                text="This model trains with transformers' own layers, because the faster ones "
+                f"gave other gradients (by {error:.2g}).",
+            )
     release_memory()  # of weights that were converted or fused, which can be as much as the model
     return loss

@@ -14,7 +14,7 @@ from transformers import BitsAndBytesConfig, PreTrainedModel
 from worker.channel import UserError
 
 
-def quantised_loading(dtype: torch.dtype, device: torch.device) -> dict[str, Any]:
+def quantised_loading(dtype: torch.dtype) -> dict[str, Any]:
     """Arguments of `from_pretrained` that quantise the linear layers; `dtype` computes.
 
     Raises UserError when bitsandbytes is not installed.
@@ -32,7 +32,7 @@ def quantised_loading(dtype: torch.dtype, device: torch.device) -> dict[str, Any
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=dtype,
     )
-    return {"quantization_config": config, "device_map": {"": device}}
+    return {"quantization_config": config}
 
 
 def keep_trainable(model: PreTrainedModel) -> None:

@@ -27,6 +27,7 @@ from worker.template import prompt_token_ids, stop_token_ids
 from worker.training.adapter_export import adapter_tensors
 from worker.training.data import DatasetRow
 from worker.training.model_loader import AdaptedModel
+from worker.training.packing import masked_attention
 from worker.training.spec import TrainingSpec
 
 MAX_SEQUENCES = 32  # answered at once
@@ -143,7 +144,7 @@ class ValidationAnswers:
         was_training = model.training
         model.eval()
         try:
-            with model.disable_adapter():
+            with model.disable_adapter(), masked_attention(model.get_base_model()):
                 yield
         finally:
             model.train(was_training)

@@ -3,12 +3,15 @@
 import pytest
 import torch
 
+from tests.worker.training.recording_channel import RecordingChannel
+from worker.llama import rotate
 from worker.template import TokenizedExample
 from worker.training import llama_autograd
 from worker.training.data import collate
-from worker.training.llama_loss import LlamaLoss, is_supported, shared_prefix
+from worker.training.llama_loss import LlamaLoss, LoraProjection, is_supported, shared_prefix
 from worker.training.losses import CausalLMLoss, Loss, base_probabilities
 from worker.training.model_loader import load
+from worker.training.prepare import choose_loss
 from worker.training.spec import TrainingSpec
 
 PREFIX = [1, 40, 41, 42, 43]
@@ -122,3 +125,63 @@ def test_the_shared_prefix_ends_before_learned_tokens():
     assert prefix_length("one row inside another") == 4
     assert prefix_length("same rows") == 5
     assert prefix_length("several answers") == 0
+
+
+def values_and_gradients(model):
+    return [
+        (p.detach().clone(), None if p.grad is None else p.grad.clone()) for p in model.parameters()
+    ]
+
+
+@pytest.mark.parametrize("kind", ["llama", "qwen2"])
+def test_the_fast_loss_is_chosen_where_a_probe_agrees(base_model, kind):
+    spec = TrainingSpec(base_model=base_model(kind), version=base_model(kind), rank=4)
+    made, channel = load(spec, "fp32"), RecordingChannel()
+    before = values_and_gradients(made.model)
+    state = torch.get_rng_state()
+    assert isinstance(choose_loss(made, channel), LlamaLoss)
+    assert not channel.events
+    # The probe leaves no trace.
+    assert torch.equal(torch.get_rng_state(), state)
+    for (value, gradient), (now, gradient_now) in zip(
+        before, values_and_gradients(made.model), strict=True
+    ):
+        assert torch.equal(value, now)
+        assert gradient is gradient_now is None
+
+
+@pytest.mark.parametrize("number_format", ["fp32", "bf16"])
+@pytest.mark.parametrize(
+    ("changed", "factor"), [("scale", 2.0), ("attention", 0.8), ("position", 0.0)]
+)
+def test_a_fast_loss_that_computes_something_else_is_not_taken(
+    base_model, monkeypatch, number_format, changed, factor
+):
+    """For instance because a later transformers changed a model that we compute ourselves."""
+    if changed == "scale":
+        real = LoraProjection.fuse
+
+        def fuse(*layers):
+            found = real(*layers)
+            found.scale *= factor
+            return found
+
+        monkeypatch.setattr(LoraProjection, "fuse", fuse)
+    elif changed == "attention":
+        monkeypatch.setattr(
+            llama_autograd, "rotate", lambda x, cos, sin: rotate(x, cos, sin) * factor
+        )
+    else:
+        monkeypatch.setattr(
+            llama_autograd, "rotate", lambda x, cos, sin: rotate(x, cos * 0 + 1, sin * factor)
+        )
+    spec = TrainingSpec(base_model=base_model("llama"), version=base_model("llama"), rank=4)
+    channel = RecordingChannel()
+    assert isinstance(choose_loss(load(spec, number_format), channel), CausalLMLoss)
+    assert "transformers" in channel.of("log")[0]["text"]
+
+
+def test_the_probe_agrees_in_bf16(base_model):
+    spec = TrainingSpec(base_model=base_model("llama"), version=base_model("llama"), rank=4)
+    made = load(spec, "bf16")
+    assert isinstance(choose_loss(made, RecordingChannel()), LlamaLoss)

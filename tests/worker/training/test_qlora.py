@@ -63,7 +63,7 @@ def test_the_linear_layers_take_a_quarter_of_the_bytes(base_model):
 
 
 def test_what_reads_raw_weights_takes_the_general_path(base_model, job, monkeypatch):
-    assert isinstance(choose_loss(loaded(base_model())), CausalLMLoss)
+    assert isinstance(choose_loss(loaded(base_model()), RecordingChannel()), CausalLMLoss)
     decoders = []
     real = ValidationAnswers._open
 
@@ -83,7 +83,7 @@ def test_replay_targets_are_those_of_the_4_bit_base_model(base_model):
     batch = collate([example()], torch.device("cpu"))
     with torch.no_grad(), made.model.disable_adapter():
         logits = made.model(input_ids=batch.input_ids).logits[batch.loss_mask].float()
-    found = base_probabilities(choose_loss(made), batch)
+    found = base_probabilities(choose_loss(made, RecordingChannel()), batch)
     assert torch.allclose(found, logits.softmax(-1), atol=1e-6)
 
 
@@ -94,7 +94,7 @@ def example():
 def test_gradients_are_the_same_after_an_evaluation(base_model):
     """For inference, bitsandbytes would pack the weights so that no gradient passes them."""
     made = loaded(base_model())
-    loss, batch = choose_loss(made), collate([example()], torch.device("cpu"))
+    loss, batch = choose_loss(made, RecordingChannel()), collate([example()], torch.device("cpu"))
     assert any(hasattr(m, "support_avx512bf16_for_cpu") for m in made.model.modules())
 
     def gradients():
@@ -166,7 +166,7 @@ def test_plain_peft_on_4_bit_weights_computes_the_same(job, base_model, monkeypa
     monkeypatch.setattr(loop, "export", keep)
     work = job(epochs=2, **QLORA)
     run(work, RecordingChannel())
-    config = quantised_loading(torch.bfloat16, torch.device("cpu"))
+    config = quantised_loading(torch.bfloat16)
     base = AutoModelForCausalLM.from_pretrained(base_model(), dtype=torch.bfloat16, **config)
     reloaded = PeftModel.from_pretrained(base, work.folder / "adapter").train()
     reloaded.requires_grad_(False)
