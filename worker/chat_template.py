@@ -58,6 +58,8 @@ _tool_problems: "WeakKeyDictionary[PreTrainedTokenizerBase, tuple[Any, str]]" = 
 class ToolsUnsupported(UserError):
     """The conversation has tools and the chat template has none."""
 
+    param = "tools"  # of an API request
+
 
 def render(
     tokenizer: PreTrainedTokenizerBase,
@@ -70,7 +72,8 @@ def render(
 
     Raises UserError when the template rejects the conversation, ToolsUnsupported for tools.
     """
-    if tools and (problem := tool_problem(tokenizer)):
+    has_calls = any(one["role"] == "tool" or "tool_calls" in one for one in messages)
+    if (tools or has_calls) and (problem := tool_problem(tokenizer)):
         raise ToolsUnsupported("bad_data", problem)
     special = _special_texts(tokenizer)
     escaped = _escape_messages(messages, special)

@@ -91,9 +91,11 @@ def build_prompt(
     used: list[Passage] = []
     if template.grounded:
         used = _fitting_passages(template, [*prefix, *conversation], passages)
-    if used and conversation:
-        last = conversation[-1]
-        conversation[-1] = last | {"content": f"{_format_passages(used)}\n\n{last['content']}"}
+    asked = [at for at, one in enumerate(conversation) if one["role"] == "user"]
+    if used and asked:
+        last = conversation[asked[-1]]
+        text = f"{_format_passages(used)}\n\n{last['content']}"
+        conversation[asked[-1]] = last | {"content": text}
     return BuiltPrompt([*prefix, *conversation], used)
 
 

@@ -107,7 +107,8 @@ class Generation:
             seconds=time.monotonic() - self.started_at,
             reply_id=self.answer.id,
             confidence=self._mean_logprob(),
-            messages=self.request.messages,
+            # A transcript has no tools, and without them it would be another example.
+            messages=() if self.request.prompts[0].has_calls else self.request.messages,
             answer=self.answer.choices[0].text,
         )
 
@@ -131,10 +132,11 @@ class Generation:
                         name=str(len(requests)),
                         messages=prompt.messages,
                         raw_prompt=prompt.raw_text,
+                        tools=prompt.tools,
                         sampling=sampling,
                     )
                 )
-        query = self.request.messages[-1]["content"]
+        query = self.request.prompts[0].question
         return inference.RequestBatch(self.model.goal_id, query, requests)
 
     def _require_support(self, template: inference.CandidateRequest) -> None:
@@ -179,6 +181,7 @@ class Generation:
             choice.finish_reason = "length" if event.get("finish_reason") == "length" else "stop"
             choice.tokens = int(event.get("tokens") or 0)
             choice.prompt_tokens = int(event.get("prompt_tokens") or 0)
+            choice.find_calls(self.request.prompts[0].tools)
 
     async def _complete(self, events: AsyncGenerator[InferenceEvent, None]) -> JsonObject:
         """The response as one object, once all events have arrived."""
@@ -226,9 +229,11 @@ class Generation:
     def _encoded(self, event: InferenceEvent) -> list[bytes]:
         at, logprobs = int(event["candidate"]), event.get("logprobs")
         sent = []
-        if event.get("text") or logprobs:
+        tools = self.request.prompts[0].tools  # a call is recognised only when it is complete
+        if (event.get("text") or logprobs) and not tools:
             sent.append(self.answer.text_event(at, event["text"], logprobs))
         if event.get("done"):
+            sent += self.answer.whole_events(at) if tools else []
             sent.append(self.answer.finish_event(at))
         return sent
 

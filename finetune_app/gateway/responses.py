@@ -3,11 +3,13 @@
 import json
 import time
 import uuid
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TypedDict
 
+from finetune_app.core.chat_messages import Tool, ToolCall
 from finetune_app.core.engine_protocol import TokenLogprob
+from finetune_app.core.tool_calls import calls_in
 from finetune_app.gateway.json_body import JsonObject
 
 STREAM_END = b"data: [DONE]\n\n"
@@ -32,6 +34,24 @@ class Choice:
     tokens: int = 0
     prompt_tokens: int = 0
     logprobs: list[TokenLogprob] | None = None  # None: not requested
+    tool_calls: list[ToolCall] = field(default_factory=list)
+
+    def find_calls(self, tools: Sequence[Tool]) -> None:
+        """Move the calls from the text of a finished answer to `tool_calls`."""
+        self.text, calls = calls_in(self.text, tools) if tools else (self.text, [])
+        self.tool_calls = [
+            {"id": f"call_{uuid.uuid4().hex[:24]}", "type": "function", "function": call}
+            for call in calls
+        ]
+        if calls:
+            self.finish_reason = "tool_calls"
+
+    @property
+    def message(self) -> JsonObject:
+        message: JsonObject = {"role": "assistant", "content": self.text, "refusal": None}
+        if self.tool_calls:
+            message |= {"content": self.text or None, "tool_calls": self.tool_calls}
+        return message
 
 
 class ChatResponse:
@@ -58,7 +78,7 @@ class ChatResponse:
                 "index": at,
                 "finish_reason": choice.finish_reason or "stop",
                 "logprobs": _logprobs(choice.logprobs),
-                "message": {"role": "assistant", "content": choice.text, "refusal": None},
+                "message": choice.message,
             }
             for at, choice in enumerate(self.choices)
         ]
@@ -73,6 +93,17 @@ class ChatResponse:
         """The next piece of the choice at index `at`."""
         return self._chunk(at, {"content": text}, logprobs=logprobs)
 
+    def whole_events(self, at: int) -> list[bytes]:
+        """The text and the calls of a finished choice, which may call tools."""
+        choice = self.choices[at]
+        events = []
+        if choice.text or choice.logprobs:
+            events.append(self.text_event(at, choice.text, choice.logprobs))
+        if choice.tool_calls:
+            calls = [{"index": n, **call} for n, call in enumerate(choice.tool_calls)]
+            events.append(self._chunk(at, {"tool_calls": calls}))
+        return events
+
     def finish_event(self, at: int) -> bytes:
         return self._chunk(at, {}, self.choices[at].finish_reason or "stop")
 
@@ -85,7 +116,7 @@ class ChatResponse:
     def _chunk(
         self,
         at: int,
-        delta: dict[str, str],
+        delta: Mapping[str, object],
         finish_reason: str | None = None,
         logprobs: list[TokenLogprob] | None = None,
     ) -> bytes:

@@ -5,11 +5,12 @@ nothing is ignored (docs/decisions/0021-openai-compatible-api.md).
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypedDict
 
-from finetune_app.core.chat_messages import Message
+from finetune_app.core.chat_messages import Message, Tool
 from finetune_app.core.engine_protocol import MAX_ANSWERS, MAX_LOGPROBS, MAX_NEW_TOKENS
+from finetune_app.core.tool_calls import message_text
 from finetune_app.gateway.errors import invalid_request
 from finetune_app.gateway.json_body import (
     JsonObject,
@@ -17,15 +18,21 @@ from finetune_app.gateway.json_body import (
     number_field,
     read_json_object,
 )
+from finetune_app.gateway.tool_calls import requested_tools, require_answered_calls, tool_fields
 
-ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
+ROLES = {
+    "system": "system",
+    "developer": "system",
+    "user": "user",
+    "assistant": "assistant",
+    "tool": "tool",
+}
 MAX_MESSAGES = 500
 MAX_CHARACTERS = 400_000  # of all messages together
 MAX_SCHEMA_CHARACTERS = 64_000
 DEFAULT_NEW_TOKENS = 1_024
 DEFAULT_SEED = 17
 UNSUPPORTED = (
-    "tools",
     "functions",
     "logit_bias",
     "modalities",
@@ -60,10 +67,21 @@ LOCAL_ONLY = {
 @dataclass(frozen=True)
 class Prompt:
     """The input for `n` answers. `raw_text`, if given, is continued as it is, without a chat
-    template."""
+    template. `tools` are functions that the answers may call."""
 
     messages: list[Message]
     raw_text: str | None = None
+    tools: list[Tool] = field(default_factory=list)
+
+    @property
+    def question(self) -> str:
+        """The last text of the user."""
+        return next((m["content"] for m in reversed(self.messages) if m["role"] == "user"), "")
+
+    @property
+    def has_calls(self) -> bool:
+        """Whether it offers tools or has called some."""
+        return bool(self.tools) or any(m["role"] == "tool" for m in self.messages)
 
 
 @dataclass(frozen=True)
@@ -103,6 +121,8 @@ class TextRequest:
     @property
     def local_only_option(self) -> str:
         """The first option of the request that only local models support, or ""."""
+        if self.prompts[0].has_calls:
+            return "tools"
         return next((name for key, name in LOCAL_ONLY.items() if key in self.sampling), "")
 
 
@@ -116,7 +136,8 @@ def parse_chat_request(body: bytes) -> TextRequest:
     messages = _messages(given.get("messages"))
     sampling = _chat_sampling(given)
     first_question = next(one["content"] for one in messages if one["role"] == "user")
-    return TextRequest(model, [Prompt(messages)], sampling, common_options(given, first_question))
+    prompt = Prompt(messages, tools=requested_tools(given))
+    return TextRequest(model, [prompt], sampling, common_options(given, first_question))
 
 
 def common_options(given: JsonObject, first_question: str) -> CommonOptions:
@@ -217,25 +238,35 @@ def _messages(given: Any) -> list[Message]:
         raise invalid_request("“messages” must be a list with at least one message.", "messages")
     if len(given) > MAX_MESSAGES:
         raise invalid_request(f"“messages” may have at most {MAX_MESSAGES} entries.", "messages")
-    messages = [_message(item, f"messages[{at}]") for at, item in enumerate(given)]
-    if sum(len(message["content"]) for message in messages) > MAX_CHARACTERS:
+    messages = [_message(item, at) for at, item in enumerate(given)]
+    if sum(len(message_text(message)) for message in messages) > MAX_CHARACTERS:
         raise invalid_request(
             f"The messages are longer than {MAX_CHARACTERS:,} characters.",
             "messages",
             code="context_length_exceeded",
         )
-    if messages[-1]["role"] != "user":
+    roles = [message["role"] for message in messages]
+    if roles[-1] not in ("user", "tool") or "user" not in roles:
         raise invalid_request(
-            "The last message must be the user's: it is what is answered.", "messages"
+            "The last message must be the user's, or the result of a tool that the user's led to: "
+            "it is what is answered.",
+            "messages",
         )
+    require_answered_calls(messages)
     return messages
 
 
-def _message(item: Any, where: str) -> Message:
+def _message(item: Any, at: int) -> Message:
+    where = f"messages[{at}]"
     role = item.get("role") if isinstance(item, dict) else None
     if not isinstance(role, str) or role not in ROLES:
-        raise invalid_request(f"{where}.role must be system, user or assistant.", f"{where}.role")
-    return {"role": ROLES[role], "content": _content(item.get("content"), f"{where}.content")}
+        raise invalid_request(
+            f"{where}.role must be system, user, assistant or tool.", f"{where}.role"
+        )
+    message = tool_fields(item, ROLES[role], at)
+    if "tool_calls" not in message or item.get("content") is not None:
+        message["content"] = _content(item.get("content"), f"{where}.content")
+    return message
 
 
 def _content(content: Any, where: str) -> str:

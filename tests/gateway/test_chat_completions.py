@@ -120,7 +120,6 @@ def test_unknown_fields_are_ignored(client):
 @pytest.mark.parametrize(
     ("more", "param"),
     [
-        ({"tools": [{"type": "function", "function": {"name": "f"}}]}, "tools"),
         ({"logit_bias": {"5": 1}}, "logit_bias"),
         ({"frequency_penalty": 2.5}, "frequency_penalty"),
         ({"presence_penalty": "much"}, "presence_penalty"),

@@ -1,0 +1,117 @@
+"""Tools over the API: the model is shown them, and its calls come back as OpenAI writes them."""
+
+import json
+
+import openai
+import pytest
+
+from finetune_app.core import engine_client
+from finetune_app.request_log import retention
+from finetune_app.request_log.models import Request, Transcript
+from tests.gateway.chat_requests import MODEL, ask
+from tests.tool_rows import TOOLS, call, calling, question, result
+from tests.worker.conftest import wait_for
+
+CALL = '<tool_call>\n{"name": "get_weather", "arguments": {"city": "Rome"}}\n</tool_call>'
+ROME = [question("Rome")]
+
+
+@pytest.fixture
+def answers(monkeypatch):
+    """An engine that answers with this text, in pieces; collects what it was asked."""
+    said = {"text": CALL, "asked": []}
+
+    async def stream(base_model, requests, **_settings):
+        said["asked"] += requests
+        for request in requests:
+            text = said["text"]
+            for start in range(0, len(text), 9):
+                yield {"candidate": request["candidate"], "text": text[start : start + 9]}
+            yield {"candidate": request["candidate"], "done": True, "finish_reason": "stop"}
+
+    monkeypatch.setattr(engine_client, "stream_chat", stream)
+    return said
+
+
+def test_a_call_comes_back_as_a_call(client, answers):
+    [choice] = ask(client, messages=ROME, tools=TOOLS).choices
+    assert choice.finish_reason == "tool_calls"
+    assert choice.message.content is None
+    [made] = choice.message.tool_calls
+    assert made.function.name == "get_weather"
+    assert json.loads(made.function.arguments) == {"city": "Rome"}
+    [asked] = answers["asked"]
+    assert asked["tools"] == TOOLS
+
+
+def test_its_result_is_answered(client, answers):
+    answers["text"] = "It has 18 degrees."
+    messages = [*ROME, calling(call({"city": "Rome"})), result("18 C")]
+    [choice] = ask(client, messages=messages, tools=TOOLS).choices
+    assert (choice.finish_reason, choice.message.content) == ("stop", "It has 18 degrees.")
+    assert choice.message.tool_calls is None
+    [asked] = answers["asked"]
+    assert asked["messages"][1]["tool_calls"] == [call({"city": "Rome"})]
+    assert asked["messages"][2] == result("18 C")
+
+
+def test_a_stream_ends_in_the_call_and_shows_none_of_its_text(client, answers):
+    answers["text"] = f"One moment.\n{CALL}"
+    chunks = [one.choices[0] for one in ask(client, messages=ROME, tools=TOOLS, stream=True)]
+    assert "".join(one.delta.content or "" for one in chunks) == "One moment."
+    [made] = [one for chunk in chunks for one in chunk.delta.tool_calls or []]
+    assert (made.index, made.function.name) == (0, "get_weather")
+    assert chunks[-1].finish_reason == "tool_calls"
+
+
+def test_without_tools_such_a_text_is_a_text(client, answers):
+    [choice] = ask(client, messages=ROME).choices
+    assert choice.message.content == CALL
+    [choice] = ask(client, messages=ROME, tools=TOOLS, tool_choice="none").choices
+    assert choice.message.content == CALL
+
+
+def test_texts_of_requests_with_tools_are_not_kept(client, answers, live, owner):
+    """A kept text may become an example, and it has no tools."""
+    retention.change(deployment=live, by=owner, on=True)
+    ask(client, messages=ROME, tools=TOOLS)
+    assert wait_for(lambda: Request.objects.count() == 1)
+    assert not Transcript.objects.exists()
+    ask(client, messages=ROME)
+    assert wait_for(lambda: Transcript.objects.count() == 1)
+
+
+def test_a_model_without_tools_says_so(client):
+    """Its template has none: the tiny model speaks plain ChatML."""
+    with pytest.raises(openai.BadRequestError, match="chat template has no tools") as refused:
+        ask(client, messages=ROME, tools=TOOLS)
+    assert refused.value.param == "tools"
+    assert ask(client, messages=ROME, model=MODEL).choices
+
+
+GOOD = call({"city": "Rome"})
+ANSWER = {"role": "assistant", "content": "Warm."}
+
+
+@pytest.mark.parametrize(
+    ("more", "param"),
+    [
+        ({"tools": [{"type": "function"}]}, "tools"),
+        ({"tools": "get_weather"}, "tools"),
+        ({"tools": TOOLS, "tool_choice": "required"}, "tool_choice"),
+        ({"tools": TOOLS, "parallel_tool_calls": False}, "parallel_tool_calls"),
+        ({"tools": TOOLS, "response_format": {"type": "json_object"}}, "response_format"),
+        ({"functions": [{"name": "f"}]}, "functions"),
+        ({"messages": [*ROME, calling({"id": "1"})]}, "messages[1].tool_calls"),
+        ({"messages": [*ROME, result("18 C")]}, "messages"),
+        ({"messages": [*ROME, calling(GOOD), ANSWER, *ROME]}, "messages"),
+        (
+            {"messages": [*ROME, {"role": "assistant", "content": None}, *ROME]},
+            "messages[1].content",
+        ),
+    ],
+)
+def test_what_cannot_be_is_refused_by_name(client, more, param):
+    with pytest.raises(openai.BadRequestError) as refused:
+        ask(client, messages=ROME, extra_body=more)
+    assert refused.value.param == param
