@@ -104,6 +104,26 @@ def _rendered(
         ) from error
 
 
+def used_options(tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
+    """Those of TEMPLATE_OPTIONS that change what this template writes: other programs have to set
+    them too, to ask as the model was taught."""
+    question: list[Any] = [{"role": "user", "content": "a"}]
+
+    def prompt(options: Mapping[str, Any]) -> str:
+        return str(
+            tokenizer.apply_chat_template(
+                question, tokenize=False, add_generation_prompt=True, **options
+            )
+        )
+
+    taught = prompt(TEMPLATE_OPTIONS)
+    return {
+        name: value
+        for name, value in TEMPLATE_OPTIONS.items()
+        if prompt({k: v for k, v in TEMPLATE_OPTIONS.items() if k != name}) != taught
+    }
+
+
 def tool_problem(tokenizer: PreTrainedTokenizerBase) -> str:
     """Why conversations with tools cannot be rendered, as a sentence; "" where they can."""
     template, problem = _tool_problems.get(tokenizer, (None, ""))

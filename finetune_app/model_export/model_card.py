@@ -77,7 +77,8 @@ tokenizer = AutoTokenizer.from_pretrained("adapter")
 ```
 
 Ask it the way it was taught, with the chat template that lies beside it:
-`tokenizer.apply_chat_template(..., add_generation_prompt=True)`.
+`tokenizer.apply_chat_template(..., add_generation_prompt=True)`. It was taught without thinking:
+where the template knows that switch (Qwen3, SmolLM3), add `enable_thinking=False`.
 """
 
 

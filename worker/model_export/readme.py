@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
+from transformers import PreTrainedTokenizerBase
+
 from finetune_app.model_export.job_messages import ExportSpec, ParityResult
+from worker.chat_template import tool_problem, used_options
 
 MERGED = """
 ## How to run it
@@ -16,7 +21,7 @@ model = AutoModelForCausalLM.from_pretrained("model", dtype="auto")
 tokenizer = AutoTokenizer.from_pretrained("model")
 asked = tokenizer.apply_chat_template(
     [{{"role": "user", "content": "..."}}],
-    add_generation_prompt=True, return_tensors="pt", return_dict=True,
+    add_generation_prompt=True, return_tensors="pt", return_dict=True,{options}
 )
 print(tokenizer.decode(model.generate(**asked, max_new_tokens=200)[0]))
 ```
@@ -26,7 +31,7 @@ GGUF = """
 
 With llama.cpp, LM Studio and other programs that read GGUF ({format}):
 
-    llama-server -m {file} --jinja --temp 0
+    llama-server -m {file} --jinja --temp 0{options}
 """
 OLLAMA = """
 With Ollama, in this folder (the Modelfile has the template, the stop tokens and the settings with
@@ -38,6 +43,10 @@ which it was tested):
 WITHOUT_OLLAMA = """
 There is no Modelfile: this model's chat template cannot be said in Ollama's own language. Programs
 that read the template in the file itself (llama-server --jinja) ask it as it was tested.
+"""
+TOOLS = """
+The Modelfile knows no tools. Programs that read the template in the file itself show the model the
+functions as it was taught.
 """
 PARITY = """
 ## How this file was checked
@@ -52,12 +61,23 @@ of the goal, {tokens} tokens of answers:
 """
 
 
-def readme(spec: ExportSpec, file: str, parity: ParityResult, *, has_modelfile: bool) -> str:
+def readme(
+    spec: ExportSpec,
+    file: str,
+    parity: ParityResult,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    has_modelfile: bool,
+) -> str:
     """`file`: name of the GGUF file, unused for a merged model."""
+    options = used_options(tokenizer)
     if spec["container"] == "merged":
-        run = MERGED.format(format=spec["number_format"])
+        named = "".join(f"\n    {name}={value!r}," for name, value in options.items())
+        run = MERGED.format(format=spec["number_format"], options=named)
     else:
-        run = GGUF.format(format=spec["number_format"], file=file)
+        kwargs = f" \\\n        --chat-template-kwargs '{json.dumps(options)}'" if options else ""
+        run = GGUF.format(format=spec["number_format"], file=file, options=kwargs)
         run += OLLAMA.format(slug=spec["name"]) if has_modelfile else WITHOUT_OLLAMA
+        run += TOOLS if has_modelfile and not tool_problem(tokenizer) else ""
     card = spec["card"]
     return "".join([card["start"], "\n", run, PARITY.format(**parity), card["facts"], "\n"])

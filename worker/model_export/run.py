@@ -154,7 +154,7 @@ class ModelExporter:
         files = sorted(path for path in draft.rglob("*") if path.is_file())
         gguf = next((path.name for path in files if path.suffix == ".gguf"), "model")
         has_modelfile = (draft / "Modelfile").exists()
-        text = readme(self.spec, gguf, result, has_modelfile=has_modelfile)
+        text = readme(self.spec, gguf, result, self.tokenizer, has_modelfile=has_modelfile)
         (draft / "README.md").write_text(text, encoding="utf-8")
         path = self.folder / f"{self.spec['name']}-{self.spec['number_format']}.zip"
         with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
