@@ -134,7 +134,7 @@ class LlamaLoss:
         self._body, config = base.model, base.config
         self._head = base.lm_head.weight.detach()  # (vocabulary, width)
         self._epsilon = config.rms_norm_eps
-        self._layers = [
+        self.layers = [
             Layer(block, head_sizes(config), self._epsilon) for block in self._body.layers
         ]
 
@@ -152,7 +152,7 @@ class LlamaLoss:
     @contextmanager
     def without_adapter(self) -> Iterator[None]:
         """See `losses.Loss`; the adapters that are computed here are scaled to zero meanwhile."""
-        projections = [p for layer in self._layers for p in layer.projections]
+        projections = [p for layer in self.layers for p in layer.projections]
         scales = [projection.scale for projection in projections]
         try:
             for projection in projections:
@@ -167,9 +167,9 @@ class LlamaLoss:
         """Input of the LM head, (learned, width)."""
         packed = self._pack(batch)
         x = self._body.embed_tokens(packed.input_ids)
-        for layer in self._layers[:-1]:
+        for layer in self.layers[:-1]:
             x = layer(x, packed, None)
-        x = self._layers[-1](x, packed, packed.learned)
+        x = self.layers[-1](x, packed, packed.learned)
         states: torch.Tensor = RmsNorm.apply(x, self._body.norm.weight.detach(), self._epsilon)
         return states
 

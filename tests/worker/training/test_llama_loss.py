@@ -6,7 +6,7 @@ import torch
 from tests.worker.training.recording_channel import RecordingChannel
 from worker.llama import rotate
 from worker.template import TokenizedExample
-from worker.training import llama_autograd
+from worker.training import llama_autograd, probes
 from worker.training.data import collate
 from worker.training.llama_loss import LlamaLoss, LoraProjection, is_supported, shared_prefix
 from worker.training.losses import CausalLMLoss, Loss, base_probabilities
@@ -133,14 +133,18 @@ def values_and_gradients(model):
     ]
 
 
+@pytest.mark.parametrize("most_layers", [1, 3])  # of two
 @pytest.mark.parametrize("kind", ["llama", "qwen2"])
-def test_the_fast_loss_is_chosen_where_a_probe_agrees(base_model, kind):
+def test_the_fast_loss_is_chosen_where_a_probe_agrees(base_model, kind, most_layers, monkeypatch):
     spec = TrainingSpec(base_model=base_model(kind), version=base_model(kind), rank=4)
+    monkeypatch.setattr(probes, "MOST_LAYERS", most_layers)
     made, channel = load(spec, "fp32"), RecordingChannel()
     before = values_and_gradients(made.model)
     state = torch.get_rng_state()
-    assert isinstance(choose_loss(made, channel), LlamaLoss)
+    loss = choose_loss(made, channel)
+    assert isinstance(loss, LlamaLoss)
     assert not channel.events
+    assert len(loss.layers) == len(made.model.get_base_model().model.layers) == 2
     # The probe leaves no trace.
     assert torch.equal(torch.get_rng_state(), state)
     for (value, gradient), (now, gradient_now) in zip(
