@@ -38,7 +38,8 @@ class Quiet:
 file = Path(sys.argv[1])
 job = lambda **spec: Job("import", file.parent, {"file": str(file), "file_name": file.name, **spec})
 seen = run.run(job(step="inspect"), Quiet())
-done = run.run(job(step="read", shape=seen["shape"], mapping=seen["mapping"]), Quiet())
+read = {"step": "read", "shape": seen["shape"], "mapping": seen["mapping"]}
+done = run.run(job(**read, bytes_left=1 << 40), Quiet())
 rows = done["kept"]
 """
 THEIRS = """
