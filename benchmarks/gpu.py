@@ -24,7 +24,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.gpu_child import WAYS, Found, Setup, measure
-from benchmarks.memory import LLAMA_50M, QWEN3_600M, Case, make_model
+from benchmarks.memory import LLAMA_50M, QWEN3_600M, STARTER, Case, make_model
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA_DIR = Path(os.environ.get("DATA_DIR") or ROOT / "data")
@@ -56,7 +56,9 @@ def installed() -> list[Path]:
 def models(given: list[Path], scratch: Path) -> Iterator[tuple[str, Path]]:
     """Names and folders; random weights are made when it is their turn."""
     yield from ((folder.name, folder) for folder in given or installed())
-    if not given:
+    if not given and not (STARTER / "tokenizer.json").exists():
+        print("random weights are left out: their tokenizer is the starter's, which is not here")
+    elif not given:
         for name, shape in SHAPES.items():
             yield name, make_model(Case(name, shape, 1, 1), scratch / name, device="cuda")
 

@@ -5,6 +5,7 @@ import subprocess
 
 import pytest
 import torch
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from benchmarks import gpu
 from tests.worker.engine.tiny_models import make_base
@@ -72,6 +73,24 @@ def test_installed_models_are_found(tmp_path, monkeypatch):
         folder.mkdir(parents=True)
         (folder / "config.json").write_text(json.dumps({"architectures": [kind]}))
     assert [folder.name for folder in gpu.installed()] == ["one"]
+
+
+def test_random_weights_in_two_shapes_stand_beside_them(tmp_path, monkeypatch):
+    made = []
+
+    def make(case, folder, device):
+        with torch.device("meta"):
+            model = AutoModelForCausalLM.from_config(AutoConfig.for_model(**case.shape))
+        made.append((device, round(model.num_parameters() / 1e9, 1)))
+        return folder
+
+    monkeypatch.setattr(gpu, "DATA_DIR", tmp_path)
+    monkeypatch.setattr(gpu, "STARTER", tmp_path)
+    monkeypatch.setattr(gpu, "make_model", make)
+    assert list(gpu.models([], tmp_path)) == []  # without a tokenizer
+    (tmp_path / "tokenizer.json").write_text("{}")
+    assert [name for name, _ in gpu.models([], tmp_path)] == list(gpu.SHAPES)
+    assert made == [("cuda", 1.7), ("cuda", 8.0)]  # billions of parameters
 
 
 def test_weights_are_read_straight_onto_a_card(base_model, monkeypatch):
