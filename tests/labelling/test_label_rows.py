@@ -279,3 +279,19 @@ def test_an_outdated_draft_shows_the_saved_answer(as_owner, as_editor, url, wait
     page = as_owner.get(url("row", number=1)).content.decode()
     assert "my long answer" in page
     assert "Jonas has answered this row since you typed this." in page
+
+
+def test_the_worse_answer_is_shown_and_kept(as_owner, url, waiting):
+    waiting.examples.filter(number=1).update(rejected="topic: who knows")
+    page = as_owner.get(url("row", number=1)).content.decode()
+    assert "Worse answer, kept beside yours:" in page
+    assert "topic: who knows" in page
+    press_button(as_owner, url, waiting, 1, do="save", answer="topic: bell")
+    found = row(waiting, 1)
+    assert (found.answer, found.rejected) == ("topic: bell", "topic: who knows")
+
+
+def test_a_worse_answer_that_becomes_the_answer_is_worse_no_more(as_owner, url, waiting):
+    waiting.examples.filter(number=1).update(rejected="topic: bell")
+    press_button(as_owner, url, waiting, 1, do="save", answer="topic: bell ")
+    assert row(waiting, 1).rejected == ""
