@@ -116,6 +116,7 @@ INSTALLED_APPS = [
     "finetune_app.evaluation",
     "finetune_app.judging",
     "finetune_app.prompt_sheets",
+    "finetune_app.preferences",
     "finetune_app.model_export",
     "finetune_app.deployment",
     "finetune_app.api_keys",

@@ -24,6 +24,7 @@ urlpatterns = [
     path("goals/<int:goal_id>/dataset/", include("finetune_app.versions.urls")),
     path("goals/<int:goal_id>/dataset/", include("finetune_app.imports.urls")),
     path("goals/<int:goal_id>/dataset/", include("finetune_app.labelling.urls")),
+    path("goals/<int:goal_id>/dataset/choices/", include("finetune_app.preferences.urls")),
     path("goals/<int:goal_id>/base-model/", include("finetune_app.basemodels.urls")),
     path("goals/<int:goal_id>/documents/", include("finetune_app.knowledge.urls")),
     path("goals/<int:goal_id>/training/", include("finetune_app.training.urls")),

@@ -26,6 +26,7 @@ from finetune_app.judging.models import JudgeRun
 from finetune_app.knowledge.models import Document
 from finetune_app.model_export.models import ModelExport
 from finetune_app.playground.models import PublicChat
+from finetune_app.preferences.models import AnswerPair
 from finetune_app.prompt_sheets.models import PromptSheet
 from finetune_app.providers.models import Endpoint
 from finetune_app.request_log.models import Request
@@ -53,6 +54,7 @@ class World:
     evaluation: Evaluation
     judge_run: JudgeRun
     prompt_sheet: PromptSheet
+    answer_pair: AnswerPair
     vote_link: VoteLink
     vote_secret: str  # of that link
     member: Membership
@@ -117,6 +119,7 @@ def build_world(team: Team, by: User) -> World:
         evaluation=evaluation,
         judge_run=factories_evaluation.judge_run(evaluation, endpoint, by),
         prompt_sheet=factories_evaluation.prompt_sheet(candidates, by),
+        answer_pair=factories_evaluation.answer_pair(candidates[1], examples, by),
         vote_link=vote_link,
         vote_secret=vote_secret,
         member=Membership.objects.create(team=team, user=guest, role=Role.VIEWER),

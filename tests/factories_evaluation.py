@@ -6,7 +6,7 @@ from finetune_app.accounts.models import User
 from finetune_app.basemodels.models import BaseModel
 from finetune_app.candidates import drafts, validation_prompts, validation_run
 from finetune_app.candidates.models import Candidate, CandidateKind, SuggestionRun, ValidationAnswer
-from finetune_app.datasets.models import Split
+from finetune_app.datasets.models import Example, Split
 from finetune_app.evaluation.models import (
     Answer,
     Comparison,
@@ -21,6 +21,8 @@ from finetune_app.evaluation.votes import services as votes
 from finetune_app.evaluation.votes.ballots import control_of
 from finetune_app.goals.models import Goal, MeasureKind
 from finetune_app.judging.models import JudgeAnswer, JudgeRun
+from finetune_app.preferences.models import AnswerPair, PreferenceRun
+from finetune_app.preferences.prompts import fingerprint
 from finetune_app.prompt_sheets.models import (
     Mark,
     PromptSheet,
@@ -202,6 +204,29 @@ def prompt_sheet(candidates: list[Candidate], by: User) -> PromptSheet:
         Mark.objects.create(reading=reading, prompt=prompt, preferred=candidates[-1])
         SheetNote.objects.create(reading=reading, prompt=prompt, text="Friendly enough.")
     return sheet
+
+
+def answer_pair(candidate: Candidate, examples: list[Example], by: User) -> AnswerPair:
+    """The first of two prompts that a candidate answered twice; nobody has chosen yet."""
+    run = PreferenceRun.objects.create(
+        goal=candidate.goal,
+        candidate=candidate,
+        job=job(candidate.goal.team, "preferences", done=2, total=2, unit="prompts"),
+        started_by=by,
+    )
+    first, _second = (
+        AnswerPair.objects.create(
+            run=run,
+            example=example,
+            place=place,
+            fingerprint=fingerprint(example.messages),
+            first="repair_status",
+            second="I see. Which bike is it?",
+            state=AnswerPair.State.READY,
+        )
+        for place, example in enumerate(examples[:2])
+    )
+    return first
 
 
 def vote_link(evaluation: Evaluation, by: User) -> tuple[VoteLink, str]:

@@ -35,6 +35,8 @@ BUILD: dict[str, Callable[[World], Any]] = {
     "evaluation_id": lambda world: world.evaluation.pk,
     "judge_run_id": lambda world: world.judge_run.pk,
     "sheet_id": lambda world: world.prompt_sheet.pk,
+    "pair_id": lambda world: world.answer_pair.pk,
+    "side": lambda world: "a",  # of its two answers
     "vote_link_id": lambda world: world.vote_link.pk,
     "vote_secret": lambda world: world.vote_secret,
     "index": lambda world: 0,  # of the first test prompt
@@ -72,6 +74,7 @@ COUNTED_IN_THE_GOAL = {
     "slug",
     "check_name",
     "form",
+    "side",
     "question",
 }
 

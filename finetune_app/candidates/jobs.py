@@ -26,7 +26,7 @@ class SuggestHandler(JobHandler):
                 "candidate": services.candidate_spec(run.candidate),
                 "questions": suggestion_runs.prompts_to_answer(run, made),
                 "made": made,
-                "max_new_tokens": suggestion_runs.max_new_tokens(run),
+                "max_new_tokens": suggestion_runs.max_new_tokens(run.goal, run.candidate),
             },
         )
 

@@ -81,11 +81,11 @@ def without_answer(messages: list[Message]) -> list[Message]:
     return messages[:-1] if messages and messages[-1]["role"] == "assistant" else messages
 
 
-def max_new_tokens(run: SuggestionRun) -> int:
+def max_new_tokens(goal: Goal, candidate: Candidate) -> int:
     """Enough tokens for the longest known answer, and a few more."""
-    if run.candidate.is_remote:
+    if candidate.is_remote:
         return answer_length.REMOTE_BATCH_TOKENS
-    answers = few_shot.known_answers(run.goal, KNOWN_ANSWERS)
+    answers = few_shot.known_answers(goal, KNOWN_ANSWERS)
     if not answers:
         return answer_length.MAX_NEW_TOKENS
     return answer_length.max_new_tokens(max(map(len, answers)))

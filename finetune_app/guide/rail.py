@@ -18,6 +18,7 @@ STEP_OF_NAMESPACE = {
     "checks": 2,
     "versions": 2,
     "labelling": 2,
+    "preferences": 2,
     "basemodels": 3,
     "training": 4,
     "knowledge": 4,

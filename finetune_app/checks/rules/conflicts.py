@@ -18,10 +18,14 @@ MAX_GROUPS = 5_000
 
 
 def contradictory(rows: list[CheckRow]) -> list[list[CheckRow]]:
-    """Groups of rows with the same instructions and question but conflicting answers."""
+    """Groups of rows with the same instructions and question but conflicting answers.
+
+    Without training pairs: that one answer is better does not make another one wrong.
+    """
     groups: dict[str, list[CheckRow]] = defaultdict(list)
     for row in rows:
-        groups[row.prompt_hash].append(row)
+        if not row.rejected:
+            groups[row.prompt_hash].append(row)
     found: list[list[CheckRow]] = []
     for group in groups.values():
         if len(group) > 1:

@@ -1,7 +1,7 @@
 """An example, with its labels by several people and its suggested answers."""
 
 from django.db import models
-from django.db.models import Count, Q, Value
+from django.db.models import Count, Exists, OuterRef, Q, Value
 from django.db.models.functions import Concat, Length, Lower, StrIndex, Substr, Upper
 from django.db.models.lookups import GreaterThan
 from django.utils.translation import gettext_lazy as _
@@ -26,6 +26,15 @@ class ExampleQuerySet(models.QuerySet["Example"]):
     def usable(self) -> "ExampleQuerySet":
         """The examples that a version contains: approved and not in the trash."""
         return self.kept().filter(status=Status.APPROVED)
+
+    def apart_from_test(self) -> "ExampleQuerySet":
+        """Those outside the test split that share neither a prompt nor a group with a test row,
+        rows in the trash included."""
+        tests = Example.objects.filter(dataset=OuterRef("dataset"), split=Split.TEST).order_by()
+        return self.exclude(split=Split.TEST).filter(
+            ~Exists(tests.filter(prompt_hash=OuterRef("prompt_hash"))),
+            Q(group="") | ~Exists(tests.exclude(group="").filter(group=OuterRef("group"))),
+        )
 
     def containing(self, text: str) -> "ExampleQuerySet":
         """Those whose prompt or answer contains `text`, ignoring case."""

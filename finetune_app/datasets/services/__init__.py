@@ -1,6 +1,6 @@
 """Services that write examples."""
 
-from finetune_app.datasets.services.adding import add_example, add_rows
+from finetune_app.datasets.services.adding import add_example, add_pair_beside, add_rows
 from finetune_app.datasets.services.batch_edits import fraction_done, start_job
 from finetune_app.datasets.services.bulk_edits import bulk_edit
 from finetune_app.datasets.services.editing import (
@@ -17,6 +17,7 @@ from finetune_app.datasets.services.undoing import undo
 __all__ = [
     "StaleExample",
     "add_example",
+    "add_pair_beside",
     "add_rows",
     "bulk_edit",
     "change_many",

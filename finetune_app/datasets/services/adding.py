@@ -70,11 +70,41 @@ def add_example(
         )
         store_new(lock(dataset), [example])
         mark_changed(dataset)
-        edit = Edit.objects.create(dataset=dataset, by=by, what=_("Added %s") % example)
-        Change.objects.create(
-            edit=edit, example=example, before={"deleted": True}, after={"deleted": False}
+        return example, _edit_of_new(example, by, _("Added %s") % example)
+
+
+def add_pair_beside(
+    *, row: Example, by: User, messages: list[Message], rejected: str, source: str, what: str
+) -> tuple[Example, Edit]:
+    """A training pair with the conversation of an existing row, in that row's split and group.
+
+    `messages` end in the better answer, `rejected` is the worse one; `what` names the edit.
+    """
+    validate_messages(messages)
+    with transaction.atomic():
+        locked = lock(row.dataset)
+        example = Example(
+            dataset=row.dataset,
+            source=source[:200],
+            changed_by=by,
+            group=row.group,
+            rejected=rejected,
+            split=row.split,
+            status=Status.APPROVED,
         )
-    return example, edit
+        example.set_messages(messages)
+        store_new(locked, [example])
+        mark_changed(row.dataset)
+        return example, _edit_of_new(example, by, what)
+
+
+def _edit_of_new(example: Example, by: User, what: str) -> Edit:
+    """The edit that added this one example; undoing it moves the example into the trash."""
+    edit = Edit.objects.create(dataset=example.dataset, by=by, what=what[:120])
+    Change.objects.create(
+        edit=edit, example=example, before={"deleted": True}, after={"deleted": False}
+    )
+    return edit
 
 
 def build_examples(

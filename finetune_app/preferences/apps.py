@@ -1,0 +1,15 @@
+from django.apps import AppConfig
+
+
+class PreferencesConfig(AppConfig):
+    name = "finetune_app.preferences"
+    label = "preferences"
+
+    def ready(self) -> None:
+        from finetune_app.jobs.handlers import register
+        from finetune_app.jobs.row_jobs import delete_job_with
+        from finetune_app.preferences.jobs import PreferenceHandler
+        from finetune_app.preferences.models import PreferenceRun
+
+        register(PreferenceHandler())
+        delete_job_with(PreferenceRun, lambda run: f"preferences/{run.pk}")
