@@ -12,7 +12,7 @@ from finetune_app.accounts.models import User
 from finetune_app.candidates import selection
 from finetune_app.candidates.selection import CandidateOption
 from finetune_app.core import charts
-from finetune_app.datasets.models import Example, ExampleQuerySet, Split
+from finetune_app.datasets.models import PAIR, Example, ExampleQuerySet, Split
 from finetune_app.datasets.services import dataset_of
 from finetune_app.evaluation.presenters import job_headline
 from finetune_app.goals.models import Goal
@@ -20,9 +20,10 @@ from finetune_app.goals.presenters import PresentedAnswer, present_answer
 from finetune_app.jobs.models import State
 from finetune_app.preferences import choices, prompts, runs
 from finetune_app.preferences.models import UNUSABLE, AnswerPair, PreferenceRun
+from finetune_app.training.methods import MIN_PAIRS
 
 MAX_LARGE_PROMPT_CHARS = 280  # a longer prompt is set in the normal text size
-ENOUGH_TO_BEGIN, GOOD_START = 20, 60  # pairs
+GOOD_START = 60  # pairs to learn from
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def pairs_by_choice(goal: Goal) -> PairCounts:
 
 
 def _count(rows: ExampleQuerySet) -> PairCounts:
-    usable = rows.usable().exclude(rejected="").order_by()
+    usable = rows.usable().filter(PAIR).order_by()
     splits = Counter(usable.values_list("split", flat=True))
     return PairCounts(splits[Split.TRAIN], splits[Split.VALIDATION])
 
@@ -84,18 +85,19 @@ def page_context(goal: Goal) -> dict[str, Any]:
     """Context of the page that starts a run and shows its progress."""
     run = runs.newest_run(goal)
     options = selection.candidate_options(goal)
+    default = default_key(options)
     return {
         "goal": goal,
         "run": run,
         "job": run.job if run else None,
-        "options": options,
-        "chosen": default_key(options),
+        "options": sorted(options, key=lambda one: one.key != default),
+        "chosen": default,
         "remote": [one for one in options if one.key.startswith("endpoint-")],
         "amounts": runs.PROMPT_COUNTS,
         "amount": runs.DEFAULT_COUNT,
         "has_prompts": bool(prompts.pick_rows(dataset_of(goal), 1)),
         "pairs": pairs_of(goal),
-        "begin": ENOUGH_TO_BEGIN,
+        "begin": MIN_PAIRS,
         "good": GOOD_START,
         **(_run_context(run) if run else {}),
     }
@@ -220,8 +222,8 @@ def end_context(run: PreferenceRun) -> dict[str, Any]:
         "left_out": left_out_sentences(counts_of(run)),
         "headline": job_headline(run.job),
         "facts": [],
-        "more": max(ENOUGH_TO_BEGIN - pairs.train, 0),
-        "begin": ENOUGH_TO_BEGIN,
+        "missing": max(MIN_PAIRS - pairs.train, 0),
+        "begin": MIN_PAIRS,
         "good": GOOD_START,
         "training_url": training_url(run.goal),
     }

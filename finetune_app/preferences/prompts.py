@@ -9,7 +9,7 @@ from django.db.models import Exists, OuterRef, Q
 
 from finetune_app.candidates.suggestion_runs import without_answer
 from finetune_app.core.chat_messages import Message
-from finetune_app.datasets.models import Dataset, Example, ExampleQuerySet, Split, Status
+from finetune_app.datasets.models import PAIR, Dataset, Example, ExampleQuerySet, Split, Status
 from finetune_app.labelling.queues import needs_two_answers
 
 PRACTICE_SHARE = 0.2  # of the prompts, as in a dataset
@@ -58,7 +58,7 @@ def _in_random_order(dataset: Dataset) -> Iterator[Example]:
 
 def askable(dataset: Dataset) -> ExampleQuerySet:
     """Approved rows, and rows to do that nobody was given, whose prompt has no training pair."""
-    pairs = Example.objects.kept().filter(dataset=dataset).exclude(rejected="").order_by()
+    pairs = Example.objects.kept().filter(PAIR, dataset=dataset).order_by()
     rows: ExampleQuerySet = dataset.examples.kept().apart_from_test()
     return rows.filter(
         Q(status=Status.APPROVED) | Q(status=Status.PENDING, assigned_to=None),

@@ -67,9 +67,10 @@ def choose(request: HttpRequest, goal: Goal) -> HttpResponse:
     if run is None:
         return redirect("preferences:page", goal_id=goal.pk)
     if request.method == "POST":
-        pair = _pair_or_404(run, whole_number(request.POST.get("pair")))
-        pressed = request.POST.get("better", "")
-        return _choose(request, goal, pair, pressed)
+        pk = whole_number(request.POST.get("pair"))
+        if pk is None:
+            raise PlainError(_("Choose A, B, or neither."))
+        return _choose(request, goal, _pair_or_404(run, pk), request.POST.get("better", ""))
     wanted = whole_number(request.GET.get("pair"))
     pair_to_show = choices.next_pair(run, request.user, wanted)
     context = presenters.progress_context(run, request.user)
@@ -156,6 +157,6 @@ def _run_or_404(goal: Goal) -> PreferenceRun:
     return run
 
 
-def _pair_or_404(run: PreferenceRun | None, pk: int | None) -> AnswerPair:
+def _pair_or_404(run: PreferenceRun | None, pk: int) -> AnswerPair:
     pairs = AnswerPair.objects.select_related("example__dataset", "run__goal", "run__job")
     return get_object_or_404(pairs, run=run, pk=pk)

@@ -124,7 +124,8 @@ def test_a_second_click_changes_nothing(run, as_owner, url):
 def test_an_unknown_button_or_pair_is_refused(run, as_owner, url):
     found = shown_to(as_owner, url)
     assert press(as_owner, url, found, "both").status_code == 400
-    assert as_owner.post(url("choose"), {"better": "a"}).status_code == 404
+    assert as_owner.post(url("choose"), {"better": "a"}).status_code == 400
+    assert as_owner.post(url("choose"), {"better": "a", "pair": "999999"}).status_code == 404
     assert not pairs(run.goal).exists()
 
 

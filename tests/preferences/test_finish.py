@@ -3,7 +3,7 @@
 from finetune_app.jobs.models import State
 from finetune_app.preferences.models import AnswerPair
 from tests import journey
-from tests.preferences.conftest import choose_good, press, shown_to, text
+from tests.preferences.conftest import add, choose_good, press, shown_to, text
 
 
 def all_chosen(run, client, url) -> None:
@@ -22,14 +22,25 @@ def test_the_choices_are_counted_by_what_they_are_for(run, as_owner, url):
     assert "20 of 20 chosen" in text(page)
 
 
-def test_a_version_is_frozen_and_the_training_offered(run, as_owner, url, goal):
+def test_too_few_to_train_on_lead_to_more_prompts(run, as_owner, url):
     all_chosen(run, as_owner, url)
+    train = run.answer_pairs.filter(made__split="train").count()
+    page = text(as_owner.get(url("choose")))
+    assert f"{20 - train} more to learn from, and you can train on them" in page
+    assert "Freeze version" not in page
+
+
+def test_a_version_is_frozen_and_the_training_offered(run, owner, as_owner, url, goal):
+    """Five pairs came with a file: together they are enough."""
+    all_chosen(run, as_owner, url)
+    for number in range(300, 305):
+        add(goal.dataset, owner, number, rejected="worse")
     assert "Freeze version 2" in text(as_owner.get(url("choose")))
     reply = as_owner.post(url("freeze"))
     assert reply["Location"] == f"/goals/{goal.pk}/training/?new&method=dpo"
     version = goal.dataset.versions.first()
     made = run.answer_pairs.filter(made__split="train")
-    assert (version.number, version.pairs) == (2, made.count())
+    assert (version.number, version.pairs) == (2, made.count() + 5)
     assert "Train on your choices" in text(as_owner.get(url("choose")))
     again = as_owner.post(url("freeze"))
     assert again["Location"] == reply["Location"]

@@ -25,7 +25,7 @@ def test_the_page_says_what_it_is_for_and_offers_the_newest_tuned_model(
     page = as_owner.get(url("page"))
     assert "both may be right" in text(page)
     assert page.context["chosen"] == "training-1"
-    assert [one.kind for one in page.context["options"]] == ["base", "tuned"]
+    assert [one.kind for one in page.context["options"]] == ["tuned", "base"]
 
 
 def test_an_editor_starts_a_run_and_a_second_click_starts_no_other(form, as_editor, editor, url):
