@@ -57,10 +57,11 @@ def _in_random_order(dataset: Dataset) -> Iterator[Example]:
 
 
 def askable(dataset: Dataset) -> ExampleQuerySet:
-    """Approved rows, and rows to do that nobody was given, whose prompt has no training pair."""
+    """Approved rows, and rows to do that nobody was given, whose prompt has no training pair; none
+    with tools, whose answer may be a call."""
     pairs = Example.objects.kept().filter(PAIR, dataset=dataset).order_by()
     rows: ExampleQuerySet = dataset.examples.kept().apart_from_test()
-    return rows.filter(
+    return rows.filter(tools=[]).filter(
         Q(status=Status.APPROVED) | Q(status=Status.PENDING, assigned_to=None),
         ~Exists(pairs.filter(prompt_hash=OuterRef("prompt_hash"))),
     )
@@ -75,7 +76,7 @@ def can_be_asked(row: Example) -> bool:
 def may_be_learned(row: Example) -> bool:
     """Whether a pair may still be made of it: it could have moved into the test meanwhile."""
     rows = Example.objects.kept().apart_from_test().exclude(status=Status.SET_ASIDE)
-    return rows.filter(pk=row.pk).exists()
+    return rows.filter(pk=row.pk, tools=[]).exists()
 
 
 def fingerprint(messages: Sequence[Message]) -> str:

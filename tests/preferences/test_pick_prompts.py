@@ -79,6 +79,13 @@ def test_rows_that_somebody_works_on_or_put_away_are_not_asked(dataset, owner, s
     assert asked(dataset) == set()
 
 
+def test_rows_with_tools_are_not_asked(dataset, owner):
+    """Their answer may be a call, which two texts cannot be compared with."""
+    row = add(dataset, owner, 1)
+    dataset.examples.filter(pk=row.pk).update(tools=[{"type": "function"}])
+    assert asked(dataset) == set()
+
+
 def test_a_prompt_is_asked_once_and_not_when_it_has_a_pair(dataset, owner):
     add(dataset, owner, 1)
     add(dataset, owner, 1, answer="another answer")

@@ -78,9 +78,11 @@ def add_pair_beside(
 ) -> tuple[Example, Edit]:
     """A training pair with the conversation of an existing row, in that row's split and group.
 
-    `messages` end in the better answer, `rejected` is the worse one; `what` names the edit.
+    `messages` end in the better answer, `rejected` is the worse one; `what` names the edit. Raises
+    PlainError when they are the same.
     """
     validate_messages(messages)
+    rejected = validated_rejected(rejected, messages)
     with transaction.atomic():
         locked = lock(row.dataset)
         example = Example(
