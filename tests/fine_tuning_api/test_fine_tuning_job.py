@@ -240,3 +240,26 @@ def test_a_trained_model_answers_without_being_deployed(client, base, settings):
         engine.process.wait()
     assert answer.usage.completion_tokens > 0
     assert answer.model == done.fine_tuned_model
+
+
+def test_a_dpo_job_learns_preferences(client):
+    content = b"".join(preference(n, "Go away!") for n in range(40))
+    made = client.fine_tuning.jobs.create(
+        model="starter",
+        training_file=upload(client, content).id,
+        method={"type": "dpo", "dpo": {"hyperparameters": {"beta": 0.2, "n_epochs": 2}}},
+    )
+    assert made.status == "queued"
+    assert made.method.type == "dpo"
+    assert made.method.dpo.hyperparameters.beta == 0.2
+    training = training_of(made)
+    assert (training.method, training.spec["beta"], training.spec["epochs"]) == ("dpo", 0.2, 2)
+    assert training.version.pairs >= 20
+
+
+def test_a_dpo_job_without_preferences_fails_in_words(client):
+    made = client.fine_tuning.jobs.create(
+        model="starter", training_file=upload(client).id, method={"type": "dpo"}
+    )
+    assert made.status == "failed"
+    assert "worse answer beside the better one" in made.error.message
