@@ -25,11 +25,13 @@ WORD_JOINER = "\u2060"  # invisible
 ERRORS = (TemplateError, TypeError, ValueError, KeyError)
 NO_TOOLS = (
     "This base model's chat template has no tools, so it cannot read or write calls. Choose a base "
-    "model that was made for tools, or leave the rows with tools out."
+    "model that was made for tools, or set the rows with tools aside: the table of examples lists "
+    "them under More filters."
 )
 OTHER_CALLS = (
     "This base model's chat template writes calls in a form that is not read here. Choose another "
-    "base model, or leave the rows with tools out."
+    "base model, or set the rows with tools aside: the table of examples lists them under More "
+    "filters."
 )
 
 SAMPLE_TOOL: Tool = {

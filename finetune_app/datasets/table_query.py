@@ -60,6 +60,7 @@ class TableFilters:
     lang: str = ""  # a language code or "untold", from the last check
     suggested: bool = False  # has an open suggestion
     pairs: bool = False  # has a worse answer
+    tools: bool = False  # has functions that its answers may call
     least: int = 0  # characters of prompt and answer
     most: int = 0
     sort: str = ""
@@ -86,6 +87,7 @@ class TableFilters:
             lang=_language(given.get("lang", "")),
             suggested=given.get("suggested") == "1",
             pairs=given.get("pairs") == "1",
+            tools=given.get("tools") == "1",
             sort=one_of("sort", SORTS),
             **{
                 name: whole(name)
@@ -126,7 +128,7 @@ class TableFilters:
     def further(self) -> int:
         """How many of the filters behind “More filters” are active."""
         length = self.least or self.most
-        used = (self.file, self.by, self.assigned, self.lang, self.suggested, length)
+        used = (self.file, self.by, self.assigned, self.lang, self.suggested, self.tools, length)
         return sum(map(bool, used))
 
     @property
@@ -179,6 +181,8 @@ def examples_of(dataset: Dataset, filters: TableFilters) -> ExampleQuerySet:
     if filters.suggested:
         proposed = Suggestion.objects.filter(state=Suggestion.State.OPEN)
         rows = rows.filter(pk__in=proposed.values("example"))
+    if filters.tools:
+        rows = rows.exclude(tools=[])
     if filters.least:
         rows = rows.filter(length__gte=filters.least)
     if filters.most:

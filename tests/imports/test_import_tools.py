@@ -120,6 +120,14 @@ def test_the_row_shows_its_calls_and_keeps_them_when_a_text_is_edited(
     assert changed[3] == {"role": "assistant", "content": "It has 18 degrees."}
 
 
+def test_the_table_finds_rows_with_tools(as_owner, imported, dataset, dataset_url):
+    dataset.examples.filter(number__gt=20).update(tools=[])
+    page = compact(as_owner.get(dataset_url("page"), {"tools": "1"}))
+    assert 'id="row-20"' in page
+    assert 'id="row-21"' not in page
+    assert "with tools" in page
+
+
 def test_a_newer_file_that_changes_only_the_tools_updates_the_row(
     as_owner, imported, upload_file, run_job, url, dataset
 ):

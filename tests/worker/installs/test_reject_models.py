@@ -158,6 +158,15 @@ def test_a_hostile_or_broken_chat_template_is_rejected(install_error, hub, model
     assert install_error().code == "bad_model"
 
 
+def test_a_model_that_always_thinks_first_is_rejected(install_error, hub, model):
+    """Its template drops the thought from the answer: what to learn cannot follow the prompt."""
+    (model / "chat_template.jinja").write_text(
+        "{% for m in messages %}{{ m.role + ': ' + m.content.split('</think>')[-1] + '\n' }}"
+        "{% endfor %}{% if add_generation_prompt %}{{ 'assistant: <think>\n' }}{% endif %}"
+    )
+    assert "does not work with a plain question" in install_error().message
+
+
 def test_a_tokenizer_of_another_model_is_rejected(install_error, hub, change):
     change("config.json", vocab_size=40)
     assert "do not belong together" in install_error().message
