@@ -1,5 +1,6 @@
 """What changed between two candidates, in words."""
 
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -14,7 +15,7 @@ def differences(before: Candidate, after: Candidate) -> list[str]:
             _("%(model)s instead of %(before)s")
             % {"model": after.model_name, "before": before.model_name}
         )
-    if before.training_id != after.training_id:
+    if (before.training_id, before.step) != (after.training_id, after.step):
         found.append(_training(before, after))
     if before.instructions != after.instructions:
         found.append(
@@ -47,8 +48,8 @@ def _training(before: Candidate, after: Candidate) -> str:
     if after.training is None:
         return _("Without a training")
     if before.training is None:
-        return _("After training %(n)d") % {"n": after.training.number}
-    return _("Training %(n)d instead of training %(before)d") % {
-        "n": after.training.number,
-        "before": before.training.number,
-    }
+        return _("After %(training)s") % {"training": after.training_name}
+    return capfirst(
+        _("%(now)s instead of %(before)s")
+        % {"now": after.training_name, "before": before.training_name}
+    )

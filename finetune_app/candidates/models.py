@@ -10,6 +10,7 @@ from finetune_app.goals.models import Goal
 from finetune_app.jobs.models import ACTIVE, Job
 from finetune_app.knowledge.models import Knowledge
 from finetune_app.providers.models import Endpoint
+from finetune_app.training.kept_steps import name_of_step
 from finetune_app.training.models import Training
 
 
@@ -59,6 +60,7 @@ class Candidate(models.Model):
         Training, null=True, blank=True, on_delete=models.CASCADE, related_name="candidates"
     )
     adapter_sha256 = models.CharField(max_length=64, blank=True)
+    step = models.PositiveIntegerField(null=True, blank=True)  # of the training; None: the best
     number_format = models.CharField(max_length=8, blank=True)
     sampling = models.JSONField(default=dict)  # {"temperature", "top_p"}; empty is greedy
     saved = models.BooleanField(default=False)  # as a version, by a user
@@ -88,6 +90,16 @@ class Candidate(models.Model):
     def model_name(self) -> str:
         """The name of the endpoint or of the base model."""
         return str(self.endpoint.name if self.endpoint else self.base_model)
+
+    @property
+    def training_name(self) -> str:
+        """ "training 3", or "training 3, step 120" of a step that is not its best; else ""."""
+        return name_of_step(self.training, self.step) if self.training else ""
+
+    @property
+    def adapter_folder(self) -> str:
+        """Relative; "" without a training."""
+        return self.training.folder_of_step(self.step) if self.training else ""
 
 
 class WorkbenchDraft(models.Model):

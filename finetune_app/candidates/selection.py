@@ -60,6 +60,7 @@ def candidate_options(goal: Goal) -> list[CandidateOption]:
         *(_saved_option(one) for one in saved),
         *_document_options(goal, default, trained),
         *(_tuned_option(one) for one in trained),
+        *(_step_option(one) for one in _chosen_steps(goal)[:MAX_OPTIONS_PER_KIND]),
         *_endpoint_options(goal),
     ]
 
@@ -156,6 +157,23 @@ def _tuned_option(training: Training) -> CandidateOption:
         _("%(model)s after training %(n)d")
         % {"model": training.base_model.name, "n": training.number},
         partial(services.tuned_candidate, training=training),
+    )
+
+
+def _chosen_steps(goal: Goal) -> QuerySet[Candidate]:
+    """Kept steps that somebody has chosen to test, the newest first."""
+    chosen = goal.candidates.filter(kind=CandidateKind.TUNED).exclude(step=None)
+    return chosen.select_related("training__base_model", "base_model", "goal").order_by("-pk")
+
+
+def _step_option(candidate: Candidate) -> CandidateOption:
+    return CandidateOption(
+        f"step-{candidate.pk}",
+        CandidateKind.TUNED,
+        _("Tuned"),
+        _("%(model)s after %(training)s")
+        % {"model": candidate.model_name, "training": candidate.training_name},
+        lambda: candidate,
     )
 
 

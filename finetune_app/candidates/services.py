@@ -22,6 +22,7 @@ from finetune_app.knowledge.passage_counts import DEFAULT_PASSAGE_COUNT, passage
 from finetune_app.knowledge.services import fits_whole
 from finetune_app.providers.client import RemoteError, TargetSpec, target_of
 from finetune_app.providers.models import Endpoint
+from finetune_app.training.kept_steps import adapter_sha256_of, name_of_step
 from finetune_app.training.models import Training
 
 
@@ -30,15 +31,17 @@ def base_candidate(*, goal: Goal, base_model: BaseModel) -> Candidate:
     return _same_or_new(goal, CandidateKind.BASE, name=base_model.name, base_model=base_model)
 
 
-def tuned_candidate(*, training: Training) -> Candidate:
-    """The base model with the adapter of this training, pinned by its hash."""
+def tuned_candidate(*, training: Training, step: int | None = None) -> Candidate:
+    """The base model with the adapter of this training, pinned by its hash.
+
+    step: a kept step instead of the best one. Raises PlainError when it is not kept.
+    """
     return _same_or_new(
         training.goal,
         CandidateKind.TUNED,
-        name=_("Tuned, training %(n)d") % {"n": training.number},
+        name=_("Tuned, %(training)s") % {"training": name_of_step(training, step)},
         base_model=training.base_model,
-        training=training,
-        adapter_sha256=training.adapter_sha256,
+        **_adapter(training, step),
     )
 
 
@@ -105,10 +108,12 @@ def rag_candidate(
     instructions: str = "",
     shots: Sequence[dict[str, str]] = (),
     training: Training | None = None,
+    step: int | None = None,
     count: int | None = None,
     sampling: CandidateSampling | None = None,
 ) -> Candidate:
-    """A model that answers from the goal's documents; with a training, the tuned model.
+    """A model that answers from the goal's documents; with a training, the tuned model, of a kept
+    `step` or the best one.
 
     Pins the current index and the number of passages per question, by default chosen by the size
     of the model. Raises PlainError when there are no documents that can be searched.
@@ -132,9 +137,8 @@ def rag_candidate(
         knowledge=knowledge,
         knowledge_index=knowledge.index,
         passages=count,
-        training=training,
-        adapter_sha256=training.adapter_sha256 if training else "",
         sampling=sampling or {},
+        **_adapter(training, step),
     )
 
 
@@ -153,9 +157,16 @@ def with_current_documents(candidate: Candidate) -> Candidate:
         instructions=candidate.instructions,
         shots=candidate.shots,
         training=candidate.training,
+        step=candidate.step,
         count=candidate.passages,
         sampling=candidate.sampling,
     )
+
+
+def _adapter(training: Training | None, step: int | None) -> dict[str, Any]:
+    """The columns that pin an adapter."""
+    sha256 = adapter_sha256_of(training, step) if training else ""
+    return {"training": training, "adapter_sha256": sha256, "step": step}
 
 
 def _same_or_new(goal: Goal, kind: CandidateKind, *, name: str, **pinned: Any) -> Candidate:
@@ -179,7 +190,7 @@ def require_adapter(candidate: Candidate) -> None:
     """Raises PlainError when the adapter file is missing or not the one that was trained."""
     if not candidate.training:
         return
-    folder = local_folder(candidate.training.adapter_folder)
+    folder = local_folder(candidate.adapter_folder)
     try:
         found = sha256_of(folder / "adapter_model.safetensors")
     except OSError:
@@ -206,7 +217,7 @@ def candidate_spec(candidate: Candidate) -> CandidateSpec:
     """
     adapter = None
     if candidate.training:
-        adapter = str(local_folder(candidate.training.adapter_folder))
+        adapter = str(local_folder(candidate.adapter_folder))
     return {
         "id": candidate.pk,
         "name": candidate.kind,

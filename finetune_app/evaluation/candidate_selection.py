@@ -48,17 +48,20 @@ class EvaluationInputs:
     base_model: BaseModel
     version: Version
     training: Training | None = None
+    step: int | None = None  # a kept step of the training; None: its best
 
     @classmethod
-    def for_goal(cls, goal: Goal, training: Training | None = None) -> "EvaluationInputs":
-        """With `training`, else the newest that has an adapter, else without any.
+    def for_goal(
+        cls, goal: Goal, training: Training | None = None, step: int | None = None
+    ) -> "EvaluationInputs":
+        """With `training` (and `step`), else the newest that has an adapter, else without any.
 
         Raises:
             PlainError: an earlier step is missing.
         """
         training = training or newest_training(goal)
         if training:
-            return cls(goal, training.base_model, training.version, training)
+            return cls(goal, training.base_model, training.version, training, step)
         version = newest_version(goal)
         if version is None:
             raise PlainError(
@@ -150,9 +153,11 @@ def create_candidates(
             candidates.rag_candidate(goal=goal, base_model=base, instructions=prompt.instructions)
         )
     if TUNED in keys and inputs.training:
-        found.append(candidates.tuned_candidate(training=inputs.training))
+        found.append(candidates.tuned_candidate(training=inputs.training, step=inputs.step))
     if COMBINED in keys and documents and inputs.training:
-        found.append(candidates.rag_candidate(goal=goal, training=inputs.training))
+        found.append(
+            candidates.rag_candidate(goal=goal, training=inputs.training, step=inputs.step)
+        )
     for endpoint in _endpoints(goal):
         if f"{ENDPOINT_PREFIX}{endpoint.pk}" in keys:
             found.append(

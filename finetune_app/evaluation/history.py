@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
 from finetune_app.candidates.differences import differences
@@ -117,7 +118,7 @@ def _with_interval(scores: list[float], graded: bool) -> tuple[float, Interval]:
 
 def _label(candidate: Candidate) -> str:
     if candidate.training:
-        return _("Training %(n)d") % {"n": candidate.training.number}
+        return capfirst(candidate.training_name)
     return candidate.name if candidate.saved else label_of(candidate)
 
 

@@ -82,14 +82,15 @@ def _changed_requests(refusals: RefusalResult) -> list[RefusalAnswers]:
 
 def leaking_test(goal: Goal) -> Evaluation | None:
     """The newest test of a training that found that it gives personal data back. Only the newest
-    test of each training counts."""
-    seen: set[int] = set()
+    test of each training, or of each kept step of it, counts."""
+    seen: set[tuple[int, int | None]] = set()
     tests = goal.evaluations.succeeded().exclude(recall={}).select_related("ours__training")
     for test in tests.defer("general", "refusals", "verdict"):
         training = test.ours.training_id
-        if training is None or training in seen:
+        step = test.ours.step
+        if training is None or (training, step) in seen:
             continue
-        seen.add(training)
+        seen.add((training, step))
         if test.recall["level"] == "red":
             return test
     return None

@@ -107,7 +107,7 @@ def start(
 
 def _title(ours: Candidate) -> str:
     if ours.training:
-        return _("Test of training %(n)d") % {"n": ours.training.number}
+        return _("Test of %(training)s") % {"training": ours.training_name}
     return _("Test of “%(name)s”") % {"name": ours.name}
 
 

@@ -62,8 +62,11 @@ def history(request: HttpRequest, goal: Goal) -> HttpResponse:
 
 @goal_page(Role.EDITOR, "POST")
 def start(request: HttpRequest, goal: Goal) -> HttpResponse:
-    """Queue a test of the chosen candidates, on the newest (or the named) training's version."""
-    inputs = EvaluationInputs.for_goal(goal, _named_training(request, goal))
+    """Queue a test of the chosen candidates, on the newest (or the named) training's version: of
+    its best step, or of a kept one that is named."""
+    training = _named_training(request, goal)
+    step = whole_number(request.POST.get("step")) if training else None
+    inputs = EvaluationInputs.for_goal(goal, training, step)
     fresh = fresh_prompts(inputs)
     form = start_form(inputs, fresh, request.POST)
     if not form.is_valid():
@@ -82,6 +85,8 @@ def start(request: HttpRequest, goal: Goal) -> HttpResponse:
         candidates=candidates,
         user=request.user,
     )
+    if step is not None and evaluation.ours.step != step:
+        messages.warning(request, _("Another test of this goal is running. Start yours after it."))
     return redirect("evaluation:detail", goal_id=goal.pk, evaluation_id=evaluation.pk)
 
 

@@ -20,6 +20,7 @@ from finetune_app.evaluation.verdict import sentences
 from finetune_app.evaluation.verdict.types import BETTER_LEVELS
 from finetune_app.goals.models import Goal
 from finetune_app.judging.report import decides_nothing, opinion_facts
+from finetune_app.training.kept_steps import adapter_sha256_of
 from finetune_app.training.models import Training
 from finetune_app.training.presenters import ended_early, settings_in_words
 from finetune_app.versions.models import Version
@@ -128,12 +129,12 @@ def _sources(version: Version) -> str:
     return ", ".join(parts)
 
 
-def settings_of(training: Training) -> str:
+def settings_of(training: Training, step: int | None) -> str:
     found = [Fact(name, value) for name, value in settings_in_words(training.spec)]
-    return _section(_("How it was trained"), *_bullets([*found, *_compute(training)]))
+    return _section(_("How it was trained"), *_bullets([*found, *_compute(training, step)]))
 
 
-def _compute(training: Training) -> list[Fact]:
+def _compute(training: Training, step: int | None) -> list[Fact]:
     result = training.job.result
     found = []
     if result.get("seconds"):
@@ -145,8 +146,14 @@ def _compute(training: Training) -> list[Fact]:
     if sentence := ended_early(training):
         found.append(Fact(_("Its end"), sentence))
     if result.get("best_step"):
-        step = _("step %(best)d of %(all)d") % {"best": result["best_step"], "all": result["steps"]}
-        found.append(Fact(_("Kept"), step, _("the best on the practice examples")))
+        kept = _("step %(kept)d of %(all)d")
+        best = kept % {"kept": result["best_step"], "all": result["steps"]}
+        if step is None:
+            found.append(Fact(_("Kept"), best, _("the best on the practice examples")))
+        else:
+            chosen = kept % {"kept": step, "all": result["steps"]}
+            note = _("chosen by a person; the best on the practice examples was %(best)s")
+            found.append(Fact(_("Kept"), chosen, note % {"best": best}))
     if result.get("number_format"):
         found.append(Fact(_("Number format"), result["number_format"]))
     if result.get("peak_memory_bytes"):
@@ -162,14 +169,14 @@ def limits(evaluation: Evaluation | None) -> str:
     return _section(_("Limits"), *(f"- {escaped(one)}" for one in [*known, inherited]))
 
 
-def origin(training: Training, hub_id: str) -> str:
+def origin(training: Training, step: int | None, hub_id: str) -> str:
     base = training.base_model
     licence = base.licence or _("not known here; look it up before you pass this on")
     found = [
         Fact(_("Base model"), f"{base.name} ({hub_id})" if hub_id else base.name),
         Fact(_("Its revision"), base.revision),
         Fact(_("Licence of the base model"), licence),
-        Fact(_("Adapter, sha256"), training.adapter_sha256),
+        Fact(_("Adapter, sha256"), adapter_sha256_of(training, step)),
         Fact(_("Examples, sha256"), training.version.sha256),
     ]
     made = _("Written by Finetune %(version)s on %(date)s.") % {

@@ -22,24 +22,25 @@ class ExportHandler(JobHandler):
     def child_spec(self, job: Job) -> ChildSpec:
         export = _export_of(job)
         training = export.training
-        candidates.require_adapter(candidates.tuned_candidate(training=training))
+        candidate = candidates.tuned_candidate(training=training, step=export.step)
+        candidates.require_adapter(candidate)
         container, number_format = export.format.split("-", 1)
         base = training.base_model
         spec: ExportSpec = {
             "base_model": str(local_folder(base.folder)),
-            "adapter": str(local_folder(training.adapter_folder)),
+            "adapter": str(local_folder(candidate.adapter_folder)),
             "container": container,
             "number_format": number_format,
             "prompts": services.require_prompts(training.goal),
             "max_new_tokens": MAX_NEW_TOKENS,
-            "name": services.file_stem(training),
+            "name": services.file_stem(training, export.step),
             "about": {
-                "title": model_card.title(training),
+                "title": model_card.title(training, export.step),
                 "goal": training.goal.name,
                 "base": base.name,
                 "licence": base.licence,
             },
-            "card": model_card.card_text(training, model_card.KINDS[container]),
+            "card": model_card.card_text(training, model_card.KINDS[container], export.step),
         }
         return ChildSpec(settings.DATA_DIR / export.folder, cast(dict[str, Any], spec))
 

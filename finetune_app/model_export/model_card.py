@@ -19,6 +19,7 @@ from finetune_app.evaluation.models import Evaluation
 from finetune_app.evaluation.presenters import score_rows
 from finetune_app.model_export import card_sections as sections
 from finetune_app.model_export.job_messages import CardText
+from finetune_app.training.kept_steps import name_of_step
 from finetune_app.training.models import Training
 
 if TYPE_CHECKING:
@@ -82,16 +83,19 @@ where the template knows that switch (Qwen3, SmolLM3), add `enable_thinking=Fals
 """
 
 
-def adapter_card(training: Training) -> str:
-    """The card of the adapter alone."""
-    card = card_text(training, ADAPTER)
+def adapter_card(training: Training, step: int | None = None) -> str:
+    """The card of the adapter alone: of the best step, or of a kept one.
+
+    Raises PlainError when the step is not kept; so do the functions below.
+    """
+    card = card_text(training, ADAPTER, step)
     source = hub_id(training.base_model) or training.base_model.name
     return "\n".join([card["start"], RUN_ADAPTER.format(source=source), card["facts"]])
 
 
-def as_html(training: Training) -> SafeString:
+def as_html(training: Training, step: int | None = None) -> SafeString:
     """The card to read on a page: without its front matter, headings one level lower."""
-    body = adapter_card(training).split("---\n", 2)[2]
+    body = adapter_card(training, step).split("---\n", 2)[2]
     parser = MarkdownIt("commonmark", {"html": False}).enable("table")
     tokens = parser.parse(body)
     for token in tokens:
@@ -102,32 +106,32 @@ def as_html(training: Training) -> SafeString:
     return mark_safe(html.replace("<pre>", '<pre tabindex="0">'))
 
 
-def card_text(training: Training, kind: CardKind) -> CardText:
+def card_text(training: Training, kind: CardKind, step: int | None = None) -> CardText:
     """The parts of the card, for whoever adds how to run it."""
-    evaluation = evaluation_of(training)
+    evaluation = evaluation_of(training, step)
     start = [
-        f"---\n{_front_matter(training, kind, evaluation)}---\n",
-        f"# {sections.escaped(title(training))}\n",
+        f"---\n{_front_matter(title(training, step), training.base_model, kind, evaluation)}---\n",
+        f"# {sections.escaped(title(training, step))}\n",
         kind.what.format(base=sections.escaped(training.base_model.name)),
         sections.purpose(training.goal),
     ]
     after = [
         sections.tested(evaluation),
         sections.learned_from(training.version),
-        sections.settings_of(training),
+        sections.settings_of(training, step),
         sections.limits(evaluation),
-        sections.origin(training, hub_id(training.base_model)),
+        sections.origin(training, step, hub_id(training.base_model)),
     ]
     return {"start": "\n".join(start), "facts": "\n".join(after)}
 
 
-def title(training: Training) -> str:
-    return _("%(goal)s, training %(n)d") % {"goal": training.goal.name, "n": training.number}
+def title(training: Training, step: int | None = None) -> str:
+    return f"{training.goal.name}, {name_of_step(training, step)}"
 
 
-def evaluation_of(training: Training) -> Evaluation | None:
-    """The newest test of this training whose verdict may be seen."""
-    tested = training.goal.evaluations.succeeded().filter(ours__training=training)
+def evaluation_of(training: Training, step: int | None = None) -> Evaluation | None:
+    """The newest test of this training, or step, whose verdict may be seen."""
+    tested = training.goal.evaluations.succeeded().filter(ours__training=training, ours__step=step)
     found = tested.exclude(verdict={}).with_details()
     return next((one for one in found if not one.hides_names), None)
 
@@ -137,11 +141,10 @@ def hub_id(base: BaseModel) -> str:
     return base.source if HUB_ID.fullmatch(base.source) else ""
 
 
-def _front_matter(training: Training, kind: CardKind, evaluation: Evaluation | None) -> str:
+def _front_matter(name: str, base: BaseModel, kind: CardKind, evaluation: Evaluation | None) -> str:
     """YAML, as the hub reads it. The library quotes what has to be quoted."""
     from huggingface_hub import ModelCardData  # not in every web process
 
-    base = training.base_model
     licence = HUB_LICENCES.get(base.licence.lower(), "other" if base.licence else None)
     data = ModelCardData(
         base_model=hub_id(base) or None,
@@ -149,7 +152,7 @@ def _front_matter(training: Training, kind: CardKind, evaluation: Evaluation | N
         library_name=kind.library,
         license=licence,
         license_name=base.licence if licence == "other" else None,
-        model_name=" ".join(title(training).split()),
+        model_name=" ".join(name.split()),
         pipeline_tag="text-generation",
         tags=list(kind.tags),
         eval_results=_results(evaluation) or None,

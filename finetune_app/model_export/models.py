@@ -18,12 +18,13 @@ class ExportFormat(models.TextChoices):
 
 
 class ModelExport(models.Model):
-    """One training exported to one format.
+    """One training, or a kept step of it, exported to one format.
 
     A failed or stopped export that is requested again is replaced by a new row.
     """
 
     training = models.ForeignKey(Training, on_delete=models.CASCADE, related_name="exports")
+    step = models.PositiveIntegerField(null=True, blank=True)  # None: the best one
     format = models.CharField(max_length=16, choices=ExportFormat.choices)
     job = models.OneToOneField(Job, on_delete=models.CASCADE, related_name="model_export")
     parity = models.JSONField(default=dict)  # job_messages.ParityResult; {} before the check
@@ -36,7 +37,14 @@ class ModelExport(models.Model):
     class Meta:
         ordering = ["pk"]
         constraints = [
-            models.UniqueConstraint(fields=["training", "format"], name="one_export_a_format")
+            models.UniqueConstraint(
+                fields=["training", "format"],
+                condition=models.Q(step=None),
+                name="one_export_a_format",
+            ),
+            models.UniqueConstraint(
+                fields=["training", "step", "format"], name="one_export_a_step_and_format"
+            ),
         ]
 
     def __str__(self) -> str:

@@ -4,14 +4,17 @@ from dataclasses import dataclass
 
 from django.utils.functional import Promise
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from finetune_app.candidates.models import CandidateKind
 from finetune_app.core.charts import thin_bar
 from finetune_app.goals.models import Goal
 from finetune_app.jobs.models import State
 from finetune_app.jobs.services import queue_place
 from finetune_app.model_export.models import ExportFormat, ModelExport
+from finetune_app.training.kept_steps import name_of_step
 from finetune_app.training.models import Training
 
 BYTES_PER_PARAMETER = {
@@ -44,6 +47,7 @@ class FormatRow:
     """One format of one training."""
 
     training: Training
+    step: int | None  # a kept step; None is the best one
     format: ExportFormat
     export: ModelExport | None
     unsupported: str  # why this model cannot be exported to it; "" if it can
@@ -98,33 +102,45 @@ class FormatRow:
 
 @dataclass(frozen=True)
 class TrainingExports:
-    """Every format of one training."""
+    """Every format of one training, or of a kept step that somebody has chosen to test."""
 
     training: Training
+    step: int | None
     rows: list[FormatRow]
+
+    @property
+    def name(self) -> str:
+        return capfirst(name_of_step(self.training, self.step))
 
 
 def exports_of(goal: Goal) -> list[TrainingExports]:
-    """Newest training first."""
+    """Newest training first, each followed by its chosen steps."""
     trained = goal.trainings.with_adapter().select_related("base_model", "version", "job")
+    steps = goal.candidates.filter(kind=CandidateKind.TUNED).exclude(step=None)
+    chosen: dict[int, set[int]] = {}
+    for candidate in steps:
+        chosen.setdefault(candidate.training_id or 0, set()).add(candidate.step or 0)
     existing = {
-        (one.training_id, one.format): one
+        (one.training_id, one.step, one.format): one
         for one in ModelExport.objects.filter(training__goal=goal).select_related("job")
     }
     return [
         TrainingExports(
             training,
+            step,
             [
                 FormatRow(
                     training,
+                    step,
                     format,
-                    existing.get((training.pk, format)),
+                    existing.get((training.pk, step, format)),
                     why_unsupported(training, format),
                 )
                 for format in ExportFormat
             ],
         )
         for training in trained
+        for step in [None, *sorted(chosen.get(training.pk, ()))]
     ]
 
 

@@ -11,26 +11,29 @@ from finetune_app.core.errors import PlainError
 from finetune_app.goals.models import Goal
 from finetune_app.jobs import services as jobs
 from finetune_app.model_export.models import ExportFormat, ModelExport
+from finetune_app.training.kept_steps import adapter_sha256_of, name_of_step
 from finetune_app.training.models import Training
 
 
 @transaction.atomic
-def start(*, training: Training, format: str, by: User | None) -> ModelExport:
-    """Queue an export. Idempotent: returns the one that is running or ready, and replaces one
-    that failed or was stopped.
+def start(
+    *, training: Training, format: str, by: User | None, step: int | None = None
+) -> ModelExport:
+    """Queue an export of the best step, or of a kept one. Idempotent: returns the one that is
+    running or ready, and replaces one that failed or was stopped.
 
-    Raises PlainError for an unknown format, a training without an adapter, or a goal without
-    prompts to check the export with.
+    Raises PlainError for an unknown format, a training or step without an adapter, or a goal
+    without prompts to check the export with.
     """
     if format not in ExportFormat.values:
         raise PlainError(_("Choose in which format you want to take it with you."))
     if not training.adapter_sha256:
         raise PlainError(_("This training has no adapter yet."), status=404)
+    adapter_sha256_of(training, step)
     require_prompts(training.goal)
     Goal.objects.lock(training.goal_id)
-    existing = (
-        ModelExport.objects.select_related("job").filter(training=training, format=format).first()
-    )
+    same = ModelExport.objects.filter(training=training, format=format, step=step)
+    existing = same.select_related("job").first()
     if existing and (existing.job.is_active or existing.is_ready):
         return existing
     if existing:
@@ -39,10 +42,10 @@ def start(*, training: Training, format: str, by: User | None) -> ModelExport:
         team=training.goal.team,
         kind="export",
         spec={},
-        title=_("Export of training %(n)d, %(format)s")
-        % {"n": training.number, "format": ExportFormat(format).label},
+        title=_("Export of %(training)s, %(format)s")
+        % {"training": name_of_step(training, step), "format": ExportFormat(format).label},
     )
-    return ModelExport.objects.create(training=training, format=format, job=job, by=by)
+    return ModelExport.objects.create(training=training, step=step, format=format, job=job, by=by)
 
 
 def stop(*, export: ModelExport) -> None:
@@ -70,6 +73,7 @@ def require_prompts(goal: Goal) -> list[list[Message]]:
     return prompts
 
 
-def file_stem(training: Training) -> str:
+def file_stem(training: Training, step: int | None = None) -> str:
     """Name of the exported files and folders, without a suffix."""
-    return f"{slugify(training.goal.name)[:40] or 'goal'}-training-{training.number}"
+    stem = f"{slugify(training.goal.name)[:40] or 'goal'}-training-{training.number}"
+    return stem if step is None else f"{stem}-step-{step}"

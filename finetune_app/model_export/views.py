@@ -27,7 +27,12 @@ def page(request: HttpRequest, goal: Goal) -> HttpResponse:
         if number is None:
             raise PlainError(_("Choose which training you want to take with you."))
         training = get_object_or_404(goal.trainings, number=number)
-        services.start(training=training, format=request.POST.get("format", ""), by=request.user)
+        services.start(
+            training=training,
+            step=whole_number(request.POST.get("step")),
+            format=request.POST.get("format", ""),
+            by=request.user,
+        )
         return redirect("model_export:page", goal_id=goal.pk)
     exports = presenters.exports_of(goal)
     context = {
@@ -75,11 +80,13 @@ def file(request: HttpRequest, goal: Goal, export_id: int) -> StreamingHttpRespo
 
 @goal_page(Role.VIEWER, "GET")
 def card(request: HttpRequest, goal: Goal, number: int) -> HttpResponse:
-    """The model card of a training, to read."""
+    """The model card of a training, or of its kept ?step, to read."""
     training = _trained_or_404(goal, number)
+    step = whole_number(request.GET.get("step"))
     context = {
         "training": training,
-        "card": model_card.as_html(training),
+        "step": step,
+        "card": model_card.as_html(training, step),
     }
     return render_page(request, "model_export/card.html", context)
 
@@ -87,7 +94,8 @@ def card(request: HttpRequest, goal: Goal, number: int) -> HttpResponse:
 @goal_page(Role.VIEWER, "GET", audit=AuditAction.MODEL_CARD_EXPORTED)
 def card_file(request: HttpRequest, goal: Goal, number: int) -> HttpResponse:
     """The same as README.md."""
-    text = model_card.adapter_card(_trained_or_404(goal, number))
+    step = whole_number(request.GET.get("step"))
+    text = model_card.adapter_card(_trained_or_404(goal, number), step)
     response = HttpResponse(text, content_type="text/markdown; charset=utf-8")
     response["Content-Disposition"] = 'attachment; filename="README.md"'
     return response

@@ -64,9 +64,11 @@ class TrainingHandler(JobHandler):
             training.save(update_fields=["warnings"])
 
     def before_finish(self, job: Job, result: Result) -> None:
-        """Upload the adapter to the storage, which may take a while."""
+        """Upload the adapters to the storage, which may take a while."""
         if result.get("adapter") and not result.get("stopped"):
-            publish_folder(Training.objects.get(job=job).adapter_folder)
+            training = Training.objects.get(job=job)
+            publish_folder(training.adapter_folder)
+            publish_folder(f"{training.folder}/steps")
 
     def finish(self, job: Job, result: Result) -> None:
         """Record adapter hash, machine and measured speed, unless the training was stopped.
@@ -80,6 +82,8 @@ class TrainingHandler(JobHandler):
         weights = settings.DATA_DIR / training.adapter_folder / "adapter_model.safetensors"
         training.adapter_sha256 = sha256_of(weights)
         training.save(update_fields=["adapter_sha256"])
+        for step, sha256 in found.get("kept_steps", {}).items():
+            training.points.filter(step=int(step)).update(adapter_sha256=sha256)
         # The supervisor runs on the machine that trained.
         Job.objects.filter(pk=job.pk).update(result={**result, "machine": this_machine().words})
         if found.get("seconds") and found.get("tokens"):
@@ -109,6 +113,7 @@ def _record_point(training: Training, point: CurvePoint) -> None:
         "loss",
         "validation_loss",
         "validation_score",
+        "general_ability",
         "tokens_per_second",
         "memory_bytes",
     )

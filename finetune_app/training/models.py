@@ -7,6 +7,7 @@ from finetune_app.basemodels.automatic_settings import SUPERVISED
 from finetune_app.basemodels.models import BaseModel
 from finetune_app.goals.models import Goal
 from finetune_app.jobs.models import Job
+from finetune_app.training.best_step import step_name
 from finetune_app.versions.models import Version
 
 
@@ -55,6 +56,16 @@ class Training(models.Model):
     def adapter_folder(self) -> str:
         return f"{self.folder}/adapter"
 
+    def folder_of_step(self, step: int | None) -> str:
+        """Folder of the adapter of a kept step; None is the best step."""
+        return self.adapter_folder if step is None else f"{self.folder}/steps/{step_name(step)}"
+
+
+class PointQuerySet(models.QuerySet["Point"]):
+    def kept(self) -> "PointQuerySet":
+        """Those beside the best one whose adapters are kept."""
+        return self.exclude(adapter_sha256="")
+
 
 class Point(models.Model):
     """One step of the learning curve; see `protocol.CurvePoint`."""
@@ -65,8 +76,12 @@ class Point(models.Model):
     loss = models.FloatField(null=True)
     validation_loss = models.FloatField(null=True)
     validation_score = models.FloatField(null=True)
+    general_ability = models.FloatField(null=True)
     tokens_per_second = models.FloatField(null=True)
     memory_bytes = models.BigIntegerField(null=True)
+    adapter_sha256 = models.CharField(max_length=64, blank=True)  # set when it is kept
+
+    objects = PointQuerySet.as_manager()
 
     class Meta:
         ordering = ["step"]

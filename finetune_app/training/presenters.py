@@ -14,13 +14,13 @@ from finetune_app.accounts.models import Membership
 from finetune_app.basemodels.automatic_settings import DPO, SUPERVISED, AutomaticSettings
 from finetune_app.basemodels.estimates import at_most
 from finetune_app.core import charts
-from finetune_app.core.sizes import MEMORY_GB
+from finetune_app.core.sizes import MEMORY_GB, size
 from finetune_app.core.templatetags.ui import duration
 from finetune_app.goals.measures import MeasureError, get_measure
 from finetune_app.goals.presenters import PresentedAnswer, present_answer
 from finetune_app.jobs.models import State
 from finetune_app.jobs.services import queue_place, seconds_to_start
-from finetune_app.training.best_step import quality
+from finetune_app.training.best_step import MAX_KEPT_BYTES, MAX_KEPT_STEPS, quality
 from finetune_app.training.curve_advice import advise
 from finetune_app.training.forms import SettingsForm
 from finetune_app.training.models import Point, SampleAnswer, Training
@@ -50,12 +50,19 @@ class SampleHistory:
 
 @dataclass(frozen=True)
 class Measurement:
-    """What the practice examples said after one step. `score` is "62 %", or "62" points."""
+    """What the practice examples said after one step.
 
+    score: "62 %", or "62" points; "" where no measure can tell. general_ability: "97 %" of the base
+    model's; "" where it was not measured. can_test: its adapter is kept beside the best one.
+    """
+
+    step: int
     when: str
     score: str
     loss: float
-    kept: bool
+    general_ability: str
+    is_best: bool
+    can_test: bool
 
 
 def live_context(training: Training, membership: Membership | None) -> dict[str, Any]:
@@ -84,7 +91,9 @@ def live_context(training: Training, membership: Membership | None) -> dict[str,
         if losses or validation
         else "",
         "advice": advise(points, ended=not job.is_active, finished=bool(training.adapter_sha256)),
-        "measurements": measurements(points, training),
+        "measurements": (measured := measurements(points, training)),
+        "steps_can_be_tested": any(one.can_test for one in measured),
+        "not_kept": not_kept(points, training),
         "is_graded": _is_graded(training),
         "sample_histories": sample_histories(training),
         "ready": bool(training.adapter_sha256),
@@ -142,20 +151,55 @@ def facts(training: Training) -> list[str]:
 
 
 def measurements(points: Sequence[Point], training: Training) -> list[Measurement]:
-    """Every step at which answers were scored, and which one is kept."""
-    scored = [
-        (point, point.validation_score, point.validation_loss)
-        for point in points
-        if point.validation_score is not None and point.validation_loss is not None
-    ]
-    if not scored:
+    """Every measured step, and which one is the best."""
+    measured = _measured(points)
+    if not measured:
         return []
-    best, *_rest = max(scored, key=lambda one: quality(one[1], one[2]))
-    form = "%.0f" if _is_graded(training) else "%.0f %%"
+    best = max(measured, key=lambda one: quality(one.validation_score, one.validation_loss))
+    ended = bool(training.adapter_sha256)
     return [
-        Measurement(_when(point.step, training), form % (100 * score), loss, kept=point is best)
-        for point, score, loss in scored
+        Measurement(
+            step=point.step,
+            when=_when(point.step, training),
+            score=_score(point.validation_score, training),
+            loss=point.validation_loss or 0.0,
+            general_ability=_percent(point.general_ability),
+            is_best=point is best,
+            can_test=ended and bool(point.adapter_sha256) and point is not best,
+        )
+        for point in measured
     ]
+
+
+def not_kept(points: Sequence[Point], training: Training) -> str:
+    """Why some of the measured steps cannot be tested; "" if all can."""
+    kept = training.job.result.get("kept_steps")
+    measured = len(_measured(points))
+    if kept is None or len(kept) + 1 >= measured:
+        return ""
+    if len(kept) + 1 == MAX_KEPT_STEPS:
+        return _("The best %(n)d of these moments are kept.") % {"n": MAX_KEPT_STEPS}
+    return _(
+        "What it learned is large at each of these moments: those that fit %(size)s together are "
+        "kept, the best ones first."
+    ) % {"size": size(MAX_KEPT_BYTES)}
+
+
+def _measured(points: Sequence[Point]) -> list[Point]:
+    """The steps at which the practice examples were read; where answers can be scored, those at
+    which they were."""
+    measured = [one for one in points if one.step and one.validation_loss is not None]
+    return [one for one in measured if one.validation_score is not None] or measured
+
+
+def _score(score: float | None, training: Training) -> str:
+    if score is None:
+        return ""
+    return f"{100 * score:.0f}" if _is_graded(training) else _percent(score)
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{100 * share:.0f} %"
 
 
 def _is_graded(training: Training) -> bool:

@@ -15,6 +15,8 @@ class CurvePoint(TypedDict):
     validation_score: float | None
     """Mean of the goal's measure over the answered validation prompts, 0 to 1; None where no
     measure can tell."""
+    general_ability: float | None
+    """Perplexity of the base model over this step's, on everyday text; None where not measured."""
     tokens_per_second: float | None
     memory_bytes: int
 
@@ -49,6 +51,8 @@ class TrainingResult(TypedDict):
     """Of `best_step`, the step whose adapter is exported."""
     validation_score: NotRequired[float | None]
     best_step: NotRequired[int | None]
+    kept_steps: NotRequired[dict[str, str]]
+    """Steps beside the best one whose adapters are kept, and the hash of each one's weights."""
     number_format: NotRequired[str]
     tokens: NotRequired[int]
     seconds: NotRequired[float]

@@ -117,7 +117,7 @@ def test_each_measurement_is_listed_and_the_best_by_the_measure_is_kept(training
         ("Pass 2", "62 %"),
         ("Pass 3", "70 %"),
     ]
-    assert [one.kept for one in found] == [False, False, True]
+    assert [one.is_best for one in found] == [False, False, True]
 
 
 def test_a_graded_measure_is_shown_in_points(training):

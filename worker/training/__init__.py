@@ -21,6 +21,8 @@ peer.py             each of the others
 validation.py       when a run is measured, which step is best, when it ends early
 validation_answers.py  what the model answers while it learns
 curve.py            the points of the learning curve
+general_ability.py  how well it still predicts everyday text
+kept_steps.py       the adapters of measured steps, for whoever wants another than the best
 checkpoints.py      written so that a kill at any moment loses little and corrupts nothing
 memory.py           how much memory a training uses
 out_of_memory.py    smaller parts where memory runs out; killed_attempts.py: also after a kill

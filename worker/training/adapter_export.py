@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Mapping
+from copy import copy
 from pathlib import Path
 
 import torch
@@ -32,16 +33,28 @@ def export(
     Everything has been synced to disk on return. Raises UserError when the disk is full.
     """
     set_peft_model_state_dict(adapted.model, weights)
+    write_adapter(folder, adapted, weights, metadata, tokenizer)
+
+
+def write_adapter(
+    folder: Path,
+    adapted: AdaptedModel,
+    weights: dict[str, torch.Tensor],
+    metadata: Mapping[str, object],
+    tokenizer: PreTrainedTokenizerBase | None = None,
+) -> None:
+    """The same without a change of the model, which may go on learning."""
     unfinished = folder.with_name(f".unfinished-{folder.name}")
     try:
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True)
         content = to_safetensors(weights, metadata={"format": "pt"})
         write(unfinished / "adapter_model.safetensors", content)
-        config = adapted.model.peft_config["default"]
+        config = copy(adapted.model.peft_config["default"])
         config.inference_mode = True
         config.save_pretrained(str(unfinished))
-        tokenizer.save_pretrained(unfinished)
+        if tokenizer is not None:
+            tokenizer.save_pretrained(unfinished)
         (unfinished / "finetune.json").write_text(json.dumps(metadata, indent=2, sort_keys=True))
         for path in (*unfinished.iterdir(), unfinished):
             sync(path)

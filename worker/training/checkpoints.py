@@ -112,9 +112,10 @@ def remove_old(folder: Path, best_step: int | None) -> None:
         shutil.rmtree(folder / name, ignore_errors=True)
 
 
-def require_space(folder: Path, checkpoint_bytes: int) -> None:
-    """Raises UserError unless 2.5 checkpoints and 2 GiB of disk space are free."""
-    needed = int(2.5 * checkpoint_bytes) + MIN_FREE_BYTES
+def require_space(folder: Path, checkpoint_bytes: int, kept_bytes: int = 0) -> None:
+    """Raises UserError unless 2.5 checkpoints, the adapters of kept steps and 2 GiB of disk space
+    are free."""
+    needed = int(2.5 * checkpoint_bytes) + kept_bytes + MIN_FREE_BYTES
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise UserError(

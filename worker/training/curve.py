@@ -4,7 +4,9 @@ import time
 from collections.abc import Sequence
 
 from finetune_app.training.protocol import CurvePoint, SampleAnswer, SampleEvent
+from worker.perplexity import perplexity_ratio
 from worker.training.dpo import LOSS_OF_REFERENCE
+from worker.training.general_ability import base_loss, text_loss
 from worker.training.memory import memory_bytes
 from worker.training.objectives import MeanLoss, mean_loss
 from worker.training.out_of_memory import retry_in_smaller_parts
@@ -33,10 +35,22 @@ def validate(training: Run, state: State) -> Validation:
     measured = compute_validation_loss(training, state)
     if training.spec.method == "dpo":
         score = measured.score
-    found = Validation(state.step, measured.loss, score)
+    general_ability = measure_general_ability(training, state)
+    found = Validation(state.step, measured.loss, score, general_ability)
     state.validations = [*state.validations, found]
     state.validation_seconds += time.monotonic() - started
     return found
+
+
+def measure_general_ability(training: Run, state: State) -> float | None:
+    """Perplexity of the base model over that of this step, on everyday text: 1 is as good as
+    before, 0.9 a little worse. None where it is not measured."""
+    windows = training.general_windows
+    if not len(windows):
+        return None
+    if state.general_base_loss is None:
+        state.general_base_loss = base_loss(training.adapted, windows)
+    return perplexity_ratio(state.general_base_loss, text_loss(training.adapted, windows))
 
 
 def compute_validation_loss(training: Run, state: State) -> MeanLoss:
@@ -77,6 +91,7 @@ def emit_point(
         "loss": loss,
         "validation_loss": validation.loss if validation else None,
         "validation_score": validation.score if validation else None,
+        "general_ability": validation.general_ability if validation else None,
         "tokens_per_second": tokens_per_second and round(tokens_per_second, 1),
         "memory_bytes": memory_bytes(),
     }

@@ -1,6 +1,5 @@
 """The whole run, from a frozen spec to an adapter. Running it again continues it."""
 
-import json
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -11,7 +10,7 @@ from safetensors.torch import load_file
 from finetune_app.training.protocol import TrainingResult
 from worker.channel import Channel, Job
 from worker.template import TokenizedExample
-from worker.training import checkpoints, data
+from worker.training import checkpoints, data, kept_steps
 from worker.training.adapter_export import adapter_tensors, export
 from worker.training.curve import emit_point, evaluate_start, validate
 from worker.training.killed_attempts import forget_attempt
@@ -85,6 +84,7 @@ def run_step(training: Run, state: State) -> None:
         if best(state.validations) == validation:
             state.best_step = state.step
             save_checkpoint(training, state)
+        kept_steps.keep(training, state)
     emit_point(training, state.step, validation, step.loss, step.tokens / seconds)
 
 
@@ -162,12 +162,7 @@ def export_best(training: Run, state: State) -> None:
     else:  # without validation examples the last step is the best that is known
         state.best_step = state.step
         weights = adapter_tensors(training.adapted)
-    metadata = {
-        "base_model": training.spec.base_model.name,
-        "number_format": state.number_format,
-        "best_step": state.best_step,
-        "settings": json.loads(json.dumps(asdict(training.spec), default=str)),
-    }
+    metadata = training.metadata(state, state.best_step)
     export(training.folder / "adapter", training.adapted, weights, training.tokenizer, metadata)
 
 
@@ -180,6 +175,7 @@ def result(training: Run, state: State, *, stopped: bool) -> TrainingResult:
         "validation_loss": chosen.loss if chosen else None,
         "validation_score": chosen.score if chosen else None,
         "best_step": state.best_step,
+        "kept_steps": {} if stopped else kept_steps.finish(training, state),
         "ended_early": not stopped and state.step < training.total_steps,
         "number_format": state.number_format,
         "tokens": state.tokens,

@@ -9,7 +9,7 @@ from finetune_app.basemodels.memory_plan import TOKEN_BUDGET
 from worker.channel import Channel
 from worker.engine.memory import release_memory
 from worker.template import TokenizedExample, load_tokenizer
-from worker.training import checkpoints, data
+from worker.training import checkpoints, data, kept_steps
 from worker.training.data_parallel import Ranks, start_peers
 from worker.training.dpo import DpoObjective, reference_margins
 from worker.training.killed_attempts import killed_attempt, note_attempt, smaller_budget
@@ -55,7 +55,9 @@ def prepare(
     adapted.model.train()
     trainable = [p for p in adapted.model.parameters() if p.requires_grad]
     optimizer = FlatAdamW(trainable, spec.weight_decay)
-    checkpoints.require_space(folder, optimizer.checkpoint_bytes)
+    adapter_bytes = optimizer.working.nbytes
+    kept_bytes = kept_steps.most_steps(adapter_bytes) * adapter_bytes
+    checkpoints.require_space(folder, optimizer.checkpoint_bytes, kept_bytes)
     loss = choose_loss(adapted, channel)
     objective: Objective[Any] = AnswerObjective(loss)
     if spec.method == "dpo":

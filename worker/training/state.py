@@ -1,23 +1,27 @@
 """The state of a run: its progress, which checkpoints store, and the objects it uses."""
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import torch
 from transformers import PreTrainedTokenizerBase
 
 from worker.channel import Channel
 from worker.template import TokenizedExample
 from worker.training.data import Batches, count_tokens
 from worker.training.data_parallel import Ranks
+from worker.training.general_ability import text_windows
 from worker.training.losses import Loss
 from worker.training.model_loader import AdaptedModel
 from worker.training.objectives import Objective
 from worker.training.optimizer import FlatAdamW
 from worker.training.spec import TrainingSpec
 from worker.training.validation import (
+    FORWARD_COST,
     REPLAY_COST,
     Validation,
     measurement_cost,
@@ -44,6 +48,8 @@ class State:
     losses: list[float] = field(default_factory=list)
     """Training loss of the last steps, for their mean."""
     validations: list[Validation] = field(default_factory=list)
+    general_base_loss: float | None = None
+    """Of the base model on the everyday text; see general_ability.py."""
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> "State":
@@ -102,11 +108,35 @@ class Run:
             tokens += round(
                 REPLAY_COST * spec.epochs * len(self.train_examples) * per_example * mean
             )
+        cost = self.measurement_cost + FORWARD_COST * self.general_windows.numel()
+        return frozenset(validation_steps(self.total_steps, spec.epochs, tokens, cost))
+
+    @cached_property
+    def measurement_cost(self) -> float:
+        """Of one measurement, without the everyday text."""
         answers = self.validation_answers
-        cost = measurement_cost(
+        return measurement_cost(
             count_tokens(self.validation_examples), answers.prompt_tokens, answers.answer_tokens
         )
-        return frozenset(validation_steps(self.total_steps, spec.epochs, tokens, cost))
+
+    @cached_property
+    def general_windows(self) -> torch.Tensor:
+        """The everyday text that is read at each measurement; see general_ability.py."""
+        return text_windows(self.tokenizer, self.spec.max_tokens, self.measurement_cost)
+
+    def metadata(self, state: State, step: int | None) -> dict[str, Any]:
+        """What finetune.json says of the adapter of a step."""
+        return {
+            "base_model": self.spec.base_model.name,
+            "number_format": state.number_format,
+            "best_step": state.best_step,
+            "step": step,
+            "settings": json.loads(json.dumps(asdict(self.spec), default=str)),
+        }
+
+    @property
+    def kept_steps(self) -> Path:
+        return self.folder / "steps"
 
     @property
     def checkpoints(self) -> Path:

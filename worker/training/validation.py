@@ -28,11 +28,13 @@ class Validation:
 
     loss: mean cross-entropy per learned token; None where it is not finite.
     score: mean of the goal's measure over the answered prompts, 0 to 1; None without a measure.
+    general_ability: see general_ability.py; it chooses nothing by itself.
     """
 
     step: int
     loss: float | None
     score: float | None
+    general_ability: float | None = None
 
 
 def best(validations: Sequence[Validation]) -> Validation | None:

@@ -41,8 +41,8 @@ def what_it_is(candidate: Candidate) -> str:
         parts.append(_("your documents, looked up for each question"))
     if candidate.training:
         parts.append(
-            _("training %(n)d on version %(v)d of the examples")
-            % {"n": candidate.training.number, "v": candidate.training.version.number}
+            _("%(training)s on version %(v)d of the examples")
+            % {"training": candidate.training_name, "v": candidate.training.version.number}
         )
     return ", ".join(parts)
 
@@ -200,14 +200,14 @@ def _what_was_judged(evaluation: Evaluation) -> str:
 def origin(evaluation: Evaluation) -> list[Fact]:
     """What somebody needs to check it: dates and fingerprints."""
     ended = evaluation.job.ended_at or evaluation.created_at
-    base, training = evaluation.base.base_model, evaluation.ours.training
+    base, ours = evaluation.base.base_model, evaluation.ours
     found = [
         Fact(_("Tested"), day(ended)),
         Fact(_("Base model"), str(base or evaluation.base.model_name)),
     ]
     if base and base.revision:
         found.append(Fact(_("Its revision"), base.revision))
-    if training:
-        found.append(Fact(_("Adapter, sha256"), training.adapter_sha256))
+    if ours.training_id:
+        found.append(Fact(_("Adapter, sha256"), ours.adapter_sha256))
     found.append(Fact(_("Examples, sha256"), evaluation.version.sha256))
     return found

@@ -5,15 +5,19 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('training', '0002_validation_score'),
+        ("training", "0002_validation_score"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='training',
-            name='starts_from',
-            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='continued_by', to='training.training'),
+            model_name="training",
+            name="starts_from",
+            field=models.ForeignKey(
+                null=True,
+                on_delete=django.db.models.deletion.SET_NULL,
+                related_name="continued_by",
+                to="training.training",
+            ),
         ),
     ]

@@ -12,7 +12,8 @@ from worker.evaluation.general_check.check import compare
 from worker.evaluation.general_check.collapse import UNRELATED, TaskForm, is_repetitive, is_strange
 from worker.evaluation.general_check.findings import GeneralFindings
 from worker.evaluation.general_check.instructions import INSTRUCTIONS
-from worker.evaluation.general_check.perplexity import mean_loss, perplexity_ratio, text_windows
+from worker.evaluation.general_check.perplexity import mean_loss, text_windows
+from worker.perplexity import perplexity_ratio
 
 # For each instruction, an answer that follows it and one that nearly does.
 ANSWERS = [

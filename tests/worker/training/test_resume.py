@@ -156,7 +156,8 @@ def test_a_disk_that_is_full_at_the_export_is_reported(job, monkeypatch, at, err
         with pytest.raises(checkpoints.UserError) as raised:
             run(work, RecordingChannel())
     assert raised.value.code == "no_disk"
-    assert [path.name for path in work.folder.iterdir()] == ["checkpoints"]
+    assert {path.name for path in work.folder.iterdir()} == {"checkpoints", "steps"}
+    assert not list((work.folder / "steps").glob(".*"))
     assert run(work, RecordingChannel())["adapter"] == "adapter"  # once there is room
 
 

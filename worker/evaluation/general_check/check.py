@@ -15,12 +15,9 @@ from worker.evaluation.base_cache import cache_path, read_cache, write_cache
 from worker.evaluation.general_check.collapse import UNRELATED, TaskForm, is_repetitive, is_strange
 from worker.evaluation.general_check.findings import GeneralFindings
 from worker.evaluation.general_check.instructions import INSTRUCTIONS
-from worker.evaluation.general_check.perplexity import (
-    mean_loss,
-    perplexity_ratio,
-    text_windows,
-)
+from worker.evaluation.general_check.perplexity import mean_loss, text_windows
 from worker.evaluation.inputs import Candidate
+from worker.perplexity import perplexity_ratio
 
 if TYPE_CHECKING:
     from torch import Tensor

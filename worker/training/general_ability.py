@@ -1,0 +1,54 @@
+"""How well the model still predicts everyday text, at each measured step.
+
+The text is this folder's own: the general check of an evaluation reads another one, so that a step
+which somebody chooses by these figures is not tested with the text it was chosen by.
+"""
+
+from pathlib import Path
+
+import torch
+from transformers import PreTrainedTokenizerBase
+
+from worker.perplexity import mean_loss, token_windows
+from worker.training.model_loader import AdaptedModel
+from worker.training.validation import FORWARD_COST
+
+TEXT = Path(__file__).with_name("everyday_text.txt")
+MAX_WINDOWS = 2  # about 500 tokens: the comparison is paired, so that little text is enough
+MAX_SHARE = 0.25  # of the work of the rest of a measurement
+
+
+def text_windows(
+    tokenizer: PreTrainedTokenizerBase, context_length: int, other_work: float
+) -> torch.Tensor:
+    """The text as (windows, tokens); fewer windows, or none, where even they would cost much.
+
+    other_work: of a measurement without them, see `validation.measurement_cost`.
+    """
+    windows = token_windows([TEXT.read_text("utf-8")], tokenizer, context_length)
+    if not len(windows):
+        return windows
+    affordable = MAX_SHARE * other_work / (FORWARD_COST * windows.shape[1])
+    return windows[: min(MAX_WINDOWS, int(affordable))]
+
+
+def base_loss(adapted: AdaptedModel, windows: torch.Tensor) -> float:
+    """Of the base model, in nats per token."""
+    with adapted.model.disable_adapter():
+        return text_loss(adapted, windows)
+
+
+def text_loss(adapted: AdaptedModel, windows: torch.Tensor) -> float:
+    """Of the model as it is now, in nats per token."""
+    model = adapted.model
+
+    def logits(ids: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = model(input_ids=ids.to(adapted.device), use_cache=False).logits
+        return found
+
+    was_training = model.training
+    model.eval()
+    try:
+        return mean_loss(windows, logits, batch=1)
+    finally:
+        model.train(was_training)
