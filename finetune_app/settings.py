@@ -112,6 +112,7 @@ INSTALLED_APPS = [
     "finetune_app.basemodels",
     "finetune_app.knowledge",
     "finetune_app.training",
+    "finetune_app.hyperparameter_search",
     "finetune_app.candidates",
     "finetune_app.evaluation",
     "finetune_app.judging",

@@ -28,6 +28,10 @@ urlpatterns = [
     path("goals/<int:goal_id>/base-model/", include("finetune_app.basemodels.urls")),
     path("goals/<int:goal_id>/documents/", include("finetune_app.knowledge.urls")),
     path("goals/<int:goal_id>/training/", include("finetune_app.training.urls")),
+    path(
+        "goals/<int:goal_id>/training-searches/",
+        include("finetune_app.hyperparameter_search.urls"),
+    ),
     path("goals/<int:goal_id>/evaluation/", include("finetune_app.evaluation.urls")),
     path(
         "goals/<int:goal_id>/evaluation/<int:evaluation_id>/judge/",

@@ -21,6 +21,7 @@ from finetune_app.goals.models import Goal, MeasureKind
 from finetune_app.guide.models import Advice
 from finetune_app.guide.wizard import services as wizard
 from finetune_app.guide.wizard.question_screens import ALL
+from finetune_app.hyperparameter_search.models import HyperparameterSearch
 from finetune_app.imports.models import Upload
 from finetune_app.judging.models import JudgeRun
 from finetune_app.knowledge.models import Document
@@ -94,6 +95,7 @@ def build_world(team: Team, by: User) -> World:
     factories_datasets.write(f"{base.folder}/config.json", "{}")
     BaseModelChoice.objects.create(goal=goal, base_model=base, chosen_by=by)
     training = _training(goal, version, base, by)
+    _search(training, by)
     candidates = factories_evaluation.candidates(goal, base, training)
     guest = User.objects.create_user(f"guest{team.pk}@guests.example", name="Guest")
     invitation, secret = services.invite(team=team, role=Role.VIEWER, by=by)
@@ -202,6 +204,24 @@ def _training(goal: Goal, version: Version, base: BaseModel, by: User) -> Traini
         passed=True,
     )
     return training
+
+
+def _search(training: Training, by: User) -> HyperparameterSearch:
+    """Done: nothing did better than the automatic settings."""
+    search = HyperparameterSearch.objects.create(
+        goal=training.goal,
+        number=1,
+        version=training.version,
+        base_model=training.base_model,
+        job=job(training.goal.team, "search", done=183, total=183),
+        spec={"measure": {"kind": "exact", "settings": {}}, "learning_rate": 1e-3},
+        winner=0,
+        started_by=by,
+    )
+    reached = {"trial": 0, "rung": 0, "step": 2, "score": 0.5, "loss": 1.2, "prompts": 10}
+    search.trials.create(number=0, name="automatic", reached=[reached])
+    search.trials.create(number=1, name="higher_rate", settings={"learning_rate": 2e-3})
+    return search
 
 
 def _advice(goal: Goal, by: User) -> Advice:

@@ -21,6 +21,7 @@ STEP_OF_NAMESPACE = {
     "preferences": 2,
     "basemodels": 3,
     "training": 4,
+    "hyperparameter_search": 4,
     "knowledge": 4,
     "candidates": 4,
     "evaluation": 5,

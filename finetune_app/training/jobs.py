@@ -17,7 +17,7 @@ from finetune_app.training.models import Point, SampleAnswer, Training
 from finetune_app.training.protocol import CurvePoint, SampleEvent, TrainingResult
 
 # Parts of the spec that the child does not get.
-RECORD_ONLY = ("base_model_sha256", "version_sha256", "start_adapter_sha256")
+RECORD_ONLY = ("base_model_sha256", "version_sha256", "start_adapter_sha256", "search")
 MAX_WHY_CHARACTERS = 200
 DELETED_START = _("The training that this one goes on from was deleted. Train again.")
 

@@ -286,6 +286,7 @@ def _why(sample: SampleAnswer, training: Training) -> str:
 # ---- Settings ----
 
 SETTING_LABELS = {
+    "search": gettext_lazy("Found by search number"),
     "method": gettext_lazy("What it learns from"),
     "alpha": gettext_lazy("Strength of the adapter (alpha)"),
     "dropout": gettext_lazy("Left out at random (dropout)"),

@@ -32,6 +32,7 @@ CHANGEABLE_SETTINGS = (
     "number_format",
     "beta",
 )
+FOUND_BY = "search"  # number of the search that found the settings
 NOTHING_TO_LEARN = gettext_lazy(
     "Version %(v)d holds only questions to test with. Choose training as your method, "
     "add examples to learn from in step 2, and freeze again."
@@ -59,24 +60,7 @@ def start(
     active = goal.trainings.filter(job__state__in=ACTIVE).first()
     if active:
         return active
-    version = newest_version(goal)
-    if version is None:
-        raise PlainError(
-            _("Freeze a version of the dataset first; training reads only that."),
-            title=_("Nothing to learn from yet"),
-        )
-    if not version.counts.get("train"):
-        raise PlainError(
-            NOTHING_TO_LEARN % {"v": version.number}, title=_("Nothing to learn from yet")
-        )
-    if not goal.measure:
-        raise PlainError(
-            _("Decide first how to tell a right answer from a wrong one."),
-            title=_("No measure yet"),
-        )
-    choice = BaseModelChoice.objects.select_related("base_model").filter(goal=goal).first()
-    if choice is None:
-        raise PlainError(_("Choose a base model first."), title=_("No model to start from yet"))
+    version, choice = require_inputs(goal)
     require_method(method, version)
     starts_from = start_of(goal, choice.base_model, method)
     number = goal.last_training + 1
@@ -99,6 +83,30 @@ def start(
     )
 
 
+def require_inputs(goal: Goal) -> tuple[Version, BaseModelChoice]:
+    """The newest version and the chosen base model. Raises PlainError when an earlier step is
+    missing."""
+    version = newest_version(goal)
+    if version is None:
+        raise PlainError(
+            _("Freeze a version of the dataset first; training reads only that."),
+            title=_("Nothing to learn from yet"),
+        )
+    if not version.counts.get("train"):
+        raise PlainError(
+            NOTHING_TO_LEARN % {"v": version.number}, title=_("Nothing to learn from yet")
+        )
+    if not goal.measure:
+        raise PlainError(
+            _("Decide first how to tell a right answer from a wrong one."),
+            title=_("No measure yet"),
+        )
+    choice = BaseModelChoice.objects.select_related("base_model").filter(goal=goal).first()
+    if choice is None:
+        raise PlainError(_("Choose a base model first."), title=_("No model to start from yet"))
+    return version, choice
+
+
 def frozen_spec(
     goal: Goal,
     version: Version,
@@ -109,7 +117,9 @@ def frozen_spec(
 ) -> dict[str, Any]:
     """The spec of the child process, except for the paths, which depend on its machine."""
     settings = automatic_for(version, choice.base_model, method).settings | {
-        name: chosen[name] for name in CHANGEABLE_SETTINGS if chosen.get(name) not in (None, "")
+        name: chosen[name]
+        for name in (*CHANGEABLE_SETTINGS, FOUND_BY)
+        if chosen.get(name) not in (None, "")
     }
     settings.setdefault("seed", DEFAULT_SEED)
     if starts_from:  # the same adapter goes on, so it keeps its shape

@@ -5,10 +5,11 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from finetune_app.core.files import local_path
 from finetune_app.datasets.example_export import TOOL_KEYS, Row
-from finetune_app.datasets.models import Dataset
+from finetune_app.datasets.models import Dataset, Split
 from finetune_app.versions.models import Version
 
 NUMBER = re.compile(rb'\{"id": (\d+),')  # the start of a line written by versions/services.py
@@ -44,6 +45,17 @@ def versions_with_trash(dataset: Dataset) -> list[tuple[Version, int]]:
         for version in dataset.versions.all()
     ]
     return [(version, count) for version, count in counted if count]
+
+
+def write_without_test_rows(version: Version, path: Path) -> None:
+    """A copy of the version's file for work that must not see the test rows, at `path`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}")
+    with draft.open("wb") as file:
+        file.writelines(
+            line for _number, line in _lines(version) if json.loads(line)["split"] != Split.TEST
+        )
+    draft.replace(path)
 
 
 def source_counts(version: Version) -> Counter[str]:

@@ -1,0 +1,128 @@
+"""Real searches on a tiny model: halving, continuing after a stop or a kill, and who wins."""
+
+import json
+
+import pytest
+
+from finetune_app.hyperparameter_search.successive_halving import RUNGS, Outcome
+from tests.worker.training.conftest import base_model, job, tokenizer, version  # noqa: F401
+from tests.worker.training.recording_channel import RecordingChannel
+from worker.channel import Job, LeaseLost
+from worker.hyperparameter_search import run as search
+from worker.training import checkpoints
+
+TRIALS = [
+    {},
+    {"learning_rate": 5e-2},
+    {"learning_rate": 1e-3},
+    {"rank": 8},
+    {"batch_size": 4},
+    {"learning_rate": 5e-3},
+]
+
+
+class Channel(RecordingChannel):
+    """Stops, or loses the lease, once so many trials have been told."""
+
+    def stopping(self) -> bool:
+        return self.stop_after is not None and len(self.of("trial")) >= self.stop_after
+
+    def check(self) -> None:
+        if self.lose_after is not None and len(self.of("trial")) >= self.lose_after:
+            raise LeaseLost
+
+
+@pytest.fixture
+def searching(job):  # noqa: F811
+    def make(folder: str = "search", **settings) -> Job:
+        training = job(folder=folder, validation_prompts=6, **settings)
+        spec = {"training": dict(training.spec), "trials": TRIALS}
+        return Job("search", training.folder, spec)
+
+    return make
+
+
+def told(channel) -> list[tuple[int, int]]:
+    return [(one["rung"], one["trial"]) for one in channel.of("trial")]
+
+
+def test_six_begin_three_go_on_two_end_and_the_automatic_one_is_among_them(searching):
+    channel, work = Channel(), searching(epochs=3)
+    found = search.run(work, channel)
+    rungs = [[trial for rung, trial in told(channel) if rung == n] for n in range(len(RUNGS))]
+    assert [len(one) for one in rungs] == [6, 3, 2]
+    assert all(0 in one for one in rungs)
+    assert set(rungs[2]) <= set(rungs[1])
+    assert found["winner"] in rungs[2]
+    assert not list((work.folder / "trials").iterdir())  # checkpoints of no further use
+    progress = channel.of("progress")[-1]
+    assert progress["done"] <= progress["total"]
+
+
+def test_a_trial_goes_on_and_does_not_begin_again(searching):
+    channel = Channel()
+    search.run(searching(epochs=3), channel)
+    steps = [one["step"] for one in channel.of("trial") if one["trial"] == 0]
+    assert steps == [round(share * 15) for share in (1 / 6, 1 / 3, 1 / 2)]  # of 3 x 5 steps
+
+
+def test_a_trial_is_the_beginning_of_the_training_with_its_settings(searching, job):  # noqa: F811
+    """At the same step, the search and a whole training have the same loss."""
+    from worker.training import run as train
+
+    channel, whole = Channel(), RecordingChannel()
+    work = searching(epochs=3)
+    search.run(work, channel)
+    train(job(folder="whole", epochs=3, validation_prompts=6), whole)
+    points = {p["step"]: p["validation_loss"] for p in whole.of("point")}
+    measured = [
+        (one["loss"], points[one["step"]])
+        for one in channel.of("trial")
+        if one["trial"] == 0 and points[one["step"]] is not None
+    ]
+    assert measured
+    assert all(ours == pytest.approx(theirs, abs=1e-5) for ours, theirs in measured)
+
+
+@pytest.mark.parametrize("end", ["stop", "kill"])
+def test_it_goes_on_after_the_trials_that_are_done(searching, end):
+    whole = Channel()
+    expected = search.run(searching("whole", epochs=3), whole)
+    work = searching("ended", epochs=3)
+    if end == "stop":
+        assert search.run(work, Channel(stop_after=4)) == {"winner": None, "stopped": True}
+    else:
+        with pytest.raises(LeaseLost):
+            search.run(work, Channel(lose_after=4))
+    again = Channel()
+    found = search.run(work, again)
+    assert found["winner"] == expected["winner"]
+    losses = [(o["rung"], o["trial"], o["loss"]) for o in whole.of("trial")]
+    assert [(o["rung"], o["trial"], o["loss"]) for o in again.of("trial")] == losses
+    phases = [p["message"] for p in again.of("phase")]
+    assert phases[0].startswith("Trial 5 of 6")  # four are not done again
+
+
+def test_a_damaged_file_of_outcomes_begins_again(searching):
+    work = searching(epochs=3)
+    (work.folder / "outcomes.json").write_text("{")
+    assert search.run(work, Channel())["stopped"] is False
+    assert json.loads((work.folder / "outcomes.json").read_text())["reached"]
+
+
+def test_a_full_disk_is_said(searching, monkeypatch):
+    class Usage:
+        free = 10**6
+
+    monkeypatch.setattr("worker.training.checkpoints.shutil.disk_usage", lambda path: Usage)
+    with pytest.raises(checkpoints.UserError, match="Make room"):
+        search.run(searching(), Channel())
+
+
+def test_outcomes_are_those_of_one_rung(tmp_path):
+    reached = [
+        {"trial": 0, "rung": 0, "score": 0.1, "loss": 2.0, "prompts": 6},
+        {"trial": 0, "rung": 1, "score": 0.5, "loss": 1.0, "prompts": 6},
+    ]
+    found = search.Search(tmp_path, Channel(), {}, [{}], reached).outcomes(1)
+    assert found == {0: Outcome(0.5, 1.0, 6)}
