@@ -36,12 +36,15 @@ def projections(model: Any) -> list[Any]:
     ]
 
 
-def has_plain_weights(model: Any) -> bool:
-    """Whether every projection's weight is a matrix (out, in) that may be read and fused.
+def may_fuse(model: Any) -> bool:
+    """Whether the projections' weights are matrices (out, in) that may be fused.
 
-    Weights in 4-bit are packed bytes.
+    Weights in 4-bit are packed bytes, and those that are trained belong to their optimizer.
     """
-    return all(layer.weight.is_floating_point() for layer in projections(model))
+    return all(
+        layer.weight.is_floating_point() and not layer.weight.requires_grad
+        for layer in projections(model)
+    )
 
 
 def head_sizes(config: Any) -> tuple[int, int, int]:

@@ -2,6 +2,9 @@
 
 from typing import NotRequired, TypedDict
 
+# Where a run leaves what was learned: an adapter, or a model of which every weight was trained.
+ADAPTER, MODEL = "adapter", "model"
+
 
 class CurvePoint(TypedDict):
     """Event `point`: one step of the learning curve; step 0 is the base model."""
@@ -43,9 +46,11 @@ class TrainingResult(TypedDict):
     """Result of a run. Only the first three are there if it was stopped before its first step."""
 
     adapter: str | None
-    """Folder of the adapter, relative to the job's; None if the run was stopped."""
+    """Folder of the adapter, relative to the job's; None if there is none."""
     steps: int
     stopped: bool
+    model: NotRequired[str | None]
+    """Folder of the model of which every weight was trained; None if there is none."""
     train_loss: NotRequired[float | None]
     validation_loss: NotRequired[float | None]
     """Of `best_step`, the step whose adapter is exported."""

@@ -24,9 +24,9 @@ from worker.llama import (
     ATTENTION,
     FEED_FORWARD,
     fuse_linears,
-    has_plain_weights,
     head_sizes,
     is_standard,
+    may_fuse,
     rotate,
 )
 
@@ -40,7 +40,7 @@ def is_supported(loaded: LoadedModel) -> bool:
         is_standard(loaded.model.config)
         and hasattr(body, "layers")
         and hasattr(body, "rotary_emb")
-        and has_plain_weights(loaded.model)
+        and may_fuse(loaded.model)
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +11,10 @@ from transformers import AutoModelForCausalLM, GenerationConfig, PreTrainedToken
 
 from worker.channel import UserError
 from worker.template import load_tokenizer, stop_token_ids
+from worker.training.adapter_export import copy_licences
 from worker.training.model_loader import load_base
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
-LICENCE_PATTERNS = ("LICENSE*", "LICENCE*", "NOTICE*", "USE_POLICY*")
 
 
 def load_tuned(base: Path, adapter: Path) -> PeftModel:
@@ -65,13 +64,6 @@ def _tested_generation_config(tokenizer: PreTrainedTokenizerBase) -> GenerationC
         bos_token_id=tokenizer.bos_token_id,
         pad_token_id=tokenizer.pad_token_id if tokenizer.pad_token_id is not None else stops[0],
     )
-
-
-def copy_licences(base: Path, folder: Path) -> None:
-    for pattern in LICENCE_PATTERNS:
-        for path in base.glob(pattern):
-            if path.is_file():
-                shutil.copyfile(path, folder / path.name)
 
 
 def load_back(folder: Path) -> Any:

@@ -22,6 +22,7 @@ from worker.model_export import gguf_file, merged, ollama, parity
 from worker.model_export.readme import readme
 from worker.model_export.vocabulary import vocabulary_of
 from worker.template import stop_token_ids
+from worker.training.adapter_export import copy_licences
 
 FIXED_STEPS = 4  # of the progress: loading, writing, loading back, packing
 DISK_MARGIN = 1.2  # free space needed, as a multiple of what is written
@@ -124,7 +125,7 @@ class ModelExporter:
         )
         if text:
             (draft / "Modelfile").write_text(text, encoding="utf-8")
-        merged.copy_licences(self.base, draft)
+        copy_licences(self.base, draft)
         config = model.config
         return lambda: gguf_file.load_back(path, config)
 

@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
-from safetensors.torch import save as to_safetensors
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 
 from worker.channel import UserError
 
@@ -33,7 +33,8 @@ MIN_FREE_BYTES = 2 * 1024**3
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A loaded checkpoint: adapter weights, `FlatAdamW.tensors`, and the run's state."""
+    """A loaded checkpoint: adapter weights (all weights, where all are trained),
+    `FlatAdamW.tensors`, and the run's state."""
 
     adapter: dict[str, torch.Tensor]
     optimizer: dict[str, torch.Tensor]
@@ -57,21 +58,20 @@ def save(
     try:
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True)
-        contents = {
-            "adapter.safetensors": to_safetensors(adapter),
-            "optimizer.safetensors": to_safetensors(optimizer),
-            "state.json": json.dumps(state, indent=1).encode(),
-        }
+        # Written without a copy in memory: all weights of a model can be many gigabytes.
+        save_file(adapter, unfinished / "adapter.safetensors")
+        save_file(optimizer, unfinished / "optimizer.safetensors")
+        (unfinished / "state.json").write_text(json.dumps(state, indent=1))
         hashes = {}
-        for file, content in contents.items():
-            write(unfinished / file, content)
-            hashes[file] = hashlib.sha256(content).hexdigest()
+        for path in sorted(unfinished.iterdir()):
+            sync(path)
+            hashes[path.name] = _sha256(path)
         write(unfinished / "COMPLETE", json.dumps(hashes, indent=1).encode())
         sync(unfinished)
         shutil.rmtree(folder / name, ignore_errors=True)
         unfinished.rename(folder / name)
         sync(folder)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         shutil.rmtree(unfinished, ignore_errors=True)
         raise as_user_error(error) from error
     return name
@@ -113,9 +113,11 @@ def remove_old(folder: Path, best_step: int | None) -> None:
 
 
 def require_space(folder: Path, checkpoint_bytes: int, kept_bytes: int = 0) -> None:
-    """Raises UserError unless 2.5 checkpoints, the adapters of kept steps and 2 GiB of disk space
-    are free."""
-    needed = int(2.5 * checkpoint_bytes) + kept_bytes + MIN_FREE_BYTES
+    """Raises UserError unless the disk has room for all that a run keeps at once: the newest two
+    checkpoints, the best, and one that is being written or exported; `kept_bytes` of kept steps;
+    and for 2 GiB more."""
+    there = sum(path.stat().st_size for path in (folder / "checkpoints").rglob("*.safetensors"))
+    needed = max(0, (KEEP_NEWEST + 2) * checkpoint_bytes + kept_bytes - there) + MIN_FREE_BYTES
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise UserError(

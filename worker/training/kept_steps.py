@@ -35,9 +35,7 @@ def keep(training: Run, state: State) -> None:
 
 def finish(training: Run, state: State) -> dict[str, str]:
     """Remove the best step, which is `adapter/`; return the hash of each other one by its step."""
-    steps = best_steps(state.validations, most_steps(training.optimizer.working.nbytes)) - {
-        state.best_step or 0
-    }
+    steps = steps_to_keep(training, state) - {state.best_step or 0}
     remove_others(training.kept_steps, steps)
     weights = {
         step: training.kept_steps / step_name(step) / "adapter_model.safetensors"
@@ -52,6 +50,9 @@ def most_steps(adapter_bytes: int) -> int:
 
 
 def steps_to_keep(training: Run, state: State) -> set[int]:
+    """None where every weight is trained: only the best model is kept."""
+    if training.spec.tuning == "full":
+        return set()
     return best_steps(state.validations, most_steps(training.optimizer.working.nbytes))
 
 

@@ -15,7 +15,7 @@ In shapes, `tokens` is the number of tokens of a batch without padding, laid end
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from peft import PeftModel
@@ -25,24 +25,27 @@ from worker.llama import (
     ATTENTION,
     FEED_FORWARD,
     fuse_linears,
-    has_plain_weights,
     head_sizes,
     is_standard,
+    may_fuse,
     projections,
 )
 from worker.training.data import Batch
+from worker.training.full_model import FullModel
 from worker.training.llama_autograd import Attention, HeadLoss, LoraLinear, RmsNorm, SwiGlu
 
 
-def is_supported(model: PeftModel) -> bool:
+def is_supported(model: PeftModel | FullModel) -> TypeGuard[PeftModel]:
     """Whether this model, adapter and device are exactly what is computed here."""
+    if isinstance(model, FullModel):
+        return False
     base: Any = model.get_base_model()
     lora: Any = model.peft_config["default"]
     return (
         is_standard(base.config)
         and not lora.lora_dropout
         and all(hasattr(layer, "lora_A") for layer in projections(base))
-        and has_plain_weights(base)
+        and may_fuse(base)
         and next(model.parameters()).device.type == "cpu"
     )
 

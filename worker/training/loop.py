@@ -1,4 +1,4 @@
-"""The whole run, from a frozen spec to an adapter. Running it again continues it."""
+"""The whole run, from a frozen spec to an adapter or a model. Running it again continues it."""
 
 import time
 from dataclasses import asdict
@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
-from finetune_app.training.protocol import TrainingResult
+from finetune_app.training.protocol import ADAPTER, MODEL, TrainingResult
 from worker.channel import Channel, Job
 from worker.template import TokenizedExample
 from worker.training import checkpoints, data, kept_steps
@@ -30,7 +30,7 @@ SEED_STRIDE = 1_000_003  # a prime, so that seeds of neighbouring steps do not r
 
 
 def run(job: Job, channel: Channel) -> TrainingResult:
-    """Train an adapter in `job.folder`, from its newest good checkpoint if there is one.
+    """Train in `job.folder`, from its newest good checkpoint if there is one.
 
     Raises UserError for what a person can fix, and LeaseLost when another process may own the job.
     """
@@ -153,7 +153,7 @@ def save_checkpoint(training: Run, state: State) -> None:
 
 
 def export_best(training: Run, state: State) -> None:
-    """Write the adapter of the best step, in PEFT's format."""
+    """Write what was learned at the best step."""
     training.channel.emit("phase", phase="saving", message="Saving what was learned")
     training.channel.check()
     kept = training.checkpoints / checkpoints.name_of(state.best_step or 0)
@@ -162,14 +162,22 @@ def export_best(training: Run, state: State) -> None:
     else:  # without validation examples the last step is the best that is known
         state.best_step = state.step
         weights = adapter_tensors(training.adapted)
-    metadata = training.metadata(state, state.best_step)
-    export(training.folder / "adapter", training.adapted, weights, training.tokenizer, metadata)
+    export(
+        training.folder,
+        training.adapted,
+        weights,
+        training.tokenizer,
+        training.metadata(state, state.best_step),
+        training.spec.base_model,
+    )
 
 
 def result(training: Run, state: State, *, stopped: bool) -> TrainingResult:
     losses, chosen = state.losses, best(state.validations)
+    is_full = training.spec.tuning == "full"
     return {
-        "adapter": None if stopped else "adapter",
+        "adapter": None if stopped or is_full else ADAPTER,
+        "model": MODEL if is_full and not stopped else None,
         "steps": state.step,
         "train_loss": sum(losses) / len(losses) if losses else None,
         "validation_loss": chosen.loss if chosen else None,

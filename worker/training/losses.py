@@ -10,6 +10,7 @@ from peft import PeftModel
 from torch.nn import functional
 
 from worker.training.data import Batch, probe_batch
+from worker.training.full_model import FullModel
 from worker.training.lm_head import LMHead
 from worker.training.packing import pack, reads_packed
 
@@ -48,7 +49,7 @@ class CausalLMLoss:
     the head these states, and the logits are the model's own, all at once.
     """
 
-    def __init__(self, model: PeftModel) -> None:
+    def __init__(self, model: PeftModel | FullModel) -> None:
         self._model = model
         self._intercept: Callable[[torch.Tensor], torch.Tensor] | None = None
         base: Any = model.get_base_model()

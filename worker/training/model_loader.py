@@ -22,6 +22,7 @@ from transformers import AutoModelForCausalLM, GenerationConfig, PreTrainedModel
 from finetune_app.core.machine import this_machine
 from worker.channel import UserError
 from worker.engine.model_loader import ModelConfig, fp32_bytes
+from worker.training.full_model import FullModel
 from worker.training.packing import use_flash_attention
 from worker.training.quantisation import keep_trainable, quantised_loading
 from worker.training.spec import TrainingSpec
@@ -31,15 +32,17 @@ DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 
 @dataclass(frozen=True)
 class AdaptedModel:
-    """A frozen base model with a trainable adapter, on one device."""
+    """A frozen base model with a trainable adapter, or a model of which every weight is trained;
+    on one device."""
 
-    model: PeftModel
+    model: PeftModel | FullModel
     device: torch.device
     number_format: str
 
 
 def load(spec: TrainingSpec, number_format: str) -> AdaptedModel:
-    """Base model and adapter, both in `number_format`; the adapter is initialised from the seed.
+    """Base model and, unless all its weights are trained, an adapter, in `number_format`; the
+    adapter is initialised from the seed.
 
     Raises UserError.
     """
@@ -49,6 +52,8 @@ def load(spec: TrainingSpec, number_format: str) -> AdaptedModel:
     base = load_base(spec.base_model, number_format, device, in_4bit=spec.tuning == "qlora")
     if device.type == "cuda" and number_format == "bf16":
         use_flash_attention(base)
+    if spec.tuning == "full":
+        return AdaptedModel(FullModel(base), device, number_format)
     base.requires_grad_(False)
     config = LoraConfig(
         task_type="CAUSAL_LM",

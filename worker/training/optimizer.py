@@ -1,4 +1,4 @@
-"""AdamW on one flat fp32 copy of the adapter.
+"""AdamW on one flat fp32 copy of what is trained.
 
 A bf16 number has 8 bits of precision, so adding a small update does not change it. The weights
 that are updated are therefore fp32 (the master weights), and the model computes with a bf16 copy
@@ -25,8 +25,8 @@ class FlatAdamW:
         self.master = torch.empty(size, dtype=torch.float32, device=first.device)
         same = first.dtype == torch.float32
         self.working = self.master if same else self.master.to(first.dtype)
-        self._working_gradient = torch.zeros_like(self.working)
         self.gradient = torch.zeros_like(self.master)
+        self._working_gradient = self.gradient if same else torch.zeros_like(self.working)
         self.master.grad = self.gradient
         self._make_parameters_views()
         self._adamw = torch.optim.AdamW(
@@ -45,8 +45,9 @@ class FlatAdamW:
 
     def accumulate_gradients(self) -> None:
         """Add the gradients of a backward pass to the fp32 sum."""
-        self.gradient.add_(self._working_gradient)
-        self._working_gradient.zero_()
+        if self._working_gradient is not self.gradient:  # else the backward pass has added them
+            self.gradient.add_(self._working_gradient)
+            self._working_gradient.zero_()
 
     def zero_gradients(self) -> None:
         self.gradient.zero_()
@@ -86,7 +87,8 @@ class FlatAdamW:
 
     @property
     def checkpoint_bytes(self) -> int:
-        """Size of a checkpoint: adapter in its number format, master and two moments in fp32."""
+        """Size of a checkpoint: the trained weights in their number format, and in fp32 with two
+        moments."""
         return self.working.nbytes + 3 * self.master.nbytes
 
     def restore(self, tensors: dict[str, torch.Tensor]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from worker.channel import UserError
 
-TUNINGS = ("lora", "qlora")
+TUNINGS = ("lora", "qlora", "full")
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,8 @@ class TrainingSpec:
     """Of dpo: the higher, the closer it stays to the model it started from."""
     tuning: str = "lora"
     """lora trains an adapter beside the base model's weights. qlora does the same beside weights
-    in 4-bit (see quantisation.py), which need about a quarter of the memory."""
+    in 4-bit (see quantisation.py), which need about a quarter of the memory. full trains every
+    weight; what is exported is then a whole model."""
     measure: dict[str, Any] = field(default_factory=dict)
     """Success measure {"kind", "settings"} with which sample answers are scored."""
     epochs: int = 3
@@ -107,6 +108,11 @@ class TrainingSpec:
         """(setting, whether it holds, the rule in words)."""
         return [
             ("tuning", self.tuning in TUNINGS, f"must be one of {', '.join(TUNINGS)}"),
+            (
+                "start_adapter",
+                self.start_adapter is None or self.tuning != "full",
+                "cannot be continued where every weight is trained",
+            ),
             ("epochs", _whole(self.epochs, 1), "must be a whole number of at least 1"),
             ("batch_size", _whole(self.batch_size, 1), "must be a whole number of at least 1"),
             ("rank", _whole(self.rank, 1), "must be a whole number of at least 1"),

@@ -6,7 +6,7 @@ at that moment. How many prompts: `validation_prompts` and `sample_prompts` in s
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
@@ -26,6 +26,7 @@ from worker.engine.sequences import SequenceState
 from worker.template import prompt_token_ids, stop_token_ids
 from worker.training.adapter_export import adapter_tensors
 from worker.training.data import DatasetRow
+from worker.training.full_model import FullModel
 from worker.training.model_loader import AdaptedModel
 from worker.training.packing import masked_attention
 from worker.training.spec import TrainingSpec
@@ -109,12 +110,16 @@ class ValidationAnswers:
         """Greedy answers, in the order of the prompts."""
         if not prompts:
             return []
-        with torch.no_grad(), self._base_alone():
+        name = adapter
+        if self._is_full:
+            # The weights themselves change, so nothing that was computed from them may be reused.
+            self._adapters, name = None, BASE
+        with torch.no_grad(), self._computing_for(adapter):
             decoder, adapters = self._open()
-            if adapter != BASE:
+            if name != BASE:
                 config: AdapterConfig = {"lora_alpha": self._spec.alpha}
-                adapters.put(adapter, self._tensors(adapter), config, step)
-            sequences = [self._sequence(prompt, adapter) for prompt in prompts]
+                adapters.put(name, self._tensors(name), config, step)
+            sequences = [self._sequence(prompt, name) for prompt in prompts]
             try:
                 _decode(decoder, sequences)
             finally:
@@ -137,14 +142,24 @@ class ValidationAnswers:
         eos_token_ids = frozenset(stop_token_ids(self._tokenizer))
         return SequenceState(request, prompt.token_ids, adapter, limit, eos_token_ids)
 
+    @property
+    def _is_full(self) -> bool:
+        return isinstance(self._adapted.model, FullModel)
+
+    def _weights_of(self, adapter: str) -> AbstractContextManager[None]:
+        if self._is_full and adapter != BASE:
+            return nullcontext()
+        return self._adapted.model.disable_adapter()
+
     @contextmanager
-    def _base_alone(self) -> Iterator[None]:
-        """The layers compute without the adapter; the decoder adds it."""
+    def _computing_for(self, adapter: str) -> Iterator[None]:
+        """The layers compute without the adapter; the decoder adds it. Where every weight is
+        trained, they compute with the weights that are asked for."""
         model = self._adapted.model
         was_training = model.training
         model.eval()
         try:
-            with model.disable_adapter(), masked_attention(model.get_base_model()):
+            with self._weights_of(adapter), masked_attention(model.get_base_model()):
                 yield
         finally:
             model.train(was_training)
