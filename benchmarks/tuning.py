@@ -1,6 +1,6 @@
 """LoRA, QLoRA and full fine-tuning side by side: held-out loss, bytes, memory and time.
 
-    python -m benchmarks.tuning MODEL_FOLDER [--ways lora qlora] [--seeds 17 18] [--epochs 3]
+    python -m benchmarks.tuning MODEL_FOLDER [--ways lora qlora full] [--seeds 17 18] [--epochs 3]
 
 Trains on the sample goal with the settings that the application chooses, the same examples in the
 same steps for every way, each in a process of its own. The held-out loss is the mean over the
@@ -32,7 +32,7 @@ from worker.training.model_loader import load_base
 from worker.training.objectives import AnswerObjective, mean_loss
 
 CPU = torch.device("cpu")
-WAYS = ("lora", "qlora")
+WAYS = ("lora", "qlora", "full")
 TOKEN_BUDGET, MAX_TOKENS = 4096, 1024
 
 
@@ -40,7 +40,7 @@ def one_run(model: Path, way: str, seed: int, epochs: int) -> dict[str, Any]:
     """Train in one way and measure the result."""
     rows = mailbox().rows
     learned = [row for row in rows if row["split"] == "train"]
-    settings = automatic_settings(len(learned), 256, HIDDEN).settings
+    settings = automatic_settings(len(learned), 256, HIDDEN, tuning=way).settings
     with tempfile.TemporaryDirectory() as place:
         version = Path(place) / "version.jsonl"
         version.write_text(
@@ -58,10 +58,13 @@ def one_run(model: Path, way: str, seed: int, epochs: int) -> dict[str, Any]:
             "seed": seed,
         }
         result = run(Job("training", Path(place) / "run", spec), RecordingChannel())
-        adapter = Path(place) / "run" / "adapter"
+        adapter: Path | None = Path(place) / "run" / "adapter"
+        tuned = model
+        if way == "full":
+            tuned, adapter = Path(place) / "run" / "model", None
         held_out = [row for row in rows if row["split"] == "test"]
         return {
-            "held_out": held_out_loss(model, adapter, held_out),
+            "held_out": held_out_loss(tuned, adapter, held_out),
             "in_4bit": held_out_loss(model, adapter, held_out, in_4bit=True)
             if way == "qlora"
             else None,

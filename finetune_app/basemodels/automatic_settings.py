@@ -4,10 +4,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 SUPERVISED, DPO = "supervised", "dpo"  # see `method` in worker/training/spec.py
+LORA, QLORA, FULL = "lora", "qlora", "full"  # see `tuning` there
 FEW_ROWS, SOME_ROWS, MANY_ROWS = 100, 4_000, 25_000
 # Most passes. A run ends earlier by itself (worker/training/validation.py).
 DEFAULT_EPOCHS, FEW_EPOCHS, MAX_EPOCHS = 8, 3, 25
 RATE, RATE_WIDTH, RATE_POWER = 5e-4, 2000, 0.78
+# Of LoRA's rate: LoRA wants about ten times full fine-tuning's ("LoRA Without Regret", Thinking
+# Machines, 2025; https://thinkingmachines.ai/blog/lora/).
+FULL_RATE_SHARE = 0.1
+FULL_SAVE_SECONDS = 300.0
 DPO_RATE_SHARE, DPO_EPOCHS, BETA = 0.1, 6, 0.1
 # Fixed, so that the best learning rate hardly depends on the rank.
 ALPHA = 32
@@ -34,17 +39,23 @@ class AutomaticSettings:
 
 
 def automatic_settings(
-    rows: int, longest_tokens: int, hidden: int = 0, method: str = SUPERVISED
+    rows: int,
+    longest_tokens: int,
+    hidden: int = 0,
+    method: str = SUPERVISED,
+    tuning: str = LORA,
 ) -> AutomaticSettings:
     """Settings for `rows` training rows of at most `longest_tokens` tokens, on a base model whose
     layers are `hidden` wide (0 if unknown). A pure function."""
     rows = max(1, rows)
     batch = _batch_size(rows)
+    share = FULL_RATE_SHARE if tuning == FULL else 1.0
     if method == DPO:
-        epochs, own = _dpo_epochs(rows), [_dpo_rate(hidden), *_dpo_fixed()]
+        epochs, own = _dpo_epochs(rows), [_dpo_rate(hidden, share), *_dpo_fixed()]
     else:
-        epochs, own = _epochs(rows), [_rate(hidden), *_validation()]
-    choices = [epochs, batch, *own, _rank(rows), *_fixed(), _length(longest_tokens)]
+        epochs, own = _epochs(rows), [_rate(hidden, share), *_validation()]
+    changes = _full() if tuning == FULL else [_rank(rows), *_adapter()]
+    choices = [epochs, batch, *own, *changes, *_fixed(), _length(longest_tokens)]
     return AutomaticSettings(
         settings={choice.name: choice.value for choice in choices},
         reasons={choice.name: choice.why for choice in choices},
@@ -91,26 +102,26 @@ def _batch_size(rows: int) -> SettingChoice:
     return SettingChoice("batch_size", value, reasons[value])
 
 
-def _rate(hidden: int) -> SettingChoice:
+def _rate(hidden: int, share: float) -> SettingChoice:
     """Wider models learn at a lower rate: 5e-4 x (2000 / width) ^ 0.78, which is Thinking Machines'
     rule for LoRA ("LoRA Without Regret", 2025), measured on the starter
     (docs/benchmarks/learning.md)."""
     return SettingChoice(
         "learning_rate",
-        _rate_for(hidden),
+        _rate_for(hidden, share),
         "By the width of the model: the wider, the gentler. It rises first, then falls.",
     )
 
 
-def _rate_for(hidden: int, share: float = 1.0) -> float:
+def _rate_for(hidden: int, share: float) -> float:
     value = share * RATE * (RATE_WIDTH / (hidden or RATE_WIDTH)) ** RATE_POWER
     return float(f"{value:.2g}")
 
 
-def _dpo_rate(hidden: int) -> SettingChoice:
+def _dpo_rate(hidden: int, share: float) -> SettingChoice:
     return SettingChoice(
         "learning_rate",
-        _rate_for(hidden, DPO_RATE_SHARE),
+        _rate_for(hidden, share * DPO_RATE_SHARE),
         "A tenth of what examples get: it should change its manner, not what it knows.",
     )
 
@@ -151,7 +162,7 @@ def _validation() -> list[SettingChoice]:
     ]
 
 
-def _fixed() -> list[SettingChoice]:
+def _adapter() -> list[SettingChoice]:
     return [
         SettingChoice(
             "alpha", ALPHA, "Always the same, so that the rate need not change with the rank."
@@ -160,6 +171,21 @@ def _fixed() -> list[SettingChoice]:
             "dropout", 0.0, "Not needed: the step that does best on the practice examples is kept."
         ),
         SettingChoice("targets", "all-linear", "Every layer adapts a little, which learns best."),
+    ]
+
+
+def _full() -> list[SettingChoice]:
+    return [
+        SettingChoice(
+            "save_seconds",
+            FULL_SAVE_SECONDS,
+            "A saved point holds the whole model and more, so there are fewer of them.",
+        )
+    ]
+
+
+def _fixed() -> list[SettingChoice]:
+    return [
         SettingChoice(
             "warmup_ratio", 0.1, "The first tenth is taken gently, so that nothing is undone."
         ),

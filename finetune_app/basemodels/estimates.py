@@ -11,6 +11,7 @@ from django.utils.translation import ngettext
 
 from finetune_app.basemodels.automatic_settings import (
     DPO,
+    LORA,
     SUPERVISED,
     AutomaticSettings,
     automatic_settings,
@@ -122,11 +123,13 @@ class Estimate:
         }
 
 
-def estimate(base_model: BaseModel, version: Version, method: str = SUPERVISED) -> Estimate:
-    """For an installed model and a frozen version, with the automatic settings."""
-    return estimate_for(
-        shape_of(entry_of(base_model.slug), base_model), work_of(version, method), base_model
-    )
+def estimate(
+    base_model: BaseModel, version: Version, method: str = SUPERVISED, tuning: str = LORA
+) -> Estimate:
+    """For an installed model and a frozen version, with the automatic settings. The time is that
+    of LoRA, which alone is measured."""
+    shape = shape_of(entry_of(base_model.slug), base_model)
+    return estimate_for(shape, work_of(version, method), base_model, tuning=tuning)
 
 
 def estimate_for(
@@ -136,6 +139,7 @@ def estimate_for(
     speeds: "MeasuredSpeeds | None" = None,
     *,
     on_card: bool = False,
+    tuning: str = LORA,
 ) -> Estimate:
     """For a model of this shape, with the measured speed of `base_model` if there is one.
     `speeds`: for several estimates, to be read once. on_card: it trains on a graphics card."""
@@ -144,6 +148,7 @@ def estimate_for(
     setup = TrainingSetup(
         number_format=(speed.number_format if speed else "") or "bf16",
         rank=work.rank,
+        tuning=tuning,
         on_card=on_card,
         replay_rows=work.replay_rows,
     )
@@ -193,7 +198,10 @@ def work_of(version: Version | None, method: str = SUPERVISED) -> TrainingWork:
 
 
 def automatic_for(
-    version: Version, base_model: BaseModel | None = None, method: str = SUPERVISED
+    version: Version,
+    base_model: BaseModel | None = None,
+    method: str = SUPERVISED,
+    tuning: str = LORA,
 ) -> AutomaticSettings:
     """The automatic settings for a version and a base model.
 
@@ -204,6 +212,7 @@ def automatic_for(
         longest_tokens=version.longest // 2 + TEMPLATE_TOKENS * 2,
         hidden=shape_of(entry_of(base_model.slug), base_model).hidden if base_model else 0,
         method=method,
+        tuning=tuning,
     )
 
 

@@ -198,8 +198,8 @@ def memory_plan(shape: ModelShape, setup: TrainingSetup, batch: LargestBatch) ->
         framework=CARD_CONTEXT_BYTES if setup.on_card else FRAMEWORK_BYTES,
         weights=_weights(shape, setup),
         adapter=setup.number_bytes * trained,
-        # Master weights (the adapter itself in fp32), gradients twice, two moments.
-        optimizer=trained * (12 + setup.number_bytes + (4 if setup.number_bytes != 4 else 0)),
+        # A gradient and two moments; in bf16 also its own gradient and fp32 master weights.
+        optimizer=trained * (12 if setup.number_bytes == 4 else 12 + 4 + setup.number_bytes),
         activations=activations,
         logits=max(logits, replay - activations),
         working=_working(shape, setup, batch),
@@ -207,9 +207,7 @@ def memory_plan(shape: ModelShape, setup: TrainingSetup, batch: LargestBatch) ->
 
 
 def _weights(shape: ModelShape, setup: TrainingSetup) -> float:
-    """Of the base model. In full fine-tuning they are the optimizer's working copy."""
-    if setup.tuning == "full":
-        return 0.0
+    """Of the base model, which full fine-tuning keeps beside the weights that it trains."""
     if setup.tuning != "qlora":
         return setup.number_bytes * shape.parameters
     others = shape.parameters - shape.linear_parameters

@@ -59,7 +59,7 @@ class Candidate(models.Model):
     training = models.ForeignKey(
         Training, null=True, blank=True, on_delete=models.CASCADE, related_name="candidates"
     )
-    adapter_sha256 = models.CharField(max_length=64, blank=True)
+    adapter_sha256 = models.CharField(max_length=64, blank=True)  # see Training
     step = models.PositiveIntegerField(null=True, blank=True)  # of the training; None: the best
     number_format = models.CharField(max_length=8, blank=True)
     sampling = models.JSONField(default=dict)  # {"temperature", "top_p"}; empty is greedy

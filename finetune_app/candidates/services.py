@@ -13,7 +13,13 @@ from finetune_app.candidates.prompt_builder import (
     DEFAULT_CONTEXT_LENGTH,
     PromptTemplate,
 )
-from finetune_app.candidates.specs import CandidateSampling, CandidateSpec, PromptSpec, Retrieval
+from finetune_app.candidates.specs import (
+    CandidateSampling,
+    CandidateSpec,
+    ModelFolders,
+    PromptSpec,
+    Retrieval,
+)
 from finetune_app.core.errors import PlainError
 from finetune_app.core.files import local_folder, sha256_of
 from finetune_app.goals.models import Goal
@@ -32,7 +38,7 @@ def base_candidate(*, goal: Goal, base_model: BaseModel) -> Candidate:
 
 
 def tuned_candidate(*, training: Training, step: int | None = None) -> Candidate:
-    """The base model with the adapter of this training, pinned by its hash.
+    """What this training made of its base model, pinned by its hash.
 
     step: a kept step instead of the best one. Raises PlainError when it is not kept.
     """
@@ -187,12 +193,12 @@ def freeze(candidates: QuerySet[Candidate], *, number_format: str) -> None:
 
 
 def require_adapter(candidate: Candidate) -> None:
-    """Raises PlainError when the adapter file is missing or not the one that was trained."""
+    """Raises PlainError when the weights' file is missing or not the one that was trained."""
     if not candidate.training:
         return
     folder = local_folder(candidate.adapter_folder)
     try:
-        found = sha256_of(folder / "adapter_model.safetensors")
+        found = sha256_of(folder / candidate.training.weights_file)
     except OSError:
         found = ""
     if found != candidate.adapter_sha256:
@@ -215,22 +221,26 @@ def candidate_spec(candidate: Candidate) -> CandidateSpec:
     Written to a child's standard input only and never stored, since it contains the key of a
     remote model. Raises PlainError when that key is lost or the documents have changed.
     """
-    adapter = None
-    if candidate.training:
-        adapter = str(local_folder(candidate.adapter_folder))
     return {
         "id": candidate.pk,
         "name": candidate.kind,
-        "base_model": str(local_folder(candidate.base_model.folder))
-        if candidate.base_model
-        else None,
-        "adapter": adapter,
+        **_model_folders(candidate),
         "number_format": candidate.number_format,
         "endpoint": _endpoint_target(candidate),
         "sampling": candidate.sampling,
         "knowledge": _retrieval(candidate),
         **_prompt_spec(candidate),
     }
+
+
+def _model_folders(candidate: Candidate) -> ModelFolders:
+    """Absolute. Where every weight was trained, the model is the training's own."""
+    base, training = candidate.base_model, candidate.training
+    base_folder = str(local_folder(base.folder)) if base else None
+    result = str(local_folder(candidate.adapter_folder)) if training else None
+    if training and training.is_full:
+        return {"base_model": result, "adapter": None, "tuned_from": base_folder}
+    return {"base_model": base_folder, "adapter": result, "tuned_from": None}
 
 
 def _endpoint_target(candidate: Candidate) -> TargetSpec | None:

@@ -41,16 +41,25 @@ class CandidateSampling(TypedDict, total=False):
     top_p: float
 
 
-class CandidateSpec(PromptSpec):
-    """All that a worker needs to answer as a candidate. Folders are absolute.
+class ModelFolders(TypedDict):
+    """Absolute folders on this machine; none for a remote model.
+
+    tuned_from: the base model's, where `base_model` is a model of which every weight was trained.
+    """
+
+    base_model: str | None
+    adapter: str | None
+    tuned_from: str | None
+
+
+class CandidateSpec(PromptSpec, ModelFolders):
+    """All that a worker needs to answer as a candidate.
 
     `endpoint` contains the key of a remote model, so a spec must never be stored.
     """
 
     id: int
     name: str
-    base_model: str | None
-    adapter: str | None
     number_format: str
     endpoint: TargetSpec | None
     sampling: CandidateSampling

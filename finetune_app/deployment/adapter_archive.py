@@ -22,6 +22,15 @@ def adapter_archive(training: Training, step: int | None = None) -> tuple[IO[byt
     """
     if not training.adapter_sha256:
         raise PlainError(_("This training has no adapter yet."), status=404)
+    if training.is_full:
+        raise PlainError(
+            _(
+                "Every number of the model was trained, so there is no adapter: take the merged "
+                "model instead."
+            ),
+            status=404,
+            title=_("There is no adapter"),
+        )
     wanted = adapter_sha256_of(training, step)
     folder = local_folder(training.folder_of_step(step))
     weights = folder / "adapter_model.safetensors"

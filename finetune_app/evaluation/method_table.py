@@ -197,6 +197,6 @@ def _needs(candidate: Candidate) -> str:
         parts.append(_("A longer prompt each time"))
     if candidate.knowledge_id:
         parts.append(_("A search each time"))
-    if candidate.training_id:
-        parts.append(_("Its adapter"))
+    if candidate.training:
+        parts.append(_("Its own model") if candidate.training.is_full else _("Its adapter"))
     return ", ".join(parts) or _("Nothing")

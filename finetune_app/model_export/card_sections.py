@@ -176,7 +176,7 @@ def origin(training: Training, step: int | None, hub_id: str) -> str:
         Fact(_("Base model"), f"{base.name} ({hub_id})" if hub_id else base.name),
         Fact(_("Its revision"), base.revision),
         Fact(_("Licence of the base model"), licence),
-        Fact(_("Adapter, sha256"), adapter_sha256_of(training, step)),
+        facts.weights_fact(training, adapter_sha256_of(training, step)),
         Fact(_("Examples, sha256"), training.version.sha256),
     ]
     made = _("Written by Finetune %(version)s on %(date)s.") % {

@@ -22,8 +22,8 @@ class CardText(TypedDict):
 
 
 class ExportSpec(TypedDict):
-    base_model: str  # folder
-    adapter: str  # folder
+    base_model: str  # folder; of the tuned model itself where every weight was trained
+    adapter: str | None  # folder; None there
     container: str  # "merged" or "gguf"
     number_format: str  # "fp32", "bf16", "f16" or "q8_0"
     prompts: list[list[Message]]  # conversations that end with a user message

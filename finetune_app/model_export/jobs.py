@@ -5,7 +5,7 @@ from typing import Any, cast
 from django.conf import settings
 
 from finetune_app.candidates import services as candidates
-from finetune_app.core.files import local_folder, publish_folder
+from finetune_app.core.files import publish_folder
 from finetune_app.jobs.handlers import ChildSpec, Event, JobHandler, Result
 from finetune_app.jobs.kinds import JobKind
 from finetune_app.jobs.models import Job
@@ -22,13 +22,14 @@ class ExportHandler(JobHandler):
     def child_spec(self, job: Job) -> ChildSpec:
         export = _export_of(job)
         training = export.training
-        candidate = candidates.tuned_candidate(training=training, step=export.step)
-        candidates.require_adapter(candidate)
+        tuned = candidates.tuned_candidate(training=training, step=export.step)
+        candidates.require_adapter(tuned)
+        tested = candidates.candidate_spec(tuned)
         container, number_format = export.format.split("-", 1)
         base = training.base_model
         spec: ExportSpec = {
-            "base_model": str(local_folder(base.folder)),
-            "adapter": str(local_folder(candidate.adapter_folder)),
+            "base_model": tested["base_model"] or "",
+            "adapter": tested["adapter"],
             "container": container,
             "number_format": number_format,
             "prompts": services.require_prompts(training.goal),

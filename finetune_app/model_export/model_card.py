@@ -51,6 +51,9 @@ ADAPTER = CardKind(
     ("lora", "finetune"),
     "An adapter (LoRA) for {base}: what it learned, without the base model itself.",
 )
+FULL = CardKind(
+    "transformers", "finetune", ("finetune",), "{base}, of which every weight was trained further."
+)
 KINDS = {  # by the container of an export
     "merged": CardKind(
         "transformers",
@@ -65,6 +68,11 @@ KINDS = {  # by the container of an export
         "{base}, with what it learned added to its weights, in one file for llama.cpp.",
     ),
 }
+RUN_MODEL = """\
+## How to run it
+
+Take the merged model or the GGUF file; each says how.
+"""
 RUN_ADAPTER = """\
 ## How to run it
 
@@ -84,10 +92,14 @@ where the template knows that switch (Qwen3, SmolLM3), add `enable_thinking=Fals
 
 
 def adapter_card(training: Training, step: int | None = None) -> str:
-    """The card of the adapter alone: of the best step, or of a kept one.
+    """The card of the adapter alone, of the best step or of a kept one; of the model where every
+    weight was trained.
 
     Raises PlainError when the step is not kept; so do the functions below.
     """
+    if training.is_full:
+        card = card_text(training, FULL, step)
+        return "\n".join([card["start"], RUN_MODEL, card["facts"]])
     card = card_text(training, ADAPTER, step)
     source = hub_id(training.base_model) or training.base_model.name
     return "\n".join([card["start"], RUN_ADAPTER.format(source=source), card["facts"]])

@@ -6,10 +6,23 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
+from finetune_app.basemodels.automatic_settings import FULL, LORA, QLORA
+
+TUNINGS = {
+    LORA: _("a small part beside it (LoRA)"),
+    QLORA: _("a small part beside it, itself held in 4 bits (QLoRA)"),
+    FULL: _("all of it (full fine-tuning)"),
+}
+
 
 class SettingsForm(forms.Form):
     """Settings that replace automatic ones. An empty field means automatic."""
 
+    tuning = forms.ChoiceField(
+        label=_("How much of the model changes"),
+        required=False,
+        choices=list(TUNINGS.items()),
+    )
     epochs = forms.IntegerField(
         label=_("Passes over the examples (epochs)"), min_value=1, max_value=50, required=False
     )
@@ -61,6 +74,15 @@ class SettingsForm(forms.Form):
         super().__init__(*args, **kwargs)
         if "beta" not in automatic:  # a setting of preference tuning alone
             del self.fields["beta"]
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        rank = cleaned.get("rank")
+        if cleaned.get("tuning") == FULL and rank not in (None, self.initial.get("rank")):
+            self.add_error(
+                "rank", _("There is no adapter where all of the model changes. Empty this field.")
+            )
+        return cleaned
 
     def chosen(self) -> dict[str, Any]:
         """The settings that differ from the automatic values shown, and are not empty."""

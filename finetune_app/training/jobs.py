@@ -5,6 +5,7 @@ from typing import cast
 from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 
+from finetune_app.basemodels.automatic_settings import LORA
 from finetune_app.basemodels.models import Speed
 from finetune_app.core.errors import PlainError
 from finetune_app.core.files import local_folder, local_path, publish_folder, sha256_of
@@ -64,29 +65,33 @@ class TrainingHandler(JobHandler):
             training.save(update_fields=["warnings"])
 
     def before_finish(self, job: Job, result: Result) -> None:
-        """Upload the adapters to the storage, which may take a while."""
-        if result.get("adapter") and not result.get("stopped"):
+        """Upload what was learned to the storage, which may take a while."""
+        if (result.get("adapter") or result.get("model")) and not result.get("stopped"):
             training = Training.objects.get(job=job)
-            publish_folder(training.adapter_folder)
+            publish_folder(training.result_folder)
             publish_folder(f"{training.folder}/steps")
 
     def finish(self, job: Job, result: Result) -> None:
-        """Record adapter hash, machine and measured speed, unless the training was stopped.
+        """Record the hash of what was learned, machine and measured speed, unless it was stopped.
 
         Idempotent: a second call changes nothing.
         """
         training = Training.objects.select_related("base_model").get(job=job)
         found = cast(TrainingResult, result)
-        if found.get("stopped") or not found.get("adapter") or training.adapter_sha256:
+        if found.get("stopped") or training.adapter_sha256:
             return
-        weights = settings.DATA_DIR / training.adapter_folder / "adapter_model.safetensors"
+        if not (found.get("adapter") or found.get("model")):
+            return
+        weights = settings.DATA_DIR / training.result_folder / training.weights_file
         training.adapter_sha256 = sha256_of(weights)
         training.save(update_fields=["adapter_sha256"])
         for step, sha256 in found.get("kept_steps", {}).items():
             training.points.filter(step=int(step)).update(adapter_sha256=sha256)
         # The supervisor runs on the machine that trained.
         Job.objects.filter(pk=job.pk).update(result={**result, "machine": this_machine().words})
-        if found.get("seconds") and found.get("tokens"):
+        # Estimates are for LoRA; the others compute in other ways.
+        is_lora = training.spec.get("tuning", LORA) == LORA
+        if is_lora and found.get("seconds") and found.get("tokens"):
             Speed.objects.create(
                 base_model=training.base_model,
                 what="training",

@@ -72,4 +72,4 @@ def start_of(goal: Goal, base_model: BaseModel, method: str) -> Training | None:
     if method != DPO:
         return None
     trained = goal.trainings.with_adapter().filter(base_model=base_model)
-    return trained.order_by("-number").first()
+    return next((one for one in trained.order_by("-number") if not one.is_full), None)

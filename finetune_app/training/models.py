@@ -1,19 +1,20 @@
-"""Trainings: a frozen spec, the learning curve, sample answers, and the adapter."""
+"""Trainings: a frozen spec, the learning curve, sample answers, and what was learned."""
 
 from django.db import models
 
 from finetune_app.accounts.models import User
-from finetune_app.basemodels.automatic_settings import SUPERVISED
+from finetune_app.basemodels.automatic_settings import FULL, SUPERVISED
 from finetune_app.basemodels.models import BaseModel
 from finetune_app.goals.models import Goal
 from finetune_app.jobs.models import Job
 from finetune_app.training.best_step import step_name
+from finetune_app.training.protocol import ADAPTER, MODEL
 from finetune_app.versions.models import Version
 
 
 class TrainingQuerySet(models.QuerySet["Training"]):
     def with_adapter(self) -> "TrainingQuerySet":
-        """Those that have produced an adapter."""
+        """Those that have produced an adapter, or a whole model."""
         return self.exclude(adapter_sha256="")
 
 
@@ -24,7 +25,9 @@ class Training(models.Model):
     base_model = models.ForeignKey(BaseModel, on_delete=models.PROTECT, related_name="trainings")
     job = models.OneToOneField(Job, on_delete=models.CASCADE, related_name="training")
     spec = models.JSONField(default=dict)  # frozen; see worker/training/spec.py
-    adapter_sha256 = models.CharField(max_length=64, blank=True)  # set when there is an adapter
+    # Of the adapter's weights, or of the whole model's where every weight was trained; set when
+    # there is one.
+    adapter_sha256 = models.CharField(max_length=64, blank=True)
     warnings = models.JSONField(default=list)  # sentences: what does not fit, or is not learned
     starts_from = models.ForeignKey(  # its adapter is trained further; None: the base model
         "self", null=True, on_delete=models.SET_NULL, related_name="continued_by"
@@ -53,12 +56,27 @@ class Training(models.Model):
         return f"runs/{self.pk}"
 
     @property
+    def is_full(self) -> bool:
+        """Whether every weight was trained, so that the result is a whole model."""
+        return bool(self.spec.get("tuning") == FULL)
+
+    @property
     def adapter_folder(self) -> str:
-        return f"{self.folder}/adapter"
+        return f"{self.folder}/{ADAPTER}"
+
+    @property
+    def result_folder(self) -> str:
+        """Of the adapter or of the whole model."""
+        return f"{self.folder}/{MODEL}" if self.is_full else self.adapter_folder
+
+    @property
+    def weights_file(self) -> str:
+        """The file in `result_folder` that `adapter_sha256` is of."""
+        return "model.safetensors" if self.is_full else "adapter_model.safetensors"
 
     def folder_of_step(self, step: int | None) -> str:
-        """Folder of the adapter of a kept step; None is the best step."""
-        return self.adapter_folder if step is None else f"{self.folder}/steps/{step_name(step)}"
+        """Folder of the adapter of a kept step; None is the best step, or the whole model."""
+        return self.result_folder if step is None else f"{self.folder}/steps/{step_name(step)}"
 
 
 class PointQuerySet(models.QuerySet["Point"]):

@@ -22,7 +22,7 @@ from finetune_app.jobs.models import State
 from finetune_app.jobs.services import queue_place, seconds_to_start
 from finetune_app.training.best_step import MAX_KEPT_BYTES, MAX_KEPT_STEPS, quality
 from finetune_app.training.curve_advice import advise
-from finetune_app.training.forms import SettingsForm
+from finetune_app.training.forms import TUNINGS, SettingsForm
 from finetune_app.training.models import Point, SampleAnswer, Training
 
 MAX_DRAWN_POINTS = 400  # a longer curve is thinned
@@ -297,6 +297,7 @@ SETTING_LABELS = {
     "validation_prompts": gettext_lazy(
         "Practice prompts that are answered to choose the best step"
     ),
+    "save_seconds": gettext_lazy("Seconds between saved points, at most"),
     "patience": gettext_lazy("Ends after so many measurements without improvement"),
 }
 
@@ -308,6 +309,7 @@ SETTING_VALUES = {
     ("schedule", "linear"): gettext_lazy("in a straight line (linear)"),
     ("schedule", "constant"): gettext_lazy("not at all (constant)"),
     ("number_format", "auto"): gettext_lazy("the faster one here"),
+    **{("tuning", name): words for name, words in TUNINGS.items()},
 }
 
 
@@ -336,7 +338,7 @@ def setting_fields(
 ) -> tuple[list[BoundField], list[tuple[str, str, str]]]:
     """The form's fields, with the reason of each automatic value as help text; and the settings
     that cannot be changed, as (label, value, reason)."""
-    fields = list(form)
+    fields = [field for field in form if field.name != "tuning"]  # see _tunings.html
     for field in fields:
         field.help_text = field.help_text or automatic.reasons.get(field.name, "")
     fixed = [

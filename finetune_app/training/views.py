@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 
 from finetune_app.accounts.models import Role
 from finetune_app.accounts.requests import HttpRequest
-from finetune_app.basemodels.automatic_settings import DPO, SUPERVISED, AutomaticSettings
+from finetune_app.basemodels.automatic_settings import DPO, LORA, SUPERVISED, AutomaticSettings
 from finetune_app.basemodels.estimates import at_most, automatic_for, estimate
 from finetune_app.basemodels.models import BaseModelChoice
 from finetune_app.core.audit import AuditAction
@@ -22,6 +22,7 @@ from finetune_app.training.forms import SettingsForm
 from finetune_app.training.methods import METHODS, method_options, start_of, too_few_pairs
 from finetune_app.training.models import Training
 from finetune_app.training.presenters import live_context, setting_fields
+from finetune_app.training.tunings import tuning_options
 
 
 @goal_page(Role.VIEWER, "GET")
@@ -121,6 +122,7 @@ def launch_context(
     automatic = _automatic(goal, method)
     form = form or SettingsForm(automatic=automatic.settings)
     fields, fixed = setting_fields(form, automatic)
+    starts_from = start_of(goal, choice.base_model, method) if choice else None
     expected = estimate(choice.base_model, version, method) if version and choice else None
     return {
         "goal": goal,
@@ -128,7 +130,11 @@ def launch_context(
         "choice": choice,
         "method": method,
         "method_options": method_options(version),
-        "starts_from": start_of(goal, choice.base_model, method) if choice else None,
+        "starts_from": starts_from,
+        "tuning_options": tuning_options(choice.base_model, version, method, starts_from)
+        if version and choice
+        else [],
+        "chosen_tuning": form["tuning"].value() or LORA,
         "form": form,
         "setting_fields": fields,
         "fixed": fixed,

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import queue
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from worker.channel import Channel, UserError
-from worker.engine.backend import Handle, StreamItem
-from worker.engine.engine import Engine
+from worker.engine.backend import Handle, Listener, StreamItem
 from worker.engine.requests import Completion, GenerationRequest, PromptTooLong
 
 Key = TypeVar("Key")
 POLL_SECONDS = 0.5
+
+
+class Answering(Protocol):
+    """An engine, or what stands in front of several."""
+
+    def submit(self, request: GenerationRequest, listener: Listener | None = None) -> Handle: ...
 
 
 class GenerationStopped(Exception):
@@ -20,7 +25,7 @@ class GenerationStopped(Exception):
 
 
 def as_completed(
-    engine: Engine,
+    engine: Answering,
     requests: Sequence[tuple[Key, Callable[[], GenerationRequest]]],
     channel: Channel,
 ) -> Iterator[tuple[Key, Completion | Exception]]:
@@ -55,7 +60,7 @@ def as_completed(
 
 
 def generate_all(
-    engine: Engine, requests: Sequence[GenerationRequest], channel: Channel
+    engine: Answering, requests: Sequence[GenerationRequest], channel: Channel
 ) -> list[Completion | None] | None:
     """Completions in the order of the requests; None where a prompt is too long for the model.
 

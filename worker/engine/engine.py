@@ -135,6 +135,17 @@ class Engine:
             self._wake.notify()
         return future.result()
 
+    def logits(self, input_ids: torch.Tensor, adapter: Path | None = None) -> torch.Tensor:
+        """Of every position: (batch, sequence, vocabulary), without a cache. Raises BadAdapter."""
+
+        def compute() -> torch.Tensor:
+            self.adapters.select([self.adapters.load(adapter)] * len(input_ids))
+            ids = input_ids.to(self.loaded.device)
+            found: torch.Tensor = self.loaded.model(input_ids=ids, use_cache=False).logits
+            return found
+
+        return self.call(compute)
+
     @property
     def wait_seconds(self) -> float:
         """How long the first request in the queue has been waiting."""

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from worker.engine.engine import Engine
+    from worker.evaluation.paired_engine import PairedEngine
 
 
-def cache_path(folder: Path, engine: Engine, asked: Iterable[bytes]) -> Path:
+def cache_path(folder: Path, engine: Engine | PairedEngine, asked: Iterable[bytes]) -> Path:
     """A file in `folder`, named by a hash of the base model's files, its number format and
     everything that is asked."""
     digest = hashlib.sha256(engine.number_format.encode())

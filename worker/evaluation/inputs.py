@@ -47,7 +47,8 @@ class PromptRow:
 class Candidate:
     """A candidate as the worker sees it.
 
-    Exactly one of `base_model` (a folder here) and `endpoint` (a remote model) is set.
+    Exactly one of `base_model` (a folder here) and `endpoint` (a remote model) is set. tuned_from:
+    the base model's folder, where every weight of `base_model` was trained.
     """
 
     id: int
@@ -58,6 +59,7 @@ class Candidate:
     number_format: str = "auto"
     sampling: CandidateSampling = field(default_factory=CandidateSampling)
     knowledge: Retrieval | None = None
+    tuned_from: Path | None = None
     endpoint: TargetSpec | None = field(default=None, repr=False)  # holds the API key
 
     def build_prompt(
@@ -121,6 +123,7 @@ def read_candidates(specs: Sequence[CandidateSpec]) -> list[Candidate]:
             number_format=spec.get("number_format") or "auto",
             sampling=spec.get("sampling") or {},
             knowledge=spec.get("knowledge"),
+            tuned_from=_path(spec.get("tuned_from")),
             endpoint=spec.get("endpoint"),
         )
         for spec in specs

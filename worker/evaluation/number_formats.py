@@ -24,10 +24,10 @@ class NumberFormats:
 
     def get(self, base: Path) -> str:
         """The chosen format; "" for a base model that was not loaded yet."""
-        return self._chosen.get(base.name, "")
+        return self._chosen.get(str(base), "")
 
     def store(self, base: Path, number_format: str) -> None:
-        self._chosen[base.name] = number_format
+        self._chosen[str(base)] = number_format
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._path.write_text(json.dumps(self._chosen))
 
@@ -41,11 +41,17 @@ def open_engine(base: Path, group: list[Candidate], formats: NumberFormats) -> E
         UserError: the model cannot be loaded ("bad_model").
     """
     pinned = next((one.number_format for one in group if one.number_format != "auto"), "auto")
-    try:
-        # Without merging, so that all answers are computed alike.
-        chosen = formats.get(base) or pinned
-        engine = Engine(base, chosen, max_sequences=MAX_SEQUENCES, may_merge=False)
-    except (BadModel, OSError) as problem:
-        raise UserError("bad_model", f"The base model could not be loaded. {problem}") from problem
+    # A model that was tuned whole computes as its base model does, with which it is compared.
+    of_base = next((formats.get(one.tuned_from) for one in group if one.tuned_from), "")
+    engine = load_engine(base, formats.get(base) or of_base or pinned)
     formats.store(base, engine.number_format)
     return engine
+
+
+def load_engine(base: Path, number_format: str) -> Engine:
+    """Raises UserError when the model cannot be loaded ("bad_model")."""
+    try:
+        # Without merging, so that all answers are computed alike.
+        return Engine(base, number_format, max_sequences=MAX_SEQUENCES, may_merge=False)
+    except (BadModel, OSError) as problem:
+        raise UserError("bad_model", f"The base model could not be loaded. {problem}") from problem

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import statistics
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -28,7 +29,8 @@ from worker.evaluation import trivial_baselines
 from worker.evaluation.candidate_runner import CandidateRunner, Pair, by_base_model
 from worker.evaluation.general_check.check import check_general
 from worker.evaluation.inputs import Candidate, PromptRow, read_candidates, read_test_rows
-from worker.evaluation.number_formats import NumberFormats, open_engine
+from worker.evaluation.number_formats import NumberFormats, load_engine, open_engine
+from worker.evaluation.paired_engine import PairedEngine
 from worker.evaluation.probes.run import run_probes
 from worker.evaluation.remote import answer_remotely
 from worker.knowledge.embedding import shared_embedder
@@ -50,7 +52,7 @@ def run(job: Job, channel: Channel) -> EvaluationResult:
             stopped = runner.answer_all(engine, group)
             if not stopped:
                 runner.measure_latency(engine, group)
-            stopped = stopped or runner.check_adapters(engine, group, job, spec)
+            stopped = stopped or runner.check_tuned(engine, group, job, spec)
         if stopped:
             break
     stopped = stopped or answer_remotely(runner)
@@ -127,10 +129,26 @@ class EvaluationRunner(CandidateRunner):
                     "latency", candidate=candidate.id, seconds=round(statistics.median(seconds), 3)
                 )
 
-    def check_adapters(
+    def check_tuned(
         self, engine: Engine, group: list[Candidate], job: Job, spec: EvaluationSpec
     ) -> bool:
-        """Check what else changed in each adapter; return whether the job was stopped."""
+        """Check what else changed in each tuned candidate; return whether the job was stopped."""
+        base = next((one.tuned_from for one in group if one.tuned_from), None)
+        if base is None or not (spec.get("general") or spec.get("learned_from")):
+            return self._compare_with_base(engine, group, job, spec)
+        self.channel.emit("phase", phase="loading", message="Loading the base model beside it")
+        as_adapters = [replace(one, adapter=one.base_model, base_model=base) for one in group]
+        with load_engine(base, engine.number_format) as base_engine:
+            pair = PairedEngine(base_engine, engine)
+            return self._compare_with_base(pair, as_adapters, job, spec)
+
+    def _compare_with_base(
+        self,
+        engine: Engine | PairedEngine,
+        group: list[Candidate],
+        job: Job,
+        spec: EvaluationSpec,
+    ) -> bool:
         wanted = [row.wanted for row in self.rows]
         cache = job.folder.parent / "general-cache"
         stopped = bool(spec.get("general")) and check_general(

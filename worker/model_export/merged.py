@@ -7,7 +7,12 @@ from typing import Any
 
 import torch
 from peft import PeftModel
-from transformers import AutoModelForCausalLM, GenerationConfig, PreTrainedTokenizerBase
+from transformers import (
+    AutoModelForCausalLM,
+    GenerationConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from worker.channel import UserError
 from worker.template import load_tokenizer, stop_token_ids
@@ -17,12 +22,16 @@ from worker.training.model_loader import load_base
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
-def load_tuned(base: Path, adapter: Path) -> PeftModel:
-    """Base model and adapter in fp32 on the CPU, so that merging rounds only once.
+def load_tuned(base: Path, adapter: Path | None) -> PeftModel | PreTrainedModel:
+    """Base model and adapter in fp32 on the CPU, so that merging rounds only once; without an
+    adapter, every weight of `base` was trained.
 
     Raises UserError (bad_model) if the adapter does not fit.
     """
     model = load_base(base, "fp32", torch.device("cpu"))
+    if adapter is None:
+        model.eval()
+        return model
     try:
         tuned = PeftModel.from_pretrained(model, str(adapter))
     except (OSError, ValueError, RuntimeError) as error:
@@ -33,14 +42,15 @@ def load_tuned(base: Path, adapter: Path) -> PeftModel:
     return tuned.eval()
 
 
-def tokenizer_of(base: Path, adapter: Path) -> PreTrainedTokenizerBase:
-    """The tokenizer of the training, saved with the adapter."""
-    return load_tokenizer(adapter if (adapter / "tokenizer.json").exists() else base)
+def tokenizer_of(base: Path, adapter: Path | None) -> PreTrainedTokenizerBase:
+    """The tokenizer of the training, saved with what it learned."""
+    return load_tokenizer(adapter if adapter and (adapter / "tokenizer.json").exists() else base)
 
 
-def merge(tuned: PeftModel) -> Any:
-    """Add the adapter to the weights, in fp32. `tuned` cannot be used afterwards."""
-    return tuned.merge_and_unload(safe_merge=True)
+def merge(tuned: PeftModel | PreTrainedModel) -> Any:
+    """Add the adapter, if there is one, to the weights, in fp32. `tuned` cannot be used
+    afterwards."""
+    return tuned.merge_and_unload(safe_merge=True) if isinstance(tuned, PeftModel) else tuned
 
 
 def write(

@@ -66,12 +66,13 @@ class ModelExporter:
     def __init__(self, job: Job, channel: Channel) -> None:
         self.spec = cast(ExportSpec, job.spec)
         self.folder, self.channel = job.folder, channel
-        self.base, self.adapter = Path(self.spec["base_model"]), Path(self.spec["adapter"])
+        self.base = Path(self.spec["base_model"])
+        self.adapter = Path(self.spec["adapter"]) if self.spec["adapter"] else None
         self.total = FIXED_STEPS + 2 * len(self.spec["prompts"])
         self.done = 0
 
     def export(self) -> ExportResult:
-        self._phase("loading", "Loading the model and its adapter")
+        self._phase("loading", "Loading the tuned model")
         self.tokenizer = merged.tokenizer_of(self.base, self.adapter)
         self.stop_token_ids = stop_token_ids(self.tokenizer)
         tuned = merged.load_tuned(self.base, self.adapter)

@@ -4,7 +4,7 @@ The base model is still needed: for the targets of replay, and for the first poi
 weights stay in memory as they were read, beside the trained ones, at 2 bytes a parameter in bf16
 where the training takes 20. Stored targets would be another way, but a whole distribution over the
 vocabulary at each of 3,600 tokens takes as much, and one cut to its most likely tokens is another
-loss than LoRA's (docs/decisions has the comparison).
+loss than LoRA's (docs/decisions/0053 has the comparison).
 """
 
 from collections.abc import Iterator

@@ -17,6 +17,7 @@ from finetune_app.evaluation.models import Evaluation
 from finetune_app.evaluation.report.sections import Fact
 from finetune_app.evaluation.safety import safety_context
 from finetune_app.evaluation.verdict.sentences import looks_rule
+from finetune_app.training.models import Training
 from finetune_app.versions.models import Version
 
 
@@ -188,6 +189,12 @@ def limits(evaluation: Evaluation) -> list[str]:
     return found
 
 
+def weights_fact(training: Training, sha256: str) -> Fact:
+    """The fingerprint of what a training made."""
+    name = _("Model, sha256") if training.is_full else _("Adapter, sha256")
+    return Fact(name, sha256)
+
+
 def _what_was_judged(evaluation: Evaluation) -> str:
     if evaluation.needs_person:
         return _("People chose without knowing which was which; others might choose differently.")
@@ -207,7 +214,7 @@ def origin(evaluation: Evaluation) -> list[Fact]:
     ]
     if base and base.revision:
         found.append(Fact(_("Its revision"), base.revision))
-    if ours.training_id:
-        found.append(Fact(_("Adapter, sha256"), ours.adapter_sha256))
+    if ours.training:
+        found.append(weights_fact(ours.training, ours.adapter_sha256))
     found.append(Fact(_("Examples, sha256"), evaluation.version.sha256))
     return found

@@ -94,7 +94,7 @@ def test_replay_targets_stay_those_of_the_base_model(base_model, number_format):
     folder = base_model()
     made = load(TrainingSpec(base_model=folder, version=folder, tuning="full"), number_format)
     optimizer = FlatAdamW(made.model.parameters(), weight_decay=0.0)
-    loss = choose_loss(made)
+    loss = choose_loss(made, RecordingChannel())
     assert isinstance(loss, CausalLMLoss)
     example = TokenizedExample([5, 9, 20, 31, 7, 12], [False] * 3 + [True] * 3)
     batch = collate([example], torch.device("cpu"))
@@ -155,14 +155,16 @@ def test_an_adapter_cannot_be_continued_with_all_weights(job, tmp_path):
 @needs_starter
 def test_the_starter_learns_with_all_its_weights(tmp_path, version):
     lines = version.read_text().splitlines()
-    version.write_text("\n".join([*lines[:16], *lines[40:43]]) + "\n")
+    version.write_text("\n".join([*lines[:8], *lines[40:43]]) + "\n")
     spec = {
         "base_model": str(FOLDER),
         "version": str(version),
         "tuning": "full",
-        "epochs": 2,
+        "epochs": 1,
         "batch_size": 4,
         "learning_rate": 1e-4,
+        "warmup_ratio": 0.0,
+        "schedule": "constant",
         "replay_share": 0,
         "validation_prompts": 0,
         "sample_prompts": 0,
@@ -171,4 +173,4 @@ def test_the_starter_learns_with_all_its_weights(tmp_path, version):
     channel = RecordingChannel()
     run(Job("training", tmp_path / "run", spec), channel)
     losses = validation_losses(channel)
-    assert losses[-1] < 0.7 * losses[0]
+    assert losses[-1] < 0.8 * losses[0]

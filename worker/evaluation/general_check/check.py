@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from worker.engine.engine import Engine
+    from worker.evaluation.paired_engine import PairedEngine
 
 MAX_NEW_TOKENS = 160  # enough for every instruction; a longer answer is cut, for all alike
 PROMPTS = [instruction.prompt for instruction in INSTRUCTIONS] + list(UNRELATED)
@@ -36,7 +37,7 @@ class Measurement(TypedDict):
 
 
 def check_general(
-    engine: Engine,
+    engine: Engine | PairedEngine,
     candidates: Sequence[Candidate],
     *,
     wanted: Sequence[str],
@@ -118,7 +119,10 @@ def compare(base: Measurement, tuned: Measurement, wanted: Sequence[str]) -> Gen
 
 
 def _measure(
-    engine: Engine, adapters: Sequence[Path | None], windows: Tensor, channel: Channel
+    engine: Engine | PairedEngine,
+    adapters: Sequence[Path | None],
+    windows: Tensor,
+    channel: Channel,
 ) -> dict[Path | None, Measurement] | None:
     """A measurement of each adapter (None stands for the base model); None when stopped.
 

@@ -22,6 +22,7 @@ from worker.training.data import collate, micro_batches
 
 if TYPE_CHECKING:
     from worker.engine.engine import Engine
+    from worker.evaluation.paired_engine import PairedEngine
 
 TOKENS_PER_BATCH = 512  # logits of a large vocabulary need 0.5 MB a token
 
@@ -37,7 +38,7 @@ ReturnedByRow = dict[int, Returned]  # by the row's number
 
 
 def probe_recall(
-    engine: Engine,
+    engine: Engine | PairedEngine,
     tuned: Sequence[Candidate],
     *,
     version: Path,
@@ -120,7 +121,7 @@ def _anything(returned: Returned) -> bool:
 
 
 def returned_by(
-    engine: Engine,
+    engine: Engine | PairedEngine,
     adapter: Path | None,
     rows: Sequence[RecallRow],
     finished: FinishedWork,
@@ -143,17 +144,14 @@ def returned_by(
     return {row.number: finished.get(key(row)) for row in rows}
 
 
-def _returned(engine: Engine, adapter: Path | None, rows: Sequence[RecallRow]) -> list[Returned]:
+def _returned(
+    engine: Engine | PairedEngine, adapter: Path | None, rows: Sequence[RecallRow]
+) -> list[Returned]:
     """What of each row of a batch comes back."""
-
-    def measure() -> list[bool]:
-        batch = collate([row.example for row in rows], engine.loaded.device)
-        engine.adapters.select([engine.adapters.load(adapter)] * len(rows))
-        logits = engine.loaded.model(input_ids=batch.input_ids, use_cache=False).logits
-        hits: list[bool] = (logits[batch.loss_mask].argmax(-1) == batch.labels).tolist()
-        return hits
-
-    hits, found, end = engine.call(measure), [], 0
+    batch = collate([row.example for row in rows], engine.loaded.device)
+    logits = engine.logits(batch.input_ids, adapter)
+    hits: list[bool] = (logits[batch.loss_mask].argmax(-1) == batch.labels).tolist()
+    found, end = [], 0
     for row in rows:
         end += sum(row.example.loss_mask[1:])
         answer = hits[end - 1 - row.answer : end - 1]  # the last one is the end of turn

@@ -28,6 +28,7 @@ from worker.evaluation.probes.refusal_findings import RefusalFindings
 
 if TYPE_CHECKING:
     from worker.engine.engine import Engine
+    from worker.evaluation.paired_engine import PairedEngine
 
 HARMFUL, HARMLESS = (
     (Path(__file__).parent / name).read_text("utf-8").splitlines()
@@ -37,7 +38,7 @@ REQUESTS = [*HARMFUL, *HARMLESS]
 
 
 def probe_refusals(
-    engine: Engine,
+    engine: Engine | PairedEngine,
     tuned: Sequence[Candidate],
     *,
     wanted: Sequence[str],
@@ -115,7 +116,10 @@ def _refuses(answer: str) -> bool:
 
 
 def _ask(
-    engine: Engine, adapters: Sequence[Path | None], finished: FinishedWork, channel: Channel
+    engine: Engine | PairedEngine,
+    adapters: Sequence[Path | None],
+    finished: FinishedWork,
+    channel: Channel,
 ) -> dict[Path | None, list[str]] | None:
     """Each adapter's answers to REQUESTS (None stands for the base model); None when stopped."""
     pairs = [(adapter, request) for request in REQUESTS for adapter in adapters]

@@ -14,10 +14,11 @@ from worker.evaluation.probes.refusals import probe_refusals
 
 if TYPE_CHECKING:
     from worker.engine.engine import Engine
+    from worker.evaluation.paired_engine import PairedEngine
 
 
 def run_probes(
-    engine: Engine,
+    engine: Engine | PairedEngine,
     candidates: Sequence[Candidate],
     *,
     wanted: Sequence[str],

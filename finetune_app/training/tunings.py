@@ -1,0 +1,110 @@
+"""How much of the model changes, and which ways fit this machine: an adapter is trained (LoRA), an
+adapter beside weights in 4-bit (QLoRA), or every weight (full fine-tuning)."""
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+from django.conf import settings
+from django.utils.translation import gettext as _
+
+from finetune_app.basemodels.automatic_settings import FULL, LORA, QLORA
+from finetune_app.basemodels.catalogue import entry_of
+from finetune_app.basemodels.estimates import estimate, shape_of
+from finetune_app.basemodels.models import BaseModel
+from finetune_app.core.errors import PlainError
+from finetune_app.core.machine import Machine, this_machine
+from finetune_app.core.sizes import MEMORY_GB
+from finetune_app.training.models import Training
+from finetune_app.versions.models import Version
+
+MAX_FULL_PARAMETERS = 1.5e9
+
+
+@dataclass(frozen=True)
+class TuningOption:
+    """A way on the launch page. why_not: a sentence where it cannot be started."""
+
+    name: str
+    label: str
+    why: str
+    why_not: str = ""
+
+
+def tuning_options(
+    base_model: BaseModel, version: Version, method: str, starts_from: Training | None = None
+) -> list[TuningOption]:
+    """starts_from: the training whose adapter is trained further."""
+    machine = this_machine(settings.DATA_DIR)
+    described = {
+        LORA: (
+            _("A small part beside it (LoRA)"),
+            _("An adapter of a few megabytes learns, the model itself stays. The usual choice."),
+        ),
+        QLORA: (
+            _("A small part, beside a compressed model (QLoRA)"),
+            _("In 4 bits the model takes less memory. Only for one that does not fit otherwise."),
+        ),
+        FULL: (
+            _("All of it (full fine-tuning)"),
+            _("Every number changes. It needs far more memory, and makes a model of its own."),
+        ),
+    }
+    return [
+        TuningOption(
+            name,
+            label,
+            why,
+            _problem(name, base_model, version, method, starts_from, machine),
+        )
+        for name, (label, why) in described.items()
+    ]
+
+
+def require_tuning(
+    tuning: str,
+    base_model: BaseModel,
+    version: Version,
+    method: str,
+    starts_from: Training | None = None,
+) -> None:
+    """Raises PlainError for a way that does not exist or does not fit here."""
+    if tuning == LORA:
+        return  # automatic; whether it fits is said with the base model
+    options = tuning_options(base_model, version, method, starts_from)
+    chosen = next((one for one in options if one.name == tuning), None)
+    if chosen is None:
+        raise PlainError(_("There is no such way of training. Open this page again."))
+    if chosen.why_not:
+        raise PlainError(chosen.why_not, title=_("Not possible here"))
+
+
+def _problem(
+    tuning: str,
+    base_model: BaseModel,
+    version: Version,
+    method: str,
+    starts_from: Training | None,
+    machine: Machine,
+) -> str:
+    """Why it cannot be started, in a sentence; empty where it can."""
+    if tuning == LORA:
+        return ""
+    if tuning == QLORA and find_spec("bitsandbytes") is None:
+        return _("It needs the package bitsandbytes, which is not installed here.")
+    if tuning == FULL and starts_from:
+        return _("It goes on from the adapter of training %(n)d, and an adapter it stays.") % {
+            "n": starts_from.number
+        }
+    parameters = shape_of(entry_of(base_model.slug), base_model).parameters
+    if tuning == FULL and parameters > MAX_FULL_PARAMETERS:
+        return _(
+            "This model has %(n).1f billion numbers; above %(most).1f billion, an adapter learns "
+            "as well for a fraction of the memory."
+        ) % {"n": parameters / 1e9, "most": MAX_FULL_PARAMETERS / 1e9}
+    needed = estimate(base_model, version, method, tuning).memory_bytes
+    if needed > machine.available_bytes:
+        return _("It needs about %(need).1f GB of memory, and %(free).1f GB are free here.") % {
+            "need": needed / MEMORY_GB,
+            "free": machine.available_bytes / MEMORY_GB,
+        }
+    return ""
