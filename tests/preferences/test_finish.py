@@ -88,5 +88,5 @@ def test_the_dataset_and_a_finished_training_lead_here(ready, owner, as_owner, a
     detail = reverse("training:detail", args=[ready.pk, training.number])
     for address in (reverse("datasets:page", args=[ready.pk]), detail):
         assert url("page") in as_owner.get(address).content.decode()
-    assert "Make it better by choosing between answers" in text(as_owner.get(detail))
+    assert "Choose between answers" in text(as_owner.get(detail))
     assert url("page") not in as_viewer.get(detail).content.decode()
