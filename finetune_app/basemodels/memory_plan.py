@@ -16,6 +16,7 @@ from finetune_app.basemodels.job_messages import SavedTensors
 NUMBER_BYTES = {"bf16": 2, "fp32": 4}
 FAST_TYPES = ("llama", "qwen2", "mistral")  # worker/llama.py: our own forward pass, on a CPU
 QUERY_KEY_NORMS = ("qwen3", "gemma3_text")
+KNOWN_TYPES = (*FAST_TYPES, *QUERY_KEY_NORMS)  # whose layers are written down here
 FOUR_NORMS = ("gemma3_text",)  # per layer, where others have two
 NF4_BYTES = 0.5 + 1 / 64  # four bits, and a scale of one byte for each block of 64 weights
 TOKEN_BUDGET = 4096  # padded tokens of a micro-batch; halved when memory runs out

@@ -105,18 +105,22 @@ class Batch:
 
 @dataclass(frozen=True)
 class TokenizedRows(Generic[E]):
-    """Rows as tokens, and the rows that do not fit at all. rows: how many were read."""
+    """Rows as tokens, with the number of each example's row, and the rows that do not fit at all.
+    rows: how many were read."""
 
     examples: list[E]
+    numbers: list[int]
     too_long: list[DatasetRow]
     rows: int
 
 
 @dataclass(frozen=True)
 class Examples(Generic[E]):
-    """What a run reads. asked: the validation rows, in the order of their examples."""
+    """What a run reads. numbers: of the train rows. asked: the validation rows, in the order of
+    their examples."""
 
     train: list[E]
+    numbers: list[int]
     validation: list[E]
     asked: list[DatasetRow]
 
@@ -183,7 +187,7 @@ def read_examples(
         count = f"{len(validation.too_long)} of {len(practice)}"
         channel.emit("warning", text=f"{count} practice examples are too long to be measured.")
     asked = [row for row in practice if row not in validation.too_long]
-    return Examples(learned.examples, validation.examples, asked)
+    return Examples(learned.examples, learned.numbers, validation.examples, asked)
 
 
 def read_wanted_rows(
@@ -245,6 +249,7 @@ def tokenize_rows(
     Raises UserError, which names the row that cannot be rendered, and TokenizationStopped.
     """
     examples: list[E] = []
+    numbers: list[int] = []
     too_long: list[DatasetRow] = []
     for done, row in enumerate(rows, 1):
         if channel and done % CHECK_EVERY_ROWS == 0:
@@ -252,13 +257,14 @@ def tokenize_rows(
             if channel.stopping():
                 raise TokenizationStopped
         try:
-            found = tokenize(row)
-            examples += found[:1] if whole_only else found
+            found = tokenize(row)[: 1 if whole_only else None]
+            examples += found
+            numbers += [row.number] * len(found)
         except ExampleTooLong:
             too_long.append(row)
         except UserError as error:
             raise UserError(error.code, f"Row {row.number}: {error.message}") from error
-    return TokenizedRows(examples, too_long, len(rows))
+    return TokenizedRows(examples, numbers, too_long, len(rows))
 
 
 def count_tokens(examples: Sequence[TrainingExample]) -> int:

@@ -1,7 +1,7 @@
 """The whole run, from a frozen spec to an adapter or a model. Running it again continues it."""
 
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -13,12 +13,14 @@ from worker.template import TokenizedExample
 from worker.training import checkpoints, data, kept_steps
 from worker.training.adapter_export import adapter_tensors, export
 from worker.training.curve import emit_point, evaluate_start, validate
+from worker.training.data_parallel import start_peers
 from worker.training.killed_attempts import forget_attempt
 from worker.training.memory import peak_memory_bytes
 from worker.training.objectives import ReplayObjective, Weighted
 from worker.training.optimizer import learning_rate_at
 from worker.training.out_of_memory import retry_in_smaller_parts
 from worker.training.prepare import prepare
+from worker.training.rehearsal import rehearse
 from worker.training.replay import replay_indices, replay_weight
 from worker.training.spec import TrainingSpec
 from worker.training.state import Run, State
@@ -36,7 +38,9 @@ def run(job: Job, channel: Channel) -> TrainingResult:
     """
     spec = TrainingSpec.from_json(job.spec)
     try:
-        return train(*prepare(spec, job.folder, channel))
+        training, state = prepare(spec, job.folder, channel)
+        training = rehearse(training, state)
+        return train(replace(training, ranks=start_peers(spec, job.folder)), state)
     except data.TokenizationStopped:
         return result_without_steps(job.folder)
     finally:

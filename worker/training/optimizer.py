@@ -32,6 +32,12 @@ class FlatAdamW:
         self._adamw = torch.optim.AdamW(
             [self.master], betas=(0.9, 0.999), eps=1e-8, weight_decay=weight_decay, fused=True
         )
+        # Made now, so that they are there when the largest batch is tried (rehearsal.py).
+        self._adamw.state[self.master] = {
+            "exp_avg": torch.zeros_like(self.master),
+            "exp_avg_sq": torch.zeros_like(self.master),
+            "step": torch.zeros((), dtype=torch.float32, device=first.device),
+        }
 
     def _make_parameters_views(self) -> None:
         start = 0
@@ -76,13 +82,12 @@ class FlatAdamW:
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """What a checkpoint needs to resume exactly; see `restore`."""
-        state = self._adamw.state.get(self.master, {})
-        nothing = torch.zeros_like(self.master)
+        state = self._adamw.state[self.master]
         return {
             "master": self.master,
-            "first_moment": state.get("exp_avg", nothing),
-            "second_moment": state.get("exp_avg_sq", nothing.clone()),
-            "updates": torch.as_tensor(state.get("step", 0.0), dtype=torch.float32).cpu(),
+            "first_moment": state["exp_avg"],
+            "second_moment": state["exp_avg_sq"],
+            "updates": state["step"].cpu(),
         }
 
     @property

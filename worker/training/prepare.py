@@ -1,6 +1,7 @@
 """From a frozen spec to a run that is ready for its first step, or for its next one."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,16 +11,25 @@ from worker.channel import Channel
 from worker.engine.memory import release_memory
 from worker.template import TokenizedExample, load_tokenizer
 from worker.training import checkpoints, data, kept_steps
-from worker.training.data_parallel import Ranks, start_peers
+from worker.training.data_parallel import Ranks
 from worker.training.dpo import DpoObjective, reference_margins
-from worker.training.killed_attempts import killed_attempt, note_attempt, smaller_budget
+from worker.training.killed_attempts import killed_attempt, note_attempt, noted_attempt
 from worker.training.llama_loss import LlamaLoss, is_supported
 from worker.training.losses import CausalLMLoss, Loss
+from worker.training.memory_choice import choose_by_plan, full_while_loading
 from worker.training.model_loader import AdaptedModel, context_length, fastest_number_format, load
 from worker.training.objectives import AnswerObjective, Objective
 from worker.training.optimizer import FlatAdamW
+from worker.training.out_of_memory import (
+    KILLED,
+    adopt_attempt,
+    is_out_of_memory,
+    need_less,
+    shorter,
+)
 from worker.training.probes import TOLERANCE, difference
 from worker.training.replay import replay_examples
+from worker.training.shortening import can_be_shortened, shorten_rows
 from worker.training.spec import TrainingSpec
 from worker.training.state import LastCheckpoint, Run, State
 from worker.training.validation_answers import ValidationAnswers
@@ -30,7 +40,7 @@ def prepare(
 ) -> tuple[Run, State]:
     """Read the rows, load the model, and restore the newest good checkpoint.
 
-    ranks: of a peer. Without, this is the first process, and starts the peers that it needs.
+    ranks: of a peer, which works as the first process has noted. Without, this is the first one.
     Raises UserError, and TokenizationStopped when Stop is pressed while rows are read.
     """
     channel.emit("phase", phase="reading", message="Reading your examples")
@@ -46,24 +56,23 @@ def prepare(
         state = State.from_json(checkpoint.state)
     else:
         state = State(choose_number_format(spec, channel), TOKEN_BUDGET)
-    if killed := killed_attempt(folder):
-        state.token_budget = smaller_budget(killed, examples.longest, channel)
     if ranks is None:
+        examples = make_room(spec, state, examples, folder, channel, is_new=checkpoint is None)
         note_attempt(folder)
+    elif first := noted_attempt(folder):
+        adopt_attempt(first, state)
+        examples = with_row_limit(examples, state, channel)
     replay = load_replay_examples(spec, state.number_format, folder, channel)
-    adapted = load(spec, state.number_format)
-    adapted.model.train()
+    adapted = load_model(spec, state.number_format)
     trainable = [p for p in adapted.model.parameters() if p.requires_grad]
     optimizer = FlatAdamW(trainable, spec.weight_decay)
     adapter_bytes = optimizer.working.nbytes
     kept_bytes = kept_steps.most_steps(adapter_bytes) * adapter_bytes
     checkpoints.require_space(folder, optimizer.checkpoint_bytes, kept_bytes)
-    loss = choose_loss(adapted, channel)
-    objective: Objective[Any] = AnswerObjective(loss)
-    if spec.method == "dpo":
-        pairs = [*examples.train, *examples.validation]
-        margins = reference_margins(folder, adapted, loss, pairs, state.token_budget, channel)
-        objective = DpoObjective(loss, spec.beta, margins)
+    checkpointing = state.gradient_checkpointing
+    loss = choose_loss(adapted, channel, gradient_checkpointing=checkpointing)
+    both = [*examples.train, *examples.validation]
+    objective = make_objective(spec, folder, adapted, loss, both, state.token_budget, channel)
     if checkpoint:
         optimizer.restore(checkpoint.optimizer)
         channel.emit("log", text=f"Continuing from step {state.step}.")
@@ -77,17 +86,87 @@ def prepare(
         objective=objective,
         optimizer=optimizer,
         train_examples=examples.train,
+        row_numbers=examples.numbers,
         batches=data.Batches(examples.train, spec.batch_size, spec.seed),
         replay_examples=replay,
         validation_examples=examples.validation,
         validation_answers=ValidationAnswers(adapted, tokenizer, examples.asked, spec),
         last_checkpoint=LastCheckpoint(state.step if checkpoint else -1, time.monotonic()),
-        ranks=ranks or start_peers(spec, folder),
+        ranks=ranks or Ranks(),
     )
     rows = max(spec.batch_size, len(examples.validation))
-    if ranks is None:
-        note_attempt(folder, min(state.token_budget, rows * examples.longest))
+    state.token_budget = min(state.token_budget, max(rows * examples.longest, 1))
     return training, state
+
+
+def make_room(
+    spec: TrainingSpec,
+    state: State,
+    examples: data.Examples[Any],
+    folder: Path,
+    channel: Channel,
+    *,
+    is_new: bool,
+) -> data.Examples[Any]:
+    """Choose a way of working that fits in memory, by the last attempt if the kernel killed it,
+    else by the plan; returns the examples, shortened where that is needed. Raises UserError."""
+    if spec.gradient_checkpointing == "on":
+        state.gradient_checkpointing = True
+    if killed := killed_attempt(folder):
+        if not killed.token_budget:
+            raise full_while_loading(spec, state.number_format)
+        adopt_attempt(killed, state)
+        examples = with_row_limit(examples, state, channel)
+        longest = max(examples.train, key=lambda one: one.padded_tokens)
+        warning = need_less(
+            state,
+            killed.token_budget,
+            longest.padded_tokens,
+            checkpoint=spec.gradient_checkpointing == "auto",
+            shorten=can_be_shortened(longest, shorter(longest.padded_tokens)),
+        )
+        channel.emit("warning", text=f"{KILLED} {warning}")
+    elif is_new:
+        choose_by_plan(spec, state, examples, channel)
+    return with_row_limit(examples, state, channel)
+
+
+def with_row_limit(
+    examples: data.Examples[Any], state: State, channel: Channel
+) -> data.Examples[Any]:
+    if not state.row_limit:
+        return examples
+    train, warning = shorten_rows(examples.train, examples.numbers, state.row_limit)
+    if warning:
+        channel.emit("warning", text=warning)
+    return replace(examples, train=train)
+
+
+def load_model(spec: TrainingSpec, number_format: str) -> AdaptedModel:
+    """Raises UserError, also when the memory is too small for the model alone."""
+    try:
+        adapted = load(spec, number_format)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise full_while_loading(spec, number_format) from error
+    adapted.model.train()
+    return adapted
+
+
+def make_objective(
+    spec: TrainingSpec,
+    folder: Path,
+    adapted: AdaptedModel,
+    loss: Loss,
+    examples: Sequence[Any],
+    token_budget: int,
+    channel: Channel,
+) -> Objective[Any]:
+    if spec.method != "dpo":
+        return AnswerObjective(loss)
+    margins = reference_margins(folder, adapted, loss, examples, token_budget, channel)
+    return DpoObjective(loss, spec.beta, margins)
 
 
 def choose_number_format(spec: TrainingSpec, channel: Channel) -> str:
@@ -109,12 +188,15 @@ def load_replay_examples(
     return replay_examples(spec.base_model, number_format, folder, channel)
 
 
-def choose_loss(adapted: AdaptedModel, channel: Channel) -> Loss:
+def choose_loss(adapted: AdaptedModel, channel: Channel, *, gradient_checkpointing: bool) -> Loss:
     """The fast loss for models that it supports, where a probe gives transformers' gradients; the
-    general one for all others."""
+    general one for all others, and for gradient checkpointing, which only that one can do."""
     model = adapted.model
     loss: Loss = CausalLMLoss(model)
-    if is_supported(model):
+    if gradient_checkpointing:
+        base: Any = model.get_base_model()
+        base.gradient_checkpointing_enable({"use_reentrant": False})
+    elif is_supported(model):
         fast = LlamaLoss(model)
         error = difference(model, fast, loss)
         if error <= TOLERANCE[adapted.number_format]:

@@ -72,6 +72,9 @@ class TrainingSpec:
     """bf16, fp32, or auto: whichever this machine multiplies faster; with qlora, bf16."""
     processes: int = 0
     """That share every update (see data_parallel.py); 0 is one for each graphics card, or one."""
+    gradient_checkpointing: str = "auto"
+    """on: what the layers compute is computed again in the backward pass instead of being kept:
+    slower, with far less memory. off: never. auto: where the memory is too small otherwise."""
     save_seconds: float = 30.0
     """Longest time between checkpoints, so the most work that a crash can lose."""
     validation_prompts: int = 64
@@ -137,6 +140,11 @@ class TrainingSpec:
                 "schedule",
                 self.schedule in ("cosine", "linear", "constant"),
                 "must be cosine, linear or constant",
+            ),
+            (
+                "gradient_checkpointing",
+                self.gradient_checkpointing in ("auto", "on", "off"),
+                "must be auto, on or off",
             ),
             (
                 "number_format",

@@ -40,6 +40,9 @@ class State:
 
     number_format: str
     token_budget: int
+    gradient_checkpointing: bool = False
+    row_limit: int = 0
+    """Most tokens of a row, where the memory is too small for longer ones; 0 for no limit."""
     step: int = 0
     tokens: int = 0
     seconds: float = 0.0
@@ -82,6 +85,8 @@ class Run:
     optimizer: FlatAdamW
     train_examples: Sequence[Any]
     """TokenizedExample or PreferencePair, as the objective wants them."""
+    row_numbers: Sequence[int]
+    """Of the train examples, as shown on the pages."""
     batches: Batches
     replay_examples: list[TokenizedExample]
     validation_examples: Sequence[Any]

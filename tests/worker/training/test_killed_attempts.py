@@ -8,7 +8,9 @@ from tests.worker.training.recording_channel import RecordingChannel
 from tests.worker.training.test_resume import train_until_killed
 from worker.channel import UserError
 from worker.training import killed_attempts, run
-from worker.training.killed_attempts import NOTE, Attempt, note_attempt, oom_kills, smaller_budget
+from worker.training.killed_attempts import NOTE, note_attempt, oom_kills
+from worker.training.out_of_memory import need_less
+from worker.training.state import State
 
 
 def seen_by_the_kernel(folder) -> dict:
@@ -58,8 +60,9 @@ def test_memory_that_is_too_small_for_the_model_is_said_at_once(job):
 
 
 def test_memory_that_is_too_small_for_one_row_is_said():
+    state = State("fp32", token_budget=80)
     with pytest.raises(UserError, match="a single row of 100 tokens"):
-        smaller_budget(Attempt(1, token_budget=80), 100, RecordingChannel())
+        need_less(state, used=80, longest=100, checkpoint=False, shorten=True)
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"oom_kills": 1, "more": 2}', "null"])

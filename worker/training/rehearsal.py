@@ -1,0 +1,126 @@
+"""The largest batch is computed once before the first step, and its gradients are thrown away.
+
+So memory that is too small is found at the start and not after an hour, when the longest rows come.
+It costs one step at most.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from finetune_app.basemodels.memory_plan import TOKEN_BUDGET
+from worker.training.data import Batches
+from worker.training.data_parallel import processes_for
+from worker.training.objectives import ReplayObjective, Weighted, parts_of
+from worker.training.out_of_memory import (
+    is_out_of_memory,
+    need_less,
+    note_state,
+    release,
+    shorter,
+)
+from worker.training.prepare import choose_loss, make_objective
+from worker.training.shortening import can_be_shortened, shorten_rows
+from worker.training.state import Run, State
+
+
+def rehearse(training: Run, state: State) -> Run:
+    """The run, changed where the memory is too small for it as it was, with a warning.
+
+    Raises UserError when not even a single row fits.
+    """
+    while True:
+        part = largest_part(training, state.token_budget)
+        training.channel.check()
+        note_state(training, state)  # the kernel may end this process instead of raising an error
+        if fits(training, part):
+            training.optimizer.zero_gradients()
+            return training
+        training = with_less_memory(training, state, part)
+
+
+def largest_part(training: Run, token_budget: int) -> list[Any]:
+    """Of the longest rows that can meet in one batch, those that this process computes at once."""
+    by_length = sorted(training.train_examples, key=lambda one: one.padded_tokens, reverse=True)
+    rows = -(-training.spec.batch_size // processes_for(training.spec))
+    parts = parts_of(by_length[:rows], token_budget)
+    return max(parts, key=_padded)
+
+
+def _padded(part: Sequence[Any]) -> int:
+    longest: int = max(example.padded_tokens for example in part)
+    return len(part) * longest
+
+
+def fits(training: Run, part: Sequence[Any]) -> bool:
+    """Forward and backward pass of these rows, and of the longest everyday ones."""
+    try:
+        torch.manual_seed(training.spec.seed % 2**63)  # of the dropout; steps have their own
+        for weighted in _batches(training, part):
+            weighted.backward(training.optimizer, _padded(weighted.examples), training.ranks)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+    else:
+        return True
+    release()
+    return False
+
+
+def _batches(training: Run, part: Sequence[Any]) -> Iterator[Weighted[Any]]:
+    yield Weighted(training.objective, part)
+    spec, replay = training.spec, training.replay_examples
+    if replay:
+        count = int(-(-spec.batch_size * spec.replay_share // (1 - spec.replay_share)))
+        longest = sorted(replay, key=lambda one: one.padded_tokens, reverse=True)[:count]
+        yield Weighted(ReplayObjective(training.loss), longest)
+
+
+def with_less_memory(training: Run, state: State, part: Sequence[Any]) -> Run:
+    """The next way of working that needs less; see out_of_memory.py."""
+    longest = max(example.padded_tokens for example in part)
+    before = state.gradient_checkpointing
+    warning = need_less(
+        state,
+        _padded(part),
+        longest,
+        checkpoint=training.spec.gradient_checkpointing == "auto",
+        shorten=can_be_shortened(part[0], shorter(longest)),
+    )
+    training.channel.emit("warning", text=warning)
+    if state.gradient_checkpointing and not before:
+        state.token_budget = TOKEN_BUDGET  # as many rows as then fit
+        training = with_checkpointing(training, state)
+    elif _padded(part) == longest:
+        training = with_shorter_rows(training, state)
+    return training
+
+
+def with_checkpointing(training: Run, state: State) -> Run:
+    loss = choose_loss(training.adapted, training.channel, gradient_checkpointing=True)
+    examples = [*training.train_examples, *training.validation_examples]
+    objective = make_objective(
+        training.spec,
+        training.folder,
+        training.adapted,
+        loss,
+        examples,
+        state.token_budget,
+        training.channel,
+    )
+    return replace(training, loss=loss, objective=objective)
+
+
+def with_shorter_rows(training: Run, state: State) -> Run:
+    """None is longer than the limit, other than those that cannot be shortened."""
+    examples, warning = shorten_rows(training.train_examples, training.row_numbers, state.row_limit)
+    if warning:
+        training.channel.emit("warning", text=warning)
+    spec = training.spec
+    return replace(
+        training,
+        train_examples=examples,
+        batches=Batches(examples, spec.batch_size, spec.seed),
+    )
