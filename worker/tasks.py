@@ -17,7 +17,7 @@ from django.conf import settings
 
 from finetune_app.celery import app
 from finetune_app.core import alive, in_use, logs, parent_death
-from finetune_app.jobs import lease, process_ids, recovery
+from finetune_app.jobs import lease, process_ids, recovery, worker_machines
 from finetune_app.jobs.models import Job
 from worker import warm_child
 from worker.child_process import Child
@@ -76,6 +76,7 @@ def on_worker_process_init(**_: Any) -> None:
     parent_death.die_with_parent(os.getppid())
     signal.signal(signal.SIGUSR2, lambda *_args: _shutting_down.set())
     if os.environ.get("FINETUNE_LANE") == "heavy":
+        worker_machines.report_in_background()
         warm_child.prepare(WARM_DELAY_SECONDS)
 
 

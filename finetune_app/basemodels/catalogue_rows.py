@@ -11,13 +11,12 @@ from finetune_app.basemodels import services
 from finetune_app.basemodels.catalogue import PUBLIC_HUB, CatalogueEntry, catalogue
 from finetune_app.basemodels.estimates import (
     Estimate,
-    MeasuredSpeeds,
     MemoryFit,
     estimate_for,
     fit,
-    shape_of,
 )
 from finetune_app.basemodels.models import BaseModel, Install
+from finetune_app.basemodels.time_plan import MeasuredSpeeds, shape_of
 from finetune_app.basemodels.training_work import TrainingWork
 from finetune_app.core import charts
 from finetune_app.core.machine import Machine
@@ -74,7 +73,7 @@ def catalogue_rows(team: Team, machine: Machine, work: TrainingWork) -> list[Cat
     """The catalogue, then other models of this team."""
     models = {model.slug: model for model in services.usable_by(team)}
     installs = _installs_of(team)
-    speeds = MeasuredSpeeds.read()
+    speeds = MeasuredSpeeds.read(machine)
     theirs = Install.objects.exclude(team=team).filter(job__state__in=ACTIVE)
     elsewhere = set(theirs.values_list("slug", flat=True))
     found = [
@@ -114,9 +113,7 @@ def _row(
     install = None if installed else installs.get(slug)
     estimate = fits = bar = None
     if entry or model:
-        estimate = estimate_for(
-            shape_of(entry, model), work, model, speeds, on_card=machine.card is not None
-        )
+        estimate = estimate_for(shape_of(entry, model), work, model, speeds)
         fits = fit(machine, estimate.memory_bytes, estimate.seconds)
         bar = _bar(estimate.memory_bytes, machine)
     return CatalogueRow(

@@ -1,10 +1,12 @@
 """Estimates of a training's time and memory, corrected by finished runs.
 
 The memory is planned part by part from the model's shapes (memory_plan.py), for the longest rows of
-the version. A finished training replaces the estimated speed by the measured one (Speed).
+the version; the time from the work and the speed of the device that will train (time_plan.py).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -16,18 +18,22 @@ from finetune_app.basemodels.automatic_settings import (
     AutomaticSettings,
     automatic_settings,
 )
-from finetune_app.basemodels.catalogue import CatalogueEntry, entry_of
+from finetune_app.basemodels.catalogue import entry_of
 from finetune_app.basemodels.memory_plan import (
     MemoryPlan,
     ModelShape,
     TrainingSetup,
     memory_plan,
 )
-from finetune_app.basemodels.models import BaseModel, Speed
+from finetune_app.basemodels.models import BaseModel
+from finetune_app.basemodels.time_plan import MeasuredSpeeds, expected_time, shape_of
 from finetune_app.basemodels.training_work import (
+    ANSWER_SHARE,
     DEFAULT_WORK,
+    MAX_VALIDATION_ROWS,
     TEMPLATE_TOKENS,
     TrainingWork,
+    everyday_tokens,
     largest_batch,
     replay_rows,
     tokens_of,
@@ -35,13 +41,9 @@ from finetune_app.basemodels.training_work import (
 from finetune_app.core.machine import Machine
 from finetune_app.core.sizes import MEMORY_GB
 from finetune_app.core.templatetags.ui import about, duration
+from finetune_app.jobs.worker_machines import training_machine
 from finetune_app.versions.models import Version
 
-DEFAULT_TOKENS_PER_SECOND = 300.0  # of the starter model, where nothing has been measured
-STARTER_PARAMETERS = 134.5e6
-VALIDATION_FACTOR = 1.15  # on the time of the updates, for validation and sample answers
-LOAD_SECONDS = 5  # loading the model
-MEASURED_SPREAD, DEFAULT_SPREAD = 1.4, 2.5  # factors around the estimated time
 SLOW_SECONDS = 6 * 3600
 NEARLY_FITS_FACTOR = 1.25  # on the free memory
 
@@ -58,6 +60,18 @@ class Estimate:
     tokens_per_second: float
     measured: bool
     work: TrainingWork
+    device: str
+
+    def as_json(self) -> dict[str, Any]:
+        """What is kept of it beside the training, to be compared with what it took."""
+        return {
+            "seconds": round(self.seconds),
+            "low": round(self.low),
+            "high": round(self.high),
+            "steps": self.work.steps,
+            "memory_bytes": round(self.memory_bytes),
+            "device": self.device,
+        }
 
     @property
     def time_words(self) -> str:
@@ -124,76 +138,83 @@ class Estimate:
 
 
 def estimate(
-    base_model: BaseModel, version: Version, method: str = SUPERVISED, tuning: str = LORA
+    base_model: BaseModel,
+    version: Version,
+    method: str = SUPERVISED,
+    tuning: str = LORA,
+    settings: Mapping[str, Any] | None = None,
 ) -> Estimate:
-    """For an installed model and a frozen version, with the automatic settings. The time is that
-    of LoRA, which alone is measured."""
+    """For an installed model and a frozen version, on the machine that will train. settings: those
+    of the training; without, the automatic ones. The time is that of LoRA, which alone is
+    measured."""
     shape = shape_of(entry_of(base_model.slug), base_model)
-    return estimate_for(shape, work_of(version, method), base_model, tuning=tuning)
+    work = work_of(version, method, settings)
+    speeds = MeasuredSpeeds.read(training_machine())
+    return estimate_for(shape, work, base_model, speeds, tuning=tuning, settings=settings)
 
 
 def estimate_for(
     shape: ModelShape,
     work: TrainingWork,
-    base_model: BaseModel | None = None,
-    speeds: "MeasuredSpeeds | None" = None,
+    base_model: BaseModel | None,
+    speeds: MeasuredSpeeds,
     *,
-    on_card: bool = False,
     tuning: str = LORA,
+    settings: Mapping[str, Any] | None = None,
 ) -> Estimate:
-    """For a model of this shape, with the measured speed of `base_model` if there is one.
-    `speeds`: for several estimates, to be read once. on_card: it trains on a graphics card."""
-    speeds = speeds or MeasuredSpeeds.read()
-    speed = speeds.of_model.get(base_model.pk) if base_model else None
+    """For a model of this shape, by the speeds of the device that will train."""
+    settings = settings or {}
+    speed = speeds.expected(shape, work, base_model)
+    chosen = str(settings.get("number_format", "auto"))
     setup = TrainingSetup(
-        number_format=(speed.number_format if speed else "") or "bf16",
+        number_format=(speed.number_format or "bf16") if chosen == "auto" else chosen,
         rank=work.rank,
         tuning=tuning,
-        on_card=on_card,
+        on_card=speeds.on_card,
+        gradient_checkpointing=settings.get("gradient_checkpointing") == "on",
         replay_rows=work.replay_rows,
     )
-    plan = memory_plan(shape, setup, work.largest)
-    per_second = speed.tokens_per_second if speed else speeds.expected(shape.parameters)
-    tokens = work.tokens * work.epochs
-    seconds = tokens / per_second * VALIDATION_FACTOR + LOAD_SECONDS
-    spread = MEASURED_SPREAD if speed else DEFAULT_SPREAD
+    time = expected_time(shape, work, speed)
     return Estimate(
-        seconds=seconds,
-        low=seconds / spread,
-        high=seconds * spread,
-        memory=plan,
-        tokens=tokens,
-        tokens_per_second=per_second,
-        measured=speed is not None,
+        seconds=time.seconds,
+        low=time.low,
+        high=time.high,
+        memory=memory_plan(shape, setup, work.largest),
+        tokens=work.tokens * work.epochs,
+        tokens_per_second=speed.tokens_per_second,
+        measured=speed.measured,
         work=work,
+        device=speeds.device,
     )
 
 
-def shape_of(entry: CatalogueEntry | None, base_model: BaseModel | None) -> ModelShape:
-    """The shape in the catalogue, else the one found by the install."""
-    if entry:
-        return entry.shape
-    if base_model is None:
-        return ModelShape(0, 0, 0, 0)
-    return ModelShape.known(base_model.parameters, base_model.shape)
-
-
-def work_of(version: Version | None, method: str = SUPERVISED) -> TrainingWork:
-    """The work of training on a version with the automatic settings; a typical one for None."""
+def work_of(
+    version: Version | None, method: str = SUPERVISED, settings: Mapping[str, Any] | None = None
+) -> TrainingWork:
+    """The work of training on a version, with the automatic settings where none are given; a
+    typical one for None."""
     if version is None:
         return DEFAULT_WORK
-    settings = automatic_for(version, method=method).settings
-    batch_size = int(settings["batch_size"])
+    settings = settings or automatic_for(version, method=method).settings
+    batch_size, share = int(settings["batch_size"]), float(settings["replay_share"])
     train = max(version.counts.get("train", 0), 1)
     rows = version.pairs if method == DPO else train
     answers = 2 if method == DPO else 1
+    tokens = answers * tokens_of(version) * rows // train
+    practice = min(version.counts.get("validation", 0), MAX_VALIDATION_ROWS)
+    read = practice * tokens // max(rows, 1)
+    asked = min(practice, int(settings.get("validation_prompts", 0)))
     return TrainingWork(
-        tokens=answers * tokens_of(version) * rows // train,
+        tokens=tokens,
         rows=rows,
         epochs=int(settings["epochs"]),
-        rank=int(settings["rank"]),
-        replay_rows=replay_rows(batch_size, float(settings["replay_share"])),
+        batch_size=batch_size,
+        rank=int(settings.get("rank", 16)),  # full fine-tuning has none
+        replay_rows=replay_rows(batch_size, share),
         largest=largest_batch(version, batch_size, int(settings["max_tokens"]), answers),
+        replay_tokens=everyday_tokens(rows, share),
+        measured_tokens=read + asked * tokens // max(rows, 1),
+        answer_tokens=int(ANSWER_SHARE * asked * tokens // max(rows, 1)),
     )
 
 
@@ -214,25 +235,6 @@ def automatic_for(
         method=method,
         tuning=tuning,
     )
-
-
-@dataclass(frozen=True)
-class MeasuredSpeeds:
-    """The speeds of training that were measured here, by the model's pk."""
-
-    of_model: dict[int, Speed]
-
-    @classmethod
-    def read(cls) -> "MeasuredSpeeds":
-        measured = Speed.objects.filter(what="training").select_related("base_model")
-        return cls({one.base_model_id: one for one in measured.order_by("pk")})
-
-    def expected(self, parameters: float) -> float:
-        """Tokens per second, scaled by size from a model measured here, or from a default."""
-        known = next((one for one in self.of_model.values() if one.base_model.parameters), None)
-        if known:
-            return known.tokens_per_second * known.base_model.parameters / max(parameters, 1)
-        return DEFAULT_TOKENS_PER_SECOND * STARTER_PARAMETERS / max(parameters, 1)
 
 
 def times(count: int) -> str:

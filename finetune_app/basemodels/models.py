@@ -114,11 +114,13 @@ class HubToken(models.Model):
 
 
 class Speed(models.Model):
-    """Measured speed and memory of a model on this machine, used by estimates."""
+    """Measured speed and memory of a model on a device, used by estimates."""
 
     base_model = models.ForeignKey(BaseModel, on_delete=models.CASCADE, related_name="speeds")
     what = models.CharField(max_length=20)  # "training" or "evaluation"
-    tokens_per_second = models.FloatField()
+    device = models.CharField(max_length=160, blank=True)  # Machine.device
+    tokens_per_second = models.FloatField()  # training tokens, see training_work.py
+    tokens_per_step = models.FloatField(default=0)
     peak_memory_bytes = models.BigIntegerField(default=0)
     number_format = models.CharField(max_length=8, blank=True)
     at = models.DateTimeField(auto_now_add=True)

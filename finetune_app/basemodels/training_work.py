@@ -1,9 +1,14 @@
-"""How much there is to compute in a training, estimated from a frozen version."""
+"""How much there is to compute in a training: all passes, everyday rows and measurements.
 
+The unit is a token of a training step. The worker decides by the same numbers when it measures
+(worker/training/validation.py); here they are estimated from a frozen version.
+"""
+
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from finetune_app.basemodels.memory_plan import TOKEN_BUDGET, LargestBatch
+from finetune_app.basemodels.memory_plan import REPLAY_TOKENS, TOKEN_BUDGET, LargestBatch
 
 if TYPE_CHECKING:
     from finetune_app.versions.models import Version
@@ -11,29 +16,100 @@ if TYPE_CHECKING:
 CHARACTERS_PER_TOKEN = 3.6
 TEMPLATE_TOKENS = 20  # per row: role markers of the chat template
 ANSWER_SHARE = 0.25  # of a row's tokens, at least; several answers of a row are learned
+MAX_VALIDATION_ROWS = 64  # that a run measures itself on
+
+POINTS = 8  # measurements at least, where their cost allows it
+COST_SHARE = 0.15  # of a run's work for measurements, at most
+# Work for one token, in that of a training step: forward and backward cost three times a forward
+# pass, and decoding, which reads all weights for a few tokens, about as much as both.
+FORWARD_COST, DECODE_COST = 1 / 3, 1.0
+REPLAY_COST = 4 / 3  # its targets take another forward pass
+MIN_STEPS = 80  # before a run may end early: fewer updates teach hardly anything
 
 
 @dataclass(frozen=True)
 class TrainingWork:
-    """Amount of work. `tokens` are those of one epoch."""
+    """Amount of work. `tokens` are those of one epoch, `replay_tokens` of the everyday rows beside
+    them. A measurement reads `measured_tokens` and writes `answer_tokens`."""
 
     tokens: int
     rows: int
     epochs: int
+    batch_size: int
     rank: int
     replay_rows: int
     """Most everyday examples of an update."""
     largest: LargestBatch
+    replay_tokens: int = 0
+    measured_tokens: int = 0
+    answer_tokens: int = 0
+
+    @property
+    def steps(self) -> int:
+        return -(-self.rows // self.batch_size) * self.epochs
+
+    @property
+    def updates(self) -> float:
+        """Work of all updates."""
+        return self.epochs * (self.tokens + REPLAY_COST * self.replay_tokens)
+
+    @property
+    def tokens_per_step(self) -> float:
+        return self.updates / max(self.steps, 1)
+
+    @property
+    def measuring(self) -> float:
+        """Work of all measurements."""
+        cost = measurement_cost(self.measured_tokens, 0, self.answer_tokens)
+        if not cost:
+            return 0.0
+        count = len(validation_steps(self.steps, self.epochs, int(self.updates), cost))
+        return count * cost
+
+    @property
+    def total(self) -> float:
+        return self.updates + self.measuring
+
+    @property
+    def earliest_end(self) -> float:
+        """The share of it after which the run may end by itself."""
+        return min(1.0, max(MIN_STEPS / max(self.steps, 1), 3 / POINTS))
+
+
+def validation_steps(total: int, epochs: int, train_tokens: int, cost: float) -> list[int]:
+    """Steps at which a run is measured, evenly spread; the last step is one of them.
+
+    train_tokens: of the whole run. cost: of one measurement, see `measurement_cost`.
+    """
+    wanted = epochs * math.ceil(POINTS / epochs)  # so that passes end with one
+    affordable = int(COST_SHARE * train_tokens / cost) if cost else wanted
+    count = max(1, min(wanted, affordable, total))
+    return sorted({round(total * n / count) for n in range(1, count + 1)})
+
+
+def measurement_cost(loss_tokens: int, prompt_tokens: int, answer_tokens: int) -> float:
+    """Work of one measurement, in training tokens: all examples are read for the loss, then the
+    prompts are read and their answers written."""
+    return FORWARD_COST * (loss_tokens + prompt_tokens) + DECODE_COST * answer_tokens
 
 
 DEFAULT_WORK = TrainingWork(
     tokens=20_000,
     rows=250,
     epochs=3,
+    batch_size=8,
     rank=16,
     replay_rows=2,
     largest=LargestBatch(rows=8, longest=160, tokens=1_000, learned=250),
+    replay_tokens=2_900,
+    measured_tokens=6_000,
+    answer_tokens=900,
 )
+
+
+def everyday_tokens(rows: int, share: float) -> int:
+    """Tokens of the everyday rows beside so many examples."""
+    return int(rows * share / (1 - share) * REPLAY_TOKENS)
 
 
 def tokens_of(version: "Version") -> int:

@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-from django.conf import settings
 from django.contrib import messages
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect
@@ -21,12 +20,12 @@ from finetune_app.basemodels.forms import InstallForm, TokenForm
 from finetune_app.basemodels.models import BaseModelChoice, HubToken, Install
 from finetune_app.core import charts
 from finetune_app.core.audit import AuditAction
-from finetune_app.core.machine import this_machine
 from finetune_app.core.requests import render_page
 from finetune_app.core.sizes import MEMORY_GB
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal, Method
 from finetune_app.jobs import services as jobs
+from finetune_app.jobs.worker_machines import training_machine
 from finetune_app.versions.models import Version
 
 
@@ -122,7 +121,7 @@ def _install(goal: Goal, install_id: int) -> Install:
 
 
 def _context(request: HttpRequest, goal: Goal) -> dict[str, Any]:
-    machine = this_machine(settings.DATA_DIR)
+    machine = training_machine()
     version = Version.objects.filter(dataset__goal=goal).order_by("-number").first()
     rows = catalogue_rows(goal.team, machine, work_of(version))
     ready = {row.slug: row for row in rows if row.installed}

@@ -1,11 +1,15 @@
 """Cores, memory, disk and graphics card of this machine. Does not import torch."""
 
 import os
+import platform
 import shutil
 import subprocess
-from dataclasses import dataclass
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any, Self
 
 import psutil
 from django.utils.translation import gettext as _
@@ -13,13 +17,17 @@ from django.utils.translation import ngettext
 
 from finetune_app.core.sizes import memory_size
 
+CARD_SECONDS = 10.0  # for which what the card's tool said is taken to hold
+
 
 @dataclass(frozen=True)
 class GraphicsCard:
-    """A graphics card as reported by nvidia-smi."""
+    """A graphics card as reported by nvidia-smi. free_bytes: what the engine, vLLM and others have
+    left of its memory."""
 
     name: str
     memory_bytes: int
+    free_bytes: int
 
 
 @dataclass(frozen=True)
@@ -29,11 +37,26 @@ class Machine:
     free_bytes: int
     disk_free_bytes: int
     card: GraphicsCard | None
+    processor: str = ""
 
     @property
     def available_bytes(self) -> int:
-        """Memory available to a training: the graphics card's, else the free memory."""
-        return self.card.memory_bytes if self.card else self.free_bytes
+        """Memory for a training: what is free on the graphics card, else on the machine."""
+        return self.card.free_bytes if self.card else self.free_bytes
+
+    @property
+    def device(self) -> str:
+        """What computes: "NVIDIA L4", or "AMD EPYC, 2 cores". Speeds are compared by it."""
+        return self.card.name if self.card else f"{self.processor}, {self.cores} cores"
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Self:
+        """Of `as_json`. Raises TypeError for that of another version."""
+        card = stored.get("card")
+        return cls(**{**stored, "card": GraphicsCard(**card) if card else None})
 
     @property
     def total_bytes(self) -> int:
@@ -60,7 +83,19 @@ def this_machine(folder: str | os.PathLike[str] = ".") -> Machine:
         free_bytes=min(memory.available, limit - used if limit else memory.available),
         disk_free_bytes=shutil.disk_usage(folder).free,
         card=find_graphics_card(),
+        processor=processor_name(),
     )
+
+
+@lru_cache(maxsize=1)
+def processor_name() -> str:
+    """ "AMD EPYC 9V74 80-Core Processor"; "processor" where the system does not say."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    named = next((line for line in lines if line.startswith("model name")), "")
+    return named.partition(":")[2].strip() or platform.processor() or "processor"
 
 
 def container_memory(root: Path = Path("/sys/fs/cgroup")) -> tuple[int, int]:
@@ -85,21 +120,26 @@ def container_memory(root: Path = Path("/sys/fs/cgroup")) -> tuple[int, int]:
     return 0, 0
 
 
-@lru_cache(maxsize=1)
 def find_graphics_card() -> GraphicsCard | None:
-    """The first NVIDIA card, or None. Cached per process."""
+    """The first NVIDIA card, or None. Asked anew every few seconds, for the memory that is free."""
+    return _ask_for_card(int(time.monotonic() // CARD_SECONDS))
+
+
+@lru_cache(maxsize=1)
+def _ask_for_card(_now: int) -> GraphicsCard | None:
     tool = shutil.which("nvidia-smi")
     if tool is None:
         return None
-    asked = [tool, "--query-gpu=name,memory.total", "--format=csv,noheader,nounits"]
+    asked = [tool, "--query-gpu=name,memory.total,memory.free", "--format=csv,noheader,nounits"]
     try:
         line = subprocess.run(asked, capture_output=True, text=True, timeout=5, check=True).stdout
     except (subprocess.SubprocessError, OSError):
         return None
-    name, _sep, mib = line.strip().partition("\n")[0].rpartition(",")
-    if not name or not mib.strip().isdigit():
+    name, *amounts = (part.strip() for part in line.strip().partition("\n")[0].rsplit(",", 2))
+    if len(amounts) != 2 or not all(amount.isdigit() for amount in amounts):
         return None
-    return GraphicsCard(name.strip(), int(mib) * 1024**2)
+    total, free = (int(amount) * 1024**2 for amount in amounts)
+    return GraphicsCard(name, total, free)
 
 
 def training_environment() -> dict[str, str]:

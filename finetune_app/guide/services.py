@@ -12,6 +12,7 @@ from finetune_app.datasets import services as datasets
 from finetune_app.goals import services as goals
 from finetune_app.goals.models import Goal
 from finetune_app.guide.sample import sample
+from finetune_app.jobs.worker_machines import training_machine
 from finetune_app.versions.services import freeze
 
 DEFAULT_MINUTES = 6  # until the speed of this machine is measured
@@ -41,8 +42,10 @@ def create_sample(*, team: Team, user: User | None) -> Goal:
 
 
 def sample_minutes() -> int:
-    """About how long the sample takes, at the measured speed of this machine."""
-    speed = Speed.objects.filter(what="training", base_model__slug=STARTER).first()
+    """About how long the sample takes, at the measured speed of the device that will train."""
+    device = training_machine().device
+    measured = Speed.objects.filter(what="training", base_model__slug=STARTER, device=device)
+    speed = measured.first()
     if speed is None:
         return DEFAULT_MINUTES
     found = sample()

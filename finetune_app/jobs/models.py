@@ -123,6 +123,17 @@ class Job(models.Model):
         return (self.total - self.done) / speed if speed else None
 
 
+class WorkerMachine(models.Model):
+    """The machine of a worker that runs heavy jobs, as it last reported it."""
+
+    host = models.CharField(max_length=120, unique=True)
+    machine = models.JSONField(default=dict)  # Machine.as_json
+    reported_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return self.host
+
+
 class ChildRun(models.Model):
     """When a child process ran: evidence that no two ran at once."""
 

@@ -87,15 +87,18 @@ class TrainingHandler(JobHandler):
         training.save(update_fields=["adapter_sha256"])
         for step, sha256 in found.get("kept_steps", {}).items():
             training.points.filter(step=int(step)).update(adapter_sha256=sha256)
-        # The supervisor runs on the machine that trained.
-        Job.objects.filter(pk=job.pk).update(result={**result, "machine": this_machine().words})
+        machine = this_machine()  # the supervisor runs on the machine that trained
+        Job.objects.filter(pk=job.pk).update(result={**result, "machine": machine.words})
         # Estimates are for LoRA; the others compute in other ways.
         is_lora = training.spec.get("tuning", LORA) == LORA
-        if is_lora and found.get("seconds") and found.get("tokens"):
+        work = found.get("work") or found.get("tokens")
+        if is_lora and found.get("seconds") and work:
             Speed.objects.create(
                 base_model=training.base_model,
                 what="training",
-                tokens_per_second=found["tokens"] / found["seconds"],
+                device=machine.device,
+                tokens_per_second=work / found["seconds"],
+                tokens_per_step=work / (found.get("steps") or 1),
                 peak_memory_bytes=found.get("peak_memory_bytes") or 0,
                 number_format=found.get("number_format", ""),
             )

@@ -25,6 +25,8 @@ class Training(models.Model):
     base_model = models.ForeignKey(BaseModel, on_delete=models.PROTECT, related_name="trainings")
     job = models.OneToOneField(Job, on_delete=models.CASCADE, related_name="training")
     spec = models.JSONField(default=dict)  # frozen; see worker/training/spec.py
+    # What was expected when it started, see estimates.Estimate.as_json.
+    estimate = models.JSONField(default=dict)
     # Of the adapter's weights, or of the whole model's where every weight was trained; set when
     # there is one.
     adapter_sha256 = models.CharField(max_length=64, blank=True)

@@ -100,6 +100,7 @@ def live_context(training: Training, membership: Membership | None) -> dict[str,
         "counts": training.version.counts,
         "times": at_most(passes),
         "ended_early": ended_early(training),
+        "time_taken": time_taken(training),
         "settings": settings_in_words(training.spec),
     }
 
@@ -223,6 +224,20 @@ def ended_early(training: Training) -> str:
         "It stopped by itself after %(done)s of up to %(most)d passes: it had learned what it "
         "could."
     ) % {"done": f"{done:.1f}".removesuffix(".0"), "most": passes}
+
+
+def time_taken(training: Training) -> str:
+    """ "It took 6 minutes; 7 minutes were expected." Empty until it is done."""
+    job, expected = training.job, training.estimate.get("seconds")
+    if job.state != State.SUCCEEDED or not expected or not job.started_at or not job.ended_at:
+        return ""
+    words = {
+        "took": duration((job.ended_at - job.started_at).total_seconds()),
+        "expected": duration(expected),
+    }
+    if job.result.get("ended_early"):
+        return _("It took %(took)s; with all passes, %(expected)s were expected.") % words
+    return _("It took %(took)s; %(expected)s were expected.") % words
 
 
 def sample_histories(training: Training) -> list[SampleHistory]:

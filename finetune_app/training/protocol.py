@@ -60,6 +60,8 @@ class TrainingResult(TypedDict):
     """Steps beside the best one whose adapters are kept, and the hash of each one's weights."""
     number_format: NotRequired[str]
     tokens: NotRequired[int]
+    work: NotRequired[float]
+    """Of the updates, in training tokens: everyday examples count, too."""
     seconds: NotRequired[float]
     """Of the updates alone, without validation and samples."""
     validation_seconds: NotRequired[float]

@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy
 
 from finetune_app.accounts.models import User
 from finetune_app.basemodels.automatic_settings import LORA, SUPERVISED
-from finetune_app.basemodels.estimates import automatic_for
+from finetune_app.basemodels.estimates import automatic_for, estimate
 from finetune_app.basemodels.models import BaseModelChoice
 from finetune_app.core.errors import PlainError
 from finetune_app.goals.models import Goal
@@ -72,13 +72,15 @@ def start(
         title=_("Training %(n)d of “%(goal)s”") % {"n": number, "goal": goal.name[:60]},
         spec={},
     )
+    spec = frozen_spec(goal, version, choice, chosen or {}, method, starts_from)
     return Training.objects.create(
         goal=goal,
         number=number,
         version=version,
         base_model=choice.base_model,
         job=job,
-        spec=frozen_spec(goal, version, choice, chosen or {}, method, starts_from),
+        spec=spec,
+        estimate=estimate(choice.base_model, version, method, spec["tuning"], spec).as_json(),
         starts_from=starts_from,
         started_by=user,
     )

@@ -9,8 +9,9 @@ from django.utils.translation import gettext as _
 
 from finetune_app.basemodels.automatic_settings import FULL, LORA, QLORA
 from finetune_app.basemodels.catalogue import entry_of
-from finetune_app.basemodels.estimates import estimate, shape_of
+from finetune_app.basemodels.estimates import estimate
 from finetune_app.basemodels.models import BaseModel
+from finetune_app.basemodels.time_plan import shape_of
 from finetune_app.core.errors import PlainError
 from finetune_app.core.machine import Machine, this_machine
 from finetune_app.core.sizes import MEMORY_GB

@@ -18,12 +18,23 @@ def test_this_machine_has_something(tmp_path):
 
 def test_its_words():
     assert Machine(2, 24 * GB, GB, GB, None).words == ("2 cores, 24 GB of memory, no graphics card")
-    assert Machine(1, GB, GB, GB, GraphicsCard("H100", 80 * GB)).words.endswith("H100")
+    assert Machine(1, GB, GB, GB, GraphicsCard("H100", 80 * GB, 80 * GB)).words.endswith("H100")
+
+
+def test_a_device_is_what_computes():
+    assert Machine(2, GB, GB, GB, None, "AMD EPYC").device == "AMD EPYC, 2 cores"
+    assert Machine(2, GB, GB, GB, GraphicsCard("L4", GB, GB), "AMD EPYC").device == "L4"
+
+
+def test_a_report_of_a_machine_is_read_back():
+    for card in (None, GraphicsCard("L4", 24 * GB, GB)):
+        here = Machine(2, GB, GB, GB, card, "AMD EPYC")
+        assert Machine.from_json(here.as_json()) == here
 
 
 def test_a_graphics_card_is_where_a_training_has_to_fit():
-    with_card = Machine(8, 64 * GB, 32 * GB, GB, GraphicsCard("L4", 24 * GB))
-    assert (with_card.available_bytes, with_card.total_bytes) == (24 * GB, 24 * GB)
+    with_card = Machine(8, 64 * GB, 32 * GB, GB, GraphicsCard("L4", 24 * GB, 20 * GB))
+    assert (with_card.available_bytes, with_card.total_bytes) == (20 * GB, 24 * GB)
     without = Machine(8, 64 * GB, 32 * GB, GB, None)
     assert (without.available_bytes, without.total_bytes) == (32 * GB, 64 * GB)
 
@@ -58,7 +69,10 @@ def test_odd_files_are_no_limit(limits):
 @pytest.mark.parametrize(
     ("said", "card"),
     [
-        ("NVIDIA H100 80GB HBM3, 81559", GraphicsCard("NVIDIA H100 80GB HBM3", 81559 * 1024**2)),
+        (
+            "NVIDIA H100 80GB HBM3, 81559, 40779",
+            GraphicsCard("NVIDIA H100 80GB HBM3", 81559 * 1024**2, 40779 * 1024**2),
+        ),
         ("No devices were found", None),
         ("", None),
     ],
@@ -68,6 +82,6 @@ def test_a_card_is_what_its_own_tool_says(tmp_path, monkeypatch, said, card):
     tool.write_text(f"#!{sys.executable}\nprint({said!r})\n")
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
-    machine.find_graphics_card.cache_clear()
+    machine._ask_for_card.cache_clear()
     assert machine.find_graphics_card() == card
-    machine.find_graphics_card.cache_clear()
+    machine._ask_for_card.cache_clear()

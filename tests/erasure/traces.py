@@ -12,10 +12,10 @@ from django.db import connection, models
 
 from finetune_app.basemodels.models import BaseModel, Speed
 from finetune_app.core.files import names_below
-from finetune_app.jobs.models import Job
+from finetune_app.jobs.models import Job, WorkerMachine
 
-# Not a team's, or not text: base models of the installation, and what holds ids alone.
-NOT_THEIRS = {BaseModel, Speed}
+# Not a team's, or not text: base models and machines of the installation, and what holds ids alone.
+NOT_THEIRS = {BaseModel, Speed, WorkerMachine}
 OURS = "finetune_app."
 # Names and paths that code looks up, hashes, and words of a fixed choice.
 FIXED = {

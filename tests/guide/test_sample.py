@@ -5,6 +5,7 @@ from django.urls import reverse
 
 from finetune_app.basemodels.catalogue import STARTER
 from finetune_app.basemodels.models import Speed
+from finetune_app.core.machine import this_machine
 from finetune_app.goals.models import Goal
 from finetune_app.guide import services
 from finetune_app.guide.progress import progress_of
@@ -63,13 +64,23 @@ def test_the_minutes_follow_the_newest_measurement(starter):
         Speed.objects.create(
             base_model=starter,
             what="training",
+            device=this_machine().device,
             tokens_per_second=tokens * (1 + services.EVALUATION_SHARE) / (minutes * 60 - 30),
         )
-    Speed.objects.create(base_model=starter, what="evaluation", tokens_per_second=1)
-    Speed.objects.create(base_model=journey.install("other"), what="training", tokens_per_second=1)
+    Speed.objects.create(
+        base_model=starter, what="evaluation", device=this_machine().device, tokens_per_second=1
+    )
+    Speed.objects.create(
+        base_model=journey.install("other"),
+        what="training",
+        device=this_machine().device,
+        tokens_per_second=1,
+    )
     assert services.sample_minutes() == 4
 
 
 def test_the_home_page_shows_the_minutes(as_editor, starter):
-    Speed.objects.create(base_model=starter, what="training", tokens_per_second=1e9)
+    Speed.objects.create(
+        base_model=starter, what="training", device=this_machine().device, tokens_per_second=1e9
+    )
     assert "about 1 minute here" in as_editor.get(reverse("guide:home")).content.decode()

@@ -8,6 +8,7 @@ import pytest
 
 from finetune_app.basemodels.models import Speed
 from finetune_app.core.files import delete_folder, local_path
+from finetune_app.core.machine import this_machine
 from finetune_app.jobs.handlers import handler_for
 from finetune_app.training.models import Point, SampleAnswer
 from tests import journey
@@ -83,6 +84,7 @@ def test_finishing_records_the_adapters_hash_and_the_speed(ready, owner):
     speed = Speed.objects.get()
     assert (speed.what, speed.tokens_per_second) == ("training", 300.0)
     assert (speed.base_model, speed.number_format) == (training.base_model, "bf16")
+    assert speed.device == this_machine().device
 
 
 def test_finishing_twice_changes_nothing(ready, owner):

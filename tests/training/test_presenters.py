@@ -16,6 +16,7 @@ from finetune_app.training.presenters import (
     sample_histories,
     setting_fields,
     settings_in_words,
+    time_taken,
 )
 from tests.factories import World, build_world
 
@@ -51,6 +52,17 @@ def watch(training: Training, *answers: tuple[int, str, bool | None]) -> None:
             answer=answer,
             passed=passed,
         )
+
+
+def test_what_it_took_is_said_beside_what_was_expected(training):
+    now = timezone.now()
+    times = {"started_at": now - timedelta(minutes=6), "ended_at": now}
+    training.estimate = {"seconds": 420}
+    assert time_taken(put(training, State.RUNNING, **times)) == ""
+    done = put(training, State.SUCCEEDED, result={}, **times)
+    assert time_taken(done) == "It took 6 minutes; 7 minutes were expected."
+    early = put(training, State.SUCCEEDED, result={"ended_early": True}, **times)
+    assert "with all passes, 7 minutes" in time_taken(early)
 
 
 def test_the_headline_says_where_it_is(training):

@@ -26,7 +26,11 @@ general_ability.py  how well it still predicts everyday text
 kept_steps.py       the adapters of measured steps, for whoever wants another than the best
 checkpoints.py      written so that a kill at any moment loses little and corrupts nothing
 memory.py           how much memory a training uses
-out_of_memory.py    smaller parts where memory runs out; killed_attempts.py: also after a kill
+memory_plan.py      what a model saves for the backward pass, counted without its weights
+memory_choice.py    a way of working that fits, chosen by the plan
+rehearsal.py        the largest batch, tried before the first step
+out_of_memory.py    what is tried where memory runs out; killed_attempts.py: also after a kill
+shortening.py       the last of it: shorter rows
 adapter_export.py   the adapter in PEFT's format
 state.py            progress of a run, and the objects it uses
 prepare.py          from the spec to the first step, or the next one

@@ -9,9 +9,9 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedTokenizerBase
 
+from finetune_app.basemodels.training_work import FORWARD_COST
 from worker.perplexity import mean_loss, token_windows
 from worker.training.model_loader import AdaptedModel
-from worker.training.validation import FORWARD_COST
 
 TEXT = Path(__file__).with_name("everyday_text.txt")
 MAX_WINDOWS = 2  # about 500 tokens: the comparison is paired, so that little text is enough

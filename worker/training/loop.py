@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
+from finetune_app.basemodels.training_work import REPLAY_COST
 from finetune_app.training.protocol import ADAPTER, MODEL, TrainingResult
 from worker.channel import Channel, Job
 from worker.template import TokenizedExample
@@ -191,11 +192,18 @@ def result(training: Run, state: State, *, stopped: bool) -> TrainingResult:
         "ended_early": not stopped and state.step < training.total_steps,
         "number_format": state.number_format,
         "tokens": state.tokens,
+        "work": round(work_done(training, state)),
         "seconds": round(state.seconds, 1),
         "validation_seconds": round(state.validation_seconds, 1),
         "peak_memory_bytes": peak_memory_bytes(),
         "stopped": stopped,
     }
+
+
+def work_done(training: Run, state: State) -> float:
+    """Of the updates so far, in training tokens."""
+    everyday = (replay_of_step(training, step) for step in range(state.step))
+    return state.tokens + REPLAY_COST * sum(data.count_tokens(replay) for replay in everyday)
 
 
 def result_without_steps(folder: Path) -> TrainingResult:

@@ -3,7 +3,7 @@
     python -m worker.training.measure_speed FOLDER < rows.json
 
 `rows.json` is a list of conversations (lists of messages). Prints a JSON line:
-{"tokens_per_second", "peak_memory_bytes", "number_format"}.
+{"tokens_per_second", "tokens_per_step", "peak_memory_bytes", "number_format"}.
 """
 
 import json
@@ -36,6 +36,7 @@ class SpeedRecorder:
 
 class SpeedMeasurement(TypedDict):
     tokens_per_second: float
+    tokens_per_step: float
     peak_memory_bytes: int
     number_format: str
 
@@ -60,8 +61,10 @@ def measure(base_model: Path, conversations: list[list[Message]]) -> SpeedMeasur
         recorder = SpeedRecorder()
         result = run(Job("training", folder, spec), recorder)
     whole_run = result["tokens"] / max(result["seconds"], 0.001)
+    everyday = result["work"] / result["tokens"]
     return {
-        "tokens_per_second": max([whole_run, *recorder.speeds]),
+        "tokens_per_second": max([whole_run, *recorder.speeds]) * everyday,
+        "tokens_per_step": result["work"] / result["steps"],
         "peak_memory_bytes": result["peak_memory_bytes"],
         "number_format": result["number_format"],
     }

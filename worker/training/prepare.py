@@ -188,7 +188,9 @@ def load_replay_examples(
     return replay_examples(spec.base_model, number_format, folder, channel)
 
 
-def choose_loss(adapted: AdaptedModel, channel: Channel, *, gradient_checkpointing: bool) -> Loss:
+def choose_loss(
+    adapted: AdaptedModel, channel: Channel, *, gradient_checkpointing: bool = False
+) -> Loss:
     """The fast loss for models that it supports, where a probe gives transformers' gradients; the
     general one for all others, and for gradient checkpointing, which only that one can do."""
     model = adapted.model

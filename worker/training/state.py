@@ -10,6 +10,12 @@ from typing import Any
 import torch
 from transformers import PreTrainedTokenizerBase
 
+from finetune_app.basemodels.training_work import (
+    FORWARD_COST,
+    REPLAY_COST,
+    measurement_cost,
+    validation_steps,
+)
 from worker.channel import Channel
 from worker.template import TokenizedExample
 from worker.training.data import Batches, count_tokens
@@ -20,13 +26,7 @@ from worker.training.model_loader import AdaptedModel
 from worker.training.objectives import Objective
 from worker.training.optimizer import FlatAdamW
 from worker.training.spec import TrainingSpec
-from worker.training.validation import (
-    FORWARD_COST,
-    REPLAY_COST,
-    Validation,
-    measurement_cost,
-    validation_steps,
-)
+from worker.training.validation import Validation
 from worker.training.validation_answers import ValidationAnswers
 
 

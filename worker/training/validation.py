@@ -11,15 +11,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from finetune_app.basemodels.training_work import MIN_STEPS
 from finetune_app.training.best_step import quality
-
-POINTS = 8  # at least, where their cost allows it
-COST_SHARE = 0.15  # of a run's work, at most
-# Work for one token, in that of a training step: forward and backward cost three times a forward
-# pass, and decoding, which reads all weights for a few tokens, about as much as both.
-FORWARD_COST, DECODE_COST = 1 / 3, 1.0
-REPLAY_COST = 4 / 3  # its targets take another forward pass
-MIN_STEPS = 80  # before a run may end early: fewer updates teach hardly anything
 
 
 @dataclass(frozen=True)
@@ -58,20 +51,3 @@ def ends_early(validations: Sequence[Validation], patience: int) -> bool:
 def _since_best(values: Sequence[float]) -> int:
     """Measurements since the highest value was first reached."""
     return len(values) - 1 - values.index(max(values))
-
-
-def validation_steps(total: int, epochs: int, train_tokens: int, cost: float) -> list[int]:
-    """Steps at which a run is measured, evenly spread; the last step is one of them.
-
-    train_tokens: of the whole run. cost: of one measurement, see `measurement_cost`.
-    """
-    wanted = epochs * math.ceil(POINTS / epochs)  # so that passes end with one
-    affordable = int(COST_SHARE * train_tokens / cost) if cost else wanted
-    count = max(1, min(wanted, affordable, total))
-    return sorted({round(total * n / count) for n in range(1, count + 1)})
-
-
-def measurement_cost(loss_tokens: int, prompt_tokens: int, answer_tokens: int) -> float:
-    """Work of one measurement, in training tokens: all examples are read for the loss, then the
-    prompts are read and their answers written."""
-    return FORWARD_COST * (loss_tokens + prompt_tokens) + DECODE_COST * answer_tokens

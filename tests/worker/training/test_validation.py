@@ -2,14 +2,12 @@
 
 import pytest
 
-from worker.training.validation import (
+from finetune_app.basemodels.training_work import (
     MIN_STEPS,
-    Validation,
-    best,
-    ends_early,
     measurement_cost,
     validation_steps,
 )
+from worker.training.validation import Validation, best, ends_early
 
 
 def measured(*values, every=100):

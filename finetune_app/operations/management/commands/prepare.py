@@ -21,7 +21,7 @@ from finetune_app.basemodels import services
 from finetune_app.basemodels.catalogue import STARTER
 from finetune_app.basemodels.models import BaseModel, Speed
 from finetune_app.core import secrets
-from finetune_app.core.machine import training_environment
+from finetune_app.core.machine import this_machine, training_environment
 from finetune_app.core.schema import NewerDatabase, refuse_newer
 from finetune_app.guide.sample import sample
 from finetune_app.operations import backups, schema_upgrade
@@ -96,7 +96,8 @@ class Command(BaseCommand):
     def measure_speed(self) -> None:
         """Measure the training speed once: a few steps of the starter on the sample data."""
         model = BaseModel.objects.get(slug=STARTER)
-        if Speed.objects.filter(base_model=model, what="training").exists():
+        device = this_machine(settings.DATA_DIR).device
+        if Speed.objects.filter(base_model=model, what="training", device=device).exists():
             return
         self.stdout.write("Measuring how fast this machine learns, less than a minute.")
         command = [
@@ -118,7 +119,7 @@ class Command(BaseCommand):
             self.stdout.write("It could not be measured; times shown are guesses for now.")
             return
         found = json.loads(done.stdout.strip().splitlines()[-1])
-        Speed.objects.create(base_model=model, what="training", **found)
+        Speed.objects.create(base_model=model, what="training", device=device, **found)
         self.stdout.write(f"About {found['tokens_per_second']:.0f} tokens a second.")
 
 

@@ -92,7 +92,7 @@ def test_find_vllm_follows_the_card_the_path_and_the_settings(tmp_path, monkeypa
     program = tmp_path / "vllm"
     program.write_text("#!/bin/sh\n")
     program.chmod(0o700)
-    card = GraphicsCard("a card", 2**30)
+    card = GraphicsCard("a card", 2**30, 2**30)
     monkeypatch.setattr(vllm_installation, "find_graphics_card", lambda: None)
     monkeypatch.setenv("PATH", str(tmp_path) + os.pathsep + os.environ["PATH"])
     monkeypatch.delenv("VLLM", raising=False)
