@@ -1,6 +1,9 @@
 """Automatic training settings, each with a one-sentence reason."""
 
+import tomllib
 from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 SUPERVISED, DPO = "supervised", "dpo"  # see `method` in worker/training/spec.py
@@ -12,12 +15,9 @@ RATE, RATE_WIDTH, RATE_POWER = 5e-4, 2000, 0.78
 # Of LoRA's rate: LoRA wants about ten times full fine-tuning's ("LoRA Without Regret", Thinking
 # Machines, 2025; https://thinkingmachines.ai/blog/lora/).
 FULL_RATE_SHARE = 0.1
-FULL_SAVE_SECONDS = 300.0
-DPO_RATE_SHARE, DPO_EPOCHS, BETA = 0.1, 6, 0.1
-# Fixed, so that the best learning rate hardly depends on the rank.
-ALPHA = 32
-PATIENCE_WHY = "One measurement without progress may be chance; three are not."
+DPO_RATE_SHARE, DPO_EPOCHS = 0.1, 6
 MIN_TOKENS, MAX_TOKENS = 128, 4096  # of the longest example
+PRESETS = Path(__file__).with_name("training_presets.toml")
 
 
 @dataclass(frozen=True)
@@ -51,11 +51,12 @@ def automatic_settings(
     batch = _batch_size(rows)
     share = FULL_RATE_SHARE if tuning == FULL else 1.0
     if method == DPO:
-        epochs, own = _dpo_epochs(rows), [_dpo_rate(hidden, share), *_dpo_fixed()]
+        epochs, rate = _dpo_epochs(rows), _dpo_rate(hidden, share)
     else:
-        epochs, own = _epochs(rows), [_rate(hidden, share), *_validation()]
-    changes = _full() if tuning == FULL else [_rank(rows), *_adapter()]
-    choices = [epochs, batch, *own, *changes, *_fixed(), _length(longest_tokens)]
+        epochs, rate = _epochs(rows), _rate(hidden, share)
+    changes = presets("full") if tuning == FULL else [_rank(rows), *presets("adapter")]
+    choices = [epochs, batch, rate, *presets(method), *changes, *presets("every")]
+    choices.append(_length(longest_tokens))
     return AutomaticSettings(
         settings={choice.name: choice.value for choice in choices},
         reasons={choice.name: choice.why for choice in choices},
@@ -66,6 +67,14 @@ def automatic_settings(
 def steps(rows: int, batch_size: int, epochs: int) -> int:
     """Optimizer steps in total. The last batch of an epoch may be smaller."""
     return -(-rows // batch_size) * epochs
+
+
+@cache
+def presets(kind: str) -> list[SettingChoice]:
+    """The settings of training_presets.toml for a kind of training: every, adapter, full,
+    supervised or dpo."""
+    found = tomllib.loads(PRESETS.read_text("utf-8"))[kind]
+    return [SettingChoice(name, one["value"], one["why"]) for name, one in found.items()]
 
 
 def _epochs(rows: int) -> SettingChoice:
@@ -134,13 +143,6 @@ def _dpo_epochs(rows: int) -> SettingChoice:
     )
 
 
-def _dpo_fixed() -> list[SettingChoice]:
-    return [
-        SettingChoice("beta", BETA, "How closely it stays to the model it starts from; the usual."),
-        SettingChoice("patience", 3, PATIENCE_WHY),
-    ]
-
-
 def _rank(rows: int) -> SettingChoice:
     if rows > MANY_ROWS:
         return SettingChoice("rank", 64, "Many examples hold more than a small adapter can.")
@@ -149,58 +151,6 @@ def _rank(rows: int) -> SettingChoice:
     return SettingChoice(
         "rank", 16, "Room enough for one task, and the adapter stays a few megabytes."
     )
-
-
-def _validation() -> list[SettingChoice]:
-    return [
-        SettingChoice(
-            "validation_prompts",
-            64,
-            "Their answers choose the step that is kept. This takes 15 % of the work at most.",
-        ),
-        SettingChoice("patience", 3, PATIENCE_WHY),
-    ]
-
-
-def _adapter() -> list[SettingChoice]:
-    return [
-        SettingChoice(
-            "alpha", ALPHA, "Always the same, so that the rate need not change with the rank."
-        ),
-        SettingChoice(
-            "dropout", 0.0, "Not needed: the step that does best on the practice examples is kept."
-        ),
-        SettingChoice("targets", "all-linear", "Every layer adapts a little, which learns best."),
-    ]
-
-
-def _full() -> list[SettingChoice]:
-    return [
-        SettingChoice(
-            "save_seconds",
-            FULL_SAVE_SECONDS,
-            "A saved point holds the whole model and more, so there are fewer of them.",
-        )
-    ]
-
-
-def _fixed() -> list[SettingChoice]:
-    return [
-        SettingChoice(
-            "warmup_ratio", 0.1, "The first tenth is taken gently, so that nothing is undone."
-        ),
-        SettingChoice("schedule", "cosine", "Smaller and smaller corrections towards the end."),
-        SettingChoice(
-            "replay_share",
-            0.125,
-            "About one row in eight is everyday conversation the model already masters, so that "
-            "it does not forget.",
-        ),
-        SettingChoice("weight_decay", 0.0, "Short training on few weights needs no extra brake."),
-        SettingChoice(
-            "number_format", "auto", "Whichever this processor turns out to be faster with."
-        ),
-    ]
 
 
 def _length(longest_tokens: int) -> SettingChoice:
