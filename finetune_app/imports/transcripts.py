@@ -13,7 +13,8 @@ ROLE_BY_MARKER = {
     "System": "system",
 }
 MARKERS = "|".join(ROLE_BY_MARKER)
-TURN = re.compile(rf"(?:\A\s*|\n\s*\n)(?P<name>{MARKERS}):[ \t]*")
+# A blank line and no more before a name: blank lines in any number would take quadratic time.
+TURN = re.compile(rf"(?:\A\s*|\n[^\S\n]*\n)(?P<name>{MARKERS}):[ \t]*")
 
 
 def transcript(value: Any) -> list[dict[str, str]] | None:

@@ -56,11 +56,16 @@ def too_few_pairs(version: Version | None) -> str:
     ) % {"pairs": pairs, "n": MIN_PAIRS}
 
 
+def known_method(name: str) -> str:
+    """Raises PlainError for a method that does not exist."""
+    if name not in METHODS:
+        raise PlainError(_("There is no such way of training. Open this page again."))
+    return name
+
+
 def require_method(method: str, version: Version) -> None:
     """Raises PlainError for a method that does not exist or that the version is too small for."""
-    if method not in METHODS:
-        raise PlainError(_("There is no such way of training. Open this page again."))
-    if method == DPO and (problem := too_few_pairs(version)):
+    if known_method(method) == DPO and (problem := too_few_pairs(version)):
         raise PlainError(problem, title=_("Not enough choices yet"))
 
 

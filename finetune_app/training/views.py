@@ -19,7 +19,13 @@ from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
 from finetune_app.training import services
 from finetune_app.training.forms import SettingsForm
-from finetune_app.training.methods import METHODS, method_options, start_of, too_few_pairs
+from finetune_app.training.methods import (
+    METHODS,
+    known_method,
+    method_options,
+    start_of,
+    too_few_pairs,
+)
 from finetune_app.training.models import Training
 from finetune_app.training.presenters import live_context, setting_fields
 from finetune_app.training.tunings import tuning_options
@@ -49,7 +55,7 @@ def start(request: HttpRequest, goal: Goal) -> HttpResponse:
             ),
         )
         return redirect(reverse("training:page", args=[goal.pk]) + "?new")
-    method = request.POST.get("method", SUPERVISED)
+    method = known_method(request.POST.get("method", SUPERVISED))
     form = SettingsForm(request.POST, automatic=_automatic(goal, method).settings)
     if not form.is_valid():
         context = launch_context(goal, method, form) | {"open": True}
