@@ -25,6 +25,7 @@ class Message(TypedDict):
 
     weight: only 0, and only in an answer before the last: the model reads it and does not learn it.
     tool_calls: of an answer that calls tools; `content` is then often empty.
+    reasoning_content: of an answer, the thought that a thinking model writes before it.
     tool_call_id: of a result, the call that it belongs to; `name` that of the function.
     """
 
@@ -32,6 +33,7 @@ class Message(TypedDict):
     content: str
     weight: NotRequired[Literal[0]]
     tool_calls: NotRequired[list[ToolCall]]
+    reasoning_content: NotRequired[str]
     tool_call_id: NotRequired[str]
     name: NotRequired[str]
 
