@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from finetune_app.candidates.specs import Shot
 from finetune_app.candidates.validation_prompts import PromptResult
 from finetune_app.core.chat_messages import Message
+from finetune_app.core.thinking import split_thought
 from finetune_app.goals.measures.formatting import strip_code_fence
 
 MIN_WRITER_PARAMETERS = 3_000_000_000  # smaller models do not write usable instructions
@@ -55,9 +56,9 @@ def rewrite_messages(
 
 
 def extract_instructions(text: str) -> str:
-    """The instructions in a model's reply, without reasoning, code fence or title."""
-    text = re.sub(r"<think>.*?(?:</think>|\Z)", "", text, flags=re.DOTALL).strip()
-    text = strip_code_fence(text).strip()
+    """The instructions in a model's reply, without thought, code fence or title."""
+    _, text = split_thought(text)
+    text = strip_code_fence(text.strip()).strip()
     return re.sub(
         r"\A(?:#+ *|\*\*)?(?:new |better |improved )?instructions:?(?:\*\*)?:?\s*\n",
         "",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from finetune_app.core.chat_messages import Message
+from finetune_app.core.thinking import split_thought
 from finetune_app.judging.job_messages import Choice, Pair
 
 INSTRUCTIONS = """You compare two answers, A and B, to the same question.
@@ -43,12 +44,10 @@ def judge_messages(pair: Pair, *, swapped: bool) -> list[Message]:
 def read_choice(text: str) -> Choice:
     """A letter alone, perhaps with punctuation around it; anything else is no answer.
 
-    The reasoning that some models write before their answer is skipped.
+    The thought that some models write before their answer is skipped.
     """
-    text = text.strip()
-    if text.startswith("<think>"):
-        text = text.partition("</think>")[2]
-    found = LETTER.fullmatch(text)
+    _, answer = split_thought(text)
+    found = LETTER.fullmatch(answer.strip())
     if found is None:
         return "none"
     letter: Choice = found[1]  # type: ignore[assignment]  # the pattern matches nothing else
