@@ -2,10 +2,13 @@
 
 from uuid import UUID
 
+from django.db.models import Prefetch
+
 from finetune_app.api_keys.models import ApiKey
 from finetune_app.fine_tuning_api.models import ApiFile, FineTuningJob
 from finetune_app.gateway.errors import ApiError
 from finetune_app.gateway.model_lookup import TunedModel
+from finetune_app.training.models import Point
 
 
 def require_team_key(key: ApiKey) -> ApiKey:
@@ -50,10 +53,16 @@ def parse_public_id(api_id: str, prefix: str) -> UUID | None:
 
 
 def tuned_models(team_id: int) -> list[TunedModel]:
-    """The models that the team's jobs have trained. Each can be used without being deployed."""
+    """The models that the team's jobs have trained, and their kept steps. Each can be used without
+    being deployed."""
     jobs = FineTuningJob.objects.filter(team=team_id).with_adapter()
     found = []
-    for job in jobs.select_related("training__goal", "training__base_model"):
+    kept = Prefetch("training__points", Point.objects.kept(), to_attr="kept_points")
+    jobs = jobs.select_related("training__goal", "training__base_model").prefetch_related(kept)
+    for job in jobs:
         assert job.training is not None
         found.append(TunedModel(job.tuned_model_name, job.training, job.created_at))
+        for point in job.training.kept_points:  # type: ignore[attr-defined]  # see Prefetch
+            name = job.checkpoint_name(point.step)
+            found.append(TunedModel(name, job.training, job.created_at, point.step))
     return found

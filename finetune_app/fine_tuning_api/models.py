@@ -77,3 +77,7 @@ class FineTuningJob(models.Model):
     def tuned_model_name(self) -> str:
         """The name of the tuned model in the API."""
         return f"ft:{self.model}:team-{self.team_id}:{self.suffix}:{self.public_id.hex[:8]}"
+
+    def checkpoint_name(self, step: int) -> str:
+        """The name of a kept step of it, as OpenAI writes it."""
+        return f"{self.tuned_model_name}:ckpt-step-{step}"

@@ -107,26 +107,46 @@ def event_objects(job: FineTuningJob) -> list[JsonObject]:
 
 
 def checkpoint_objects(job: FineTuningJob) -> list[JsonObject]:
-    """One checkpoint, the finished adapter, with its last metrics."""
+    """The finished model, which is the best step's, then the other steps that are kept, the last
+    first. Each can be used by its name."""
     if job_status(job) != "succeeded" or job.training is None:
         return []
-    last = job.training.points.last()
-    validated = job.training.points.exclude(validation_loss=None).last()
+    points = job.training.points
+    best_step = job.training.job.result.get("best_step")
+    best = points.filter(step=best_step).first() or points.last()
+    kept = points.kept().order_by("-step")
     return [
-        {
-            "object": "fine_tuning.job.checkpoint",
-            "id": f"ftckpt-{job.public_id.hex}",
-            "created_at": _timestamp(job.training.job.ended_at or job.created_at),
-            "fine_tuned_model_checkpoint": job.tuned_model_name,
-            "fine_tuning_job_id": job.api_id,
-            "step_number": last.step if last else 0,
-            "metrics": {
-                "step": last.step if last else 0,
-                "train_loss": last.loss if last else None,
-                "valid_loss": validated.validation_loss if validated else None,
-            },
-        }
+        _checkpoint(job, best, job.tuned_model_name, f"ftckpt-{job.public_id.hex}"),
+        *(
+            _checkpoint(
+                job,
+                point,
+                job.checkpoint_name(point.step),
+                f"ftckpt-{job.public_id.hex}-{point.step}",
+            )
+            for point in kept
+        ),
     ]
+
+
+def _checkpoint(
+    job: FineTuningJob, point: Point | None, model_name: str, checkpoint_id: str
+) -> JsonObject:
+    assert job.training is not None
+    step = point.step if point else 0
+    return {
+        "object": "fine_tuning.job.checkpoint",
+        "id": checkpoint_id,
+        "created_at": _timestamp(job.training.job.ended_at or job.created_at),
+        "fine_tuned_model_checkpoint": model_name,
+        "fine_tuning_job_id": job.api_id,
+        "step_number": step,
+        "metrics": {
+            "step": step,
+            "train_loss": point.loss if point else None,
+            "valid_loss": point.validation_loss if point else None,
+        },
+    }
 
 
 def page_object(objects: list[JsonObject], *, after: str | None, limit: int) -> JsonObject:

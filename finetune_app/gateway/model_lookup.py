@@ -37,6 +37,7 @@ class TunedModel:
     name: str
     training: Training
     created_at: datetime
+    step: int | None = None  # a kept step of the training; None: the best one
 
 
 # Apps above this one register functions that list a team's tuned models.
@@ -111,7 +112,7 @@ def base_models(key: ApiKey) -> list[BaseModel]:
 
 def _resolve_tuned(tuned: TunedModel) -> ResolvedModel:
     try:
-        candidate = candidates.tuned_candidate(training=tuned.training)
+        candidate = candidates.tuned_candidate(training=tuned.training, step=tuned.step)
         return ResolvedModel(inference.request_for(candidate), tuned.training.goal_id)
     except PlainError as problem:
         raise ApiError(503, problem.message, code="model_not_ready") from problem

@@ -187,20 +187,24 @@ def test_events_and_checkpoints_report_the_metrics(job, client):
     for step in (10, 20, 30):
         training.points.create(step=step, loss=3.0 / step, validation_loss=2.0)
     write(f"{training.adapter_folder}/adapter_model.safetensors", "weights")
-    end(training.job, adapter="adapter", tokens=9000, seconds=30, number_format="bf16")
+    measured = {"tokens": 9000, "seconds": 30, "number_format": "bf16", "best_step": 20}
+    end(training.job, adapter="adapter", kept_steps={"10": "b" * 64}, **measured)
     events = list(
         client.fine_tuning.jobs.list_events(job.id, limit=2)
     )  # the client reads several pages
     assert [one.type for one in events].count("metrics") == 3
     assert events[-1].message == "The job was created."
-    (checkpoint,) = client.fine_tuning.jobs.checkpoints.list(job.id)
+    checkpoint, kept = client.fine_tuning.jobs.checkpoints.list(job.id)
     done = client.fine_tuning.jobs.retrieve(job.id)
     assert done.status == "succeeded"
     assert done.trained_tokens == 9000
     assert checkpoint.fine_tuned_model_checkpoint == done.fine_tuned_model
     assert checkpoint.metrics.valid_loss == 2.0
     assert done.fine_tuned_model.startswith("ft:starter:")
-    assert done.fine_tuned_model in [model.id for model in client.models.list()]
+    assert (checkpoint.step_number, kept.step_number) == (20, 10)
+    assert kept.fine_tuned_model_checkpoint == f"{done.fine_tuned_model}:ckpt-step-10"
+    listed = [model.id for model in client.models.list()]
+    assert {done.fine_tuned_model, kept.fine_tuned_model_checkpoint} <= set(listed)
 
 
 def test_a_failed_training_reports_its_error(job, client):
