@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from finetune_app.core.chat_messages import Message
+from worker.chat_template import template_options
 from worker.engine.requests import Completion
-from worker.template import TEMPLATE_OPTIONS
 
 VERSION = "3.22.1"
 FOLDER = Path(__file__).resolve().parent.parent / ".cache" / "node" / f"node-llama-cpp-{VERSION}"
@@ -44,7 +44,7 @@ def answers(
         "model": str(gguf),
         "conversations": list(conversations),
         "tokens": tokens,
-        "options": TEMPLATE_OPTIONS,
+        "options": template_options(thinking=False),
         "threads": THREADS,
     }
     done = subprocess.run(

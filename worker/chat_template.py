@@ -5,21 +5,22 @@ the name of its family. template.py turns the text into tokens.
 """
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from typing import Any, TypeVar, cast
 from weakref import WeakKeyDictionary
 
 from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
 from finetune_app.core.chat_messages import Message, Tool
+from finetune_app.core.thinking import with_thought
 from finetune_app.core.tool_calls import calls_in, canonical
 from worker.channel import UserError
 
-# Variables of some templates. With enable_thinking off, an empty thought is part of the prompt, in
-# training and in every use alike, and the model answers as it was taught. Llama 3.2 writes the
-# date into each prompt, and the same conversation must give the same tokens every day.
-TEMPLATE_OPTIONS: dict[str, Any] = {"enable_thinking": False, "date_string": "26 Jul 2024"}
+# Llama 3.2 writes the date into each prompt, and the same conversation must give the same tokens
+# every day.
+DATE = "26 Jul 2024"
 
 WORD_JOINER = "\u2060"  # invisible
 ERRORS = (TemplateError, TypeError, ValueError, KeyError)
@@ -54,7 +55,31 @@ SAMPLE_CALL: Message = {
     ],
 }
 
-_tool_problems: "WeakKeyDictionary[PreTrainedTokenizerBase, tuple[Any, str]]" = WeakKeyDictionary()
+T = TypeVar("T")
+
+
+def template_options(thinking: bool) -> dict[str, Any]:
+    """Variables of some templates, the same in training and in every use.
+
+    Without thinking, an empty thought is part of the prompt.
+    """
+    return {"enable_thinking": thinking, "date_string": DATE}
+
+
+def once_a_template(
+    ask: Callable[[PreTrainedTokenizerBase], T],
+) -> Callable[[PreTrainedTokenizerBase], T]:
+    """Keep what was found out about a tokenizer for as long as its chat template stays."""
+    known: WeakKeyDictionary[PreTrainedTokenizerBase, tuple[Any, T]] = WeakKeyDictionary()
+
+    @wraps(ask)
+    def answer(tokenizer: PreTrainedTokenizerBase) -> T:
+        found = known.get(tokenizer)
+        if found is None or found[0] != tokenizer.chat_template:
+            found = known[tokenizer] = tokenizer.chat_template, ask(tokenizer)
+        return found[1]
+
+    return answer
 
 
 class ToolsUnsupported(UserError):
@@ -69,8 +94,12 @@ def render(
     tools: Sequence[Tool] = (),
     *,
     add_generation_prompt: bool,
+    thinking: bool = False,
 ) -> str:
     """The template's text. Where it has no system role, instructions go into the first question.
+
+    thinking: the answers after the last question stand behind their thoughts, and so does what is
+    to be written. Without it all thoughts are left out.
 
     Raises UserError when the template rejects the conversation, ToolsUnsupported for tools.
     """
@@ -79,14 +108,19 @@ def render(
         raise ToolsUnsupported("bad_data", problem)
     special = _special_texts(tokenizer)
     escaped = _escape_messages(messages, special)
-    return _rendered(tokenizer, escaped, _escape(list(tools), special), add_generation_prompt)
+    tools = _escape(list(tools), special)
+    return _rendered(tokenizer, escaped, tools, add_generation_prompt, thinking)
 
 
 def render_unescaped(
-    tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], tools: Sequence[Tool] = ()
+    tokenizer: PreTrainedTokenizerBase,
+    messages: Sequence[Message],
+    tools: Sequence[Tool] = (),
+    *,
+    thinking: bool = False,
 ) -> str:
     """The same, much faster, with special tokens typed by a user as they are: for counting."""
-    return _rendered(tokenizer, messages, tools, False)
+    return _rendered(tokenizer, messages, tools, False, thinking)
 
 
 def _rendered(
@@ -94,10 +128,11 @@ def _rendered(
     messages: Sequence[Message],
     tools: Sequence[Tool],
     add_generation_prompt: bool,
+    thinking: bool,
 ) -> str:
     """Raises UserError when the template rejects the conversation."""
     try:
-        return _render(tokenizer, messages, tools, add_generation_prompt)
+        return _render(tokenizer, messages, tools, add_generation_prompt, thinking)
     except ERRORS as error:
         raise UserError(
             "bad_data",
@@ -106,8 +141,8 @@ def _rendered(
         ) from error
 
 
-def used_options(tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
-    """Those of TEMPLATE_OPTIONS that change what this template writes: other programs have to set
+def used_options(tokenizer: PreTrainedTokenizerBase, *, thinking: bool = False) -> dict[str, Any]:
+    """Those of `template_options` that change what this template writes: other programs have to set
     them too, to ask as the model was taught."""
     question: list[Any] = [{"role": "user", "content": "a"}]
 
@@ -118,24 +153,20 @@ def used_options(tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
             )
         )
 
-    taught = prompt(TEMPLATE_OPTIONS)
-    return {
-        name: value
-        for name, value in TEMPLATE_OPTIONS.items()
-        if prompt({k: v for k, v in TEMPLATE_OPTIONS.items() if k != name}) != taught
-    }
+    options = template_options(thinking)
+    taught = prompt(options)
+
+    def is_used(name: str) -> bool:
+        others = {k: v for k, v in options.items() if k != name}
+        flipped = {**others, name: not options[name]} if name == "enable_thinking" else others
+        return prompt(others) != taught or prompt(flipped) != taught
+
+    return {name: value for name, value in options.items() if is_used(name)}
 
 
+@once_a_template
 def tool_problem(tokenizer: PreTrainedTokenizerBase) -> str:
     """Why conversations with tools cannot be rendered, as a sentence; "" where they can."""
-    template, problem = _tool_problems.get(tokenizer, (None, ""))
-    if template is None or template != tokenizer.chat_template:
-        problem = _ask_for_tools(tokenizer)
-        _tool_problems[tokenizer] = (tokenizer.chat_template, problem)
-    return problem
-
-
-def _ask_for_tools(tokenizer: PreTrainedTokenizerBase) -> str:
     question: Message = {"role": "user", "content": "a"}
     result: Message = {"role": "tool", "content": "b", "tool_call_id": "call00001"}
     try:
@@ -160,9 +191,11 @@ def _render(
     messages: Sequence[Message],
     tools: Sequence[Tool],
     add_generation_prompt: bool,
+    thinking: bool = False,
 ) -> str:
     """Tries the forms that templates differ in: arguments parsed or as text, instructions as a
     message or in the first question. Raises the template's error when it rejects all."""
+    messages = _with_thoughts(messages) if thinking else messages
     variants = [_template_messages(messages, parsed=True)]
     if any("tool_calls" in message for message in messages):
         variants.append(_template_messages(messages, parsed=False))
@@ -177,13 +210,29 @@ def _render(
                     tools=cast(Any, list(tools)) if tools else None,
                     tokenize=False,
                     add_generation_prompt=add_generation_prompt,
-                    **TEMPLATE_OPTIONS,
+                    **template_options(thinking),
                 )
             )
         except ERRORS as error:
             refused = error
     assert refused is not None
     raise refused
+
+
+def _with_thoughts(messages: Sequence[Message]) -> list[Message]:
+    """Answers after the last question, each behind its thought.
+
+    In the text, because not every template of a thinking model reads `reasoning_content`. Thoughts
+    about earlier questions are not read again: the models were made so.
+    """
+    questions = [at for at, message in enumerate(messages) if message["role"] == "user"]
+    start = questions[-1] if questions else 0
+    return [
+        one | {"content": with_thought(one["content"], one["reasoning_content"])}
+        if at > start and "reasoning_content" in one
+        else one
+        for at, one in enumerate(messages)
+    ]
 
 
 def _template_messages(messages: Sequence[Message], *, parsed: bool) -> list[Any]:

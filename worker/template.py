@@ -7,17 +7,19 @@ rendering a conversation up to each turn and comparing prefixes, without assumpt
 template's format.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from finetune_app.core.chat_messages import Message, Tool, is_learned, without_weights
 from worker.channel import UserError
-from worker.chat_template import TEMPLATE_OPTIONS, render, render_unescaped, special_token_ids
+from worker.chat_template import render, render_unescaped, special_token_ids
+from worker.thinking import CANNOT_THINK, OPENING, can_think
 
-__all__ = ["TEMPLATE_OPTIONS", "special_token_ids"]
+__all__ = ["special_token_ids"]
 
 # For base models without a chat template. Saved with the adapter, so that other programs render
 # the same text.
@@ -87,10 +89,20 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
 
 
 def prompt_token_ids(
-    tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], tools: Sequence[Tool] = ()
+    tokenizer: PreTrainedTokenizerBase,
+    messages: Sequence[Message],
+    tools: Sequence[Tool] = (),
+    *,
+    thinking: bool = False,
 ) -> list[int]:
-    """A conversation as tokens, with the generation prompt at the end. Raises UserError."""
-    return _encode(tokenizer, render(tokenizer, messages, tools, add_generation_prompt=True))
+    """A conversation as tokens, with the generation prompt at the end.
+
+    thinking: and with the beginning of a thought. Raises UserError, also for a model that cannot.
+    """
+    if thinking and not can_think(tokenizer):
+        raise UserError("bad_model", CANNOT_THINK)
+    text = render(tokenizer, messages, tools, add_generation_prompt=True, thinking=thinking)
+    return _encode(tokenizer, text + OPENING if thinking else text)
 
 
 def text_token_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
@@ -106,17 +118,22 @@ def tokenize_example(
     messages: Sequence[Message],
     max_tokens: int,
     tools: Sequence[Tool] = (),
+    *,
+    thinking: bool = False,
 ) -> TokenizedExample:
     """A conversation that ends in an answer, as tokens with a loss mask.
 
     An answer with the weight 0 is read and not learned. A conversation that is too long loses
     whole turns after its instructions, the oldest first.
 
+    thinking: the thought before the last answer is learned with it. A row without a thought is
+    learned as by a model that answers at once.
+
     Raises UserError (bad_data); ExampleTooLong when no more turns can be left out.
     """
     kept = list(messages)
     while True:
-        example = _tokenize(tokenizer, kept, tools)
+        example = _tokenize(tokenizer, kept, tools, thinking)
         excess = len(example.input_ids) - max_tokens
         if excess <= 0:
             return replace(example, left_out=len(messages) - len(kept))
@@ -128,16 +145,20 @@ def tokenize_row(
     messages: Sequence[Message],
     max_tokens: int,
     tools: Sequence[Tool] = (),
+    *,
+    thinking: bool = False,
 ) -> list[TokenizedExample]:
     """A conversation to learn: the example of `tokenize_example`, and one for each call in it that
     the template rewrites once it is answered. At inference the conversation ends at such a call.
 
     Raises as `tokenize_example`.
     """
-    whole = tokenize_example(tokenizer, messages, max_tokens, tools)
+    tokenize = partial(
+        tokenize_example, tokenizer, max_tokens=max_tokens, tools=tools, thinking=thinking
+    )
+    whole = tokenize(messages)
     ends = (len(messages) + place + 1 for place in whole.unlearned_calls)
-    calls = [tokenize_example(tokenizer, messages[:end], max_tokens, tools) for end in ends]
-    return [whole, *calls]
+    return [whole, *(tokenize(messages[:end]) for end in ends)]
 
 
 def _without_oldest_turns(
@@ -171,11 +192,13 @@ def token_spans(
     messages: Sequence[Message],
     max_tokens: int,
     tools: Sequence[Tool] = (),
+    *,
+    thinking: bool = False,
 ) -> list[TokenSpan]:
     """The same conversation as readable text: what is learned, only read, or left out."""
-    whole = _tokenize(tokenizer, messages, tools)
+    whole = _tokenize(tokenizer, messages, tools, thinking)
     try:
-        kept = tokenize_example(tokenizer, messages, max_tokens, tools)
+        kept = tokenize_example(tokenizer, messages, max_tokens, tools, thinking=thinking)
         left_out = _left_out(whole.input_ids, kept)
     except ExampleTooLong:
         left_out = range(len(whole.input_ids))
@@ -208,7 +231,8 @@ class Renderer:
     def text(self, messages: Sequence[Message], tools: Sequence[Tool] = ()) -> str:
         messages = without_weights(messages)
         try:
-            return render_unescaped(self._tokenizer, messages, tools)
+            thinking = "reasoning_content" in messages[-1] and can_think(self._tokenizer)
+            return render_unescaped(self._tokenizer, messages, tools, thinking=thinking)
         except UserError:
             return "\n".join(str(message.get("content", "")) for message in messages)
 
@@ -228,7 +252,10 @@ def stop_token_ids(tokenizer: PreTrainedTokenizerBase) -> set[int]:
 
 
 def _tokenize(
-    tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], tools: Sequence[Tool] = ()
+    tokenizer: PreTrainedTokenizerBase,
+    messages: Sequence[Message],
+    tools: Sequence[Tool] = (),
+    thinking: bool = False,
 ) -> TokenizedExample:
     """The whole conversation, however long."""
     if len(messages) < 2 or messages[-1]["role"] != "assistant":
@@ -242,17 +269,15 @@ def _tokenize(
     loss_mask: list[bool] = []
     unlearned = 0
     unlearned_calls: list[int] = []
-    text = render(tokenizer, messages, tools, add_generation_prompt=False)
+    thinks = thinking and "reasoning_content" in messages[-1]
+    write = partial(render, tokenizer, tools=tools, thinking=thinks)
+    text = write(messages, add_generation_prompt=False)
     for index, message in enumerate(messages):
         if not is_learned(message) or index == 0:
             continue
         is_last = index == len(messages) - 1
-        before = render(tokenizer, messages[:index], tools, add_generation_prompt=True)
-        through = (
-            text
-            if is_last
-            else render(tokenizer, messages[: index + 1], tools, add_generation_prompt=False)
-        )
+        before = write(messages[:index], add_generation_prompt=True)
+        through = text if is_last else write(messages[: index + 1], add_generation_prompt=False)
         if not is_last and not (text.startswith(through) and through.startswith(before)):
             if "tool_calls" in message:
                 unlearned_calls.append(index - len(messages))
@@ -260,7 +285,7 @@ def _tokenize(
                 unlearned += 1
             continue
         if not through.startswith(before):
-            through = before + _answer_text(tokenizer, messages, tools)
+            through = before + _answer_text(write, messages)
         prompt = _tokenize_after(tokenizer, input_ids, before)
         answer = _tokenize_after(tokenizer, prompt, through)[len(prompt) :]
         learned = _answer_length(tokenizer, answer)
@@ -275,17 +300,15 @@ def _tokenize(
     return TokenizedExample(input_ids, loss_mask, 0, unlearned, tuple(unlearned_calls))
 
 
-def _answer_text(
-    tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], tools: Sequence[Tool]
-) -> str:
+def _answer_text(write: Callable[..., str], messages: Sequence[Message]) -> str:
     """What the template writes for the last answer, found without the instructions.
 
     Mistral's templates put them before the last question, and drop them once it is answered.
-    Raises UserError for a template that changes more than that.
+    write: `render` for this model. Raises UserError for a template that changes more than that.
     """
     rest = messages[1:] if messages[0]["role"] == "system" else messages
-    before = render(tokenizer, rest[:-1], tools, add_generation_prompt=True)
-    through = render(tokenizer, rest, tools, add_generation_prompt=False)
+    before = write(rest[:-1], add_generation_prompt=True)
+    through = write(rest, add_generation_prompt=False)
     if not through.startswith(before):
         raise _not_a_prefix()
     return through[len(before) :]

@@ -39,3 +39,4 @@ class InstalledModel(TypedDict):
     size: int  # bytes
     files: dict[str, str]  # name -> sha256
     shape: ModelDimensions
+    can_think: bool

@@ -9,9 +9,17 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from finetune_app.accounts.models import Team, User
-from finetune_app.core import charts
+from finetune_app.core import charts, thinking
 from finetune_app.goals.models import Goal
 from finetune_app.jobs.models import Job
+
+
+class Thinking(models.TextChoices):
+    """Whether a model thinks before it answers; see core/thinking.py."""
+
+    NO = thinking.NO, _("No")
+    SHORT = thinking.SHORT, _("Short")
+    YES = thinking.YES, _("Yes")
 
 
 class BaseModel(models.Model):
@@ -29,6 +37,7 @@ class BaseModel(models.Model):
     size = models.BigIntegerField(default=0)  # bytes on disk
     files = models.JSONField(default=dict)  # name -> sha256
     shape = models.JSONField(default=dict, blank=True)  # see job_messages.ModelDimensions
+    can_think = models.BooleanField(default=False)  # before it answers, or not, as it is asked
     team = models.ForeignKey(
         Team, null=True, blank=True, on_delete=models.CASCADE, related_name="base_models"
     )  # None: for everybody (starter, catalogue); else for this team only
@@ -56,11 +65,18 @@ class BaseModelChoice(models.Model):
 
     goal = models.OneToOneField(Goal, on_delete=models.CASCADE, related_name="base_choice")
     base_model = models.ForeignKey(BaseModel, on_delete=models.PROTECT, related_name="choices")
+    thinking = models.CharField(max_length=8, default=Thinking.NO, choices=Thinking.choices)
     chosen_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
     chosen_at = models.DateTimeField(auto_now=True)
 
     def __str__(self) -> str:
         return f"{self.goal}: {self.base_model}"
+
+
+def thinking_of(goal: Goal, base_model: BaseModel | None) -> str:
+    """How a model of this goal thinks without a training. Remote ones decide for themselves."""
+    choice = BaseModelChoice.objects.filter(goal=goal, base_model=base_model).first()
+    return choice.thinking if base_model and choice else Thinking.NO
 
 
 FATAL_INSTALL_ERRORS = ("bad_model", "not_found")  # the files are useless, another attempt too

@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from finetune_app.accounts.models import Team, User
 from finetune_app.basemodels.catalogue import STARTER, entry_of, entry_with_hub_id
 from finetune_app.basemodels.job_messages import InstalledModel
-from finetune_app.basemodels.models import BaseModel, BaseModelChoice, HubToken, Install
+from finetune_app.basemodels.models import BaseModel, BaseModelChoice, HubToken, Install, Thinking
 from finetune_app.basemodels.shapes import dimensions_of
 from finetune_app.core.encryption import decrypt, encrypt
 from finetune_app.core.errors import PlainError
@@ -37,13 +37,18 @@ def is_installed(slug: str) -> bool:
     return model is not None and model.is_here
 
 
-def choose(*, goal: Goal, slug: str, user: User | None) -> BaseModelChoice:
-    """Raises PlainError if the model is not installed."""
+def choose(
+    *, goal: Goal, slug: str, user: User | None, thinking: str = Thinking.NO
+) -> BaseModelChoice:
+    """thinking: ignored for a model that cannot think. Raises PlainError if the model is not
+    installed."""
     base_model = usable_by(goal.team).filter(slug=slug).first()
     if base_model is None or not base_model.is_here:
         raise PlainError(_("That model is not installed here yet. Install it first."))
+    if not base_model.can_think or thinking not in Thinking.values:
+        thinking = Thinking.NO
     choice, _created = BaseModelChoice.objects.update_or_create(
-        goal=goal, defaults={"base_model": base_model, "chosen_by": user}
+        goal=goal, defaults={"base_model": base_model, "thinking": thinking, "chosen_by": user}
     )
     return choice
 
@@ -131,6 +136,7 @@ def register(
         "size": sum(path.stat().st_size for path in folder.iterdir() if path.is_file()),
         "files": {path.name: sha256_of(path) for path in paths},
         "shape": dimensions_of(config),
+        "can_think": False,  # the starter, and what tests lay down
     }
     return _save_model(slug, name, team, licence, found)
 

@@ -17,7 +17,8 @@ from finetune_app.basemodels.catalogue import STARTER
 from finetune_app.basemodels.catalogue_rows import catalogue_rows, memory_scale_gb
 from finetune_app.basemodels.estimates import work_of
 from finetune_app.basemodels.forms import InstallForm, TokenForm
-from finetune_app.basemodels.models import BaseModelChoice, HubToken, Install
+from finetune_app.basemodels.models import BaseModelChoice, HubToken, Install, Thinking
+from finetune_app.basemodels.thinking_choices import thinking_choices
 from finetune_app.core import charts
 from finetune_app.core.audit import AuditAction
 from finetune_app.core.requests import render_page
@@ -37,7 +38,12 @@ def page(request: HttpRequest, goal: Goal) -> HttpResponse:
 
 @goal_page(Role.EDITOR, "POST")
 def choose(request: HttpRequest, goal: Goal) -> HttpResponse:
-    services.choose(goal=goal, slug=request.POST.get("base", ""), user=request.user)
+    services.choose(
+        goal=goal,
+        slug=request.POST.get("base", ""),
+        user=request.user,
+        thinking=request.POST.get("thinking", Thinking.NO),
+    )
     page = "training:page" if goal.method == Method.FINE_TUNE else "guide:onward"
     return redirect(page, goal_id=goal.pk)
 
@@ -138,6 +144,10 @@ def _context(request: HttpRequest, goal: Goal) -> dict[str, Any]:
         "scale": charts.memory_scale(free, memory_scale_gb(machine)),
         "rows": rows,
         "chosen": chosen,
+        "thinking_choices": thinking_choices(),
+        "thinking": choice.thinking
+        if choice and chosen and choice.base_model.slug == chosen.slug
+        else Thinking.NO,
         "version": version,
         "starter": next(row for row in rows if row.slug == STARTER),
         "install_form": InstallForm(),

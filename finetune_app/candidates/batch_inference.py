@@ -15,7 +15,6 @@ from finetune_app.candidates.specs import CandidateSampling
 from finetune_app.core import engine_client
 from finetune_app.core.chat_messages import Message
 from finetune_app.core.engine_protocol import ChatRequest
-from finetune_app.core.files import local_folder
 from finetune_app.providers import client as remote
 
 
@@ -42,22 +41,26 @@ def generate(
 ) -> BatchResult:
     template = services.prompt_template(candidate)
     prompts = [build_prompt(template, one).messages for one in conversations]
-    sampling: CandidateSampling = candidate.sampling
     if candidate.endpoint:
         try:
             target = remote.target_of(candidate.endpoint)
         except remote.RemoteError as problem:
             return BatchResult({}, problem.message)
         max_new_tokens = max(max_new_tokens, REMOTE_BATCH_TOKENS)
-        return async_to_sync(_generate_remote)(target, prompts, max_new_tokens, sampling)
-    assert candidate.base_model is not None
-    adapter = services.candidate_spec(candidate)["adapter"]
+        return async_to_sync(_generate_remote)(target, prompts, max_new_tokens, candidate.sampling)
+    spec = services.candidate_spec(candidate)
+    assert spec["base_model"] is not None
     requests: list[ChatRequest] = [
-        {"candidate": str(index), "adapter": adapter, "messages": messages, **sampling}  # type: ignore[typeddict-item]
+        {
+            "candidate": str(index),
+            "adapter": spec["adapter"],
+            "messages": messages,
+            **services.sampling_of(candidate),  # type: ignore[typeddict-item]
+        }
         for index, messages in enumerate(prompts)
     ]
     return async_to_sync(_generate_local)(
-        str(local_folder(candidate.base_model.folder)),
+        spec["base_model"],
         requests,
         max_new_tokens,
         candidate.number_format or "auto",

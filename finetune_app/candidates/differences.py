@@ -5,6 +5,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from finetune_app.candidates.models import Candidate
+from finetune_app.core.thinking import NO
 
 
 def differences(before: Candidate, after: Candidate) -> list[str]:
@@ -39,6 +40,12 @@ def differences(before: Candidate, after: Candidate) -> list[str]:
         )
     elif before.knowledge_index != after.knowledge_index:
         found.append(_("The documents as they are now"))
+    if before.thinking != after.thinking:
+        found.append(
+            _("Answers at once")
+            if after.thinking == NO
+            else _("Thinks before it answers (%(how)s)") % {"how": after.get_thinking_display()}
+        )
     if before.sampling != after.sampling:
         found.append(_("Other settings for how freely it answers"))
     return found or [_("Made anew from the same parts")]

@@ -81,7 +81,7 @@ def request_for(
         name=name,
         prompt_template=services.prompt_template(candidate),
         messages=list(messages),
-        sampling=candidate.sampling,
+        sampling=services.sampling_of(candidate),
         base_model=spec["base_model"] or "",
         adapter=spec["adapter"],
         number_format=tested_number_format(candidate),

@@ -5,7 +5,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from finetune_app.accounts.models import User
-from finetune_app.basemodels.models import BaseModel
+from finetune_app.basemodels.models import BaseModel, Thinking, thinking_of
 from finetune_app.goals.models import Goal
 from finetune_app.jobs.models import ACTIVE, Job
 from finetune_app.knowledge.models import Knowledge
@@ -63,6 +63,7 @@ class Candidate(models.Model):
     step = models.PositiveIntegerField(null=True, blank=True)  # of the training; None: the best
     number_format = models.CharField(max_length=8, blank=True)
     sampling = models.JSONField(default=dict)  # {"temperature", "top_p"}; empty is greedy
+    thinking = models.CharField(max_length=8, default=Thinking.NO, choices=Thinking.choices)
     saved = models.BooleanField(default=False)  # as a version, by a user
     created_at = models.DateTimeField(auto_now_add=True)
     frozen_at = models.DateTimeField(null=True, blank=True)
@@ -136,6 +137,7 @@ class WorkbenchDraft(models.Model):
             instructions=self.instructions.strip(),
             shots=self.shots,
             sampling=self.sampling,
+            thinking=thinking_of(self.goal, self.base_model),
         )
 
 

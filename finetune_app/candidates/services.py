@@ -7,7 +7,7 @@ from django.db.models import Max, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from finetune_app.basemodels.models import BaseModel
+from finetune_app.basemodels.models import BaseModel, thinking_of
 from finetune_app.candidates.models import Candidate, CandidateKind
 from finetune_app.candidates.prompt_builder import (
     DEFAULT_CONTEXT_LENGTH,
@@ -20,8 +20,10 @@ from finetune_app.candidates.specs import (
     PromptSpec,
     Retrieval,
 )
+from finetune_app.core.engine_protocol import Sampling
 from finetune_app.core.errors import PlainError
 from finetune_app.core.files import local_folder, sha256_of
+from finetune_app.core.thinking import THOUGHT_TOKENS
 from finetune_app.goals.models import Goal
 from finetune_app.knowledge.models import Knowledge
 from finetune_app.knowledge.passage_counts import DEFAULT_PASSAGE_COUNT, passage_count_for
@@ -176,7 +178,12 @@ def _adapter(training: Training | None, step: int | None) -> dict[str, Any]:
 
 
 def _same_or_new(goal: Goal, kind: CandidateKind, *, name: str, **pinned: Any) -> Candidate:
-    """Candidates are the same if all `pinned` fields are equal; the name is not compared."""
+    """Candidates are the same if all `pinned` fields are equal, and how they think; the name is not
+    compared."""
+    training = pinned.get("training")
+    pinned["thinking"] = (
+        training.thinking if training else thinking_of(goal, pinned.get("base_model"))
+    )
     same = Candidate.objects.filter(goal=goal, kind=kind, **pinned).order_by("-pk").first()
     if same:
         return same
@@ -211,6 +218,13 @@ def require_adapter(candidate: Candidate) -> None:
         )
 
 
+def sampling_of(candidate: Candidate) -> Sampling:
+    """Its settings for the engine."""
+    sampling: Sampling = {"thought_tokens": THOUGHT_TOKENS[candidate.thinking]}
+    sampling.update(candidate.sampling)
+    return sampling
+
+
 def prompt_template(candidate: Candidate) -> PromptTemplate:
     return PromptTemplate.from_spec(_prompt_spec(candidate))
 
@@ -228,6 +242,7 @@ def candidate_spec(candidate: Candidate) -> CandidateSpec:
         "number_format": candidate.number_format,
         "endpoint": _endpoint_target(candidate),
         "sampling": candidate.sampling,
+        "thinking": candidate.thinking,
         "knowledge": _retrieval(candidate),
         **_prompt_spec(candidate),
     }

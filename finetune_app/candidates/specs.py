@@ -63,6 +63,7 @@ class CandidateSpec(PromptSpec, ModelFolders):
     number_format: str
     endpoint: TargetSpec | None
     sampling: CandidateSampling
+    thinking: str  # see core/thinking.py
     knowledge: Retrieval | None
 
 

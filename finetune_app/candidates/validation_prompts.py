@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 
 from finetune_app.candidates.models import Candidate, ValidationAnswer
 from finetune_app.core.chat_messages import Message
+from finetune_app.core.thinking import NO
 from finetune_app.datasets.models import Example, Split
 from finetune_app.datasets.splits import hash_fraction
 from finetune_app.goals.models import Goal
@@ -100,6 +101,8 @@ def candidate_fingerprint(candidate: Candidate) -> str:
             candidate.passages,
             candidate.training_id,
             candidate.adapter_sha256,
+            # Only of one that thinks, so that answers stored by earlier releases still apply.
+            *([candidate.thinking] if candidate.thinking != NO else []),
         ]
     )
 

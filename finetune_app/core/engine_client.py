@@ -91,6 +91,7 @@ async def token_view(
     *,
     max_tokens: int = 1024,
     tools: Sequence[Tool] = (),
+    thinking: bool = False,
 ) -> list[TokenSpan]:
     """A conversation as the tokens that the model reads. Raises EngineUnavailable."""
     body = {
@@ -98,6 +99,7 @@ async def token_view(
         "messages": list(messages),
         "tools": list(tools),
         "max_tokens": max_tokens,
+        "thinking": thinking,
     }
     spans: list[TokenSpan] = (await _request("POST", "/tokens", body))["pieces"]
     return spans

@@ -10,6 +10,7 @@ from finetune_app.core.chat_messages import Message, Tool
 # The most that one request may ask for; the API refuses more.
 MAX_ANSWERS = 8
 MAX_NEW_TOKENS = 4_096  # of an answer
+MAX_THOUGHT_TOKENS = 8_192
 MAX_LOGPROBS = 20  # at a position
 MAX_TEXTS = 256  # to embed
 
@@ -41,6 +42,7 @@ class Sampling(TypedDict, total=False):
     presence_penalty: float
     frequency_penalty: float
     require_effect: bool
+    thought_tokens: int
 
 
 class ChatRequest(Sampling):
@@ -69,11 +71,15 @@ class ChatEvent(TypedDict, total=False):
 
     candidate: str
     text: str
+    thought: str
+    """Text of the thought before the answer."""
     logprobs: list[TokenLogprob]
     done: bool
     finish_reason: str
     """stop, length, cancelled or error."""
     tokens: int
+    """Written, the thought included."""
+    thought_tokens: int
     prompt_tokens: int
     seconds: float
     error: str

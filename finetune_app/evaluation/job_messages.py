@@ -43,6 +43,7 @@ class AnswerEvent(TypedDict):
     row: int
     index: int
     text: str
+    thought: NotRequired[str]
     passed: bool | None
     score: float | None
     why: str

@@ -282,6 +282,7 @@ def answer_columns(event: AnswerEvent) -> dict[str, Any]:
     return {
         "row": event["row"],
         "text": event.get("text", ""),
+        "thought": event.get("thought", ""),
         "passed": event.get("passed"),
         "score": event.get("score"),
         "why": (event.get("why") or "")[:200],

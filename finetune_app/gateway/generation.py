@@ -172,6 +172,7 @@ class Generation:
                 param=self.request.prompt_field if too_long else None,
             )
         choice = self.answer.choices[int(event["candidate"])]
+        choice.thought += event.get("thought", "")
         if event.get("text"):
             self.first_text_at = self.first_text_at or time.monotonic()
             choice.text += event["text"]
@@ -180,6 +181,8 @@ class Generation:
         if event.get("done"):
             choice.finish_reason = "length" if event.get("finish_reason") == "length" else "stop"
             choice.tokens = int(event.get("tokens") or 0)
+            choice.thought_tokens = int(event.get("thought_tokens") or 0)
+            choice.thought = choice.thought.strip()
             choice.prompt_tokens = int(event.get("prompt_tokens") or 0)
             choice.find_calls(self.request.prompts[0].tools)
 
@@ -230,6 +233,8 @@ class Generation:
         at, logprobs = int(event["candidate"]), event.get("logprobs")
         sent = []
         tools = self.request.prompts[0].tools  # a call is recognised only when it is complete
+        if event.get("thought"):
+            sent.append(self.answer.thought_event(at, event["thought"]))
         if (event.get("text") or logprobs) and not tools:
             sent.append(self.answer.text_event(at, event["text"], logprobs))
         if event.get("done"):

@@ -15,10 +15,15 @@ from finetune_app.gateway.json_body import JsonObject
 STREAM_END = b"data: [DONE]\n\n"
 
 
+class TokenDetails(TypedDict):
+    reasoning_tokens: int
+
+
 class Usage(TypedDict):
     prompt_tokens: int
     completion_tokens: int
     total_tokens: int
+    completion_tokens_details: TokenDetails
 
 
 def server_sent_event(content: Mapping[str, object]) -> bytes:
@@ -30,8 +35,10 @@ class Choice:
     """One answer while it is being generated."""
 
     text: str = ""
+    thought: str = ""
     finish_reason: str | None = None
     tokens: int = 0
+    thought_tokens: int = 0  # of `tokens`
     prompt_tokens: int = 0
     logprobs: list[TokenLogprob] | None = None  # None: not requested
     tool_calls: list[ToolCall] = field(default_factory=list)
@@ -49,6 +56,8 @@ class Choice:
     @property
     def message(self) -> JsonObject:
         message: JsonObject = {"role": "assistant", "content": self.text, "refusal": None}
+        if self.thought:
+            message["reasoning_content"] = self.thought
         if self.tool_calls:
             message |= {"content": self.text or None, "tool_calls": self.tool_calls}
         return message
@@ -70,7 +79,14 @@ class ChatResponse:
         groups = [self.choices[at : at + self.n] for at in range(0, len(self.choices), self.n)]
         read = sum(max(choice.prompt_tokens for choice in group) for group in groups)
         written = sum(choice.tokens for choice in self.choices)
-        return {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
+        return {
+            "prompt_tokens": read,
+            "completion_tokens": written,
+            "total_tokens": read + written,
+            "completion_tokens_details": {
+                "reasoning_tokens": sum(choice.thought_tokens for choice in self.choices)
+            },
+        }
 
     def as_object(self) -> JsonObject:
         choices = [
@@ -92,6 +108,10 @@ class ChatResponse:
     def text_event(self, at: int, text: str, logprobs: list[TokenLogprob] | None = None) -> bytes:
         """The next piece of the choice at index `at`."""
         return self._chunk(at, {"content": text}, logprobs=logprobs)
+
+    def thought_event(self, at: int, text: str) -> bytes:
+        """The next piece of the thought before the choice at index `at`."""
+        return self._chunk(at, {"reasoning_content": text})
 
     def whole_events(self, at: int) -> list[bytes]:
         """The text and the calls of a finished choice, which may call tools."""

@@ -28,6 +28,7 @@ class ExportSpec(TypedDict):
     number_format: str  # "fp32", "bf16", "f16" or "q8_0"
     prompts: list[list[Message]]  # conversations that end with a user message
     max_new_tokens: int
+    thinking: str  # see core/thinking.py
     name: str  # of files, without a suffix
     about: Provenance
     card: CardText

@@ -34,6 +34,7 @@ class ExportHandler(JobHandler):
             "number_format": number_format,
             "prompts": services.require_prompts(training.goal),
             "max_new_tokens": MAX_NEW_TOKENS,
+            "thinking": tuned.thinking,
             "name": services.file_stem(training, export.step),
             "about": {
                 "title": model_card.title(training, export.step),

@@ -15,6 +15,7 @@ from markdown_it import MarkdownIt
 
 from finetune_app.basemodels.models import BaseModel
 from finetune_app.basemodels.services import HUB_ID
+from finetune_app.core.thinking import NO, THOUGHT_TOKENS
 from finetune_app.evaluation.models import Evaluation
 from finetune_app.evaluation.presenters import score_rows
 from finetune_app.model_export import card_sections as sections
@@ -86,9 +87,14 @@ tokenizer = AutoTokenizer.from_pretrained("adapter")
 ```
 
 Ask it the way it was taught, with the chat template that lies beside it:
-`tokenizer.apply_chat_template(..., add_generation_prompt=True)`. It was taught without thinking:
-where the template knows that switch (Qwen3, SmolLM3), add `enable_thinking=False`.
+`tokenizer.apply_chat_template(..., add_generation_prompt=True)`. {thinking}
 """
+AT_ONCE = """\
+It was taught without thinking:
+where the template knows that switch (Qwen3, SmolLM3), add `enable_thinking=False`."""
+THINKS = """\
+It was taught to think before it answers: add `enable_thinking=True`. Its answer follows `</think>`;
+in the test a thought had at most {tokens:,} tokens."""
 
 
 def adapter_card(training: Training, step: int | None = None) -> str:
@@ -101,8 +107,15 @@ def adapter_card(training: Training, step: int | None = None) -> str:
         card = card_text(training, FULL, step)
         return "\n".join([card["start"], RUN_MODEL, card["facts"]])
     card = card_text(training, ADAPTER, step)
+    return "\n".join([card["start"], _run_adapter(training), card["facts"]])
+
+
+def _run_adapter(training: Training) -> str:
+    thinking = AT_ONCE
+    if training.thinking != NO:
+        thinking = THINKS.format(tokens=THOUGHT_TOKENS[training.thinking])
     source = hub_id(training.base_model) or training.base_model.name
-    return "\n".join([card["start"], RUN_ADAPTER.format(source=source), card["facts"]])
+    return RUN_ADAPTER.format(source=source, thinking=thinking)
 
 
 def as_html(training: Training, step: int | None = None) -> SafeString:

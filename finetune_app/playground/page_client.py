@@ -28,9 +28,10 @@ class ChatBody(TypedDict, total=False):
 
 
 class PageEvent(TypedDict, total=False):
-    """One JSON line for the page's script: `text` while it is generated. The last event has either
-    `error`, or `done` and the other fields."""
+    """One JSON line for the page's script: `thought`, then `text`, as they are generated. The last
+    event has either `error`, or `done` and the other fields."""
 
+    thought: str
     text: str
     error: str
     done: bool
@@ -75,6 +76,8 @@ async def events(generation: Generation) -> AsyncGenerator[PageEvent, None]:
     try:
         async with aclosing(generation.events()) as items:
             async for item in items:
+                if item.get("thought"):
+                    yield {"thought": item["thought"]}
                 if item.get("text"):
                     yield {"text": item["text"]}
         # Logged before the last event is sent: the page may then send feedback.

@@ -8,6 +8,7 @@ from django.utils.translation import ngettext
 from finetune_app.basemodels.automatic_settings import DPO, SUPERVISED
 from finetune_app.basemodels.models import BaseModel
 from finetune_app.core.errors import PlainError
+from finetune_app.core.thinking import NO
 from finetune_app.goals.models import Goal
 from finetune_app.training.models import Training
 from finetune_app.versions.models import Version
@@ -26,7 +27,8 @@ class MethodOption:
     why_not: str = ""
 
 
-def method_options(version: Version | None) -> list[MethodOption]:
+def method_options(version: Version | None, thinking: str = NO) -> list[MethodOption]:
+    """thinking: of the chosen base model."""
     return [
         MethodOption(
             SUPERVISED, _("Your answers"), _("It learns to answer as your examples do. Begin here.")
@@ -35,7 +37,7 @@ def method_options(version: Version | None) -> list[MethodOption]:
             DPO,
             _("Your choices"),
             _("Of two answers it learns which one you prefer: for tone and style, afterwards."),
-            too_few_pairs(version),
+            too_few_pairs(version) or cannot_think(thinking),
         ),
     ]
 
@@ -56,6 +58,16 @@ def too_few_pairs(version: Version | None) -> str:
     ) % {"pairs": pairs, "n": MIN_PAIRS}
 
 
+def cannot_think(thinking: str) -> str:
+    """Why preference tuning does not go with thinking; empty where it is off."""
+    if thinking == NO:
+        return ""
+    return _(
+        "It compares answers, not the thoughts before them. Choose “No” for the thinking of the "
+        "base model in step 3 to use it."
+    )
+
+
 def known_method(name: str) -> str:
     """Raises PlainError for a method that does not exist."""
     if name not in METHODS:
@@ -63,10 +75,15 @@ def known_method(name: str) -> str:
     return name
 
 
-def require_method(method: str, version: Version) -> None:
-    """Raises PlainError for a method that does not exist or that the version is too small for."""
-    if known_method(method) == DPO and (problem := too_few_pairs(version)):
+def require_method(method: str, version: Version, thinking: str = NO) -> None:
+    """Raises PlainError for a method that does not exist, or that does not go with this version or
+    with the thinking of the base model."""
+    if known_method(method) != DPO:
+        return
+    if problem := too_few_pairs(version):
         raise PlainError(problem, title=_("Not enough choices yet"))
+    if problem := cannot_think(thinking):
+        raise PlainError(problem, title=_("This model thinks before it answers"))
 
 
 def start_of(goal: Goal, base_model: BaseModel, method: str) -> Training | None:

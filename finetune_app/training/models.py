@@ -5,6 +5,7 @@ from django.db import models
 from finetune_app.accounts.models import User
 from finetune_app.basemodels.automatic_settings import FULL, SUPERVISED
 from finetune_app.basemodels.models import BaseModel
+from finetune_app.core.thinking import NO
 from finetune_app.goals.models import Goal
 from finetune_app.jobs.models import Job
 from finetune_app.training.best_step import step_name
@@ -52,6 +53,10 @@ class Training(models.Model):
     def method(self) -> str:
         """See `worker/training/spec.py`."""
         return str(self.spec.get("method", SUPERVISED))
+
+    @property
+    def thinking(self) -> str:
+        return str(self.spec.get("thinking", NO))
 
     @property
     def folder(self) -> str:

@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy
 from finetune_app.accounts.models import Membership
 from finetune_app.basemodels.automatic_settings import DPO, SUPERVISED, AutomaticSettings
 from finetune_app.basemodels.estimates import at_most
+from finetune_app.basemodels.models import Thinking
 from finetune_app.core import charts
 from finetune_app.core.sizes import MEMORY_GB, size
 from finetune_app.core.templatetags.ui import duration
@@ -303,6 +304,7 @@ def _why(sample: SampleAnswer, training: Training) -> str:
 SETTING_LABELS = {
     "search": gettext_lazy("Found by search number"),
     "method": gettext_lazy("What it learns from"),
+    "thinking": gettext_lazy("Thinks before it answers"),
     "alpha": gettext_lazy("Strength of the adapter (alpha)"),
     "dropout": gettext_lazy("Left out at random (dropout)"),
     "targets": gettext_lazy("Layers that adapt"),
@@ -324,6 +326,7 @@ SETTING_VALUES = {
     ("schedule", "linear"): gettext_lazy("in a straight line (linear)"),
     ("schedule", "constant"): gettext_lazy("not at all (constant)"),
     ("number_format", "auto"): gettext_lazy("the faster one here"),
+    **{("thinking", one.value): one.label for one in Thinking},
     **{("tuning", name): words for name, words in TUNINGS.items()},
 }
 

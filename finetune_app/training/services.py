@@ -62,7 +62,7 @@ def start(
     if active:
         return active
     version, choice = require_inputs(goal)
-    require_method(method, version)
+    require_method(method, version, choice.thinking)
     starts_from = start_of(goal, choice.base_model, method)
     number = goal.last_training + 1
     Goal.objects.filter(pk=goal.pk).update(last_training=number)
@@ -133,6 +133,7 @@ def frozen_spec(
     return settings | {
         "method": method,
         "tuning": tuning,
+        "thinking": choice.thinking,
         "base_model_sha256": choice.base_model.files.get("model.safetensors", ""),
         "version_sha256": version.sha256,
         "measure": {"kind": goal.measure, "settings": goal.measure_settings},

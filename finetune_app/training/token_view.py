@@ -11,11 +11,13 @@ from django.utils.translation import gettext as _
 
 from finetune_app.accounts.models import Role
 from finetune_app.accounts.requests import HttpRequest
+from finetune_app.basemodels.models import BaseModelChoice
 from finetune_app.core import engine_client
 from finetune_app.core.chat_messages import is_learned
 from finetune_app.core.engine_protocol import TokenSpan
 from finetune_app.core.files import local_folder
 from finetune_app.core.requests import render_page
+from finetune_app.core.thinking import NO
 from finetune_app.core.tool_calls import message_text
 from finetune_app.datasets.models import Example
 from finetune_app.goals.access import goal_page
@@ -42,7 +44,11 @@ def token_context(goal: Goal, example: Example) -> dict[str, Any]:
     folder = str(local_folder(limit.folder))
     try:
         spans = async_to_sync(engine_client.token_view)(
-            folder, example.messages, max_tokens=limit.max_tokens, tools=example.tools
+            folder,
+            example.messages,
+            max_tokens=limit.max_tokens,
+            tools=example.tools,
+            thinking=thinks(goal),
         )
     except engine_client.EngineUnavailable as problem:
         return {"limit": limit, "problem": str(problem)}
@@ -53,6 +59,12 @@ def token_context(goal: Goal, example: Example) -> dict[str, Any]:
         "counts": _counts(spans),
         "calls_apart": _has_calls_apart(example, runs),
     }
+
+
+def thinks(goal: Goal) -> bool:
+    """Whether its base model is to think before it answers."""
+    choice = BaseModelChoice.objects.filter(goal=goal).first()
+    return choice is not None and choice.thinking != NO
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from finetune_app.basemodels.estimates import at_most, automatic_for, estimate
 from finetune_app.basemodels.models import BaseModelChoice
 from finetune_app.core.audit import AuditAction
 from finetune_app.core.requests import render_page
+from finetune_app.core.thinking import NO
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
 from finetune_app.training import services
@@ -135,7 +136,7 @@ def launch_context(
         "version": version,
         "choice": choice,
         "method": method,
-        "method_options": method_options(version),
+        "method_options": method_options(version, choice.thinking if choice else NO),
         "starts_from": starts_from,
         "tuning_options": tuning_options(choice.base_model, version, method, starts_from)
         if version and choice

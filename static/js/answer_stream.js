@@ -3,6 +3,19 @@
 
    start(question) adds the turn to the page and returns it; receive(turn, event) shows one line;
    finish(turn, question) is called at the end, also after an error or a stop. */
+/* Shows what the model thinks: open while it is written, folded once the answer begins. */
+window.showThought = (box, event) => {
+  "use strict";
+  if (!box) return;
+  if (event.thought) {
+    if (box.hidden) { box.hidden = false; box.open = true; }
+    box.querySelector(".verbatim").textContent += event.thought;
+  } else if (event.text && box.dataset.folded === undefined) {
+    box.dataset.folded = ""; /* once: people may open it again */
+    box.open = false;
+  }
+};
+
 window.streamAnswers = (form, options) => {
   "use strict";
   const { url, stopButton, errorBox, start, receive, finish } = options;

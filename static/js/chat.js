@@ -71,7 +71,8 @@
 
   function receive({ turn, answers }, event) {
     const column = turn.querySelector(`[data-column="${event.candidate}"]`);
-    const text = column.querySelector("p");
+    const text = column.querySelector(":scope > p");
+    if (!hidden) followWriting(turn, () => showThought(column.querySelector(".thought"), event));
     if (event.cited && !hidden) showCitations(column, event.cited);
     if (event.trouble) {
       text.className = "remark bad";

@@ -50,7 +50,8 @@
   }
 
   function receiveEvent(turn, event) {
-    const words = turn.reply.querySelector(".verbatim");
+    const words = turn.reply.querySelector(":scope > .verbatim");
+    showThought(turn.reply.querySelector(".thought"), event);
     if (event.text) turn.text += event.text;
     if (event.done || (event.text && (!live || live.checked))) words.textContent = turn.text;
     if (event.done) {

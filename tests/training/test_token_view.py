@@ -35,9 +35,10 @@ def choice(goal, data_dir):
 def answering(monkeypatch):
     """The engine's own rendering, without its process."""
 
-    async def view(base_model, messages, *, max_tokens=1024, tools=()):
+    async def view(base_model, messages, *, max_tokens=1024, tools=(), thinking=False):
         tokenizer = template.load_tokenizer(base_model)
-        return [vars(one) for one in template.token_spans(tokenizer, messages, max_tokens, tools)]
+        spans = template.token_spans(tokenizer, messages, max_tokens, tools, thinking=thinking)
+        return [vars(one) for one in spans]
 
     monkeypatch.setattr(engine_client, "token_view", view)
 

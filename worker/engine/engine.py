@@ -25,8 +25,10 @@ from worker.engine.packed_linear import free_bytes
 from worker.engine.requests import Completion, EngineFailed, GenerationRequest, PromptTooLong
 from worker.engine.sequences import SequenceState
 from worker.engine.structured_output import SchemaCache
+from worker.engine.thought import Thought
 from worker.engine.vocabulary import Vocabulary
 from worker.template import prompt_token_ids, text_token_ids
+from worker.thinking import thought_tokens
 
 log = logging.getLogger(__name__)
 
@@ -98,6 +100,7 @@ class Engine:
             self.loaded.tokenizer, self.loaded.eos_token_ids, self.loaded.vocabulary_size
         )
         self.schemas = SchemaCache(self.vocabulary)
+        self._thought_tokens = thought_tokens(self.loaded.tokenizer)
         self._cache_bytes = int(KV_CACHE_SHARE * free_bytes(self.loaded.device))
 
     # --- called from other threads ----------------------------------------------------
@@ -191,7 +194,7 @@ class Engine:
         new = []
         for request, listener in zip(requests, listeners, strict=True):
             prompt = self._tokenize(request)
-            room = min(request.max_new_tokens, self.loaded.context_length - len(prompt))
+            room = min(request.max_tokens, self.loaded.context_length - len(prompt))
             if room < 1:
                 raise PromptTooLong(
                     f"The conversation has {len(prompt)} tokens and this model can see only "
@@ -207,7 +210,9 @@ class Engine:
     def _tokenize(self, request: GenerationRequest) -> list[int]:
         tokenizer = self.loaded.tokenizer
         if request.prompt is None:
-            return prompt_token_ids(tokenizer, request.messages, request.tools)
+            return prompt_token_ids(
+                tokenizer, request.messages, request.tools, thinking=request.thinks
+            )
         return text_token_ids(tokenizer, request.prompt)
 
     def _raise_if_closed(self) -> None:
@@ -315,6 +320,7 @@ class Engine:
             handle.cancel_event,
             LogprobRecorder.for_request(request, self.vocabulary),
             constraint,
+            Thought.for_request(request, self._thought_tokens, self.loaded.eos_token_ids),
         )
         self._handles[id(sequence)] = handle
         return sequence

@@ -78,9 +78,10 @@ class _SelectTokens(LogitsProcessor):
 
     def __call__(self, input_ids: Any, scores: Any) -> Any:
         tokens = select_tokens(self.sequences, scores)
-        for sequence, token in zip(self.sequences, tokens, strict=True):
+        for place, (sequence, token) in enumerate(zip(self.sequences, tokens, strict=True)):
             if not sequence.is_finished:
                 sequence.append(token)
+                tokens[place] = sequence.output_token_ids[-1]  # another one at a thought's end
         forced = torch.full_like(scores, -torch.inf)
         return forced.scatter_(1, torch.tensor(tokens, device=scores.device)[:, None], 0.0)
 

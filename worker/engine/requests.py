@@ -8,6 +8,8 @@ from pathlib import Path
 from finetune_app.core.chat_messages import Message, Tool
 from finetune_app.core.engine_protocol import TokenLogprob
 
+END_OF_THOUGHT_TOKENS = 8  # room for the tokens between a thought and its answer
+
 __all__ = [
     "Completion",
     "EngineFailed",
@@ -15,6 +17,7 @@ __all__ = [
     "Message",
     "PromptTooLong",
     "TextWithLogprobs",
+    "ThoughtText",
     "TokenLogprob",
 ]
 
@@ -26,7 +29,8 @@ class GenerationRequest:
     messages: chat messages, ending where the assistant speaks next.
     tools: functions that the answer may call, for the chat template.
     adapter: folder of a LoRA adapter; None is the base model.
-    max_new_tokens: longest answer, in tokens.
+    max_new_tokens: longest answer, in tokens; its thought is not counted.
+    thought_tokens: longest thought before the answer, in tokens; 0 answers at once.
     temperature: 0 decodes greedily; above 0 samples.
     top_p: samples from the most likely tokens whose probabilities add up to this (0..1].
     seed: the same seed samples the same answer, whatever else is in the batch.
@@ -54,6 +58,20 @@ class GenerationRequest:
     presence_penalty: float = 0.0
     frequency_penalty: float = 0.0
     tools: tuple[Tool, ...] = ()
+    thought_tokens: int = 0
+
+    @property
+    def max_tokens(self) -> int:
+        """Longest thought and answer together."""
+        return self.max_new_tokens + (self.thought_tokens + END_OF_THOUGHT_TOKENS) * self.thinks
+
+    @property
+    def thinks(self) -> bool:
+        return self.thought_tokens > 0
+
+
+class ThoughtText(str):
+    """Streamed text of the thought before an answer."""
 
 
 class TextWithLogprobs(str):
@@ -71,7 +89,8 @@ class TextWithLogprobs(str):
 class Completion:
     """A finished answer.
 
-    tokens: number of tokens written, the end-of-turn token included.
+    text: without the thought before it.
+    tokens: number of tokens written, the thought and the end-of-turn token included.
     finish_reason: "stop" (the model ended it), "length" (max_new_tokens), or "cancelled".
     seconds: from joining the batch to the last token; sequences of a batch share this time.
     logprobs: of every token of `text`, where requested.
@@ -84,6 +103,8 @@ class Completion:
     prompt_tokens: int = 0
     token_ids: list[int] = field(default_factory=list, repr=False)
     logprobs: list[TokenLogprob] | None = field(default=None, repr=False)
+    thought: str = ""
+    thought_tokens: int = 0
 
 
 class PromptTooLong(ValueError):

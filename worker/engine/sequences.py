@@ -10,8 +10,15 @@ import torch
 from torch import Tensor
 
 from worker.engine.logprobs import LogprobRecorder
-from worker.engine.requests import Completion, GenerationRequest, TextWithLogprobs, TokenLogprob
+from worker.engine.requests import (
+    Completion,
+    GenerationRequest,
+    TextWithLogprobs,
+    ThoughtText,
+    TokenLogprob,
+)
 from worker.engine.structured_output import SchemaConstraint, UnsupportedSchema
+from worker.engine.thought import Thought
 
 REPLACEMENT = "\ufffd"  # what a tokenizer decodes an incomplete character to
 
@@ -20,7 +27,8 @@ class SequenceState:
     """A sequence of the batch: a prompt, and the answer that is being written.
 
     adapter: name that `Adapters.load` returned.
-    max_new_tokens: most tokens of this answer; at most what the context has room for.
+    max_new_tokens: most tokens of this answer and its thought; at most what the context has room
+        for.
     cancel_event: set from any thread to stop generating.
     error: why the answer cannot continue.
     """
@@ -35,6 +43,7 @@ class SequenceState:
         cancel_event: threading.Event | None = None,
         logprobs: LogprobRecorder | None = None,
         constraint: SchemaConstraint | None = None,
+        thought: Thought | None = None,
     ) -> None:
         self.request, self.prompt_token_ids, self.adapter = request, prompt_token_ids, adapter
         self.max_new_tokens, self.eos_token_ids = max_new_tokens, eos_token_ids
@@ -42,7 +51,7 @@ class SequenceState:
         self.finish_reason: str | None = None
         self.cancel_event = cancel_event or threading.Event()
         self.started_at = time.monotonic()
-        self.logprobs, self.constraint = logprobs, constraint
+        self.logprobs, self.constraint, self.thought = logprobs, constraint, thought
         self.error: Exception | None = None
         self._penalised = bool(request.presence_penalty or request.frequency_penalty)
         # Most sequences decode greedily, by one argmax over the whole batch.
@@ -51,8 +60,10 @@ class SequenceState:
         )
         self._emitted_logprobs: list[TokenLogprob] = []
         self._generator = torch.Generator().manual_seed(request.seed)
-        self._sent_characters = 0
-        self._sent_tokens = 0  # tokens whose log-probability was sent, or is not sent at all
+        self._sent_characters = 0  # of the answer
+        self._sent_thought_characters = 0
+        # Tokens of the answer whose log-probability was sent, or is not sent at all.
+        self._sent_tokens = 0
         self._stopped_at: int | None = None  # character at which a stop string begins
 
     @property
@@ -64,8 +75,18 @@ class SequenceState:
         return bool(self.finish_reason or self.error or self.cancelled)
 
     @property
+    def is_thinking(self) -> bool:
+        """Whether the answer has not begun yet."""
+        return self.thought is not None and not self.thought.has_ended
+
+    @property
+    def thought_length(self) -> int:
+        """Tokens of the thought so far, those that end it included."""
+        return self.thought.length if self.thought else 0
+
+    @property
     def length(self) -> int:
-        """Tokens of the prompt and of the answer so far."""
+        """Tokens of the prompt, the thought and the answer so far."""
         return len(self.prompt_token_ids) + len(self.output_token_ids)
 
     @property
@@ -84,23 +105,25 @@ class SequenceState:
         except UnsupportedSchema as error:  # only this sequence fails; the others continue
             self.error = error
             return min(self.eos_token_ids, default=0)
-        if self.logprobs:
+        if self.logprobs and not self.is_thinking:
             self.logprobs.record(logits, token)
         return token
 
     def _sample(self, logits: Tensor, argmax: int) -> int:
         sampled = self.request.temperature > 0
-        if not (sampled or self.constraint or self._penalised):
+        constraint = None if self.is_thinking else self.constraint
+        if not (sampled or constraint or self._penalised):
             return argmax
         adjusted = self._penalise(logits) if self._penalised else logits
-        adjusted = self.constraint.mask_logits(adjusted) if self.constraint else adjusted
+        adjusted = constraint.mask_logits(adjusted) if constraint else adjusted
         token = self._draw(adjusted) if sampled else int(adjusted.argmax())
-        if self.constraint and token not in self.eos_token_ids:
-            self.constraint.advance(token)
+        if constraint and token not in self.eos_token_ids:
+            constraint.advance(token)
         return token
 
     def _penalise(self, logits: Tensor) -> Tensor:
-        written = torch.tensor(self.output_token_ids, dtype=torch.long)
+        part = self.output_token_ids[0 if self.is_thinking else self.thought_length :]
+        written = torch.tensor(part, dtype=torch.long)
         counts = torch.bincount(written, minlength=len(logits))
         presence = self.request.presence_penalty * (counts > 0)
         return logits - presence - self.request.frequency_penalty * counts
@@ -115,12 +138,27 @@ class SequenceState:
         return int(torch.multinomial(probabilities, 1, generator=self._generator))
 
     def append(self, token: int) -> None:
-        """Add a token to the answer and decide whether the answer has ended."""
-        self.output_token_ids.append(token)
-        if token in self.eos_token_ids:
+        """Add a token to the thought or the answer and decide whether the answer has ended."""
+        if self.thought and self.is_thinking:
+            token = self.thought.next_token(token)
+        elif token in self.eos_token_ids:
             self.finish_reason = "stop"
-        elif len(self.output_token_ids) >= self.max_new_tokens:
+        self.output_token_ids.append(token)
+        full = len(self.output_token_ids) >= self.max_new_tokens
+        answer_length = len(self.output_token_ids) - self.thought_length
+        full = full or answer_length >= self.request.max_new_tokens
+        if full and not self.finish_reason:
             self.finish_reason = "length"
+
+    def end_thought(self, tokenizer: Any) -> ThoughtText:
+        """Write the rest of what ends the thought, so that the answer can begin.
+
+        Returns the text of the thought that was not sent yet.
+        """
+        while self.thought and self.is_thinking and not self.is_finished:
+            self.thought.cut()
+            self.append(self.output_token_ids[-1] if self.output_token_ids else 0)
+        return self._next_thought_text(tokenizer)
 
     def next_text(self, tokenizer: Any) -> str:
         """Text that was not sent yet; incomplete characters and stop strings are held back."""
@@ -138,7 +176,10 @@ class SequenceState:
         return new
 
     def next_chunk(self, tokenizer: Any) -> str:
-        """`next_text`, with the log-probabilities of its tokens where requested."""
+        """`next_text`, with the log-probabilities of its tokens where requested; or the text of the
+        thought that was not sent yet."""
+        if self.is_thinking:
+            return self._next_thought_text(tokenizer)
         text = self.next_text(tokenizer)
         if self.logprobs is None:
             return text
@@ -146,13 +187,22 @@ class SequenceState:
         self._emitted_logprobs += ready
         return TextWithLogprobs(text, ready)
 
+    def _next_thought_text(self, tokenizer: Any) -> ThoughtText:
+        text = self._thought_text(tokenizer)
+        is_whole = self.thought is None or self.thought.is_ending
+        until = len(text) - (0 if is_whole else _held_back(text, ()))
+        new = text[self._sent_thought_characters : until]
+        self._sent_thought_characters = max(self._sent_thought_characters, until)
+        return ThoughtText(new)
+
     def _sent_logprobs(self, tokenizer: Any, logprobs: LogprobRecorder) -> list[TokenLogprob]:
         """Entries of the tokens whose text has been sent by now, in order.
 
         Several tokens may form one character. Tokens cut off by a stop string are never sent.
         """
+        written = self.output_token_ids[self.thought_length :]
         whole, ready = len(self._decode(tokenizer)), []
-        while self._sent_tokens < len(self.output_token_ids):
+        while self._sent_tokens < len(written):
             start, end = (
                 min(whole, len(self._decode(tokenizer, n)))
                 for n in (self._sent_tokens, self._sent_tokens + 1)
@@ -160,7 +210,7 @@ class SequenceState:
             ended = self.finish_reason is not None
             if end > self._sent_characters and not (ended and start < self._sent_characters):
                 break
-            if self.output_token_ids[self._sent_tokens] not in logprobs.vocabulary.hidden:
+            if written[self._sent_tokens] not in logprobs.vocabulary.hidden:
                 ready.append(logprobs.entries[self._sent_tokens])
             self._sent_tokens += 1
         return ready
@@ -176,11 +226,22 @@ class SequenceState:
             prompt_tokens=len(self.prompt_token_ids),
             token_ids=list(self.output_token_ids),
             logprobs=self._emitted_logprobs if self.logprobs else None,
+            thought=self._thought_text(tokenizer).strip(),
+            thought_tokens=self.thought_length,
         )
 
     def _decode(self, tokenizer: Any, count: int | None = None) -> str:
-        """The text of the first `count` tokens, or of all."""
-        return str(tokenizer.decode(self.output_token_ids[:count], skip_special_tokens=True))
+        """The text of the first `count` tokens of the answer, or of all."""
+        if self.is_thinking:
+            return ""
+        token_ids = self.output_token_ids[self.thought_length :][:count]
+        return str(tokenizer.decode(token_ids, skip_special_tokens=True))
+
+    def _thought_text(self, tokenizer: Any) -> str:
+        if self.thought is None:
+            return ""
+        token_ids = self.output_token_ids[: self.thought.text_length]
+        return str(tokenizer.decode(token_ids, skip_special_tokens=True))
 
 
 def _held_back(text: str, stops: tuple[str, ...]) -> int:

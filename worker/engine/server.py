@@ -37,6 +37,7 @@ from finetune_app.core.engine_protocol import (
     MAX_ANSWERS,
     MAX_LOGPROBS,
     MAX_NEW_TOKENS,
+    MAX_THOUGHT_TOKENS,
     ChatBody,
     ChatEvent,
     ChatRequest,
@@ -48,7 +49,7 @@ from worker.engine import retrieval
 from worker.engine.backend import Backend, Listener, StreamItem
 from worker.engine.model_manager import IDLE_UNLOAD_SECONDS, ModelManager, PathNotAllowed
 from worker.engine.request_queue import QueueFull, RequestQueue
-from worker.engine.requests import Completion, GenerationRequest, TextWithLogprobs
+from worker.engine.requests import Completion, GenerationRequest, TextWithLogprobs, ThoughtText
 
 log = logging.getLogger("worker.engine.server")  # as a program, __name__ is __main__
 
@@ -76,7 +77,8 @@ async def tokens(request: Request) -> Response:
 
         tokenizer = template.load_tokenizer(base)
         limit, tools = int(body.get("max_tokens", 1024)), body.get("tools") or ()
-        spans = template.token_spans(tokenizer, body["messages"], limit, tools)
+        thinking = bool(body.get("thinking"))
+        spans = template.token_spans(tokenizer, body["messages"], limit, tools, thinking=thinking)
         return [cast(TokenSpan, vars(span)) for span in spans]
 
     return JSONResponse({"pieces": await asyncio.to_thread(view)})
@@ -162,6 +164,8 @@ async def _stream(
 def _event(item: StreamItem) -> ChatEvent:
     if isinstance(item, TextWithLogprobs):
         return {"text": item, "logprobs": item.logprobs}
+    if isinstance(item, ThoughtText):
+        return {"thought": item}
     if isinstance(item, str):
         return {"text": item}
     if isinstance(item, Completion):
@@ -169,6 +173,7 @@ def _event(item: StreamItem) -> ChatEvent:
             "done": True,
             "finish_reason": item.finish_reason,
             "tokens": item.tokens,
+            "thought_tokens": item.thought_tokens,
             "prompt_tokens": item.prompt_tokens,
             "seconds": round(item.seconds, 3),
         }
@@ -192,6 +197,7 @@ def _generation_request(
         prompt=request.get("prompt"),
         adapter=models.folder(adapter) if adapter else None,
         max_new_tokens=min(int(options["max_new_tokens"]), MAX_NEW_TOKENS),
+        thought_tokens=min(int(options.get("thought_tokens", 0)), MAX_THOUGHT_TOKENS),
         temperature=max(0.0, float(options.get("temperature", 0))),
         top_p=float(options.get("top_p", 1)),
         seed=int(options.get("seed", 17)),

@@ -16,6 +16,7 @@ from finetune_app.candidates.prompt_builder import (
 )
 from finetune_app.candidates.specs import CandidateSampling, CandidateSpec, Retrieval
 from finetune_app.core.chat_messages import Message, Tool
+from finetune_app.core.thinking import NO, THOUGHT_TOKENS
 from finetune_app.core.tool_calls import answer_text
 from worker.channel import UserError
 from worker.engine.requests import GenerationRequest
@@ -60,6 +61,7 @@ class Candidate:
     sampling: CandidateSampling = field(default_factory=CandidateSampling)
     knowledge: Retrieval | None = None
     tuned_from: Path | None = None
+    thinking: str = NO
     endpoint: TargetSpec | None = field(default=None, repr=False)  # holds the API key
 
     def build_prompt(
@@ -78,6 +80,7 @@ class Candidate:
             self.adapter,
             tools=tuple(tools),
             max_new_tokens=max_new_tokens,
+            thought_tokens=THOUGHT_TOKENS[self.thinking],
             **self.sampling,
         )
 
@@ -123,6 +126,7 @@ def read_candidates(specs: Sequence[CandidateSpec]) -> list[Candidate]:
             number_format=spec.get("number_format") or "auto",
             sampling=spec.get("sampling") or {},
             knowledge=spec.get("knowledge"),
+            thinking=spec.get("thinking", NO),
             tuned_from=_path(spec.get("tuned_from")),
             endpoint=spec.get("endpoint"),
         )

@@ -209,6 +209,7 @@ def scored(
     event.update(
         {
             "text": text,
+            "thought": answer.thought,
             "tokens": answer.tokens,
             "prompt_tokens": answer.prompt_tokens,
             "seconds": round(answer.seconds, 3),

@@ -26,11 +26,12 @@ CAUSAL_ENDINGS = ("ForCausalLM", "LMHeadModel")
 
 @dataclass(frozen=True)
 class Shape:
-    """From the configuration. `context` is in tokens; 0 where it has none."""
+    """From the configuration and the tokenizer. `context` is in tokens; 0 where it has none."""
 
     architecture: str
     context: int
     dimensions: ModelDimensions
+    can_think: bool
 
 
 def check_small_files(folder: Path) -> Shape:
@@ -53,8 +54,8 @@ def check_small_files(folder: Path) -> Shape:
             f"{LEAST_CONTEXT} or more. Choose a newer model.",
         )
     dimensions = dimensions_of(config.to_dict())
-    _check_tokenizer(folder, vocabulary=dimensions["vocabulary"])
-    return Shape(architecture, context, dimensions)
+    thinks = _check_tokenizer(folder, vocabulary=dimensions["vocabulary"])
+    return Shape(architecture, context, dimensions, thinks)
 
 
 def refuse_code(folder: Path) -> None:
@@ -118,10 +119,12 @@ def _architecture(stated: object, config: Any) -> str:
     )
 
 
-def _check_tokenizer(folder: Path, vocabulary: int) -> None:
+def _check_tokenizer(folder: Path, vocabulary: int) -> bool:
+    """Whether the model can think before it answers. Raises UserError."""
     from transformers import AutoTokenizer
 
     from worker import template
+    from worker.thinking import can_think
 
     try:
         tokenizer = AutoTokenizer.from_pretrained(
@@ -146,6 +149,7 @@ def _check_tokenizer(folder: Path, vocabulary: int) -> None:
         with limited(TEMPLATE_SECONDS):
             ids = template.tokenize_example(tokenizer, turn, LEAST_CONTEXT).input_ids
             text = str(tokenizer.decode(ids))
+            thinks = can_think(tokenizer)
         if asked not in text or answered not in text:
             raise ValueError("the template leaves out what was said")
     except (UserError, TimeoutError, ValueError) as error:
@@ -160,6 +164,7 @@ def _check_tokenizer(folder: Path, vocabulary: int) -> None:
             "The tokenizer and the model do not belong together: it names words the model does "
             "not have. Get the model again, or choose another.",
         )
+    return thinks
 
 
 @contextmanager

@@ -114,6 +114,7 @@ def _fetch_and_check(source: Source, job: Job, channel: Channel) -> InstalledMod
         "architecture": shape.architecture,
         "context": shape.context,
         "parameters": parameters,
+        "can_think": shape.can_think,
         "shape": {**shape.dimensions, "saved": count_saved_tensors(draft)},
         "size": total,
         "files": hashes,

@@ -13,7 +13,8 @@ from typing import cast
 from transformers import PreTrainedTokenizerBase
 
 from finetune_app.core.chat_messages import Message
-from worker.template import TEMPLATE_OPTIONS, stop_token_ids
+from worker.chat_template import template_options
+from worker.template import stop_token_ids
 
 PLACEHOLDER = "\u2603{}\u2603"  # does not occur in templates
 FORBIDDEN = ('"""', "{{", "}}")  # cannot be written in a Modelfile's template
@@ -161,7 +162,7 @@ def _render(
             cast("list[dict[str, str]]", _conversation(roles)),
             tokenize=False,
             add_generation_prompt=add_generation_prompt,
-            **TEMPLATE_OPTIONS,
+            **template_options(thinking=False),
         )
     )
 

@@ -6,6 +6,7 @@ import json
 
 from transformers import PreTrainedTokenizerBase
 
+from finetune_app.core.thinking import NO, THOUGHT_TOKENS
 from finetune_app.model_export.job_messages import ExportSpec, ParityResult
 from worker.chat_template import tool_problem, used_options
 
@@ -41,12 +42,16 @@ which it was tested):
     ollama run {slug}
 """
 WITHOUT_OLLAMA = """
-There is no Modelfile: this model's chat template cannot be said in Ollama's own language. Programs
+There is no Modelfile: {why}. Programs
 that read the template in the file itself (llama-server --jinja) ask it as it was tested.
 """
 TOOLS = """
 The Modelfile knows no tools. Programs that read the template in the file itself show the model the
 functions as it was taught.
+"""
+THINKS = """
+It thinks before it answers: what it writes begins with <think>, and its answer follows </think>. In
+the test a thought had at most {tokens:,} tokens; then </think> was written for it.
 """
 PARITY = """
 ## How this file was checked
@@ -70,14 +75,23 @@ def readme(
     has_modelfile: bool,
 ) -> str:
     """`file`: name of the GGUF file, unused for a merged model."""
-    options = used_options(tokenizer)
+    thinking = spec["thinking"]
+    options = used_options(tokenizer, thinking=thinking != NO)
     if spec["container"] == "merged":
         named = "".join(f"\n    {name}={value!r}," for name, value in options.items())
         run = MERGED.format(format=spec["number_format"], options=named)
     else:
         kwargs = f" \\\n        --chat-template-kwargs '{json.dumps(options)}'" if options else ""
         run = GGUF.format(format=spec["number_format"], file=file, options=kwargs)
-        run += OLLAMA.format(slug=spec["name"]) if has_modelfile else WITHOUT_OLLAMA
+        run += OLLAMA.format(slug=spec["name"]) if has_modelfile else _without_ollama(thinking)
         run += TOOLS if has_modelfile and not tool_problem(tokenizer) else ""
+    run += THINKS.format(tokens=THOUGHT_TOKENS[thinking]) if thinking != NO else ""
     card = spec["card"]
     return "".join([card["start"], "\n", run, PARITY.format(**parity), card["facts"], "\n"])
+
+
+def _without_ollama(thinking: str) -> str:
+    why = "this model's chat template cannot be said in Ollama's own language"
+    if thinking != NO:
+        why = "with one, Ollama would show what the model thinks as part of its answer"
+    return WITHOUT_OLLAMA.format(why=why)

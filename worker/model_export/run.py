@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from finetune_app.core.files import sha256_of
+from finetune_app.core.thinking import NO
 from finetune_app.model_export.job_messages import ExportResult, ExportSpec, ParityResult
 from worker.channel import Channel, Job, UserError
 from worker.model_export import gguf_file, merged, ollama, parity
@@ -124,7 +125,7 @@ class ModelExporter:
             bos_token=vocabulary.added_bos_token,
             context_length=model.config.max_position_embeddings,
         )
-        if text:
+        if text and self.spec["thinking"] == NO:  # it would say its thoughts aloud
             (draft / "Modelfile").write_text(text, encoding="utf-8")
         copy_licences(self.base, draft)
         config = model.config

@@ -20,8 +20,10 @@ from finetune_app.core.tool_calls import answer_text
 from worker.channel import Channel, UserError
 from worker.chat_template import tool_problem
 from worker.template import ExampleTooLong, TokenizedExample, tokenize_row
+from worker.thinking import CANNOT_THINK, can_think
 from worker.training.pairs import PreferencePair, tokenize_pair
 from worker.training.spec import TrainingSpec
+from worker.training.thoughts import thought_warnings
 
 # Rows are sorted by length within groups of this many batches: enough that the rows of a batch
 # have nearly the same length, few enough that an epoch stays well mixed.
@@ -136,8 +138,11 @@ def read_answers(
     """The answers to learn, and those to practise on; see `read_examples`."""
 
     def tokenize(row: DatasetRow) -> list[TokenizedExample]:
-        return tokenize_row(tokenizer, row.messages, spec.max_tokens, row.tools)
+        limit, thinking = spec.max_tokens, spec.thinks
+        return tokenize_row(tokenizer, row.messages, limit, row.tools, thinking=thinking)
 
+    if spec.thinks and not can_think(tokenizer):
+        raise UserError("bad_model", CANNOT_THINK)
     return read_examples(spec, tokenizer, tokenize, lambda row: True, channel)
 
 
@@ -181,7 +186,10 @@ def read_examples(
                 "allow longer ones in the settings."
             )
         raise UserError("bad_data", problem)
-    for warning in warnings(learned, spec.max_tokens):
+    for warning in [
+        *warnings(learned, spec.max_tokens),
+        *thought_warnings([row.messages for row in training], spec.thinks),
+    ]:
         channel.emit("warning", text=warning)
     if validation.too_long:
         count = f"{len(validation.too_long)} of {len(practice)}"

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from finetune_app.core.thinking import NO, THOUGHT_TOKENS
 from worker.channel import UserError
 
 TUNINGS = ("lora", "qlora", "full")
@@ -30,6 +31,9 @@ class TrainingSpec:
     further; None for a new one."""
     beta: float = 0.1
     """Of dpo: the higher, the closer it stays to the model it started from."""
+    thinking: str = "no"
+    """Whether the model thinks before it answers: no, short or yes (finetune_app/core/thinking.py).
+    Without, the thoughts in the rows are not learned."""
     tuning: str = "lora"
     """lora trains an adapter beside the base model's weights. qlora does the same beside weights
     in 4-bit (see quantisation.py), which need about a quarter of the memory. full trains every
@@ -85,6 +89,10 @@ class TrainingSpec:
     max_new_tokens: int = 256
     """Longest of these answers, in tokens."""
 
+    @property
+    def thinks(self) -> bool:
+        return self.thinking != NO
+
     def __post_init__(self) -> None:
         for name, right, rule in self._rules():
             if not right:
@@ -111,6 +119,12 @@ class TrainingSpec:
         """(setting, whether it holds, the rule in words)."""
         return [
             ("tuning", self.tuning in TUNINGS, f"must be one of {', '.join(TUNINGS)}"),
+            ("thinking", self.thinking in THOUGHT_TOKENS, "must be no, short or yes"),
+            (
+                "thinking",
+                self.thinking == NO or self.method != "dpo",
+                "must be no where preferences are learned",
+            ),
             (
                 "start_adapter",
                 self.start_adapter is None or self.tuning != "full",

@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import PreTrainedTokenizerBase
 
+from finetune_app.core.thinking import SHORT, THOUGHT_TOKENS
 from finetune_app.core.tool_calls import compared_text
 from finetune_app.goals.measures import Measure, get_measure
 from finetune_app.training.protocol import SampleAnswer
@@ -23,7 +24,9 @@ from worker.engine.decoder import make_decoder
 from worker.engine.model_loader import LoadedModel
 from worker.engine.requests import GenerationRequest
 from worker.engine.sequences import SequenceState
+from worker.engine.thought import Thought
 from worker.template import prompt_token_ids, stop_token_ids
+from worker.thinking import thought_tokens
 from worker.training.adapter_export import adapter_tensors
 from worker.training.data import DatasetRow
 from worker.training.full_model import FullModel
@@ -40,7 +43,7 @@ START = "start"  # and as it was before the first update
 class _Prompt:
     row: DatasetRow
     token_ids: list[int]
-    max_new_tokens: int
+    request: GenerationRequest
 
 
 class ValidationAnswers:
@@ -69,7 +72,7 @@ class ValidationAnswers:
     @property
     def answer_tokens(self) -> int:
         """About as many as a trained model writes."""
-        return sum(prompt.max_new_tokens for prompt in self._prompts) * 2 // 3
+        return sum(prompt.request.max_tokens for prompt in self._prompts) * 2 // 3
 
     def ask(self, step: int) -> tuple[list[SampleAnswer], float | None]:
         """The sample answers after `step`, and the mean score of all answers."""
@@ -137,10 +140,12 @@ class ValidationAnswers:
         return adapter_tensors(self._adapted)
 
     def _sequence(self, prompt: _Prompt, adapter: str) -> SequenceState:
-        limit = prompt.max_new_tokens
-        request = GenerationRequest([], max_new_tokens=limit)
-        eos_token_ids = frozenset(stop_token_ids(self._tokenizer))
-        return SequenceState(request, prompt.token_ids, adapter, limit, eos_token_ids)
+        request, eos_token_ids = prompt.request, frozenset(stop_token_ids(self._tokenizer))
+        thought = Thought.for_request(request, thought_tokens(self._tokenizer), eos_token_ids)
+        room = min(request.max_tokens, self._spec.max_tokens - len(prompt.token_ids))
+        return SequenceState(
+            request, prompt.token_ids, adapter, max(1, room), eos_token_ids, thought=thought
+        )
 
     @property
     def _is_full(self) -> bool:
@@ -190,11 +195,20 @@ def computable_measure(measure: dict[str, Any]) -> Measure | None:
 
 
 def _prompt(tokenizer: PreTrainedTokenizerBase, row: DatasetRow, spec: TrainingSpec) -> _Prompt:
-    """The limit is enough to judge progress: half more than the wanted answer, where that fits."""
-    token_ids = prompt_token_ids(tokenizer, row.prompt, row.tools)
-    wanted = len(tokenizer(row.wanted)["input_ids"])
-    room = max(1, spec.max_tokens - len(token_ids))
-    return _Prompt(row, token_ids, min(spec.max_new_tokens, wanted + wanted // 2 + 16, room))
+    """The limits are enough to judge progress: half more than the wanted answer and its thought."""
+    token_ids = prompt_token_ids(tokenizer, row.prompt, row.tools, thinking=spec.thinks)
+
+    def enough(text: str, most: int) -> int:
+        wanted = len(tokenizer(text)["input_ids"])
+        return min(most, wanted + wanted // 2 + 16)
+
+    thought, most = row.messages[-1].get("reasoning_content"), THOUGHT_TOKENS[spec.thinking]
+    request = GenerationRequest(
+        [],
+        max_new_tokens=enough(row.wanted, spec.max_new_tokens),
+        thought_tokens=enough(thought, most) if thought else min(most, THOUGHT_TOKENS[SHORT]),
+    )
+    return _Prompt(row, token_ids, request)
 
 
 def _decode(decoder: Any, sequences: Sequence[SequenceState]) -> None:

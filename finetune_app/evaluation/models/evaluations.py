@@ -116,6 +116,7 @@ class Answer(models.Model):
     index = models.PositiveIntegerField()  # position in the test split
     row = models.BigIntegerField()  # id of the row in the version file
     text = models.TextField(blank=True)
+    thought = models.TextField(blank=True)  # before the text, by a model that thinks
     passed = models.BooleanField(null=True)
     score = models.FloatField(null=True)
     why = models.CharField(max_length=200, blank=True)

@@ -28,10 +28,16 @@ THINKING = TOOL_CHATML.replace(
 )
 
 
-def text(template, tokenizer, container, has_modelfile=False):  # noqa: F811
+def text(template, tokenizer, container, has_modelfile=False, thinking="no"):  # noqa: F811
     made = copy.deepcopy(tokenizer)
     made.chat_template = template
-    spec = {"container": container, "number_format": "bf16", "name": "sort", "card": CARD}
+    spec = {
+        "container": container,
+        "number_format": "bf16",
+        "name": "sort",
+        "card": CARD,
+        "thinking": thinking,
+    }
     return readme(spec, "sort.gguf", PARITY, made, has_modelfile=has_modelfile)
 
 
@@ -39,6 +45,16 @@ def test_the_switches_of_the_template_are_named(tokenizer):  # noqa: F811
     assert "\n    enable_thinking=False,\n)" in text(THINKING, tokenizer, "merged")
     shell = text(THINKING, tokenizer, "gguf")
     assert """--chat-template-kwargs '{"enable_thinking": false}'""" in shell
+
+
+def test_a_model_that_was_taught_to_think_is_asked_to(tokenizer):  # noqa: F811
+    merged = text(THINKING, tokenizer, "merged", thinking="short")
+    assert "enable_thinking=True" in merged
+    assert "a thought had at most 256 tokens" in " ".join(merged.split())
+    gguf = text(THINKING, tokenizer, "gguf", thinking="yes")
+    assert """--chat-template-kwargs '{"enable_thinking": true}'""" in gguf
+    assert "Ollama would show what the model thinks" in gguf
+    assert "think before it answers" not in text(THINKING, tokenizer, "merged")
 
 
 def test_a_template_without_switches_names_none(tokenizer):  # noqa: F811

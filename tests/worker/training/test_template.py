@@ -1,8 +1,12 @@
 """The loss mask covers the assistant's answers, with any chat template."""
 
+import copy
+
 import pytest
 
+from tests.families.real_tokenizers import folder_of, is_there
 from tests.starter import FOLDER, needs_starter
+from tests.worker.thinking_models import let_it_think
 from worker.channel import UserError
 from worker.template import (
     FALLBACK_TEMPLATE,
@@ -14,6 +18,7 @@ from worker.template import (
     token_spans,
     tokenize_example,
 )
+from worker.thinking import can_think
 
 USER = {"role": "user", "content": "red"}
 ASSISTANT = {"role": "assistant", "content": "blue"}
@@ -185,6 +190,63 @@ def test_a_thinking_model_that_drops_old_thoughts_learns_the_last_answer(tokeniz
     example = tokenize_example(tokenizer, [USER, ASSISTANT, USER, second], 200)
     assert learned_text(tokenizer, example) == "gold<|im_end|>"
     assert example.unlearned_answers == 1
+
+
+THOUGHTFUL = ASSISTANT | {"reasoning_content": "sea and sky"}
+
+
+@pytest.fixture
+def thinker(tokenizer):
+    return let_it_think(copy.deepcopy(tokenizer))
+
+
+def test_a_thought_is_learned_with_its_answer(thinker):
+    example = tokenize_example(thinker, [USER, THOUGHTFUL], 200, thinking=True)
+    prompt = prompt_token_ids(thinker, [USER], thinking=True)
+    assert example.input_ids[: len(prompt)] == prompt
+    assert thinker.decode(prompt).endswith("assistant\n<think>\n")
+    learned = "<think>\nsea and sky\n</think>\n\nblue<|im_end|>"
+    assert learned_text(thinker, example) == learned
+
+
+def test_without_thinking_the_thought_is_left_out(thinker):
+    example = tokenize_example(thinker, [USER, THOUGHTFUL], 200)
+    assert example == tokenize_example(thinker, [USER, ASSISTANT], 200)
+
+
+def test_a_row_without_a_thought_is_learned_as_an_answer_at_once(thinker):
+    example = tokenize_example(thinker, [USER, ASSISTANT], 200, thinking=True)
+    assert example == tokenize_example(thinker, [USER, ASSISTANT], 200)
+
+
+def test_thoughts_about_earlier_questions_are_not_read_again(thinker):
+    second = {"role": "assistant", "content": "gold", "reasoning_content": "coins"}
+    example = tokenize_example(thinker, [USER, THOUGHTFUL, USER, second], 200, thinking=True)
+    assert "sea and sky" not in thinker.decode(example.input_ids)
+    assert learned_text(thinker, example) == "<think>\ncoins\n</think>\n\ngold<|im_end|>"
+    assert example.unlearned_answers == 1
+
+
+def test_a_model_without_thoughts_cannot_be_asked_to_think(tokenizer):
+    assert not can_think(tokenizer)
+    with pytest.raises(UserError, match="does not think before it answers"):
+        prompt_token_ids(tokenizer, [USER], thinking=True)
+
+
+def test_a_template_that_does_not_read_thoughts_is_one_without(thinker, monkeypatch):
+    monkeypatch.setattr(thinker, "chat_template", THINKING)
+    assert not can_think(thinker)
+
+
+def test_the_real_template_of_qwen3_thinks():
+    if not is_there("qwen3"):
+        pytest.skip("its tokenizer is not here: python -m tests.families.real_tokenizers")
+    tokenizer = load_tokenizer(folder_of("qwen3"))
+    example = tokenize_example(tokenizer, [USER, THOUGHTFUL], 200, thinking=True)
+    prompt = prompt_token_ids(tokenizer, [USER], thinking=True)
+    assert example.input_ids[: len(prompt)] == prompt
+    learned = "<think>\nsea and sky\n</think>\n\nblue<|im_end|>"
+    assert learned_text(tokenizer, example) == learned
 
 
 def test_a_template_that_writes_the_date_gives_the_same_prompt_every_day(tokenizer, monkeypatch):

@@ -26,17 +26,18 @@ from worker.engine.logprobs import LogprobRecorder
 from worker.engine.model_loader import BadModel, ModelConfig, read_config
 from worker.engine.requests import Completion, EngineFailed, GenerationRequest, PromptTooLong
 from worker.engine.sequences import SequenceState
-from worker.engine.structured_output import SCHEMA_OPTIONS, SchemaCache
+from worker.engine.structured_output import SchemaCache
+from worker.engine.thought import Thought
 from worker.engine.vllm.adapter_cache import AdapterCache
 from worker.engine.vllm.adapter_check import PeftReferences, check_adapter
 from worker.engine.vllm.client import (
     BASE_MODEL,
-    CompletionBody,
     StreamChunk,
     VllmClient,
     VllmConnectionError,
     VllmRejected,
 )
+from worker.engine.vllm.completion_body import answer_body, thought_body
 from worker.engine.vllm.peft_reference import Reference
 from worker.engine.vllm.server_process import (
     DTYPES,
@@ -46,6 +47,7 @@ from worker.engine.vllm.server_process import (
 )
 from worker.engine.vocabulary import Vocabulary
 from worker.template import load_tokenizer, prompt_token_ids, stop_token_ids, text_token_ids
+from worker.thinking import thought_tokens
 
 log = logging.getLogger(__name__)
 
@@ -107,6 +109,7 @@ class VllmEngine:
         size = int(config.get("text_config", config)["vocab_size"])
         self.vocabulary = Vocabulary(self._tokenizer, self._eos_token_ids, size)
         self.schemas = SchemaCache(self.vocabulary)
+        self._thought_tokens = thought_tokens(self._tokenizer)
         self.fatal_error = ""
         self._queued_at: dict[int, float] = {}  # of sequences without a first token, by id()
         self._references = references
@@ -164,10 +167,12 @@ class VllmEngine:
     def submit(self, request: GenerationRequest, listener: Listener | None = None) -> Handle:
         """See `Backend.submit`. Raises PromptTooLong."""
         if request.prompt is None:
-            token_ids = prompt_token_ids(self._tokenizer, request.messages, request.tools)
+            token_ids = prompt_token_ids(
+                self._tokenizer, request.messages, request.tools, thinking=request.thinks
+            )
         else:
             token_ids = text_token_ids(self._tokenizer, request.prompt)
-        room = min(request.max_new_tokens, self._context_length - len(token_ids))
+        room = min(request.max_tokens, self._context_length - len(token_ids))
         if room < 1:
             raise PromptTooLong(
                 f"The conversation has {len(token_ids)} tokens and this model can see only "
@@ -322,11 +327,22 @@ class VllmEngine:
                 self._eos_token_ids,
                 handle.cancel_event,
                 LogprobRecorder.for_request(request, self.vocabulary),
+                thought=Thought.for_request(request, self._thought_tokens, self._eos_token_ids),
             )
             self._queued_at[id(sequence)] = time.monotonic()
             try:
-                stream = client.stream(self._body(request, name, token_ids, room))
-                await self._read(sequence, stream, handle)
+                if sequence.thought and self._thought_tokens:
+                    stops = self._eos_token_ids | {self._thought_tokens.end}
+                    body = thought_body(request, name, token_ids, room, stops)
+                    await self._read(sequence, client.stream(body), handle)
+                    if rest := sequence.end_thought(self._tokenizer):
+                        handle.put(rest)
+                if not sequence.is_finished:
+                    written = sequence.output_token_ids
+                    body = answer_body(
+                        request, name, token_ids + written, room - len(written), self._eos_token_ids
+                    )
+                    await self._read(sequence, client.stream(body), handle)
             finally:
                 self._queued_at.pop(id(sequence), None)
             if not sequence.is_finished:
@@ -349,36 +365,15 @@ class VllmEngine:
                 if sequence.is_finished:  # closing the stream ends vLLM's work
                     return
 
-    def _body(
-        self, request: GenerationRequest, name: str, token_ids: list[int], room: int
-    ) -> CompletionBody:
-        body: CompletionBody = {
-            "model": name,
-            "prompt": token_ids,
-            "max_tokens": room,
-            "temperature": request.temperature,
-            "top_p": request.top_p,
-            "seed": request.seed,
-            "presence_penalty": request.presence_penalty,
-            "frequency_penalty": request.frequency_penalty,
-            "stop_token_ids": sorted(self._eos_token_ids),
-        }
-        if request.top_logprobs is not None:
-            body["logprobs"] = request.top_logprobs
-        if request.schema:
-            schema = json.loads(request.schema)
-            body["structured_outputs"] = {"json": {**schema, "x-guidance": SCHEMA_OPTIONS}}
-        return body
-
 
 def _append(sequence: SequenceState, chunk: StreamChunk) -> None:
     for position, token in enumerate(chunk.token_ids):
         if sequence.is_finished:
             return
-        if sequence.logprobs:
+        if sequence.logprobs and not sequence.is_thinking:
             sequence.logprobs.add(token, chunk.logprobs[position], chunk.alternatives[position])
         sequence.append(token)
-    if chunk.finish_reason and not sequence.finish_reason:
+    if chunk.finish_reason and not sequence.finish_reason and not sequence.is_thinking:
         sequence.finish_reason = "length" if chunk.finish_reason == "length" else "stop"
 
 
