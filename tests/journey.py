@@ -75,6 +75,14 @@ def trained(goal: Goal, by: User, weights: str = "weights") -> Training:
     return training
 
 
+def qlora_trained(goal: Goal, by: User) -> Training:
+    """The same beside weights in 4-bit, whether or not bitsandbytes is installed."""
+    training = trained(goal, by)
+    training.spec["tuning"] = "qlora"
+    training.save(update_fields=["spec"])
+    return training
+
+
 def evaluated(
     training: Training,
     by: User,
@@ -120,8 +128,8 @@ def started(
 
 
 def finish(evaluation: Evaluation) -> None:
-    taking_part = evaluation.candidates()
-    end(evaluation.job, number_formats={str(one.pk): "fp32" for one in taking_part})
+    formats = {str(one.pk): one.number_format or "fp32" for one in evaluation.candidates()}
+    end(evaluation.job, number_formats=formats)
 
 
 def tuned_is_right(prompt: held_out.HeldOutPrompt, kind: str) -> tuple[str, bool | None]:

@@ -19,7 +19,7 @@ from finetune_app.candidates.specs import Citation, Retrieval
 from finetune_app.core import engine_client
 from finetune_app.core.chat_messages import Message, Tool
 from finetune_app.core.connections import close_idle
-from finetune_app.core.engine_protocol import ChatEvent, ChatRequest, Sampling
+from finetune_app.core.engine_protocol import NF4, ChatEvent, ChatRequest, Sampling
 from finetune_app.providers import client as remote
 
 MAX_CITED_CHARS = 400
@@ -113,8 +113,8 @@ async def stream_events(batch: RequestBatch) -> AsyncGenerator[InferenceEvent, N
     await sync_to_async(close_idle)()
     queue: asyncio.Queue[InferenceEvent | Exception | None] = asyncio.Queue()
     sources = [_stream_remote(one, batch) for one in batch.requests if one.endpoint]
-    local = sorted((one for one in batch.requests if not one.endpoint), key=_base_model)
-    for _folder, requests in groupby(local, key=_base_model):
+    local = sorted((one for one in batch.requests if not one.endpoint), key=_engine_key)
+    for _key, requests in groupby(local, key=_engine_key):
         sources.append(_stream_local(list(requests), batch))
     tasks = [asyncio.create_task(_forward(source, queue)) for source in sources]
     try:
@@ -143,8 +143,9 @@ async def stream_ndjson(batch: RequestBatch) -> AsyncIterator[bytes]:
         yield json.dumps({"error": str(error)}, ensure_ascii=False).encode() + b"\n"
 
 
-def _base_model(request: CandidateRequest) -> str:
-    return request.base_model
+def _engine_key(request: CandidateRequest) -> tuple[str, bool]:
+    """Requests with the same key share an engine: of a base model as it is, or rounded to NF4."""
+    return request.base_model, request.number_format == NF4
 
 
 async def _forward(
@@ -164,7 +165,7 @@ async def _forward(
 async def _stream_local(
     requests: list[CandidateRequest], batch: RequestBatch
 ) -> AsyncGenerator[InferenceEvent, None]:
-    """Requests to one local base model, as one batch of the engine."""
+    """Requests that share an engine, as one batch."""
     chat_requests: list[ChatRequest] = []
     try:
         for request in requests:

@@ -61,7 +61,7 @@ class Candidate(models.Model):
     )
     adapter_sha256 = models.CharField(max_length=64, blank=True)  # see Training
     step = models.PositiveIntegerField(null=True, blank=True)  # of the training; None: the best
-    number_format = models.CharField(max_length=8, blank=True)
+    number_format = models.CharField(max_length=8, blank=True)  # nf4 from the start, for QLoRA
     sampling = models.JSONField(default=dict)  # {"temperature", "top_p"}; empty is greedy
     thinking = models.CharField(max_length=8, default=Thinking.NO, choices=Thinking.choices)
     saved = models.BooleanField(default=False)  # as a version, by a user

@@ -20,7 +20,7 @@ from finetune_app.candidates.specs import (
     PromptSpec,
     Retrieval,
 )
-from finetune_app.core.engine_protocol import Sampling
+from finetune_app.core.engine_protocol import NF4, Sampling
 from finetune_app.core.errors import PlainError
 from finetune_app.core.files import local_folder, sha256_of
 from finetune_app.core.thinking import THOUGHT_TOKENS
@@ -172,9 +172,10 @@ def with_current_documents(candidate: Candidate) -> Candidate:
 
 
 def _adapter(training: Training | None, step: int | None) -> dict[str, Any]:
-    """The columns that pin an adapter."""
+    """The columns that pin an adapter, and the number format where it was learned in one."""
     sha256 = adapter_sha256_of(training, step) if training else ""
-    return {"training": training, "adapter_sha256": sha256, "step": step}
+    pinned = {"training": training, "adapter_sha256": sha256, "step": step}
+    return pinned | ({"number_format": NF4} if training and training.is_qlora else {})
 
 
 def _same_or_new(goal: Goal, kind: CandidateKind, *, name: str, **pinned: Any) -> Candidate:

@@ -14,6 +14,10 @@ MAX_THOUGHT_TOKENS = 8_192
 MAX_LOGPROBS = 20  # at a position
 MAX_TEXTS = 256  # to embed
 
+# The number format of a base model beside a QLoRA adapter: bf16, after the linear layers were
+# rounded to 4-bit NF4 numbers as they were in training.
+NF4 = "nf4"
+
 
 class TopLogprob(TypedDict):
     """A token, its log-probability, and the bytes it stands for."""

@@ -3,7 +3,7 @@
 from django.db import models
 
 from finetune_app.accounts.models import User
-from finetune_app.basemodels.automatic_settings import FULL, SUPERVISED
+from finetune_app.basemodels.automatic_settings import FULL, QLORA, SUPERVISED
 from finetune_app.basemodels.models import BaseModel
 from finetune_app.core.thinking import NO
 from finetune_app.goals.models import Goal
@@ -66,6 +66,11 @@ class Training(models.Model):
     def is_full(self) -> bool:
         """Whether every weight was trained, so that the result is a whole model."""
         return bool(self.spec.get("tuning") == FULL)
+
+    @property
+    def is_qlora(self) -> bool:
+        """Whether its adapter was learned beside weights in 4-bit, with which it is used."""
+        return bool(self.spec.get("tuning") == QLORA)
 
     @property
     def adapter_folder(self) -> str:

@@ -6,6 +6,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from finetune_app.core.engine_protocol import NF4
 from finetune_app.core.vllm_installation import VllmInstallation
 from worker.engine.backend import Backend, BackendUnsupported
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from worker.engine.vllm.adapter_check import PeftReferences
 
 log = logging.getLogger(__name__)
+
+NF4_UNSUPPORTED = "A QLoRA adapter answers on weights rounded to 4 bits, which vLLM does not read"
 
 
 class BackendSelector:
@@ -23,12 +26,16 @@ class BackendSelector:
         self._unsupported: dict[Path, str] = {}
         self._references: PeftReferences | None = None
 
-    def kind(self, base: Path) -> str:
+    def kind(self, base: Path, number_format: str) -> str:
         """The backend that would serve this base model: "vllm" or "own"."""
-        return "vllm" if self._vllm.program and base not in self._unsupported else "own"
+        if not self._vllm.program or base in self._unsupported or number_format == NF4:
+            return "own"
+        return "vllm"
 
-    def why_not_vllm(self, base: Path | None) -> str:
+    def why_not_vllm(self, base: Path | None, number_format: str | None) -> str:
         """Why vLLM does not serve a base model; empty if it does, or was never expected to."""
+        if self._vllm.program and number_format == NF4:
+            return NF4_UNSUPPORTED
         return (self._unsupported.get(base, "") if base else "") or self._vllm.why_not
 
     def mark_unsupported(self, base: Path, why: str) -> None:
@@ -38,7 +45,7 @@ class BackendSelector:
 
     def open(self, base: Path, number_format: str) -> Backend:
         """Load a base model; blocks for as long as that takes. Raises BadModel."""
-        if self.kind(base) == "vllm":
+        if self.kind(base, number_format) == "vllm":
             try:
                 return self._open_vllm(base, number_format)
             except BackendUnsupported as why:

@@ -52,13 +52,13 @@ class Engine:
     """A base model in memory that answers concurrent requests. See `backend.Backend`.
 
     base_folder: safetensors and tokenizer.
-    number_format: auto, bf16 or fp32; the attribute holds the one that was chosen.
+    number_format: auto, bf16, fp32 or nf4; the attribute holds the one that was chosen.
     max_sequences: most sequences in one batch.
     adapters_kept: adapters kept in memory while unused.
     may_merge: an adapter that is used alone may be merged into a copy of the weights. In bf16
         that can change an answer.
 
-    Raises BadModel. Close it when done; it is also a context manager.
+    Raises as `model_loader.load`. Close it when done; it is also a context manager.
     """
 
     kind, memory_bytes = "own", 0

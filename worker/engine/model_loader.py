@@ -13,9 +13,11 @@ import torch
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, GenerationConfig, PreTrainedTokenizerBase
 
+from finetune_app.core.engine_protocol import NF4
 from finetune_app.core.machine import this_machine
-from worker.engine.packed_linear import PackedLinear
+from worker.engine.packed_linear import PackedLinear, free_bytes
 from worker.llama import MODEL_TYPES
+from worker.quantisation import quantised_loading
 from worker.template import load_tokenizer, stop_token_ids
 
 log = logging.getLogger(__name__)
@@ -25,7 +27,7 @@ DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 # must be this many times faster to be chosen.
 MIN_SPEEDUP = 1.15
 TIMED_BATCH = 16  # sequences, about what an evaluation decodes at once
-MAX_MEMORY_SHARE = 0.6  # of the free memory, for weights in fp32
+MAX_MEMORY_SHARE = 0.6  # of the free memory, for weights in fp32 or a second model
 
 
 class ModelConfig(TypedDict, total=False):
@@ -53,7 +55,7 @@ class BadModel(ValueError):
 class LoadedModel:
     """A base model in memory.
 
-    number_format: "bf16" or "fp32".
+    number_format: "bf16", "fp32" or "nf4".
     eos_token_ids: tokens that end an answer.
     context_length: most tokens of a prompt and its answer.
     """
@@ -68,7 +70,7 @@ class LoadedModel:
 
     @property
     def dtype(self) -> torch.dtype:
-        return DTYPES[self.number_format]
+        return _dtype(self.number_format)
 
     @property
     def vocabulary_size(self) -> int:
@@ -78,17 +80,17 @@ class LoadedModel:
 def load(folder: Path, number_format: str = "auto") -> LoadedModel:
     """Load a folder of safetensors and its tokenizer. Never runs code from the folder.
 
-    number_format: auto, bf16 or fp32.
+    number_format: auto, bf16, fp32, or nf4: bf16, the linear layers rounded as for QLoRA.
 
-    Raises BadModel.
+    Raises BadModel, and UserError where nf4 needs a package that is not installed.
     """
     config = read_config(folder)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if number_format == "auto":
         number_format = choose_format(folder, config, device)
-    if number_format not in DTYPES:
-        raise BadModel(f"Unknown number format {number_format!r}: use auto, bf16 or fp32.")
-    model = _read_weights(folder, DTYPES[number_format])
+    if number_format not in (*DTYPES, NF4):
+        raise BadModel(f"Unknown number format {number_format!r}: use auto, bf16, fp32 or nf4.")
+    model = _read_weights(folder, number_format, device)
     model.to(device).eval().requires_grad_(False)
     tokenizer = load_tokenizer(folder)
     eos_token_ids = _eos_token_ids(model, tokenizer)
@@ -105,20 +107,35 @@ def load(folder: Path, number_format: str = "auto") -> LoadedModel:
     )
 
 
-def _read_weights(folder: Path, dtype: torch.dtype) -> Any:
+def _dtype(number_format: str) -> torch.dtype:
+    return DTYPES["bf16" if number_format == NF4 else number_format]
+
+
+def _read_weights(folder: Path, number_format: str, device: torch.device) -> Any:
+    dtype, options = _dtype(number_format), {}
+    if number_format == NF4:
+        options = {"device_map": {"": device}, **quantised_loading(dtype)}
     try:
-        return AutoModelForCausalLM.from_pretrained(
+        model = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=dtype,
             local_files_only=True,
             trust_remote_code=False,
             use_safetensors=True,
+            **options,
         )
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise BadModel(
             "The base model could not be read. Its folder may be incomplete or of a kind this "
             "version does not know: install it again, or choose another."
         ) from error
+    return model.dequantize() if number_format == NF4 else model
+
+
+def fits_beside(model: Any) -> bool:
+    """Whether a second model of this size leaves some memory free."""
+    needed: int = sum(weight.nbytes for weight in model.parameters())
+    return needed <= MAX_MEMORY_SHARE * free_bytes(model.device)
 
 
 def choose_format(folder: Path, config: ModelConfig, device: torch.device) -> str:

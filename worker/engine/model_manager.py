@@ -131,7 +131,9 @@ class ModelManager:
             "base_model": str(backend.folder) if backend else None,
             "number_format": backend.number_format if backend else None,
             "engine": backend.kind if backend else None,
-            "why_not_vllm": self.selector.why_not_vllm(backend.folder if backend else None),
+            "why_not_vllm": self.selector.why_not_vllm(
+                backend.folder if backend else None, backend.number_format if backend else None
+            ),
             "adapters": backend.adapter_folders if backend else [],
             "merged": backend.merged_adapter if backend else None,
             "loading": self._loading_lock.locked(),
@@ -144,7 +146,7 @@ class ModelManager:
     def _is_loaded(self, base: Path, number_format: str) -> bool:
         if self.backend is None or self.backend.folder != base:
             return False
-        if self.backend.kind != self.selector.kind(base):
+        if self.backend.kind != self.selector.kind(base, number_format):
             return False
         return number_format in (self._requested_format, self.backend.number_format)
 

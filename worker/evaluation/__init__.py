@@ -6,7 +6,7 @@ candidate_runner.py   candidates over prompt rows in batches (suggestions use it
 passages.py           retrieves passages for candidates with documents
 remote.py             candidates that are remote models
 number_formats.py     the number format in which each base model computes
-paired_engine.py      a model tuned whole beside its base model
+paired_engine.py      what was tuned, with its base model as it is beside it
 base_cache.py         the base model's answers in both checks, kept for the next evaluation
 general_check/        general ability: text, instructions, collapse, and the resulting level
 probes/               safety: refusals before and after, training rows that come back

@@ -1,4 +1,4 @@
-"""Runs candidates over prompt rows: batches by base model, progress, stopping.
+"""Runs candidates over prompt rows: batches by engine, progress, stopping.
 
 Evaluation scores the answers, suggestions store them. Both generate through this module, so that
 a candidate suggests exactly the answers that it was tested with.
@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from finetune_app.candidates.prompt_builder import BuiltPrompt
+from finetune_app.core.engine_protocol import NF4
 from worker.channel import Channel
 from worker.engine.batch_generation import GenerationStopped, as_completed
 from worker.engine.engine import Engine
@@ -21,13 +22,15 @@ Pair = tuple[Candidate, PromptRow]
 BLOCK_ROWS = 64  # answered by one candidate after the other
 
 
-def by_base_model(candidates: list[Candidate]) -> dict[Path, list[Candidate]]:
-    """The local candidates, grouped by the base model they share."""
-    groups: dict[Path, list[Candidate]] = {}
+def by_engine(candidates: list[Candidate]) -> list[list[Candidate]]:
+    """The local candidates, grouped by the engine they share: of a base model as it is, or of one
+    that is rounded to NF4."""
+    groups: dict[tuple[Path, bool], list[Candidate]] = {}
     for candidate in candidates:
         if candidate.base_model:
-            groups.setdefault(candidate.base_model, []).append(candidate)
-    return groups
+            key = candidate.base_model, candidate.number_format == NF4
+            groups.setdefault(key, []).append(candidate)
+    return list(groups.values())
 
 
 class CandidateRunner:

@@ -1,10 +1,12 @@
-"""The number format of each base model: chosen once, and kept when a job resumes."""
+"""The number format in which candidates are computed: chosen once for each base model, and kept
+when a job resumes. Beside a QLoRA adapter it is always nf4."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
+from finetune_app.core.engine_protocol import NF4
 from worker.channel import UserError
 from worker.engine.engine import Engine
 from worker.engine.model_loader import BadModel
@@ -14,7 +16,7 @@ MAX_SEQUENCES = 64  # nobody waits for a single answer, so a batch may be slower
 
 
 class NumberFormats:
-    """Base model -> number format, stored in the job's folder."""
+    """Base model as it is -> number format, stored in the job's folder."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "number_formats.json"
@@ -26,20 +28,30 @@ class NumberFormats:
         """The chosen format; "" for a base model that was not loaded yet."""
         return self._chosen.get(str(base), "")
 
+    def of(self, candidate: Candidate) -> str:
+        """The format in which a local candidate answers; "" as by `get`."""
+        if candidate.number_format == NF4:
+            return NF4
+        return self.get(candidate.base_model) if candidate.base_model else ""
+
     def store(self, base: Path, number_format: str) -> None:
         self._chosen[str(base)] = number_format
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._path.write_text(json.dumps(self._chosen))
 
 
-def open_engine(base: Path, group: list[Candidate], formats: NumberFormats) -> Engine:
-    """Load a base model for the candidates that share it.
+def open_engine(group: list[Candidate], formats: NumberFormats) -> Engine:
+    """Load the base model of candidates that share an engine (`candidate_runner.by_engine`).
 
     They answer in one batch, so the format of one that was tested before applies to all.
 
     Raises:
         UserError: the model cannot be loaded ("bad_model").
     """
+    base = group[0].base_model
+    assert base is not None
+    if group[0].number_format == NF4:
+        return load_engine(base, NF4)
     pinned = next((one.number_format for one in group if one.number_format != "auto"), "auto")
     # A model that was tuned whole computes as its base model does, with which it is compared.
     of_base = next((formats.get(one.tuned_from) for one in group if one.tuned_from), "")
@@ -49,7 +61,7 @@ def open_engine(base: Path, group: list[Candidate], formats: NumberFormats) -> E
 
 
 def load_engine(base: Path, number_format: str) -> Engine:
-    """Raises UserError when the model cannot be loaded ("bad_model")."""
+    """Raises UserError when the model cannot be loaded ("bad_model"), or a package is missing."""
     try:
         # Without merging, so that all answers are computed alike.
         return Engine(base, number_format, max_sequences=MAX_SEQUENCES, may_merge=False)

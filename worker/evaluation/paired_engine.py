@@ -1,4 +1,5 @@
-"""Two engines as one, to compare a model of which every weight was trained with its base model."""
+"""Two engines as one, to compare what was tuned with its base model as it is: a model of which
+every weight was trained, or an adapter beside weights that are rounded to NF4."""
 
 from __future__ import annotations
 
@@ -16,10 +17,9 @@ if TYPE_CHECKING:
 
 
 class PairedEngine:
-    """The base model's engine, and beside it that of the tuned model.
-
-    Whatever compares an adapter with its base model compares the tuned model in the same way:
-    requests that name its folder as their adapter are answered by it.
+    """The base model's engine, and beside it that of what was tuned, which answers all requests
+    with an adapter. A model of which every weight was trained is asked for by its folder, as if it
+    were an adapter.
     """
 
     def __init__(self, base: Engine, tuned: Engine) -> None:
@@ -28,12 +28,16 @@ class PairedEngine:
 
     def submit(self, request: GenerationRequest, listener: Listener | None = None) -> Handle:
         """See `Backend.submit`."""
-        if request.adapter == self._tuned.folder:
-            return self._tuned.submit(replace(request, adapter=None), listener)
-        return self._base.submit(request, listener)
+        if request.adapter is None:
+            return self._base.submit(request, listener)
+        return self._tuned.submit(replace(request, adapter=self._own(request.adapter)), listener)
 
     def logits(self, input_ids: Tensor, adapter: Path | None = None) -> Tensor:
         """See `Engine.logits`."""
-        if adapter == self._tuned.folder:
-            return self._tuned.logits(input_ids)
-        return self._base.logits(input_ids, adapter)
+        if adapter is None:
+            return self._base.logits(input_ids)
+        return self._tuned.logits(input_ids, self._own(adapter))
+
+    def _own(self, adapter: Path) -> Path | None:
+        """The adapter that the tuned model's engine needs; None where it is the model itself."""
+        return None if adapter == self._tuned.folder else adapter

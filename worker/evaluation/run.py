@@ -1,8 +1,8 @@
 """An evaluation: all candidates answer all test prompts, then what else changed is checked.
 
 Answers are reported as they come. A continued job gets the list of its answers so far
-(`answered`) and computes the rest in the same number format. Candidates that share a base model
-answer in one batch; base models are loaded one after the other, so that only one is in memory.
+(`answered`) and computes the rest in the same number format. Candidates that share an engine answer
+in one batch; engines are opened one after the other, so that only one base model is in memory.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
+from finetune_app.core.engine_protocol import NF4
 from finetune_app.core.tool_calls import compared_text
 from finetune_app.evaluation.job_messages import (
     AnswerEvent,
@@ -24,9 +25,10 @@ from finetune_app.goals.measures import MeaningSimilarity, Measure, get_measure
 from worker.channel import Channel, Job, UserError
 from worker.engine.adapters import BadAdapter
 from worker.engine.engine import Engine
+from worker.engine.model_loader import fits_beside
 from worker.engine.requests import Completion, PromptTooLong
 from worker.evaluation import trivial_baselines
-from worker.evaluation.candidate_runner import CandidateRunner, Pair, by_base_model
+from worker.evaluation.candidate_runner import CandidateRunner, Pair, by_engine
 from worker.evaluation.general_check.check import check_general
 from worker.evaluation.inputs import Candidate, PromptRow, read_candidates, read_test_rows
 from worker.evaluation.number_formats import NumberFormats, load_engine, open_engine
@@ -46,9 +48,9 @@ def run(job: Job, channel: Channel) -> EvaluationResult:
     runner = EvaluationRunner(spec, channel)
     formats = NumberFormats(job.folder)
     stopped = False
-    for base, group in by_base_model(runner.candidates).items():
+    for group in by_engine(runner.candidates):
         channel.emit("phase", phase="loading", message="Loading the model")
-        with open_engine(base, group, formats) as engine:
+        with open_engine(group, formats) as engine:
             stopped = runner.answer_all(engine, group)
             if not stopped:
                 runner.measure_latency(engine, group)
@@ -63,7 +65,7 @@ def run(job: Job, channel: Channel) -> EvaluationResult:
         "candidates": len(runner.candidates),
         "answers": runner.new_answers,
         "number_formats": {
-            str(one.id): formats.get(one.base_model) for one in runner.candidates if one.base_model
+            str(one.id): formats.of(one) for one in runner.candidates if one.base_model
         },
         "seconds": round(time.monotonic() - started, 2),
         "stopped": stopped,
@@ -133,12 +135,15 @@ class EvaluationRunner(CandidateRunner):
         self, engine: Engine, group: list[Candidate], job: Job, spec: EvaluationSpec
     ) -> bool:
         """Check what else changed in each tuned candidate; return whether the job was stopped."""
-        base = next((one.tuned_from for one in group if one.tuned_from), None)
+        base, number_format = _base_beside(engine, group)
         if base is None or not (spec.get("general") or spec.get("learned_from")):
             return self._compare_with_base(engine, group, job, spec)
         self.channel.emit("phase", phase="loading", message="Loading the base model beside it")
-        as_adapters = [replace(one, adapter=one.base_model, base_model=base) for one in group]
-        with load_engine(base, engine.number_format) as base_engine:
+        as_adapters = [
+            replace(one, adapter=one.base_model, base_model=base) if one.tuned_from else one
+            for one in group
+        ]
+        with load_engine(base, number_format) as base_engine:
             pair = PairedEngine(base_engine, engine)
             return self._compare_with_base(pair, as_adapters, job, spec)
 
@@ -175,6 +180,15 @@ class EvaluationRunner(CandidateRunner):
         ]
         self.channel.emit("answer", **event)
         self.report_progress()
+
+
+def _base_beside(engine: Engine, group: list[Candidate]) -> tuple[Path | None, str]:
+    """The base model that has to be loaded beside an engine, to compare with, and its number
+    format; None where the engine itself can answer as the base model."""
+    if engine.number_format == NF4:
+        fits = fits_beside(engine.loaded.model)
+        return (group[0].base_model if fits else None), "bf16"
+    return next((one.tuned_from for one in group if one.tuned_from), None), engine.number_format
 
 
 def scored(

@@ -34,7 +34,7 @@ def run(job: Job, channel: Channel) -> JudgeResult:
     judge = runner.judge
     if judge.base_model:
         channel.emit("phase", phase="loading", message="Loading the judge")
-        with open_engine(judge.base_model, [judge], NumberFormats(job.folder)) as engine:
+        with open_engine([judge], NumberFormats(job.folder)) as engine:
             stopped = runner.ask(partial(runner.answer_all, engine, [judge]))
     else:
         stopped = runner.ask(partial(answer_remotely, runner))

@@ -18,7 +18,7 @@ from finetune_app.preferences.job_messages import PreferenceResult, PreferenceSp
 from worker.channel import Channel, Job, UserError
 from worker.engine.adapters import BadAdapter
 from worker.engine.requests import Completion, GenerationRequest, PromptTooLong
-from worker.evaluation.candidate_runner import CandidateRunner, Pair, by_base_model
+from worker.evaluation.candidate_runner import CandidateRunner, Pair, by_engine
 from worker.evaluation.inputs import PromptRow, read_candidates
 from worker.evaluation.number_formats import NumberFormats, open_engine
 from worker.evaluation.remote import answer_remotely
@@ -31,9 +31,9 @@ def run(job: Job, channel: Channel) -> PreferenceResult:
     started = time.monotonic()
     runner = PreferenceRunner(cast(PreferenceSpec, job.spec), channel)
     stopped = False
-    for base, group in by_base_model(runner.candidates).items():
+    for group in by_engine(runner.candidates):
         channel.emit("phase", phase="loading", message="Loading the model")
-        with open_engine(base, group, NumberFormats(job.folder)) as engine:
+        with open_engine(group, NumberFormats(job.folder)) as engine:
             stopped = runner.ask_in_rounds(partial(runner.answer_all, engine, group))
     if any(candidate.endpoint for candidate in runner.candidates):
         stopped = runner.ask_in_rounds(partial(answer_remotely, runner))

@@ -13,7 +13,7 @@ from finetune_app.prompt_sheets.job_messages import SheetAnswerEvent, SheetResul
 from worker.channel import Channel, Job, UserError
 from worker.engine.adapters import BadAdapter
 from worker.engine.requests import Completion, PromptTooLong
-from worker.evaluation.candidate_runner import CandidateRunner, Pair, by_base_model
+from worker.evaluation.candidate_runner import CandidateRunner, Pair, by_engine
 from worker.evaluation.inputs import PromptRow, read_candidates
 from worker.evaluation.number_formats import NumberFormats, open_engine
 from worker.evaluation.remote import answer_remotely
@@ -25,11 +25,11 @@ def run(job: Job, channel: Channel) -> SheetResult:
     runner = SheetRunner(cast(SheetSpec, job.spec), channel)
     formats = NumberFormats(job.folder)
     stopped = False
-    for base, group in by_base_model(runner.candidates).items():
+    for group in by_engine(runner.candidates):
         if not runner.pending_pairs(group):
             continue
         channel.emit("phase", phase="loading", message="Loading the model")
-        with open_engine(base, group, formats) as engine:
+        with open_engine(group, formats) as engine:
             stopped = runner.answer_all(engine, group)
         if stopped:
             break

@@ -13,7 +13,7 @@ from finetune_app.candidates.specs import SuggestionResult, SuggestionSpec
 from worker.channel import Channel, Job, UserError
 from worker.engine.adapters import BadAdapter
 from worker.engine.requests import Completion, PromptTooLong
-from worker.evaluation.candidate_runner import CandidateRunner, Pair, by_base_model
+from worker.evaluation.candidate_runner import CandidateRunner, Pair, by_engine
 from worker.evaluation.inputs import PromptRow, read_candidates
 from worker.evaluation.number_formats import NumberFormats, open_engine
 from worker.evaluation.remote import answer_remotely
@@ -24,9 +24,9 @@ def run(job: Job, channel: Channel) -> SuggestionResult:
     started = time.monotonic()
     runner = SuggestionRunner(cast(SuggestionSpec, job.spec), channel)
     stopped = False
-    for base, group in by_base_model(runner.candidates).items():
+    for group in by_engine(runner.candidates):
         channel.emit("phase", phase="loading", message="Loading the model")
-        with open_engine(base, group, NumberFormats(job.folder)) as engine:
+        with open_engine(group, NumberFormats(job.folder)) as engine:
             stopped = runner.answer_all(engine, group)
     stopped = stopped or answer_remotely(runner)
     return {

@@ -5,7 +5,6 @@ data.py             rows to tokens, tokens to batches
 pairs.py            two answers to the same conversation, of which people prefer one
 replay/             everyday conversation among the examples, against forgetting
 model_loader.py     the base model with its adapter, in the number format that is fastest here
-quantisation.py     its weights in 4-bit, for QLoRA
 full_model.py       or a model of which every weight is trained
 optimizer.py        AdamW on one flat fp32 copy of the adapter
 losses.py           cross-entropy of every learned token

@@ -22,9 +22,9 @@ from transformers import AutoModelForCausalLM, GenerationConfig, PreTrainedModel
 from finetune_app.core.machine import this_machine
 from worker.channel import UserError
 from worker.engine.model_loader import ModelConfig, fp32_bytes
+from worker.quantisation import keep_trainable, quantised_loading
 from worker.training.full_model import FullModel
 from worker.training.packing import use_flash_attention
-from worker.training.quantisation import keep_trainable, quantised_loading
 from worker.training.spec import TrainingSpec
 
 DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}

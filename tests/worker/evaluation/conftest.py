@@ -74,3 +74,15 @@ def job(base, adapter, tmp_path):
         "seed": 17,
     }
     return Job("evaluation", tmp_path / "evaluations" / "1", spec)
+
+
+@pytest.fixture
+def short_checks(monkeypatch):
+    """A few prompts and texts instead of all of them."""
+    from worker.evaluation.general_check import check, perplexity
+    from worker.evaluation.probes import refusals
+
+    real = perplexity.text_windows
+    monkeypatch.setattr(check, "text_windows", lambda engine: real(engine)[:2])
+    monkeypatch.setattr(check, "MAX_NEW_TOKENS", 4)
+    monkeypatch.setattr(refusals, "REFUSAL_TOKENS", 2)

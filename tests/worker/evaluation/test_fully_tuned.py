@@ -64,18 +64,6 @@ def test_it_answers_with_its_own_weights_and_is_checked_against_its_base(
     assert any(one["base"] != one["tuned"] for one in general["answers"])
 
 
-@pytest.fixture
-def short_checks(monkeypatch):
-    """A few prompts and texts instead of all of them."""
-    from worker.evaluation.general_check import check, perplexity
-    from worker.evaluation.probes import refusals
-
-    real = perplexity.text_windows
-    monkeypatch.setattr(check, "text_windows", lambda engine: real(engine)[:2])
-    monkeypatch.setattr(check, "MAX_NEW_TOKENS", 4)
-    monkeypatch.setattr(refusals, "REFUSAL_TOKENS", 2)
-
-
 def test_a_pair_of_engines_answers_by_the_folder_that_is_named(base, tuned):
     asked = [{"role": "user", "content": "Message"}]
     with Engine(base, "fp32") as one, Engine(tuned, "fp32") as other:

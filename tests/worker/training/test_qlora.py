@@ -6,6 +6,7 @@ import pytest
 import torch
 from peft import PeftModel
 from safetensors.torch import load_file
+from torch.nn.functional import cross_entropy
 from transformers import AutoModelForCausalLM
 
 from tests.starter import FOLDER, needs_starter
@@ -13,13 +14,13 @@ from tests.worker.training.recording_channel import RecordingChannel
 from worker.channel import Job, UserError
 from worker.engine.engine import Engine
 from worker.engine.requests import GenerationRequest
-from worker.template import TokenizedExample
+from worker.quantisation import quantised_loading
+from worker.template import TokenizedExample, load_tokenizer, tokenize_example
 from worker.training import checkpoints, loop, run
 from worker.training.data import collate
 from worker.training.losses import CausalLMLoss, base_probabilities
 from worker.training.model_loader import load
 from worker.training.prepare import choose_loss
-from worker.training.quantisation import quantised_loading
 from worker.training.spec import TrainingSpec
 from worker.training.validation_answers import ValidationAnswers
 
@@ -74,8 +75,9 @@ def test_what_reads_raw_weights_takes_the_general_path(base_model, job, monkeypa
 
     monkeypatch.setattr(ValidationAnswers, "_open", keep)
     run(job(epochs=1, sample_prompts=6, **QLORA), RecordingChannel())
-    assert decoders
     assert not decoders[0].uses_llama_forward
+    answering = {type(layer).__name__ for layer in decoders[0].loaded.model.modules()}
+    assert "Linear4bit" in answering
 
 
 def test_replay_targets_are_those_of_the_4_bit_base_model(base_model):
@@ -127,7 +129,7 @@ def test_stop_and_continue_give_the_same_adapter(job):
     assert all(torch.equal(whole[name], halves[name]) for name in whole)
 
 
-def test_the_adapter_is_a_plain_one_for_the_base_model_as_it_is(job, base_model):
+def test_the_adapter_is_a_plain_one_that_the_base_model_as_it_is_can_carry(job, base_model):
     work = job(epochs=3, **QLORA)
     run(work, RecordingChannel())
     folder = work.folder / "adapter"
@@ -145,8 +147,31 @@ def test_the_adapter_is_a_plain_one_for_the_base_model_as_it_is(job, base_model)
         assert engine.generate([GenerationRequest(asked, folder, max_new_tokens=4)])[0].tokens
 
 
+def loss_in_engine(base, adapter, version, number_format):
+    """Mean loss per learned token of the validation rows, computed by the engine."""
+    rows = [json.loads(line) for line in version.read_text().splitlines()]
+    rows = [row["messages"] for row in rows if row["split"] == "validation"]
+    tokenizer = load_tokenizer(base)
+    batch = collate([tokenize_example(tokenizer, row, 1024) for row in rows], torch.device("cpu"))
+    with Engine(base, number_format, may_merge=False) as engine:
+        logits = engine.logits(batch.input_ids, adapter)[batch.loss_mask]
+    return float(cross_entropy(logits.float(), batch.labels))
+
+
+def test_the_engine_has_the_loss_of_the_training_on_the_weights_it_learned_on(
+    job, base_model, version
+):
+    work = job("qwen2", epochs=6, **QLORA)
+    result = run(work, RecordingChannel())
+    base, adapter = base_model("qwen2"), work.folder / "adapter"
+    learned = result["validation_loss"]
+    rounded, plain = (loss_in_engine(base, adapter, version, one) for one in ("nf4", "bf16"))
+    assert rounded == pytest.approx(learned, rel=0.05)
+    assert abs(plain - learned) > 5 * abs(rounded - learned)
+
+
 def test_without_bitsandbytes_the_error_says_what_to_do(job, monkeypatch):
-    monkeypatch.setattr("worker.training.quantisation.find_spec", lambda name: None)
+    monkeypatch.setattr("worker.quantisation.find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"pip install 'finetune\[qlora\]'"):
         run(job(**QLORA), RecordingChannel())
 

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
+from finetune_app.core.engine_protocol import NF4
 from worker.channel import Channel
 from worker.engine.batch_generation import generate_all
 from worker.engine.requests import GenerationRequest
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
     from worker.evaluation.paired_engine import PairedEngine
 
 MAX_NEW_TOKENS = 160  # enough for every instruction; a longer answer is cut, for all alike
+ROUNDED_BASE = (
+    "Compared with the base model rounded to 4 bits, because there was no memory for the base "
+    "model as it is beside it."
+)
 PROMPTS = [instruction.prompt for instruction in INSTRUCTIONS] + list(UNRELATED)
 
 
@@ -73,7 +78,7 @@ def check_general(
             **asdict(found),
             levels=found.levels,
             level=found.level,
-            sentence=found.sentence,
+            sentence=_with_reference(found.sentence, engine),
             text_tokens=windows.numel(),
             answers=[
                 {"prompt": prompt, "base": before, "tuned": after}
@@ -83,6 +88,11 @@ def check_general(
             ],
         )
     return False
+
+
+def _with_reference(sentence: str, engine: Engine | PairedEngine) -> str:
+    """The sentence says so where the base model is not the one as it is."""
+    return f"{sentence} {ROUNDED_BASE}" if engine.number_format == NF4 else sentence
 
 
 def compare(base: Measurement, tuned: Measurement, wanted: Sequence[str]) -> GeneralFindings:

@@ -2,7 +2,8 @@
 
 The linear layers are stored as NF4 numbers, in blocks of 64 with a scale each; the scales are
 quantised in turn (double quantisation). A layer is turned back into 16-bit numbers whenever it
-computes. Embedding and LM head stay as they are. Works on CUDA and, more slowly, on a CPU.
+computes: in training at each step, in the engine and in exports once, when the model is loaded.
+Embedding and LM head stay as they are. Works on CUDA and, more slowly, on a CPU.
 """
 
 from importlib.util import find_spec
@@ -22,9 +23,9 @@ def quantised_loading(dtype: torch.dtype) -> dict[str, Any]:
     if find_spec("bitsandbytes") is None:
         raise UserError(
             "bad_data",
-            "Training on 4-bit weights (QLoRA) needs the package bitsandbytes, which is not "
-            "installed here. Choose LoRA in the training's settings, or ask whoever runs Finetune "
-            "to install it: pip install 'finetune[qlora]'.",
+            "4-bit weights (QLoRA) need the package bitsandbytes, which is not installed here. "
+            "Ask whoever runs Finetune to install it: pip install 'finetune[qlora]'. Or train "
+            "with LoRA instead.",
         )
     config = BitsAndBytesConfig(
         load_in_4bit=True,
