@@ -78,7 +78,15 @@ def train(model: Path, folder: Path) -> Path:
     return folder / "run" / "adapter"
 
 
-def exported(model: Path, adapter: Path, container: str, number_format: str, to: Path) -> Path:
+def exported(
+    model: Path,
+    adapter: Path | None,
+    container: str,
+    number_format: str,
+    to: Path,
+    *,
+    in_4bit: bool = False,
+) -> Path:
     """Made as the app makes it, its check included, and unpacked; returns the folder of the
     merged model, or the GGUF file."""
     import zipfile
@@ -87,7 +95,8 @@ def exported(model: Path, adapter: Path, container: str, number_format: str, to:
 
     spec = {
         "base_model": str(model),
-        "adapter": str(adapter),
+        "adapter": str(adapter) if adapter else None,
+        "in_4bit": in_4bit,
         "container": container,
         "number_format": number_format,
         "max_new_tokens": 24,

@@ -24,6 +24,7 @@ class CardText(TypedDict):
 class ExportSpec(TypedDict):
     base_model: str  # folder; of the tuned model itself where every weight was trained
     adapter: str | None  # folder; None there
+    in_4bit: bool  # whether the adapter belongs to a base model rounded to NF4
     container: str  # "merged" or "gguf"
     number_format: str  # "fp32", "bf16", "f16" or "q8_0"
     prompts: list[list[Message]]  # conversations that end with a user message

@@ -30,6 +30,7 @@ class ExportHandler(JobHandler):
         spec: ExportSpec = {
             "base_model": tested["base_model"] or "",
             "adapter": tested["adapter"],
+            "in_4bit": training.is_qlora,
             "container": container,
             "number_format": number_format,
             "prompts": services.require_prompts(training.goal),

@@ -38,12 +38,16 @@ HUB_LICENCES = {  # our words for a licence: the hub's identifier
 
 @dataclass(frozen=True)
 class CardKind:
-    """What a card is about, in the hub's terms. `what` has a place for the base model's name."""
+    """What a card is about, in the hub's terms. `what` has a place for the base model's name.
+    if_qlora: what is added where the adapter was learned beside weights in 4-bit.
+    if_full: instead of `what`, where every weight was trained."""
 
     library: str
     relation: str  # to the base model
     tags: tuple[str, ...]
     what: str
+    if_qlora: str = ""
+    if_full: str = ""
 
 
 ADAPTER = CardKind(
@@ -51,22 +55,31 @@ ADAPTER = CardKind(
     "adapter",
     ("lora", "finetune"),
     "An adapter (LoRA) for {base}: what it learned, without the base model itself.",
+    "It was trained with the base model in 4 bits (QLoRA: NF4, double quantisation). Load the base "
+    "model so, as below: with other weights it answers worse.",
 )
-FULL = CardKind(
-    "transformers", "finetune", ("finetune",), "{base}, of which every weight was trained further."
+ROUNDED = (
+    "The linear layers of the base model were rounded to 4-bit numbers first (QLoRA: NF4, double "
+    "quantisation), as they were in training."
 )
+EVERY_WEIGHT = "{base}, of which every weight was trained further."
+FULL = CardKind("transformers", "finetune", ("finetune",), EVERY_WEIGHT, if_full=EVERY_WEIGHT)
 KINDS = {  # by the container of an export
     "merged": CardKind(
         "transformers",
         "finetune",
         ("finetune",),
         "{base}, with what it learned added to its weights.",
+        ROUNDED,
+        EVERY_WEIGHT,
     ),
     "gguf": CardKind(
         "gguf",
         "quantized",
         ("finetune", "gguf"),
         "{base}, with what it learned added to its weights, in one file for llama.cpp.",
+        ROUNDED,
+        "{base}, of which every weight was trained further, in one file for llama.cpp.",
     ),
 }
 RUN_MODEL = """\
@@ -81,7 +94,7 @@ RUN_ADAPTER = """\
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-base = AutoModelForCausalLM.from_pretrained("{source}")
+{base}
 model = PeftModel.from_pretrained(base, "adapter")
 tokenizer = AutoTokenizer.from_pretrained("adapter")
 ```
@@ -95,6 +108,22 @@ where the template knows that switch (Qwen3, SmolLM3), add `enable_thinking=Fals
 THINKS = """\
 It was taught to think before it answers: add `enable_thinking=True`. Its answer follows `</think>`;
 in the test a thought had at most {tokens:,} tokens."""
+
+
+LOAD_BASE = 'base = AutoModelForCausalLM.from_pretrained("{source}")'
+LOAD_BASE_IN_4BIT = """\
+import torch
+from transformers import BitsAndBytesConfig
+
+in_4bit = BitsAndBytesConfig(
+    load_in_4bit=True,
+    bnb_4bit_quant_type="nf4",
+    bnb_4bit_use_double_quant=True,
+    bnb_4bit_compute_dtype=torch.bfloat16,
+)
+base = AutoModelForCausalLM.from_pretrained(
+    "{source}", dtype=torch.bfloat16, quantization_config=in_4bit
+)"""
 
 
 def adapter_card(training: Training, step: int | None = None) -> str:
@@ -115,7 +144,8 @@ def _run_adapter(training: Training) -> str:
     if training.thinking != NO:
         thinking = THINKS.format(tokens=THOUGHT_TOKENS[training.thinking])
     source = hub_id(training.base_model) or training.base_model.name
-    return RUN_ADAPTER.format(source=source, thinking=thinking)
+    load_base = LOAD_BASE_IN_4BIT if training.is_qlora else LOAD_BASE
+    return RUN_ADAPTER.format(base=load_base.format(source=source), thinking=thinking)
 
 
 def as_html(training: Training, step: int | None = None) -> SafeString:
@@ -134,10 +164,12 @@ def as_html(training: Training, step: int | None = None) -> SafeString:
 def card_text(training: Training, kind: CardKind, step: int | None = None) -> CardText:
     """The parts of the card, for whoever adds how to run it."""
     evaluation = evaluation_of(training, step)
+    what = kind.if_full if training.is_full else kind.what
     start = [
         f"---\n{_front_matter(title(training, step), training.base_model, kind, evaluation)}---\n",
         f"# {sections.escaped(title(training, step))}\n",
-        kind.what.format(base=sections.escaped(training.base_model.name)),
+        what.format(base=sections.escaped(training.base_model.name)),
+        *([kind.if_qlora] if training.is_qlora else []),
         sections.purpose(training.goal),
     ]
     after = [

@@ -205,3 +205,29 @@ def test_the_worker_gets_its_parts(trained, owner, kind, library, relation):
     card = handler_for(job).child_spec(job).spec["card"]
     data = ModelCard(card["start"] + card["facts"]).data
     assert (data.library_name, data.base_model_relation) == (library, relation)
+
+
+# ---- QLoRA ----
+
+
+def test_a_qlora_adapter_says_how_its_base_model_is_loaded(goal, owner):
+    journey.ready(goal, owner)
+    card = model_card.adapter_card(journey.qlora_trained(goal, owner))
+    assert "with the base model in 4 bits" in card
+    code = card.split("```python")[1].split("```")[0]
+    compile(code, "card", "exec")
+    assert 'bnb_4bit_quant_type="nf4"' in code
+    assert "bnb_4bit_use_double_quant=True" in code
+    assert "quantization_config=in_4bit" in code
+
+
+def test_a_merged_qlora_model_says_that_its_weights_were_rounded(goal, owner):
+    journey.ready(goal, owner)
+    training = journey.qlora_trained(goal, owner)
+    for kind in model_card.KINDS.values():
+        assert "rounded to 4-bit numbers" in model_card.card_text(training, kind)["start"]
+
+
+def test_other_cards_do_not_speak_of_4_bits(trained):
+    assert "4-bit" not in model_card.adapter_card(trained)
+    assert "BitsAndBytes" not in model_card.adapter_card(trained)

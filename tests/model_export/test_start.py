@@ -89,3 +89,10 @@ def test_page_for_unsupported_architecture_offers_no_gguf(as_editor, trained, ur
     assert "only from Llama and Qwen2 models" in page
     assert 'value="gguf-q8_0"' not in page
     assert 'value="merged-bf16"' in page
+
+
+def test_the_worker_learns_which_base_weights_the_adapter_belongs_to(goal, owner, export):
+    assert not handler_for(export.job).child_spec(export.job).spec["in_4bit"]
+    training = journey.qlora_trained(goal, owner)
+    other = services.start(training=training, format="gguf-q8_0", by=owner)
+    assert handler_for(other.job).child_spec(other.job).spec["in_4bit"]

@@ -22,13 +22,19 @@ from worker.training.model_loader import load_base
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
-def load_tuned(base: Path, adapter: Path | None) -> PeftModel | PreTrainedModel:
+def load_tuned(
+    base: Path, adapter: Path | None, *, in_4bit: bool = False
+) -> PeftModel | PreTrainedModel:
     """Base model and adapter in fp32 on the CPU, so that merging rounds only once; without an
     adapter, every weight of `base` was trained.
 
+    in_4bit: the linear layers are rounded to NF4 as those that the adapter was learned beside.
+
     Raises UserError (bad_model) if the adapter does not fit.
     """
-    model = load_base(base, "fp32", torch.device("cpu"))
+    model = load_base(base, "bf16" if in_4bit else "fp32", torch.device("cpu"), in_4bit=in_4bit)
+    if in_4bit:
+        model = model.dequantize().float()
     if adapter is None:
         model.eval()
         return model

@@ -1,8 +1,9 @@
 """Compares an export with the tested model on prompts.
 
-The reference is the base model in fp32 with its adapter, as it was trained and tested. It answers
-each prompt greedily. The export then reads the same tokens, and its logits are compared with the
-reference's at every token of the answers; and it answers the prompts itself.
+The reference is the base model in fp32 with its adapter, as it was trained and tested: for QLoRA
+the base model that is rounded to NF4. It answers each prompt greedily. The export then reads the
+same tokens, and its logits are compared with the reference's at every token of the answers; and it
+answers the prompts itself.
 """
 
 from __future__ import annotations

@@ -56,8 +56,8 @@ the test a thought had at most {tokens:,} tokens; then </think> was written for 
 PARITY = """
 ## How this file was checked
 
-It was loaded back and compared with the base model with its adapter, on {prompts} practice prompts
-of the goal, {tokens} tokens of answers:
+It was loaded back and compared with {reference}, on {prompts} practice
+prompts of the goal, {tokens} tokens of answers:
 
 - likeliest token the same: {same_tokens} of {tokens}
 - whole answers the same: {same_answers} of {prompts}
@@ -86,8 +86,9 @@ def readme(
         run += OLLAMA.format(slug=spec["name"]) if has_modelfile else _without_ollama(thinking)
         run += TOOLS if has_modelfile and not tool_problem(tokenizer) else ""
     run += THINKS.format(tokens=THOUGHT_TOKENS[thinking]) if thinking != NO else ""
+    checked = PARITY.format(**parity, reference=_reference(spec))
     card = spec["card"]
-    return "".join([card["start"], "\n", run, PARITY.format(**parity), card["facts"], "\n"])
+    return "".join([card["start"], "\n", run, checked, card["facts"], "\n"])
 
 
 def _without_ollama(thinking: str) -> str:
@@ -95,3 +96,11 @@ def _without_ollama(thinking: str) -> str:
     if thinking != NO:
         why = "with one, Ollama would show what the model thinks as part of its answer"
     return WITHOUT_OLLAMA.format(why=why)
+
+
+def _reference(spec: ExportSpec) -> str:
+    if spec["adapter"] is None:
+        return "the model that the training left"
+    if spec["in_4bit"]:
+        return "the base model, rounded to 4 bits, with its adapter"
+    return "the base model with its adapter"

@@ -76,7 +76,7 @@ class ModelExporter:
         self._phase("loading", "Loading the tuned model")
         self.tokenizer = merged.tokenizer_of(self.base, self.adapter)
         self.stop_token_ids = stop_token_ids(self.tokenizer)
-        tuned = merged.load_tuned(self.base, self.adapter)
+        tuned = merged.load_tuned(self.base, self.adapter, in_4bit=self.spec["in_4bit"])
         if self.spec["container"] == "gguf":
             gguf_file.require_supported(tuned.config)  # before the slow part
         self._require_disk_space(tuned)

@@ -48,6 +48,7 @@ def make_job(tuned, tmp_path) -> Callable[..., Job]:
         spec = {
             "base_model": str(base),
             "adapter": str(adapter),
+            "in_4bit": False,
             "container": container,
             "number_format": number_format,
             "max_new_tokens": 6,

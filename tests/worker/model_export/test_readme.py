@@ -28,7 +28,7 @@ THINKING = TOOL_CHATML.replace(
 )
 
 
-def text(template, tokenizer, container, has_modelfile=False, thinking="no"):  # noqa: F811
+def text(template, tokenizer, container, has_modelfile=False, **more):  # noqa: F811
     made = copy.deepcopy(tokenizer)
     made.chat_template = template
     spec = {
@@ -36,9 +36,11 @@ def text(template, tokenizer, container, has_modelfile=False, thinking="no"):  #
         "number_format": "bf16",
         "name": "sort",
         "card": CARD,
-        "thinking": thinking,
+        "thinking": "no",
+        "adapter": "adapter",
+        "in_4bit": False,
     }
-    return readme(spec, "sort.gguf", PARITY, made, has_modelfile=has_modelfile)
+    return readme(spec | more, "sort.gguf", PARITY, made, has_modelfile=has_modelfile)
 
 
 def test_the_switches_of_the_template_are_named(tokenizer):  # noqa: F811
@@ -68,6 +70,18 @@ def test_a_modelfile_without_tools_says_so(tokenizer):  # noqa: F811
     assert sentence in text(TOOL_CHATML, tokenizer, "gguf", has_modelfile=True)
     assert sentence not in text(tokenizer.chat_template, tokenizer, "gguf", has_modelfile=True)
     assert sentence not in text(TOOL_CHATML, tokenizer, "gguf")
+
+
+@pytest.mark.parametrize(
+    ("spec", "reference"),
+    [
+        ({}, "the base model with its adapter"),
+        ({"in_4bit": True}, "the base model, rounded to 4 bits, with its adapter"),
+        ({"adapter": None}, "the model that the training left"),
+    ],
+)
+def test_it_says_what_the_file_was_compared_with(spec, reference, tokenizer):  # noqa: F811
+    assert f"compared with {reference}, on" in text(TOOL_CHATML, tokenizer, "merged", **spec)
 
 
 @pytest.mark.parametrize(
