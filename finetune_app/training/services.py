@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from finetune_app.accounts.models import User
-from finetune_app.basemodels.automatic_settings import LORA, SUPERVISED
+from finetune_app.basemodels.automatic_settings import SUPERVISED
 from finetune_app.basemodels.estimates import automatic_for, estimate
 from finetune_app.basemodels.models import BaseModelChoice
 from finetune_app.core.errors import PlainError
@@ -17,7 +17,7 @@ from finetune_app.jobs import services as jobs
 from finetune_app.jobs.models import ACTIVE, CAN_CONTINUE
 from finetune_app.training.methods import require_method, start_of
 from finetune_app.training.models import Training
-from finetune_app.training.tunings import require_tuning
+from finetune_app.training.tunings import default_tuning, require_tuning
 from finetune_app.versions.models import Version
 
 DEFAULT_SEED = 17
@@ -119,7 +119,7 @@ def frozen_spec(
     starts_from: Training | None,
 ) -> dict[str, Any]:
     """The spec of the child process, except for the paths, which depend on its machine."""
-    tuning = chosen.get("tuning") or LORA
+    tuning = chosen.get("tuning") or default_tuning(starts_from)
     require_tuning(tuning, choice.base_model, version, method, starts_from)
     settings = automatic_for(version, choice.base_model, method, tuning).settings | {
         name: chosen[name]

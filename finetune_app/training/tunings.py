@@ -1,10 +1,9 @@
-"""How much of the model changes, and which ways fit this machine: an adapter is trained (LoRA), an
-adapter beside weights in 4-bit (QLoRA), or every weight (full fine-tuning)."""
+"""How much of the model changes, and which ways fit the machine that trains: an adapter is trained
+(LoRA), an adapter beside weights in 4-bit (QLoRA), or every weight (full fine-tuning)."""
 
 from dataclasses import dataclass
 from importlib.util import find_spec
 
-from django.conf import settings
 from django.utils.translation import gettext as _
 
 from finetune_app.basemodels.automatic_settings import FULL, LORA, QLORA
@@ -13,8 +12,9 @@ from finetune_app.basemodels.estimates import estimate
 from finetune_app.basemodels.models import BaseModel
 from finetune_app.basemodels.time_plan import shape_of
 from finetune_app.core.errors import PlainError
-from finetune_app.core.machine import Machine, this_machine
+from finetune_app.core.machine import Machine
 from finetune_app.core.sizes import MEMORY_GB
+from finetune_app.jobs.worker_machines import training_machine
 from finetune_app.training.models import Training
 from finetune_app.versions.models import Version
 
@@ -35,7 +35,7 @@ def tuning_options(
     base_model: BaseModel, version: Version, method: str, starts_from: Training | None = None
 ) -> list[TuningOption]:
     """starts_from: the training whose adapter is trained further."""
-    machine = this_machine(settings.DATA_DIR)
+    machine = training_machine()
     described = {
         LORA: (
             _("A small part beside it (LoRA)"),
@@ -61,6 +61,11 @@ def tuning_options(
     ]
 
 
+def default_tuning(starts_from: Training | None) -> str:
+    """LoRA; but an adapter goes on beside the weights that it was learned on."""
+    return QLORA if starts_from and starts_from.is_qlora else LORA
+
+
 def require_tuning(
     tuning: str,
     base_model: BaseModel,
@@ -69,7 +74,7 @@ def require_tuning(
     starts_from: Training | None = None,
 ) -> None:
     """Raises PlainError for a way that does not exist or does not fit here."""
-    if tuning == LORA:
+    if tuning == LORA and not starts_from:
         return  # automatic; whether it fits is said with the base model
     options = tuning_options(base_model, version, method, starts_from)
     chosen = next((one for one in options if one.name == tuning), None)
@@ -88,6 +93,10 @@ def _problem(
     machine: Machine,
 ) -> str:
     """Why it cannot be started, in a sentence; empty where it can."""
+    if starts_from and tuning != FULL and tuning != default_tuning(starts_from):
+        return _("It goes on from training %(n)d, whose adapter belongs to other weights.") % {
+            "n": starts_from.number
+        }
     if tuning == LORA:
         return ""
     if tuning == QLORA and find_spec("bitsandbytes") is None:
@@ -104,7 +113,7 @@ def _problem(
         ) % {"n": parameters / 1e9, "most": MAX_FULL_PARAMETERS / 1e9}
     needed = estimate(base_model, version, method, tuning).memory_bytes
     if needed > machine.available_bytes:
-        return _("It needs about %(need).1f GB of memory, and %(free).1f GB are free here.") % {
+        return _("It needs about %(need).1f GB of memory, and %(free).1f GB are free.") % {
             "need": needed / MEMORY_GB,
             "free": machine.available_bytes / MEMORY_GB,
         }

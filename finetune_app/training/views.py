@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 
 from finetune_app.accounts.models import Role
 from finetune_app.accounts.requests import HttpRequest
-from finetune_app.basemodels.automatic_settings import DPO, LORA, SUPERVISED, AutomaticSettings
+from finetune_app.basemodels.automatic_settings import DPO, SUPERVISED, AutomaticSettings
 from finetune_app.basemodels.estimates import at_most, automatic_for, estimate
 from finetune_app.basemodels.models import BaseModelChoice
 from finetune_app.core.audit import AuditAction
@@ -29,7 +29,7 @@ from finetune_app.training.methods import (
 )
 from finetune_app.training.models import Training
 from finetune_app.training.presenters import live_context, setting_fields
-from finetune_app.training.tunings import tuning_options
+from finetune_app.training.tunings import default_tuning, tuning_options
 
 
 @goal_page(Role.VIEWER, "GET")
@@ -141,7 +141,7 @@ def launch_context(
         "tuning_options": tuning_options(choice.base_model, version, method, starts_from)
         if version and choice
         else [],
-        "chosen_tuning": form["tuning"].value() or LORA,
+        "chosen_tuning": form["tuning"].value() or default_tuning(starts_from),
         "form": form,
         "setting_fields": fields,
         "fixed": fixed,

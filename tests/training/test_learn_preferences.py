@@ -6,7 +6,7 @@ from django.urls import reverse
 from finetune_app.core.errors import PlainError
 from finetune_app.datasets.models import Example, Split
 from finetune_app.jobs.handlers import handler_for
-from finetune_app.training import services
+from finetune_app.training import services, tunings
 from finetune_app.training.methods import MIN_PAIRS
 from finetune_app.training.models import Training
 from finetune_app.training.presenters import live_context
@@ -84,6 +84,30 @@ def test_it_goes_on_from_the_last_training(as_editor, with_pairs, owner, url):
         assert second.spec[name] == first.spec[name]
     assert child_spec(second)["start_adapter"].endswith(first.adapter_folder)
     assert second.spec["learning_rate"] < first.spec["learning_rate"]
+
+
+def test_a_qlora_adapter_goes_on_beside_the_weights_it_learned_on(
+    as_editor, with_pairs, owner, url, monkeypatch
+):
+    monkeypatch.setattr(tunings, "find_spec", lambda name: object())
+    journey.qlora_trained(with_pairs, owner)
+    page = as_editor.get(url("page") + "?new&method=dpo").content.decode()
+    assert "training 1, whose adapter belongs to other weights" in page
+    assert 'value="lora"' not in page
+    reply = as_editor.post(url("start"), {"method": "dpo", "tuning": "lora"})
+    assert reply.status_code == 400
+    as_editor.post(url("start"), {"method": "dpo"})
+    assert Training.objects.get(number=2).spec["tuning"] == "qlora"
+
+
+def test_a_lora_adapter_does_not_go_on_beside_rounded_weights(
+    as_editor, with_pairs, owner, url, monkeypatch
+):
+    monkeypatch.setattr(tunings, "find_spec", lambda name: object())
+    journey.trained(with_pairs, owner)
+    reply = as_editor.post(url("start"), {"method": "dpo", "tuning": "qlora"})
+    assert "belongs to other weights" in reply.content.decode()
+    assert Training.objects.count() == 1
 
 
 def test_an_ordinary_training_starts_from_the_base_model(as_editor, with_pairs, owner, url):

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from django.utils import timezone
 from django.utils.html import escape
 
 from finetune_app.basemodels.models import BaseModelChoice
@@ -11,6 +12,8 @@ from finetune_app.core.errors import PlainError
 from finetune_app.core.files import sha256_of
 from finetune_app.core.machine import Machine
 from finetune_app.deployment.adapter_archive import adapter_archive
+from finetune_app.jobs import worker_machines
+from finetune_app.jobs.models import WorkerMachine
 from finetune_app.model_export.model_card import adapter_card
 from finetune_app.training import services, tunings
 from finetune_app.training.methods import start_of
@@ -27,7 +30,7 @@ def machine(monkeypatch):
 
     def use(**changed):
         found = replace(ROOMY, **changed)
-        monkeypatch.setattr(tunings, "this_machine", lambda folder: found)
+        monkeypatch.setattr(tunings, "training_machine", lambda: found)
 
     use()
     monkeypatch.setattr(tunings, "find_spec", lambda name: object())
@@ -97,9 +100,21 @@ def test_what_does_not_fit_in_the_memory_is_not_offered(as_editor, ready, url, m
     machine(free_bytes=GB)
     page = launch_page(as_editor, url)
     assert 'value="full"' not in page
-    assert "and 1.0 GB are free here" in page
+    assert "and 1.0 GB are free" in page
     assert as_editor.post(url("start"), {"tuning": "full"}).status_code == 400
     assert not Training.objects.exists()
+
+
+def test_the_machine_that_trains_decides_what_fits(as_editor, ready, url, monkeypatch):
+    """Another machine than the web's has reported a minute ago."""
+    monkeypatch.setattr(tunings, "training_machine", worker_machines.training_machine)
+    small = replace(ROOMY, memory_bytes=GB, free_bytes=GB // 10)
+    WorkerMachine.objects.create(
+        host="elsewhere", machine=small.as_json(), reported_at=timezone.now()
+    )
+    page = launch_page(as_editor, url)
+    assert 'value="full"' not in page
+    assert "and 0.1 GB are free" in page
 
 
 def test_a_large_model_is_never_changed_as_a_whole(as_editor, goal, owner, url):
