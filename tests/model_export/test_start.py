@@ -7,7 +7,7 @@ from finetune_app.datasets.models import Example
 from finetune_app.jobs.handlers import handler_for
 from finetune_app.jobs.models import State
 from finetune_app.model_export import services
-from finetune_app.model_export.models import ModelExport
+from finetune_app.model_export.models import ExportFormat, ModelExport
 from tests import journey
 
 
@@ -96,3 +96,29 @@ def test_the_worker_learns_which_base_weights_the_adapter_belongs_to(goal, owner
     training = journey.qlora_trained(goal, owner)
     other = services.start(training=training, format="gguf-q8_0", by=owner)
     assert handler_for(other.job).child_spec(other.job).spec["in_4bit"]
+
+
+@pytest.fixture
+def full(goal, owner):
+    """Step 4 completed with every weight trained."""
+    training = journey.trained(journey.ready(goal, owner), owner)
+    training.spec["tuning"] = "full"
+    training.save(update_fields=["spec"])
+    journey.write(f"{training.result_folder}/model.safetensors", "weights")
+    return training
+
+
+@pytest.mark.parametrize("format", ExportFormat.values)
+def test_a_fully_tuned_model_is_exported_from_its_own_folder(full, owner, data_dir, format):
+    export = services.start(training=full, format=format, by=owner)
+    spec = handler_for(export.job).child_spec(export.job).spec
+    assert (spec["base_model"], spec["adapter"]) == (str(data_dir / full.result_folder), None)
+    assert "of which every weight was trained further" in spec["card"]["start"]
+    assert "added to its weights" not in spec["card"]["start"]
+
+
+def test_its_changed_file_is_not_exported(full, owner):
+    export = services.start(training=full, format="merged-bf16", by=owner)
+    journey.write(f"{full.result_folder}/model.safetensors", "others")
+    with pytest.raises(PlainError, match="were changed since"):
+        handler_for(export.job).child_spec(export.job)
