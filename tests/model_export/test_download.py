@@ -57,3 +57,11 @@ def test_download_missing_file_says_so(as_viewer, finished, url, data_dir):
 def test_stranger_finds_neither_page_nor_file(as_stranger, finished, url):
     assert as_stranger.get(url("file", export_id=finished.pk)).status_code == 404
     assert as_stranger.get(url()).status_code == 404
+
+
+def test_the_page_says_what_a_qlora_adapter_belongs_to(as_viewer, finished, url):
+    sentence = "It belongs to a base model in 4 bits"
+    assert sentence not in as_viewer.get(url()).content.decode()
+    finished.training.spec["tuning"] = "qlora"
+    finished.training.save()
+    assert sentence in as_viewer.get(url()).content.decode()
