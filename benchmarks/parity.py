@@ -97,6 +97,7 @@ def exported(
         "base_model": str(model),
         "adapter": str(adapter) if adapter else None,
         "in_4bit": in_4bit,
+        "thinking": "no",
         "container": container,
         "number_format": number_format,
         "max_new_tokens": 24,

@@ -49,6 +49,7 @@ def make_job(tuned, tmp_path) -> Callable[..., Job]:
             "base_model": str(base),
             "adapter": str(adapter),
             "in_4bit": False,
+            "thinking": "no",
             "container": container,
             "number_format": number_format,
             "max_new_tokens": 6,
