@@ -43,7 +43,10 @@ def tuning_options(
         ),
         QLORA: (
             _("A small part, beside a compressed model (QLoRA)"),
-            _("In 4 bits the model takes less memory. Only for one that does not fit otherwise."),
+            _(
+                "In 4 bits the model takes less memory while it learns, and more time. For one "
+                "that does not fit otherwise: it answers with the rounded numbers afterwards."
+            ),
         ),
         FULL: (
             _("All of it (full fine-tuning)"),
