@@ -9,10 +9,11 @@ from functools import partial
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
-from finetune_app.basemodels.models import BaseModel
+from finetune_app.basemodels.models import BaseModel, thinking_of
 from finetune_app.candidates import services
 from finetune_app.candidates.drafts import default_base_model
 from finetune_app.candidates.models import Candidate, CandidateKind
+from finetune_app.core.thinking import NO
 from finetune_app.goals.models import Goal
 from finetune_app.knowledge.models import Knowledge
 from finetune_app.training.models import Training
@@ -139,12 +140,17 @@ def _saved_candidates(goal: Goal) -> QuerySet[Candidate]:
     ).order_by("-pk")
 
 
+def with_thinking(model: str, thinking: str) -> str:
+    """The name of a model, and whether it thinks before it answers."""
+    return model if thinking == NO else _("%(model)s, thinks first") % {"model": model}
+
+
 def _base_option(goal: Goal, model: BaseModel) -> CandidateOption:
     return CandidateOption(
         f"base-{model.pk}",
         CandidateKind.BASE,
         _("Base"),
-        model.name,
+        with_thinking(model.name, thinking_of(goal, model)),
         partial(services.base_candidate, goal=goal, base_model=model),
     )
 
@@ -154,8 +160,11 @@ def _tuned_option(training: Training) -> CandidateOption:
         f"training-{training.number}",
         CandidateKind.TUNED,
         _("Tuned"),
-        _("%(model)s after training %(n)d")
-        % {"model": training.base_model.name, "n": training.number},
+        with_thinking(
+            _("%(model)s after training %(n)d")
+            % {"model": training.base_model.name, "n": training.number},
+            training.thinking,
+        ),
         partial(services.tuned_candidate, training=training),
     )
 
@@ -182,7 +191,7 @@ def _saved_option(candidate: Candidate) -> CandidateOption:
         f"kept-{candidate.pk}",
         candidate.kind,
         candidate.name,
-        candidate.model_name,
+        with_thinking(candidate.model_name, candidate.thinking),
         lambda: candidate,
     )
 

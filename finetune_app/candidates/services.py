@@ -34,9 +34,12 @@ from finetune_app.training.kept_steps import adapter_sha256_of, name_of_step
 from finetune_app.training.models import Training
 
 
-def base_candidate(*, goal: Goal, base_model: BaseModel) -> Candidate:
-    """The base model without a prompt."""
-    return _same_or_new(goal, CandidateKind.BASE, name=base_model.name, base_model=base_model)
+def base_candidate(*, goal: Goal, base_model: BaseModel, thinking: str = "") -> Candidate:
+    """The base model without a prompt. thinking: here and below, other than what is chosen with the
+    base model today."""
+    return _same_or_new(
+        goal, CandidateKind.BASE, name=base_model.name, base_model=base_model, thinking=thinking
+    )
 
 
 def tuned_candidate(*, training: Training, step: int | None = None) -> Candidate:
@@ -60,6 +63,7 @@ def prompt_candidate(
     shots: list[dict[str, str]],
     base_model: BaseModel | None = None,
     endpoint: Endpoint | None = None,
+    thinking: str = "",
 ) -> Candidate:
     """A local or remote model with instructions and few-shot examples."""
     return _same_or_new(
@@ -71,6 +75,7 @@ def prompt_candidate(
         instructions=instructions.strip(),
         shots=shots,
         sampling={},
+        thinking=thinking,
     )
 
 
@@ -119,6 +124,7 @@ def rag_candidate(
     step: int | None = None,
     count: int | None = None,
     sampling: CandidateSampling | None = None,
+    thinking: str = "",
 ) -> Candidate:
     """A model that answers from the goal's documents; with a training, the tuned model, of a kept
     `step` or the best one.
@@ -146,6 +152,7 @@ def rag_candidate(
         knowledge_index=knowledge.index,
         passages=count,
         sampling=sampling or {},
+        thinking=thinking,
         **_adapter(training, step),
     )
 
@@ -168,6 +175,7 @@ def with_current_documents(candidate: Candidate) -> Candidate:
         step=candidate.step,
         count=candidate.passages,
         sampling=candidate.sampling,
+        thinking=candidate.thinking,
     )
 
 
@@ -178,13 +186,14 @@ def _adapter(training: Training | None, step: int | None) -> dict[str, Any]:
     return pinned | ({"number_format": NF4} if training and training.is_qlora else {})
 
 
-def _same_or_new(goal: Goal, kind: CandidateKind, *, name: str, **pinned: Any) -> Candidate:
+def _same_or_new(
+    goal: Goal, kind: CandidateKind, *, name: str, thinking: str = "", **pinned: Any
+) -> Candidate:
     """Candidates are the same if all `pinned` fields are equal, and how they think; the name is not
-    compared."""
-    training = pinned.get("training")
-    pinned["thinking"] = (
-        training.thinking if training else thinking_of(goal, pinned.get("base_model"))
-    )
+    compared. What was trained thinks as it was trained to."""
+    training: Training | None = pinned.get("training")
+    thinking = training.thinking if training else thinking
+    pinned["thinking"] = thinking or thinking_of(goal, pinned.get("base_model"))
     same = Candidate.objects.filter(goal=goal, kind=kind, **pinned).order_by("-pk").first()
     if same:
         return same

@@ -137,20 +137,31 @@ def create_candidates(
 ) -> list[Candidate]:
     """The base, and the candidates of the options named by `keys`. Unknown keys are ignored.
 
-    `prompt` is for the base model with a good prompt and for remote models.
+    `prompt` is for the base model with a good prompt and for remote models. All think as the
+    training does, whatever is chosen with the base model since.
     """
     goal, base = inputs.goal, inputs.base_model
-    found = [candidates.base_candidate(goal=goal, base_model=base)]
+    thinking = inputs.training.thinking if inputs.training else ""
+    found = [candidates.base_candidate(goal=goal, base_model=base, thinking=thinking)]
     if PROMPT in keys and (prompt.instructions.strip() or prompt.shots):
         found.append(
             candidates.prompt_candidate(
-                goal=goal, base_model=base, instructions=prompt.instructions, shots=prompt.shots
+                goal=goal,
+                base_model=base,
+                instructions=prompt.instructions,
+                shots=prompt.shots,
+                thinking=thinking,
             )
         )
     documents = bool(_documents(goal))
     if RAG in keys and documents:
         found.append(
-            candidates.rag_candidate(goal=goal, base_model=base, instructions=prompt.instructions)
+            candidates.rag_candidate(
+                goal=goal,
+                base_model=base,
+                instructions=prompt.instructions,
+                thinking=thinking,
+            )
         )
     if TUNED in keys and inputs.training:
         found.append(candidates.tuned_candidate(training=inputs.training, step=inputs.step))

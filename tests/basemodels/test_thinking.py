@@ -7,11 +7,16 @@ from finetune_app.candidates import services as candidates
 from finetune_app.candidates.models import Candidate
 from finetune_app.candidates.validation_prompts import candidate_fingerprint
 from finetune_app.core.errors import PlainError
+from finetune_app.evaluation.candidate_selection import (
+    EvaluationInputs,
+    create_candidates,
+    default_prompt,
+)
 from finetune_app.evaluation.services import answer_columns
 from finetune_app.training import services as trainings
 from finetune_app.versions.models import Version
 from tests.basemodels.conftest import laid
-from tests.journey import install, ready
+from tests.journey import install, ready, trained
 
 QUESTION = "Does it think before it answers?"
 
@@ -71,6 +76,18 @@ def test_a_training_freezes_it_and_its_candidate_keeps_it(goal, owner):
     tuned = candidates.tuned_candidate(training=training)
     assert tuned.thinking == "yes"
     assert Candidate.objects.get(pk=tuned.pk).get_thinking_display() == "Yes"
+
+
+def test_a_test_compares_with_a_base_model_that_thinks_alike(goal, owner):
+    ready(goal, owner, install("starter"))
+    BaseModelChoice.objects.update(thinking="short")
+    training = trained(goal, owner)
+    BaseModelChoice.objects.update(thinking="no")
+    inputs = EvaluationInputs.for_goal(goal, training)
+    prompt = default_prompt(inputs)
+    made = create_candidates(inputs, prompt=prompt, keys={"prompt", "tuned"})
+    assert {one.kind for one in made} == {"base", "prompt", "tuned"}
+    assert {one.thinking for one in made} == {"short"}
 
 
 def test_preferences_are_not_learned_with_thinking(goal, owner):
