@@ -23,11 +23,15 @@ MAX_FULL_PARAMETERS = 1.5e9
 
 @dataclass(frozen=True)
 class TuningOption:
-    """A way on the launch page. why_not: a sentence where it cannot be started."""
+    """A way on the launch page.
+
+    memory: what it needs, in bytes. why_not: a sentence where it cannot be started.
+    """
 
     name: str
     label: str
     why: str
+    memory: float
     why_not: str = ""
 
 
@@ -53,15 +57,12 @@ def tuning_options(
             _("Every number changes. It needs far more memory, and makes a model of its own."),
         ),
     }
-    return [
-        TuningOption(
-            name,
-            label,
-            why,
-            _problem(name, base_model, version, method, starts_from, machine),
-        )
-        for name, (label, why) in described.items()
-    ]
+    options = []
+    for name, (label, why) in described.items():
+        memory = estimate(base_model, version, method, name).memory_bytes
+        why_not = _problem(name, base_model, memory, starts_from, machine)
+        options.append(TuningOption(name, label, why, memory, why_not))
+    return options
 
 
 def default_tuning(starts_from: Training | None) -> str:
@@ -90,8 +91,7 @@ def require_tuning(
 def _problem(
     tuning: str,
     base_model: BaseModel,
-    version: Version,
-    method: str,
+    memory: float,
     starts_from: Training | None,
     machine: Machine,
 ) -> str:
@@ -114,10 +114,9 @@ def _problem(
             "This model has %(n).1f billion numbers; above %(most).1f billion, an adapter learns "
             "as well for a fraction of the memory."
         ) % {"n": parameters / 1e9, "most": MAX_FULL_PARAMETERS / 1e9}
-    needed = estimate(base_model, version, method, tuning).memory_bytes
-    if needed > machine.available_bytes:
+    if memory > machine.available_bytes:
         return _("It needs about %(need).1f GB of memory, and %(free).1f GB are free.") % {
-            "need": needed / MEMORY_GB,
+            "need": memory / MEMORY_GB,
             "free": machine.available_bytes / MEMORY_GB,
         }
     return ""

@@ -1,5 +1,6 @@
 """How much of the model changes: LoRA by itself, QLoRA and full fine-tuning where they fit."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -54,6 +55,13 @@ def full_training(goal, owner):
     journey.end(training.job, adapter=None, model="model", tokens=9000, seconds=30)
     training.refresh_from_db()
     return training
+
+
+def test_each_way_says_how_much_memory_it_needs(as_editor, ready, url):
+    page = launch_page(as_editor, url)
+    needs = [float(one) for one in re.findall(r"About ([\d.]+) GB of memory", page)]
+    assert len(needs) == 3
+    assert min(needs) > 0
 
 
 def test_lora_is_chosen_and_the_three_ways_are_offered(as_editor, ready, url):

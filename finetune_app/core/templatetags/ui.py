@@ -12,11 +12,12 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
 from finetune_app.core.icons import ICONS
-from finetune_app.core.sizes import size
+from finetune_app.core.sizes import memory_size, size
 from finetune_app.core.tool_calls import message_text
 
 register = template.Library()
 register.filter("size", size)
+register.filter("memory", memory_size)
 register.filter("message_text", message_text)
 
 
