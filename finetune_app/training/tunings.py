@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 from finetune_app.basemodels.automatic_settings import FULL, LORA, QLORA
 from finetune_app.basemodels.catalogue import entry_of
 from finetune_app.basemodels.estimates import estimate
+from finetune_app.basemodels.memory_plan import NUMBER_BYTES
 from finetune_app.basemodels.models import BaseModel
 from finetune_app.basemodels.time_plan import shape_of
 from finetune_app.core.errors import PlainError
@@ -119,4 +120,10 @@ def _problem(
             "need": memory / MEMORY_GB,
             "free": machine.available_bytes / MEMORY_GB,
         }
+    answering = parameters * NUMBER_BYTES["bf16"]
+    if tuning == QLORA and answering > machine.available_bytes:
+        return _(
+            "It would learn here, but not answer: for that it needs about %(need).1f GB of memory, "
+            "and %(free).1f GB are free."
+        ) % {"need": answering / MEMORY_GB, "free": machine.available_bytes / MEMORY_GB}
     return ""

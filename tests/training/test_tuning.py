@@ -125,6 +125,21 @@ def test_the_machine_that_trains_decides_what_fits(as_editor, ready, url, monkey
     assert "and 0.1 GB are free" in page
 
 
+def test_qlora_is_not_offered_where_the_model_could_not_answer(
+    as_editor, goal, owner, url, machine
+):
+    """4 bits save memory in training only: it answers in 16 bits."""
+    model = journey.install()
+    model.parameters, model.slug = 7e9, "own-large"
+    model.save()
+    journey.ready(goal, owner, model)
+    machine(free_bytes=12 * GB)
+    assert "It would learn here, but not answer" in launch_page(as_editor, url)
+    assert as_editor.post(url("start"), {"tuning": "qlora"}).status_code == 400
+    machine(free_bytes=14 * GB)
+    assert 'value="qlora"' in launch_page(as_editor, url)
+
+
 def test_a_large_model_is_never_changed_as_a_whole(as_editor, goal, owner, url):
     model = journey.install()
     model.parameters, model.slug = 3e9, "own-large"

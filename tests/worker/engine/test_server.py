@@ -65,6 +65,21 @@ def test_two_candidates_stream_side_by_side(engine):
     assert state["queue"] == 0
 
 
+def test_a_base_model_rounded_for_qlora_is_another_one(engine):
+    pytest.importorskip("bitsandbytes")
+    request = [{"candidate": "base", "adapter": None, "messages": MESSAGES}]
+    answers, formats = [], []
+    for number_format in ("bf16", "nf4", "bf16", "auto"):
+        events = asyncio.run(
+            chat_events(engine.base, request, number_format=number_format, max_new_tokens=40)
+        )
+        answers.append(text_of(events, "base"))
+        formats.append(asyncio.run(client.health())["number_format"])
+    assert formats[:3] == ["bf16", "nf4", "bf16"]
+    assert formats[3] != "nf4"
+    assert answers[0] == answers[2] != answers[1]
+
+
 def test_another_base_model_waits_until_the_first_is_unused(engine):
     async def both() -> list[list[dict]]:
         request = [{"candidate": "base", "adapter": None, "messages": MESSAGES}]

@@ -16,6 +16,7 @@ from django.utils import timezone
 from finetune_app.basemodels.models import BaseModel
 from finetune_app.core import engine_client, health, schema, secrets, vllm_installation
 from finetune_app.core.connections import why_no_database
+from finetune_app.core.engine_protocol import NF4
 from finetune_app.core.machine import this_machine
 from finetune_app.core.sizes import GB, MEMORY_GB, memory_size, size
 from finetune_app.jobs.models import Job, State
@@ -76,11 +77,12 @@ def vllm() -> Iterator[Check]:
     elif found.why_not:
         yield not found.mistaken, f"{found.why_not}."
     try:
-        why_not = engine_client.health_now(ENGINE_TIMEOUT_SECONDS).get("why_not_vllm")
+        state = engine_client.health_now(ENGINE_TIMEOUT_SECONDS)
     except engine_client.EngineUnavailable:
         return
-    if found.program and why_not:
-        yield False, f"Our own engine serves instead: {why_not}."
+    if found.program and (why_not := state.get("why_not_vllm")):
+        intended = state.get("number_format") == NF4
+        yield intended, f"Our own engine serves instead: {why_not}."
 
 
 def database() -> Check:
