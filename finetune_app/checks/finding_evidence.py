@@ -6,6 +6,7 @@ from typing import Any, TypedDict
 from django.utils.translation import gettext_lazy as _
 
 from finetune_app.checks.models import Finding
+from finetune_app.checks.row_texts import row_texts
 from finetune_app.datasets.models import Dataset, Example, Split
 
 MAX_SHOWN = 5  # rows or groups of each finding
@@ -95,9 +96,9 @@ def _test_first(row: Example) -> tuple[int, int]:
 def parts(row: Example, spans: list[list[Any]]) -> list[TextPart]:
     """The marked spans of a row with the text around them."""
     found: list[TextPart] = []
-    for place, message in enumerate([*row.messages, {"content": row.rejected}]):
+    for place, text in enumerate(row_texts(row.messages, row.rejected)):
         mine = sorted((start, end, what) for at, start, end, what in spans if at == place)
-        text, last = str(message.get("content", "")), 0
+        last = 0
         for start, end, what in mine:
             before = text[last:start]
             if len(before) > 2 * CONTEXT_CHARACTERS:

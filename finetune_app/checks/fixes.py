@@ -10,6 +10,7 @@ from finetune_app.accounts.models import User
 from finetune_app.checks import services as checks
 from finetune_app.checks.detectors import mojibake, pii
 from finetune_app.checks.models import Finding
+from finetune_app.checks.row_texts import rewritten
 from finetune_app.checks.rules import duplicates
 from finetune_app.checks.rules.base import CheckRow
 from finetune_app.core.errors import PlainError
@@ -132,12 +133,12 @@ def _validation_into_train(finding: Finding, rows: list[CheckRow]) -> Changes:
 
 
 def _rewrite(change: Callable[[str], str]) -> Fix:
-    """A fix that applies `change` to the text of each message and to the worse answer."""
+    """A fix that applies `change` to all texts of a row (row_texts.py)."""
 
     def fix(finding: Finding, rows: list[CheckRow]) -> Changes:
         wanted: Changes = {}
         for row in rows:
-            changed = [{**one, "content": change(one["content"])} for one in row.messages]
+            changed = [rewritten(one, change) for one in row.messages]
             rejected = change(row.rejected)
             if (changed, rejected) != (row.messages, row.rejected):
                 wanted[row.pk] = {"messages": changed, "rejected": rejected}

@@ -10,13 +10,14 @@ from collections.abc import Iterator
 
 from finetune_app.checks.detectors import languages, mojibake, pii
 from finetune_app.checks.detectors.placeholders import NO_ANSWER, PERHAPS_NO_ANSWER
+from finetune_app.checks.row_texts import row_texts
 from finetune_app.checks.rules.base import Mark, RowScan
 from finetune_app.core.chat_messages import Message
 from finetune_app.core.refusals import refusal_length
 from finetune_app.datasets.text import last_content, normalise
 
 # Increase when a rule below or in detectors/ changes: every row is then scanned again.
-RULES = 5
+RULES = 6
 ROLES = {"system", "user", "assistant", "tool"}
 MAX_SPANS = 20  # highlighted in one row
 
@@ -26,8 +27,7 @@ def scan(messages: list[Message], rejected: str = "") -> RowScan:
     thorough check. Of the worse answer only the text matters: it is not an answer to learn."""
     marks = [*_shape(messages), *_answer(messages)]
     if all(isinstance(message.get("content"), str) for message in messages):
-        worse: list[Message] = [{"role": "assistant", "content": rejected}] if rejected else []
-        marks += _spans([*messages, *worse])
+        marks += _spans(row_texts(messages, rejected))
         return RowScan(tuple(marks), languages.detect_language(messages))
     return RowScan(tuple(marks))
 
@@ -76,10 +76,9 @@ def _answer(messages: list[Message]) -> Iterator[Mark]:
         yield Mark("refusals", last, 0, end, "refusal")
 
 
-def _spans(messages: list[Message]) -> Iterator[Mark]:
+def _spans(texts: list[str]) -> Iterator[Mark]:
     """Personal data, secrets and broken characters, with their spans."""
-    for place, message in enumerate(messages):
-        text = message["content"]
+    for place, text in enumerate(texts):
         for start, end, what in pii.secrets(text)[:MAX_SPANS]:
             yield Mark("secrets", place, start, end, what)
         for start, end, what in pii.personal(text)[:MAX_SPANS]:

@@ -3,6 +3,7 @@
 from collections import Counter
 from typing import NotRequired, TypedDict
 
+from finetune_app.checks.row_texts import row_texts
 from finetune_app.checks.rules.base import CheckContext, CheckRow
 from finetune_app.checks.rules.labels import balance
 
@@ -51,7 +52,7 @@ def _lengths(rows: list[CheckRow], context: CheckContext) -> LengthHistogram:
     tokens = [seen.tokens for seen in context.scans.values() if seen.tokens is not None]
     if context.token_limit and tokens and len(tokens) == len(rows):
         return {"unit": "tokens", "most": context.token_limit.max_tokens, **_histogram(tokens)}
-    sizes = [sum(len(str(one.get("content", ""))) for one in row.messages) for row in rows]
+    sizes = [sum(map(len, row_texts(row.messages))) for row in rows]
     return {"unit": "characters", "most": 0, **_histogram(sizes)}
 
 

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from finetune_app.checks.row_texts import row_texts
 from finetune_app.core.chat_messages import Message
+from finetune_app.core.thinking import with_thought
 from worker.channel import UserError
 
 MAX_CHARACTERS = 5_000  # that are scored
@@ -37,8 +39,8 @@ def _highest(scores: list[float]) -> float:
 
 def _sentences(messages: list[Message]) -> list[str]:
     """The whole text, then its sentences: a single rude one hardly changes the whole score."""
-    texts = [str(one.get("content", "")) for one in messages if one.get("role") != "system"]
-    text = "\n".join(texts)[:MAX_CHARACTERS]
+    texts = row_texts([one for one in messages if one.get("role") != "system"])
+    text = "\n".join(filter(None, texts))[:MAX_CHARACTERS]
     parts = [part.strip() for part in _END.split(text) if part.strip()]
     return [text, *parts[:MAX_SENTENCES]] if len(parts) > 1 else [text]
 
@@ -63,9 +65,15 @@ class TokenCounter:
         if self._tokenizer is None:
             return None
         whole = [self._ready.text(messages) for messages in conversations]
-        last = [
-            str(messages[-1].get("content", "")) if messages else "" for messages in conversations
-        ]
+        last = [_last(*pair) for pair in zip(conversations, whole, strict=True)]
         ids = self._tokenizer([*whole, *last], add_special_tokens=False)["input_ids"]
         sizes = [len(one) for one in ids]
         return [(a, b + 1) for a, b in zip(sizes[: len(whole)], sizes[len(whole) :], strict=True)]
+
+
+def _last(messages: list[Message], rendered: str) -> str:
+    """The last message, behind its thought where the template writes thoughts."""
+    last = messages[-1] if messages else None
+    text = str(last.get("content", "")) if last else ""
+    thought = last.get("reasoning_content", "") if last else ""
+    return with_thought(text, thought) if thought and thought in rendered else text

@@ -43,12 +43,15 @@ NAMES = {
 def detect_language(messages: list[Message]) -> str:
     """The language's code, such as "de"; "" when there is too little prose to tell.
 
-    The user's messages decide; a short question is read together with its answer.
+    The user's messages decide; a short question is read together with its answer, and both with the
+    thought where they are short.
     """
     asked = " ".join(one["content"] for one in messages if one["role"] == "user")
     text = _words(asked)
     if len(text) < MIN_CHARACTERS and messages:
         text = _words(f"{asked} {messages[-1]['content']}")
+    if len(text) < MIN_CHARACTERS and messages:
+        text = _words(f"{text} {messages[-1].get('reasoning_content', '')}")
     if len(text) < MIN_CHARACTERS:
         return ""
     best = _detector().detect(text[:400], k=1)[0]

@@ -25,8 +25,8 @@ class CheckRow(NamedTuple):
 
 
 class Mark(NamedTuple):
-    """What a check detected in one row: the message index and the span `start:end` in it. The index
-    after the last message is the worse answer's."""
+    """What a check detected in one row: the index of a text (row_texts.py), which is the message's,
+    and the span `start:end` in it."""
 
     check: str
     message: int = 0
