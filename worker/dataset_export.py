@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from finetune_app.core.text_formats import FORMULA_STARTS
-from finetune_app.datasets.example_export import Row, Rows, facts_of, rows_in, table
+from finetune_app.datasets.example_export import table
+from finetune_app.datasets.version_rows import Row, Rows, facts_of, rows_in
 
 BATCH = 2_000  # rows
-TEXTS = ("prompt", "answer", "rejected")  # wide columns
+TEXTS = ("prompt", "reasoning_content", "answer", "rejected")  # wide columns
 
 
 def xlsx(rows: Rows, output: BinaryIO) -> None:
@@ -43,8 +44,8 @@ def xlsx(rows: Rows, output: BinaryIO) -> None:
 
 
 def parquet(rows: Rows, output: BinaryIO) -> None:
-    """Columns id, split, source, messages (a list of role and content, and weight if it occurs),
-    and rejected if some row has it.
+    """Columns id, split, source, messages (a list of role and content, and weight and thought if
+    they occur), and rejected if some row has it.
 
     Where rows have tools, messages have their calls, and the tools are JSON in a column.
     """
@@ -54,6 +55,7 @@ def parquet(rows: Rows, output: BinaryIO) -> None:
     facts = facts_of(rows)
     fields = [("role", pa.string()), ("content", pa.string())]
     fields += [("weight", pa.int8())] if facts.unlearned else []
+    fields += [("reasoning_content", pa.string())] if facts.thoughts else []
     if facts.tools:
         function = pa.struct([("name", pa.string()), ("arguments", pa.string())])
         call = pa.struct([("id", pa.string()), ("type", pa.string()), ("function", function)])

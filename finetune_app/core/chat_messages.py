@@ -43,6 +43,16 @@ def is_learned(message: Message) -> bool:
     return message["role"] == "assistant" and message.get("weight") != 0
 
 
+def without_thoughts(messages: Iterable[Message]) -> list[Message]:
+    """For who does not know the key, or refuses it."""
+    return [
+        {key: value for key, value in one.items() if key != "reasoning_content"}  # type: ignore[misc]
+        if "reasoning_content" in one
+        else one
+        for one in messages
+    ]
+
+
 def without_weights(messages: Iterable[Message]) -> list[Message]:
     """What a model reads: everything but the weights."""
     return [

@@ -8,31 +8,24 @@ import csv
 import json
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from typing import Any
 
 from django.utils.translation import gettext as _
 
-from finetune_app.core.chat_messages import Message, Tool
+from finetune_app.core.chat_messages import Message
 from finetune_app.core.errors import PlainError
 from finetune_app.core.text_formats import safe_cell
 from finetune_app.core.tool_calls import answer_text
-
-
-class Row(TypedDict):
-    """One line of a frozen file. `id` is the example's number."""
-
-    id: int
-    split: str
-    messages: list[Message]
-    rejected: NotRequired[str]  # of a training pair: a worse answer than the last message
-    tools: NotRequired[list[Tool]]
-    parallel_tool_calls: NotRequired[bool]
-    source: str
-
-
-TOOL_KEYS = ("tools", "parallel_tool_calls")  # of a row that has tools
-Rows = Callable[[], Iterator[Row]]
+from finetune_app.datasets.version_rows import (
+    THOUGHT,
+    TOOL_KEYS,
+    Facts,
+    Row,
+    Rows,
+    facts_of,
+    split_off,
+    spoken,
+)
 
 BLOCK = 1 << 18  # approximate bytes of one piece of the response
 EXCEL_CELL, EXCEL_ROWS = 32_767, 1_048_575
@@ -71,86 +64,6 @@ class TableLayout:
     exact: bool = False  # True: no ' before a cell that a spreadsheet would run
 
 
-@dataclass(frozen=True)
-class Facts:
-    """What all rows have in common, collected in one pass."""
-
-    rows: int
-    system: bool  # some row has instructions
-    simple: bool  # every row is one question and its answer, instructions aside
-    turns: bool  # in every row user and assistant alternate after the instructions
-    longest: int  # characters of the longest text
-    unlearned: bool = False  # some answer is read and not learned
-    tools: bool = False  # some row has tools
-    pairs: int = 0  # rows with a worse answer
-
-    @property
-    def only_pairs(self) -> bool:
-        return 0 < self.rows == self.pairs
-
-
-def rows_in(path: Path) -> Rows:
-    def rows() -> Iterator[Row]:
-        with path.open(encoding="utf-8") as file:
-            for line in file:
-                yield json.loads(line)
-
-    return rows
-
-
-def facts_of(rows: Rows, encoding: str = "utf-8") -> Facts:
-    """Collect the facts. Raises PlainError if the encoding lacks a character."""
-    count = longest = pairs = 0
-    system, simple, turns, unlearned, tools = False, True, True, False, False
-    whole = encoding.startswith("utf")
-    for row in rows():
-        count += 1
-        instructions, rest = split_off(row["messages"])
-        system |= bool(instructions)
-        roles = [message["role"] for message in rest]
-        simple &= roles == ["user", "assistant"] and "tools" not in row
-        turns &= roles == ["user", "assistant"] * (len(roles) // 2)
-        pairs += "rejected" in row
-        unlearned |= any("weight" in message for message in row["messages"])
-        tools |= bool(row.keys() & TOOL_KEYS)
-        for text in _texts(row):
-            longest = max(longest, len(text))
-            if not whole:
-                _require_writable(text, encoding, row["id"])
-    return Facts(count, system, simple, turns, longest, unlearned, tools, pairs)
-
-
-def _texts(row: Row) -> Iterator[str]:
-    for message in row["messages"]:
-        yield message["content"]
-        if "tool_calls" in message:
-            yield json.dumps(message, ensure_ascii=False)
-    yield row.get("rejected", "")
-    if "tools" in row:
-        yield json.dumps(row["tools"], ensure_ascii=False)
-
-
-def _require_writable(text: str, encoding: str, number: int) -> None:
-    try:
-        text.encode(encoding)
-    except UnicodeEncodeError as error:
-        raise PlainError(
-            _(
-                "Example %(n)s holds “%(character)s”, which %(encoding)s cannot write. "
-                "Choose UTF-8 instead."
-            )
-            % {"n": number, "character": text[error.start], "encoding": encoding.upper()},
-            status=409,
-        ) from error
-
-
-def split_off(messages: list[Message]) -> tuple[str, list[Message]]:
-    """(the instructions at the start or "", the other messages)."""
-    if messages and messages[0]["role"] == "system":
-        return messages[0]["content"], messages[1:]
-    return "", messages
-
-
 # ---- JSON formats ----
 
 
@@ -185,7 +98,7 @@ def vertex(row: Row, _facts: Facts) -> Any:
     roles = {"user": "user", "assistant": "model"}
     return start | {
         "contents": [
-            {"role": roles[message["role"]], "parts": [{"text": message["content"]}]}
+            {"role": roles[message["role"]], "parts": [{"text": spoken(message)}]}
             for message in rest
         ]
     }
@@ -195,7 +108,7 @@ def sharegpt(row: Row, _facts: Facts) -> Any:
     names = {"system": "system", "user": "human", "assistant": "gpt"}
     return {
         "conversations": [
-            {"from": names[message["role"]], "value": message["content"]}
+            {"from": names[message["role"]], "value": spoken(message)}
             | ({"weight": message["weight"]} if "weight" in message else {})
             for message in row["messages"]
         ]
@@ -208,12 +121,12 @@ def alpaca(row: Row, facts: Facts) -> Any:
     one: dict[str, Any] = {
         "instruction": asked["content"],
         "input": "",
-        "output": answer["content"],
+        "output": spoken(answer),
     }
     if facts.system:
         one["system"] = system
     if not facts.simple:
-        texts = [message["content"] for message in before]
+        texts = [spoken(message) for message in before]
         one["history"] = [list(pair) for pair in zip(texts[::2], texts[1::2], strict=True)]
     return one | _worse(row)
 
@@ -224,7 +137,7 @@ def prompts(row: Row, facts: Facts) -> Any:
     *before, answer = row["messages"]
     better = "chosen" if facts.only_pairs else "completion"
     if facts.simple and not facts.system:
-        return {"prompt": before[0]["content"], better: answer["content"]} | _worse(row)
+        return {"prompt": before[0]["content"], better: spoken(answer)} | _worse(row)
     found: dict[str, Any] = {"prompt": before, better: [answer]}
     if "rejected" in row:
         found["rejected"] = [{"role": "assistant", "content": row["rejected"]}]
@@ -256,6 +169,14 @@ def json_pieces(form: str, rows: Rows) -> Generator[bytes]:
             _(
                 "Some answers are read and not learned, which this format cannot represent. "
                 "Choose OpenAI or ShareGPT."
+            ),
+            status=409,
+        )
+    if form in ("vertex", "sharegpt", "alpaca", "prompts") and not facts.plain_thoughts:
+        raise PlainError(
+            _(
+                "Some thoughts or their answers begin or end with a line break or hold “</think>”, "
+                "which this format cannot represent. Choose JSON lines or OpenAI."
             ),
             status=409,
         )
@@ -305,13 +226,14 @@ def _json_texts(rows: Rows, dialect: Callable[[Row], Any], a_list: bool) -> Iter
 def table(rows: Rows, facts: Facts, columns: str) -> Iterator[list[str]]:
     """The column names, then the cells of each row.
 
-    Conversations of several turns are also written as JSON in a column `messages`, and tools in
-    columns of their own, so that they can be imported without loss.
+    Conversations of several turns are also written as JSON in a column `messages`, and tools and
+    thoughts in columns of their own, so that they can be imported without loss.
     """
     everything = columns == "all"
     names = ["number", "split"] if everything else []
     names += ["system"] if facts.system and facts.simple else []
-    names += ["prompt", "answer", *(["rejected"] if facts.pairs else [])]
+    names += ["prompt", *([THOUGHT] if facts.thoughts else []), "answer"]
+    names += ["rejected"] if facts.pairs else []
     names += [] if facts.simple else ["messages"]
     names += list(TOOL_KEYS) if facts.tools else []
     yield names
@@ -324,6 +246,7 @@ def table(rows: Rows, facts: Facts, columns: str) -> Iterator[list[str]]:
             "split": row["split"],
             "system": system,
             "prompt": asked,
+            THOUGHT: messages[-1].get("reasoning_content", ""),
             "answer": answer_text(messages[-1]),
             "rejected": row.get("rejected", ""),
             "messages": json.dumps(messages, ensure_ascii=False),

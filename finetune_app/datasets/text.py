@@ -4,6 +4,8 @@ import hashlib
 import json
 import re
 import unicodedata
+from itertools import zip_longest
+from typing import Any
 
 from finetune_app.core.chat_messages import Message
 from finetune_app.core.tool_calls import answer_text, message_text
@@ -30,10 +32,32 @@ def last_answer(messages: list[Message]) -> str:
     return next((answer_text(m) for m in reversed(messages) if m.get("role") == "assistant"), "")
 
 
+def last_thought(messages: list[Message]) -> str:
+    """The thought before the last answer; "" for none."""
+    last = messages[-1] if messages else None
+    return last.get("reasoning_content", "") if last else ""
+
+
 def with_answer(messages: list[Message], text: str) -> list[Message]:
-    """The conversation, ending in this answer."""
-    before = messages[:-1] if messages and messages[-1]["role"] == "assistant" else messages
-    return [*before, {"role": "assistant", "content": text}]
+    """The conversation, ending in this answer. The thought before an answer belongs to it: it stays
+    where the answer is the same, and goes where it is another one."""
+    if not messages or messages[-1]["role"] != "assistant":
+        return [*messages, {"role": "assistant", "content": text}]
+    *before, last = messages
+    same = newlines(text) == newlines(answer_text(last))
+    return [*before, last if same else {"role": "assistant", "content": text}]
+
+
+def with_kept_thoughts(messages: list[Message], saved: list[Message]) -> list[Message]:
+    """The conversation, with the thoughts that `saved` has before the same answers."""
+    return [
+        before if before and _without_thought(before) == message else message
+        for message, before in zip_longest(messages, saved[: len(messages)])
+    ]
+
+
+def _without_thought(message: Message) -> dict[str, Any]:
+    return {key: value for key, value in message.items() if key != "reasoning_content"}
 
 
 def asked(messages: list[Message]) -> list[tuple[str, str]]:

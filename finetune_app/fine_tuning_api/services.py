@@ -25,6 +25,7 @@ from finetune_app.fine_tuning_api.job_request import JobRequest
 from finetune_app.fine_tuning_api.models import ApiFile, FineTuningJob
 from finetune_app.fine_tuning_api.training_file import (
     MAX_FILE_BYTES,
+    FileNotes,
     read_training_rows,
     read_validation_rows,
     unread_notices,
@@ -33,7 +34,6 @@ from finetune_app.gateway.json_body import JsonObject
 from finetune_app.goals import services as goals
 from finetune_app.goals.models import Goal, GoalKind, Method
 from finetune_app.imports.cell_values import RowError
-from finetune_app.imports.unread_keys import KeyCounter
 from finetune_app.jobs import services as jobs
 from finetune_app.training import services as trainings
 from finetune_app.versions import services as versions
@@ -114,14 +114,14 @@ def _read_files(
     file: ApiFile, validation_file: ApiFile | None
 ) -> tuple[list[RowToAdd], list[RowToAdd], list[str]]:
     """(rows, rows held back, sentences about what is not read). Raises RowError."""
-    keys = KeyCounter()
-    rows = read_training_rows(file, Split.TRAIN if validation_file else "", keys)
-    notices = unread_notices(file, keys)
+    notes = FileNotes()
+    rows = read_training_rows(file, Split.TRAIN if validation_file else "", notes)
+    notices = unread_notices(file, notes)
     if validation_file is None:
         return rows, [], notices
-    keys = KeyCounter()
-    held_back = read_validation_rows(validation_file, keys)
-    return rows, held_back, [*notices, *unread_notices(validation_file, keys)]
+    notes = FileNotes()
+    held_back = read_validation_rows(validation_file, notes)
+    return rows, held_back, [*notices, *unread_notices(validation_file, notes)]
 
 
 def pause_job(*, job: FineTuningJob) -> None:

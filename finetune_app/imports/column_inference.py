@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from finetune_app.imports.cell_values import RowError, cell_text
+from finetune_app.imports.cell_values import RowError, cell_text, has_content
 from finetune_app.imports.column_mapping import (
     KEEP_UNANSWERED,
     SPLIT_BY_WORD,
@@ -17,6 +17,9 @@ from finetune_app.imports.conversation_cells import (
     normalised_name,
 )
 from finetune_app.imports.schemas import ColumnMapping
+from finetune_app.imports.thoughts import COLUMN_NAMES as THOUGHT_NAMES
+from finetune_app.imports.thoughts import KEY as THOUGHT_KEY
+from finetune_app.imports.thoughts import is_text
 from finetune_app.imports.training_pairs import BETTER_ANSWER_NAMES, WORSE_ANSWER_NAMES
 from finetune_app.imports.transcripts import transcript
 
@@ -95,6 +98,7 @@ def infer_mapping(columns: Sequence[str], rows: Sequence[Cells]) -> ColumnMappin
     worse = _worse_column(columns, rows)
     better = _named(columns, BETTER_ANSWER_NAMES) if worse else ""
     common = {
+        "thought": _thought_column(columns, rows),
         "rejected": worse,
         "system": _named(columns, SYSTEM_NAMES),
         "split": _split_column(columns, rows),
@@ -110,9 +114,14 @@ def infer_mapping(columns: Sequence[str], rows: Sequence[Cells]) -> ColumnMappin
             why += " Most of them wait for an answer, so they are imported for you to answer."
         found = {"style": "messages", "messages": chat, **common}
         found["unanswered"] = KEEP_UNANSWERED if keep else ""
-        return found | {"why": why + also}
+        return found | {"why": why + _of_thought(found) + also}
     found, why = _infer_pair(columns, rows, common, better)
-    return {**found, "why": why + also}
+    return {**found, "why": why + _of_thought(found) + also}
+
+
+def _of_thought(found: ColumnMapping) -> str:
+    thought = found.get("thought")
+    return f" “{thought}” has the thought before the answer." if thought else ""
 
 
 def _infer_pair(
@@ -127,6 +136,11 @@ def _infer_pair(
         and normalised_name(c) not in (*WORSE_ANSWER_NAMES, "history")
         and not _looks_like_id(c, rows)
     ]
+    without = [c for c in left if c != common["thought"]]
+    if len(without) < 2:  # it would be the only one that answers
+        common = common | {"thought": ""}
+    else:
+        left = without
     answer = better or _named(left, ANSWER_NAMES)
     asking = (*PROMPT_NAMES, *CONVERSATION_NAMES) if better else PROMPT_NAMES
     prompt = _named([c for c in left if c != answer], asking)
@@ -204,6 +218,7 @@ def is_known_name(name: str) -> bool:
         *GROUP_NAMES,
         *BETTER_ANSWER_NAMES,
         *WORSE_ANSWER_NAMES,
+        *THOUGHT_NAMES,
     )
     return normalised_name(name) in every
 
@@ -220,6 +235,16 @@ def _key_column(columns: Sequence[str], rows: Sequence[Cells]) -> str:
     found = _named(columns, KEY_NAMES)
     values = [cell_text_or_empty(row.get(found)).strip() for row in rows] if found else []
     return found if values and all(values) and len(set(values)) == len(values) else ""
+
+
+def _thought_column(columns: Sequence[str], rows: Sequence[Cells]) -> str:
+    """Empty where it holds something else than sentences, such as “on” and “off”."""
+    found = _named(columns, THOUGHT_NAMES)
+    values = [row[found] for row in rows if has_content(row.get(found))]
+    if not values or not all(map(is_text, values)):
+        return ""
+    sure = normalised_name(found) == THOUGHT_KEY
+    return found if sure or _mostly(" " in value.strip() for value in values) else ""
 
 
 def _group_column(columns: Sequence[str], rows: Sequence[Cells]) -> str:

@@ -7,6 +7,7 @@ A mapping is a dict of column names ("" or absent: no such column):
     {"style": "messages", "messages": "messages", ...}
 
 and for both styles
+    "thought"     what a thinking model writes before the answer
     "rejected"    a worse answer to the same, which makes the row a training pair
     "system"      instructions that go before the conversation
     "split"       train, validation or test; ALL_FOR_TEST instead of a column: every row is for it
@@ -44,6 +45,7 @@ from finetune_app.imports.conversation_cells import (
     whole_conversation,
 )
 from finetune_app.imports.schemas import KeyAndGroup, RowContent
+from finetune_app.imports.thoughts import column_thought, with_own_thought
 from finetune_app.imports.tool_calls import ROW_KEYS, require_matching, row_tools
 from finetune_app.imports.training_pairs import WORSE_ANSWER_NAMES, worse_answer
 from finetune_app.imports.transcripts import transcript
@@ -70,7 +72,7 @@ TAKE_WITHOUT = "take"
 # Keys without which a row means something else, where they are not read.
 MEANING_NAMES = {*WORSE_ANSWER_NAMES, "tools", "functions", "tool_calls", "function_call"}
 CONVERSATION_PARTS = ("messages", "prompt", "answer", "rejected")  # of a mapping
-COLUMN_PARTS = (*CONVERSATION_PARTS, "context", "system", "split", "key", "group")
+COLUMN_PARTS = (*CONVERSATION_PARTS, "context", "thought", "system", "split", "key", "group")
 ALL_FOR_TEST = "*test"
 MAX_KEY_LENGTH, MAX_GROUP_LENGTH = 200, 64  # as in the database
 
@@ -120,11 +122,23 @@ def example_from_row(cells: Cells, mapping: Mapping[str, str]) -> RowExample:
         messages = whole_conversation(cells.get(mapping["messages"]), keep)
     else:
         messages = _from_pair(cells, mapping, keep)
+    messages = _with_thought(cells, mapping, messages)
     messages = _with_system(system, messages, mapping)
     column = mapping.get("rejected", "")
     if not column:
         return RowExample(messages, "")
     return RowExample(messages, _worse_answer(cells, mapping, column, messages))
+
+
+def _with_thought(
+    cells: Cells, mapping: Mapping[str, str], messages: list[Message]
+) -> list[Message]:
+    """With the thought that the row has in a column of its own, before the last answer."""
+    column = mapping.get("thought", "")
+    thought = column_thought(cells.get(column), column) if column else ""
+    if not thought:
+        return messages
+    return [*messages[:-1], with_own_thought(messages[-1], thought, "The answer")]
 
 
 def _worse_answer(
@@ -223,7 +237,9 @@ def _from_pair(cells: Cells, mapping: Mapping[str, str], keep: bool) -> list[Mes
     asked, answered = cells.get(mapping["prompt"]), cells.get(mapping.get("answer", ""))
     is_plain = _is_plain_text(asked) and _is_plain_text(answered) and "history" not in cells
     if is_plain and not mapping.get("context"):  # nearly every row: a fast path
-        return _pair(asked, answered)
+        found = _pair(asked, answered)
+        if found[1]["content"]:
+            return found
     history = _history_messages(cells.get("history"))
     context = cell_text(cells.get(mapping["context"])) if mapping.get("context") else ""
     chat = conversation_in_cell(asked)
@@ -235,24 +251,29 @@ def _from_pair(cells: Cells, mapping: Mapping[str, str], keep: bool) -> list[Mes
                 f"“{mapping['prompt']}” is a whole conversation, and “{column}” has more text. "
                 "Put it into the conversation, or leave it out."
             )
-        return _with_answer(before, _answer_text(answered, before), keep)
+        return _with_answer(before, _answer(answered, before), keep)
     prompt = cell_text(asked)
-    answer = _answer_text(answered, [{"role": "user", "content": prompt}])
+    answer = _answer(answered, [{"role": "user", "content": prompt}])
+    is_empty = not answer["content"].strip()
     if context.strip():
         prompt = f"{prompt}\n\n{context}" if prompt.strip() else context
-    if not prompt.strip() and not answer.strip():
+    if not prompt.strip() and is_empty:
         names = f"“{mapping['prompt']}” and “{mapping.get('answer')}” are both"
         raise RowError(f"{names if mapping.get('answer') else 'The row is'} empty.")
     if not prompt.strip():
         raise RowError(f"“{mapping['prompt']}” is empty, so nothing is asked.")
     question: Message = {"role": "user", "content": prompt}
-    if not answer.strip() and not keep:
+    if is_empty and not keep:
         raise RowError(f"“{mapping.get('answer')}” is empty, so there is nothing to learn.")
     return _with_answer([*history, question], answer, keep)
 
 
 def _pair(asked: Any, answered: Any) -> list[Message]:
-    return [{"role": "user", "content": asked}, {"role": "assistant", "content": answered}]
+    return [{"role": "user", "content": asked}, _assistant(answered)]
+
+
+def _assistant(text: str) -> Message:
+    return with_own_thought({"role": "assistant", "content": text}, "", "The answer")
 
 
 def _is_plain_text(value: Any) -> bool:
@@ -274,28 +295,30 @@ def _with_system(system: str, messages: list[Message], mapping: Mapping[str, str
     return messages
 
 
-def _with_answer(messages: list[Message], answer: str, keep: bool) -> list[Message]:
-    if not answer.strip() and not keep:
+def _with_answer(messages: list[Message], answer: Message, keep: bool) -> list[Message]:
+    if answer["content"].strip():
+        return [*messages, answer]
+    if not keep:
         raise RowError("There is no answer, so there is nothing to learn.")
-    text = answer if answer.strip() else ""
-    return [*messages, {"role": "assistant", "content": text}]
+    return [*messages, {"role": "assistant", "content": ""}]
 
 
-def _answer_text(value: Any, before: list[Message]) -> str:
-    """An answer as text, also when it is a list of messages: the answer alone, or after `before`.
+def _answer(value: Any, before: list[Message]) -> Message:
+    """An answer, as text or as a list of messages: the answer alone, or after `before`.
 
     Raises RowError when there are others, which would be lost.
     """
     chat = conversation_in_cell(value)
     if not chat:
-        return cell_text(value)
+        return _assistant(cell_text(value))
     messages = read_messages(chat)
     require_learned(messages)
     if messages[:-1] not in ([], before):
         raise RowError(f"The answer has {len(messages)} messages, and only one can be learned.")
     if "tool_calls" in messages[-1]:
         raise RowError("The answer calls a tool. Put the whole conversation into one column.")
-    return messages[-1]["content"]
+    last = messages[-1]
+    return last if last["role"] == "assistant" else _assistant(last["content"])
 
 
 def _history_messages(value: Any) -> list[Message]:
@@ -314,8 +337,4 @@ def _history_messages(value: Any) -> list[Message]:
             "“history” is not a list of earlier turns, each a question with its answer. Correct "
             "it, or give the column another name."
         )
-    return [
-        {"role": role, "content": str(text)}
-        for turn in value
-        for role, text in zip(("user", "assistant"), turn, strict=True)
-    ]
+    return [message for asked, answered in value for message in _pair(str(asked), str(answered))]

@@ -12,6 +12,7 @@ from finetune_app.imports.cell_values import (
     json_cell,
     parsed_cell,
 )
+from finetune_app.imports.thoughts import given_thought, thought_keys, with_own_thought
 from finetune_app.imports.tool_calls import message_calls, result_keys
 from finetune_app.imports.transcripts import transcript
 
@@ -108,15 +109,19 @@ def _message(item: Any, number: int) -> Message:
         message.update(result_keys(item))  # type: ignore[typeddict-item]
     if _has_weight_zero(item.get("weight"), role, number):
         message["weight"] = 0
-    return message
+    thought = given_thought(item, role, number)
+    return (
+        with_own_thought(message, thought, f"Message {number}") if role == "assistant" else message
+    )
 
 
 def read_keys(message: Mapping[str, Any], role: str) -> tuple[str, ...]:
     """The keys of a message that are read, beside its role and its text."""
     name = message.get(role)
-    if isinstance(name, str) and normalised_name(name) == "tool":
+    speaker = ROLE_BY_NAME.get(normalised_name(name)) if isinstance(name, str) else None
+    if speaker == "tool":
         return ("weight", "tool_call_id", "name")
-    return ("weight", "tool_calls")
+    return ("weight", "tool_calls", *thought_keys(message, speaker == "assistant"))
 
 
 def _has_weight_zero(value: Any, role: str, number: int) -> bool:

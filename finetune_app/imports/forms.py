@@ -119,6 +119,7 @@ class MappingForm(forms.Form):
             else:
                 self._choice("answer", _("The answer to learn"), every, mapping, required=True)
             self._choice("context", _("More text for the prompt"), none + every, mapping)
+        self._choice("thought", _("The thought before the answer"), none + every, mapping)
         self._choice("rejected", _("A worse answer"), none + every, mapping)
         self.fields["rejected"].help_text = _(
             "To the same question. Later the model can learn to prefer the other one."
@@ -173,6 +174,8 @@ class MappingForm(forms.Form):
         if prompt and prompt == answer:
             self.add_error("answer", _("The prompt and the answer cannot be the same column."))
         better = answer or cleaned.get("messages")
+        if cleaned.get("thought") and cleaned["thought"] in (better, prompt):
+            self.add_error("thought", _("The thought has to be a column of its own."))
         if cleaned.get("rejected") and cleaned["rejected"] in (better, prompt):
             self.add_error("rejected", _("The worse answer has to be a column of its own."))
         return cleaned

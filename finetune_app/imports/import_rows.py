@@ -30,8 +30,8 @@ from finetune_app.datasets.services.locking import (
     mark_changed,
     vacuum_after_commit,
 )
-from finetune_app.datasets.text import last_answer, last_content
-from finetune_app.imports.row_matching import TOOL_FIELDS, RowMatcher
+from finetune_app.datasets.text import last_answer, last_content, last_thought
+from finetune_app.imports.row_matching import TOOL_FIELDS, Match, RowMatcher
 from finetune_app.imports.schemas import (
     ChangePlan,
     ExampleChange,
@@ -65,24 +65,25 @@ def plan_changes(item: Import) -> ChangePlan:
             else:
                 plan["changed"] += 1
                 if len(plan["first"]) < MAX_CHANGES_SHOWN:
-                    plan["first"].append(_planned_change(match.example, match.row))
+                    plan["first"].append(_planned_change(match.example, match))
     if item.mode == Import.Mode.REPLACE:
         plan["gone"] = item.dataset.examples.kept().count() - len(matcher.taken)
     return plan
 
 
-def _planned_change(example: Example, row: ImportRow) -> PlannedChange:
-    rejected = _next_rejected(example, row["messages"], row.get("rejected", ""))
+def _planned_change(example: Example, match: Match) -> PlannedChange:
+    rejected = _next_rejected(example, match.messages, match.row.get("rejected", ""))
     return {
         "number": example.number,
         "before": _prompt_and_answer(example.messages, example.rejected),
-        "after": _prompt_and_answer(row["messages"], rejected),
+        "after": _prompt_and_answer(match.messages, rejected),
     }
 
 
 def _prompt_and_answer(messages: list[Message], rejected: str) -> PromptAndAnswer:
     return {
         "prompt": last_content(messages, "user")[:MAX_SHOWN_CHARACTERS],
+        "thought": last_thought(messages)[:MAX_SHOWN_CHARACTERS],
         "answer": last_answer(messages)[:MAX_SHOWN_CHARACTERS],
         "rejected": rejected[:MAX_SHOWN_CHARACTERS],
     }
@@ -122,7 +123,7 @@ def _new_rows(matcher: RowMatcher, item: Import, changes: TextIO) -> Iterator[Im
             elif match.is_change or match.sets_key:
                 change: ExampleChange = {"pk": match.example.pk, "key": match.key}
                 if match.is_change:
-                    change["messages"] = match.row["messages"]
+                    change["messages"] = match.messages
                     change["rejected"] = match.row.get("rejected", "")
                     change.update(match.tools)  # type: ignore[typeddict-item]
                 changes.write(json.dumps(change, ensure_ascii=False) + "\n")

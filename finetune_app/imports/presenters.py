@@ -229,6 +229,7 @@ def _suggested_column(shape: FileShape, mapping: ColumnMapping) -> str:
 class SampleConversation(TypedDict):
     line: int
     before: list[Message]
+    thought: str
     answer: str
     pairs: list[AnswerField] | None
     rejected: str
@@ -257,6 +258,7 @@ def _sample_conversations(
             {
                 "line": row["line"],
                 "before": before,
+                "thought": answer.get("reasoning_content", ""),
                 "answer": answer_text(answer),
                 "pairs": answer_pairs(answer_text(answer)),
                 "rejected": rejected,
@@ -286,11 +288,37 @@ class DoneContext(TypedDict):
     edit: Edit | None  # that can be undone
     plan: ChangePlan  # empty when the rows were appended
     counts: dict[str, int]  # see ExampleQuerySet.counts
+    thoughts: list[str]
 
 
 def done_context(item: Import) -> DoneContext:
     edit = Edit.objects.filter(source_import=item, undone_at=None, removes_rows=False).first()
-    return {"edit": edit, "plan": item.plan, "counts": item.dataset.examples.kept().counts()}
+    return {
+        "edit": edit,
+        "plan": item.plan,
+        "counts": item.dataset.examples.kept().counts(),
+        "thoughts": thought_sentences(item),
+    }
+
+
+def thought_sentences(item: Import) -> list[str]:
+    """What the import found of thoughts before answers; empty for none."""
+    found = []
+    if item.thoughts:
+        text = ngettext(
+            "%(n)s row has a thought before its answer, which is kept beside it.",
+            "%(n)s rows have a thought before their answer, which is kept beside it.",
+            item.thoughts,
+        )
+        found.append(text % {"n": f"{item.thoughts:,}"})
+    if item.worse_thoughts:
+        text = ngettext(
+            "%(n)s worse answer began with a thought, which was left out.",
+            "%(n)s worse answers began with a thought, which was left out.",
+            item.worse_thoughts,
+        )
+        found.append(text % {"n": f"{item.worse_thoughts:,}"})
+    return found
 
 
 def rejected_rows_csv(path: Path) -> Generator[bytes]:

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
+from finetune_app.core.chat_messages import Message
 from finetune_app.datasets.models import Dataset, Example, ExampleQuerySet
-from finetune_app.datasets.text import last_answer, prompt_hash
+from finetune_app.datasets.text import last_answer, prompt_hash, with_kept_thoughts
 from finetune_app.imports.column_mapping import MAX_KEY_LENGTH
 from finetune_app.imports.schemas import ImportRow, ToolFields
 
@@ -31,13 +32,20 @@ class Match:
         return self.row.get("key", "")[:MAX_KEY_LENGTH]
 
     @property
+    def messages(self) -> list[Message]:
+        """The conversation of the row. Where it has the same answer without a thought, the thought
+        of the example stays, as its worse answer does."""
+        saved = self.example.messages if self.example else []
+        return with_kept_thoughts(self.row["messages"], saved)
+
+    @property
     def is_change(self) -> bool:
         """Whether the row has other messages or tools, or another worse answer. A row without an
         answer never removes one."""
         if self.example is None or not last_answer(self.row["messages"]).strip():
             return False
         new = {
-            "messages": self.row["messages"],
+            "messages": self.messages,
             "rejected": self.row.get("rejected") or self.example.rejected,
             **self.tools,
         }

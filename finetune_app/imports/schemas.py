@@ -109,6 +109,10 @@ class ReadResult(TypedDict):
     rejected: list[RejectedEntry]
     """The first 200; rejected.jsonl has them all."""
     rejected_count: int
+    thoughts: int
+    """Rows with a thought before some answer."""
+    worse_thoughts: int
+    """Rows whose worse answer had one, which is left out."""
 
 
 class KeyAndGroup(TypedDict, total=False):
@@ -154,6 +158,7 @@ class ExampleChange(ToolFields):
 
 class PromptAndAnswer(TypedDict):
     prompt: str
+    thought: str
     answer: str
     rejected: str
 

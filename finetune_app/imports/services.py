@@ -259,6 +259,8 @@ def record_read(item: Import, result: ReadResult) -> bool:
     """Store the counts and the rejected rows. Returns whether the rows may be published now."""
     item.rows_read, item.rows_kept = result["rows"], result["kept"]
     item.rejected, item.rejected_count = result["rejected"], result["rejected_count"]
+    item.thoughts = result.get("thoughts", 0)
+    item.worse_thoughts = result.get("worse_thoughts", 0)
     ready = item.mode == Import.Mode.APPEND
     if rejects_all(item, result):
         ready, item.step = False, Import.Step.FAILED

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from finetune_app.core.chat_messages import Message, without_weights
+from finetune_app.core.thinking import split_thought
 from finetune_app.imports.cell_values import RowError, cell_text, has_content
 from finetune_app.imports.conversation_cells import conversation_in_cell, read_messages
 from finetune_app.imports.transcripts import transcript
@@ -38,7 +39,7 @@ def worse_answer(
     *,
     is_transcript: bool,
 ) -> str:
-    """The text of the worse answer; "" when there is none.
+    """The text of the worse answer, without a thought before it; "" when there is none.
 
     `beginnings` are what a whole conversation in the cell may begin with. Raises RowError when it
     begins otherwise, or when both answers are the same.
@@ -48,7 +49,10 @@ def worse_answer(
     chat = conversation_in_cell(value) or (transcript(value) if is_transcript else None)
     if is_transcript and not chat:
         raise RowError(f"“{column}” is no whole conversation, as the better answer is.")
-    text = _end_of(read_messages(chat), column, beginnings) if chat else cell_text(value)
+    if chat:
+        text = _end_of(read_messages(chat), column, beginnings)
+    else:
+        _thought, text = split_thought(cell_text(value))
     if not text.strip():
         raise RowError(f"“{column}” ends in an empty answer. Write it, or empty the cell.")
     if text.strip() == answer.strip():
@@ -57,6 +61,14 @@ def worse_answer(
             f"“{column}” empty."
         )
     return text
+
+
+def loses_thought(value: Any) -> bool:
+    """Whether the worse answer in a cell has a thought, which is left out."""
+    chat = conversation_in_cell(value) or transcript(value)
+    if chat:
+        return "reasoning_content" in read_messages(chat)[-1]
+    return bool(split_thought(cell_text(value))[0].strip())
 
 
 def _end_of(messages: list[Message], column: str, beginnings: Sequence[list[Message]]) -> str:

@@ -19,7 +19,7 @@ import httpx
 from cryptography.fernet import InvalidToken
 from django.conf import settings
 
-from finetune_app.core.chat_messages import Message, without_weights
+from finetune_app.core.chat_messages import Message, without_thoughts, without_weights
 from finetune_app.core.encryption import decrypt
 from finetune_app.providers import guard
 
@@ -159,7 +159,7 @@ async def stream(
     began = time.monotonic()
     body: dict[str, Any] = {
         "model": target.model,
-        "messages": without_weights(messages),
+        "messages": without_weights(without_thoughts(messages)),
         "max_tokens": max_tokens,
         "temperature": temperature,
         "stream": True,

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from finetune_app.core.files import local_path
-from finetune_app.datasets.example_export import TOOL_KEYS, Row
 from finetune_app.datasets.models import Dataset, Split
+from finetune_app.datasets.version_rows import TOOL_KEYS, Row
 from finetune_app.versions.models import Version
 
 NUMBER = re.compile(rb'\{"id": (\d+),')  # the start of a line written by versions/services.py

@@ -21,10 +21,11 @@ from finetune_app.accounts.models import User
 from finetune_app.checks import services as checks
 from finetune_app.checks.models import Severity
 from finetune_app.core import files
+from finetune_app.core.chat_messages import Message
 from finetune_app.core.errors import PlainError
 from finetune_app.core.tool_calls import message_text
-from finetune_app.datasets.example_export import Row
 from finetune_app.datasets.models import Dataset, Split
+from finetune_app.datasets.version_rows import Row
 from finetune_app.versions.models import Version
 
 OPTIONAL = ("rejected", "tools", "parallel_tool_calls")  # left out of a row that has none
@@ -109,7 +110,7 @@ def _write(dataset: Dataset, draft: Path) -> FileStatistics:
                 file.write(line)
                 digest.update(line)
                 counts[row["split"]] += 1
-                sizes = [weight(message_text(message)) for message in row["messages"]]
+                sizes = [_weight_of(message) for message in row["messages"]]
                 size = sum(sizes) + (weight(json.dumps(row["tools"])) if "tools" in row else 0)
                 longest, longest_answer = max(longest, size), max(longest_answer, sizes[-1])
                 if row["split"] == Split.TRAIN:
@@ -144,6 +145,11 @@ def weight(text: str) -> int:
     """
     plain = text.encode("ascii", "ignore")
     return len(plain) + len(MARKS.findall(plain)) + 2 * (len(text.encode()) - len(plain))
+
+
+def _weight_of(message: Message) -> int:
+    """With its thought, which a thinking model reads and learns too."""
+    return weight(message_text(message)) + weight(message.get("reasoning_content", ""))
 
 
 def _rows(dataset: Dataset) -> Iterator[Row]:

@@ -9,13 +9,14 @@ import pytest
 from finetune_app.core.errors import PlainError
 from finetune_app.datasets import example_export
 from finetune_app.datasets.example_export import TableLayout
+from finetune_app.datasets.version_rows import Facts, Rows, facts_of
 from tests.example_rows import conversation
 
 SYSTEM = {"role": "system", "content": "Be brief"}
 CHAT = [*conversation("Hello", "Hi"), *conversation("Bye", "Take care")]
 
 
-def rows(*conversations: list[dict]) -> example_export.Rows:
+def rows(*conversations: list[dict]) -> Rows:
     found = [
         {"id": number, "split": "train", "messages": messages, "source": "f"}
         for number, messages in enumerate(conversations, 1)
@@ -23,7 +24,7 @@ def rows(*conversations: list[dict]) -> example_export.Rows:
     return lambda: iter(found)
 
 
-def table(some: example_export.Rows, **layout) -> list[list[str]]:
+def table(some: Rows, **layout) -> list[list[str]]:
     content = b"".join(example_export.table_pieces(some, TableLayout(**layout)))
     return list(csv.reader(io.StringIO(content.decode("utf-8-sig"), newline="")))
 
@@ -78,11 +79,11 @@ def test_answers_that_are_not_learned_need_a_format_with_weights(form):
 
 
 def test_excel_limits_are_errors():
-    example_export.require_excel(example_export.facts_of(rows(CHAT)))
+    example_export.require_excel(facts_of(rows(CHAT)))
     with pytest.raises(PlainError, match="32,767 characters"):
-        example_export.require_excel(example_export.facts_of(rows(conversation("x" * 40_000, "y"))))
+        example_export.require_excel(facts_of(rows(conversation("x" * 40_000, "y"))))
     with pytest.raises(PlainError, match="1,048,575 rows"):
-        example_export.require_excel(example_export.Facts(1_048_576, False, True, True, 5))
+        example_export.require_excel(Facts(1_048_576, False, True, True, 5))
 
 
 def test_empty_list_is_valid_json():

@@ -128,6 +128,25 @@ def test_lines_may_be_preference_pairs(client):
     assert set(version.dataset.examples.values_list("rejected", flat=True)) == {"Go away!"}
 
 
+def test_thoughts_of_better_answers_are_kept_and_those_of_worse_ones_are_reported(client):
+    better = [
+        json.loads(preference(n, "<think>Hm.</think>Go away!" if n < 4 else "Go away!"))
+        for n in range(30)
+    ]
+    better[0]["preferred_output"][0]["reasoning_content"] = "It is day 0."
+    file = upload(client, b"".join(json.dumps(row).encode() + b"\n" for row in better))
+    made = client.fine_tuning.jobs.create(model="starter", training_file=file.id)
+    assert made.status == "queued"
+    [warned] = [e for e in client.fine_tuning.jobs.list_events(made.id) if e.level == "warn"]
+    assert warned.message == (
+        f"{file.id}: the non-preferred answer begins with a thought in 4 lines (1, 2, 3, …); it is "
+        "left out."
+    )
+    examples = training_of(made).version.dataset.examples
+    assert set(examples.values_list("rejected", flat=True)) == {"Go away!"}
+    assert examples.get(number=1).messages[-1]["reasoning_content"] == "It is day 0."
+
+
 def test_a_pair_of_the_same_answers_fails_the_job(client):
     file = upload(client, lines() + preference(3, "On day 3."))
     made = client.fine_tuning.jobs.create(model="starter", training_file=file.id)

@@ -46,8 +46,9 @@ def test_the_request_contains_only_the_question(platform, endpoint):
     }
 
 
-def test_a_remote_model_gets_no_weights(platform, endpoint):
-    earlier = [*ASK, {"role": "assistant", "content": "6", "weight": 0}, *ASK]
+def test_a_remote_model_gets_no_weights_and_no_thoughts(platform, endpoint):
+    given = {"role": "assistant", "content": "6", "weight": 0, "reasoning_content": "Hm."}
+    earlier = [*ASK, given, *ASK]
     answer(target_of(endpoint), earlier, max_tokens=50)
     (request,) = platform.requests
     assert request["body"]["messages"] == [*ASK, {"role": "assistant", "content": "6"}, *ASK]

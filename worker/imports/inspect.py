@@ -6,6 +6,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
+from finetune_app.core.thinking import split_thought, with_thought
 from finetune_app.imports.cell_values import RowError, cell_text
 from finetune_app.imports.column_inference import infer_mapping
 from finetune_app.imports.column_mapping import (
@@ -166,7 +167,7 @@ def _shortened_text(value: Any) -> str:
     text = cell_text(value)
     if text.lstrip()[:1] in ("[", "{"):
         return text[: 20 * CELL_CHARACTERS]
-    return text if len(text) <= CELL_CHARACTERS else text[:CELL_CHARACTERS] + "…"
+    return _cut(text, "…")
 
 
 def _shortened(value: Any) -> Any:
@@ -174,6 +175,13 @@ def _shortened(value: Any) -> Any:
         return {str(name)[:80]: _shortened(inner) for name, inner in islice(value.items(), 50)}
     if isinstance(value, list):
         return [_shortened(inner) for inner in value[:20]]
-    if isinstance(value, str) and len(value) > CELL_CHARACTERS:
-        return value[:CELL_CHARACTERS]
-    return value
+    return _cut(value) if isinstance(value, str) else value
+
+
+def _cut(text: str, end: str = "") -> str:
+    """The start of a long text; of a thought and of its answer, so that both are seen."""
+    if len(text) <= CELL_CHARACTERS:
+        return text
+    thought, answer = split_thought(text)
+    start = answer if len(answer) <= CELL_CHARACTERS else answer[:CELL_CHARACTERS] + end
+    return with_thought(start, thought[:CELL_CHARACTERS] + end) if thought else start

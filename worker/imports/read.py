@@ -19,11 +19,12 @@ from finetune_app.imports.schemas import (
     ReadResult,
     RejectedEntry,
 )
+from finetune_app.imports.training_pairs import loses_thought
 from worker.channel import Channel
 from worker.imports.file_format import iter_rows
 from worker.imports.limits import MAX_UNPACKED_BYTES, OutputLimit
 from worker.imports.progress import ByteMeter, RowProgress
-from worker.imports.rows import MAX_EXCERPT_CHARACTERS, AnyRow, RejectedRow
+from worker.imports.rows import MAX_EXCERPT_CHARACTERS, AnyRow, FileRow, RejectedRow
 from worker.imports.text_encoding import printable
 
 MAX_REJECTED_IN_RESULT = 200
@@ -47,7 +48,7 @@ def read_rows(
     meter = ByteMeter()
     limit = OutputLimit(path.stat().st_size, bytes_left)
     progress = RowProgress(channel, meter, "reading", "Reading the rows")
-    kept = rejected_count = 0
+    kept = rejected_count = thoughts = worse_thoughts = 0
     rejected: list[RejectedEntry] = []
     with (
         (folder / "rows.jsonl").open("wb") as rows_file,
@@ -66,6 +67,8 @@ def read_rows(
                     rejected.append(entry)
             else:
                 kept += 1
+                thoughts += any("reasoning_content" in one for one in read["messages"])
+                worse_thoughts += bool(read.get("rejected")) and _loses_thought(row, mapping)
                 encoded = orjson.dumps(read, option=orjson.OPT_APPEND_NEWLINE)
                 limit.count(len(encoded))
                 rows_file.write(encoded)
@@ -76,6 +79,8 @@ def read_rows(
         "kept": kept,
         "rejected": rejected,
         "rejected_count": rejected_count,
+        "thoughts": thoughts,
+        "worse_thoughts": worse_thoughts,
     }
 
 
@@ -89,6 +94,10 @@ def _read_row(row: AnyRow, mapping: ColumnMapping) -> ImportRow | RejectedRow:
         return RejectedRow(row.line, str(error), _excerpt(row.cells))
     split = split_of_row(row.cells, mapping)
     return {"line": row.line, "split": split, **content, **key_and_group}
+
+
+def _loses_thought(row: AnyRow, mapping: ColumnMapping) -> bool:
+    return isinstance(row, FileRow) and loses_thought(row.cells[mapping["rejected"]])
 
 
 def _entry_of(row: RejectedRow) -> RejectedEntry:

@@ -20,6 +20,7 @@ from finetune_app.core.requests import render_page
 from finetune_app.datasets import example_export
 from finetune_app.datasets.models import Edit, Example
 from finetune_app.datasets.services import dataset_of
+from finetune_app.datasets.version_rows import Row, Rows
 from finetune_app.datasets.views.common import back_to_table, with_undo
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
@@ -79,17 +80,17 @@ def download_finding(request: HttpRequest, goal: Goal, check_name: str) -> HttpR
     )
 
 
-def rows_of(finding: Finding) -> example_export.Rows:
+def rows_of(finding: Finding) -> Rows:
     """The finding's rows in the order of their keys. They are read QUERY_ROWS at a time, because
     there may be a million of them."""
 
-    def rows() -> Iterator[example_export.Row]:
+    def rows() -> Iterator[Row]:
         found = Example.objects.kept().filter(in_finding(finding)).order_by("pk")
         last = 0
         while some := list(found.filter(pk__gt=last).values_list(*COLUMNS)[:QUERY_ROWS]):
             last = some[-1][0]
             for _pk, number, split, source, turns, rejected in some:
-                row: example_export.Row = {
+                row: Row = {
                     "id": number,
                     "split": split,
                     "source": source,

@@ -41,6 +41,8 @@ class Import(models.Model):
     rows_kept = models.PositiveIntegerField(default=0)
     rejected = models.JSONField(default=list)  # first 200: {"line": 17, "reason": "..."}
     rejected_count = models.PositiveIntegerField(default=0)
+    thoughts = models.PositiveIntegerField(default=0)  # rows with a thought before some answer
+    worse_thoughts = models.PositiveIntegerField(default=0)  # left out before worse answers
     message = models.TextField(blank=True)
     by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)

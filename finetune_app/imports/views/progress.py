@@ -25,6 +25,7 @@ from finetune_app.imports.presenters import (
     progress_context,
     read_options_form,
     rejected_rows_csv,
+    thought_sentences,
 )
 from finetune_app.imports.services import cancel_import
 
@@ -52,7 +53,7 @@ def _page_of(item: Import) -> tuple[str, Mapping[str, object]]:
     if item.step == Import.Step.FAILED:
         return "failed", {"shape_form": read_options_form(item)}
     if item.step == Import.Step.PLANNED:
-        return "planned", {"plan": item.plan}
+        return "planned", {"plan": item.plan, "thoughts": thought_sentences(item)}
     return "confirm", confirm_context(item)
 
 

@@ -66,7 +66,7 @@ def test_other_keys_are_named_and_the_row_is_taken():
         {
             "messages": [
                 ASKED | {"name": "Ida", "content": [{"type": "text", "text": "Is it ready?"}]},
-                ANSWERED | {"reasoning_content": "Today is Monday.", "weight": "1"},
+                ANSWERED | {"annotations": "Today is Monday.", "weight": "1"},
             ],
             "metadata": {"a": "b"},
         },
@@ -74,7 +74,7 @@ def test_other_keys_are_named_and_the_row_is_taken():
     ]
     assert unread_names(rows, CHATS) == {
         "name": 2,
-        "reasoning_content": 1,
+        "annotations": 1,
         "metadata": 1,
     }
     assert [example_from_row(row, CHATS).messages for row in rows] == [CHAT, CHAT]
