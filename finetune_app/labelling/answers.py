@@ -13,7 +13,12 @@ from django.utils.translation import gettext as _
 from finetune_app.accounts.models import User
 from finetune_app.core.errors import PlainError
 from finetune_app.datasets.models import Dataset, Edit, Example, Status
-from finetune_app.datasets.services.editing import StaleExample, change_many, validate_messages
+from finetune_app.datasets.services.editing import (
+    StaleExample,
+    change_many,
+    naming_lost_thought,
+    validate_messages,
+)
 from finetune_app.datasets.services.locking import lock_example
 from finetune_app.datasets.text import last_content, with_answer
 from finetune_app.labelling.agreement import agree
@@ -94,10 +99,11 @@ def last_edit(dataset: Dataset, by: User) -> Edit | None:
 
 def change_row(row: Example, by: User, what: str, fields: dict[str, Any]) -> Edit | None:
     """One edit of one row; None when nothing changes. A worse answer that becomes the answer is
-    worse no more."""
+    worse no more. The edit says so where the thought of the old answer is gone with it."""
     answer = last_content(fields.get("messages", []), "assistant").strip()
     if answer and answer == row.rejected.strip():
         fields |= {"rejected": ""}
+    what = naming_lost_thought(what, row.messages, fields.get("messages", row.messages))
     edit = change_many(
         dataset=row.dataset, by=by, what=what, examples=[row], fields=lambda _row: fields
     )

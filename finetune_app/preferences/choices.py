@@ -11,7 +11,7 @@ from finetune_app.accounts.models import User
 from finetune_app.core.errors import PlainError
 from finetune_app.datasets.models import Edit, Example, Status
 from finetune_app.datasets.services import add_pair_beside, change_many, undo
-from finetune_app.datasets.services.editing import validate_messages
+from finetune_app.datasets.services.editing import naming_lost_thought, validate_messages
 from finetune_app.datasets.services.locking import lock, lock_example
 from finetune_app.datasets.text import normalise, with_answer
 from finetune_app.labelling.queues import needs_two_answers
@@ -99,6 +99,7 @@ def _make(
         )
         return edit, example
     validate_messages(messages)
+    what = naming_lost_thought(what, row.messages, fields.get("messages", row.messages))
     edit = change_many(
         dataset=row.dataset, by=by, what=what, examples=[row], fields=lambda _row: fields
     )

@@ -16,6 +16,7 @@ from finetune_app.core.errors import PlainError
 from finetune_app.core.tool_calls import has_answer
 from finetune_app.datasets.models import Change, Dataset, Edit, Example, Label, Status
 from finetune_app.datasets.services.locking import lock, mark_changed
+from finetune_app.datasets.text import last_thought
 from finetune_app.goals.models import Goal
 
 MAX_QUERY_KEYS = 500  # databases limit the number of variables of one query
@@ -119,6 +120,13 @@ def change_many(
     return edit
 
 
+def naming_lost_thought(what: str, before: list[Message], after: list[Message]) -> str:
+    """The name of an edit, which says so where the thought of the old answer goes with it."""
+    if not last_thought(before) or last_thought(after):
+        return what
+    return _("%(what)s, without the thought of the old answer") % {"what": what}
+
+
 def set_deleted(pks: list[int], edit: Edit, *, away: bool) -> None:
     """Move rows into the trash or out of it, as part of `edit`. They get the time of the edit, so
     a later change of a row is recognised."""
@@ -200,6 +208,7 @@ def _set_labels(example: Example, labels: dict[str, str]) -> None:
 def validate_messages(messages: list[Message]) -> None:
     for message in messages:
         _validate_text(message["content"])
+        _validate_text(message.get("reasoning_content", ""))
     if not any(m["role"] == "user" and m["content"].strip() for m in messages):
         raise PlainError(_("The prompt is empty. Write what somebody would ask."))
 

@@ -8,7 +8,7 @@ from finetune_app.core.chat_messages import Message
 from finetune_app.core.errors import PlainError
 from finetune_app.datasets.models import Dataset, Example, ExampleQuerySet, Split
 from finetune_app.datasets.services.adding import add_example
-from finetune_app.datasets.services.editing import change_many
+from finetune_app.datasets.services.editing import change_many, naming_lost_thought
 from finetune_app.datasets.services.locking import lock
 from finetune_app.datasets.text import prompt_hash
 
@@ -39,10 +39,11 @@ def prefer(
             )
             return example
         if found.answer != messages[-1]["content"]:
+            what = _("Turned the answers of %s") % found
             change_many(
                 dataset=dataset,
                 by=by,
-                what=_("Turned the answers of %s") % found,
+                what=naming_lost_thought(what, found.messages, messages),
                 examples=[found],
                 fields=lambda _row: {"messages": messages, "rejected": rejected},
             )

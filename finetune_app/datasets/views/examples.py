@@ -68,6 +68,7 @@ def _open_row(
         else conversation_form.rejected_field(rejected, row.rejected),
         "splits": Split.choices,
         "has_instructions": conversation_form.has_instructions(turns),
+        "has_thought": "reasoning_content" in turns[-1],
         "several": sum(message["role"] == "user" for message in turns) > 1,
         "seen": row.changed_at.isoformat(),
         "tools": json.dumps(row.tools, ensure_ascii=False, indent=2) if row.tools else "",

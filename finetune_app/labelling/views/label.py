@@ -25,7 +25,7 @@ from finetune_app.core.tool_calls import message_text
 from finetune_app.datasets import status_counts
 from finetune_app.datasets.models import Dataset, Edit, Example, Status
 from finetune_app.datasets.services import StaleExample, dataset_of, undo
-from finetune_app.datasets.text import newlines
+from finetune_app.datasets.text import last_thought, newlines
 from finetune_app.datasets.views.common import AnswerField, answer_pairs
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
@@ -294,6 +294,7 @@ def _row_context(request: HttpRequest, example: Example) -> dict[str, Any]:
         "before": before[:-1],
         "prompt": prompt,
         "large": len(prompt) <= MAX_LARGE_PROMPT_CHARS,
+        "thought": last_thought(example.messages),
         "text": text,
         "lines": min(max(4, len(text) // 52 + text.count("\n") + 1), 16),
         "draft": draft,

@@ -134,25 +134,15 @@ def _row_context(pair: reader.RowDifference) -> dict[str, Any]:
     ):
         turn = new or old
         role = turn["role"] if turn else ""
+        was, now = (one.get("reasoning_content", "") if one else "" for one in (old, new))
+        if was or now:
+            turns.append(_turn_context(_("Thought"), was, now, both))
         was, now = message_text(old) if old else "", message_text(new) if new else ""
-        turns.append(
-            {
-                "role": ROLES.get(role, role) + _learned_mark(old, new),
-                "old": was,
-                "new": now,
-                "pieces": diff_words(was, now) if both and was != now else [],
-            }
-        )
+        name = ROLES.get(role, role) + _learned_mark(old, new)
+        turns.append(_turn_context(name, was, now, both))
     was, now = (one.get("rejected", "") if one else "" for one in (before, after))
     if was or now:
-        turns.append(
-            {
-                "role": _("Worse answer"),
-                "old": was,
-                "new": now,
-                "pieces": diff_words(was, now) if both and was != now else [],
-            }
-        )
+        turns.append(_turn_context(_("Worse answer"), was, now, both))
     labels = dict(Split.choices)
     return {
         "number": pair.number,
@@ -161,6 +151,12 @@ def _row_context(pair: reader.RowDifference) -> dict[str, Any]:
         "was": labels.get(before["split"], "") if before else "",
         "is": labels.get(after["split"], "") if after else "",
     }
+
+
+def _turn_context(role: str, was: str, now: str, both: bool) -> dict[str, Any]:
+    """`both`: both versions have the example, so that a changed text is a word diff."""
+    pieces = diff_words(was, now) if both and was != now else []
+    return {"role": role, "old": was, "new": now, "pieces": pieces}
 
 
 def _learned_mark(old: Message | None, new: Message | None) -> str:
