@@ -242,7 +242,10 @@ def time_taken(training: Training) -> str:
 
 
 def sample_histories(training: Training) -> list[SampleHistory]:
-    """For each sample prompt, the answers at the start, after each epoch, and now."""
+    """For each sample prompt, the answers at the start, after each epoch, and now.
+
+    What differs from the wanted answer is marked where a measure judges: a person may like it.
+    """
     found = []
     for _index, group in groupby(training.samples.all(), key=lambda sample: sample.index):
         samples = list(group)
@@ -251,7 +254,9 @@ def sample_histories(training: Training) -> list[SampleHistory]:
             SampleMoment(
                 sample=sample,
                 when=_when(sample.step, training, is_last=sample is last),
-                shown=present_answer(sample.answer, sample.wanted),
+                shown=present_answer(
+                    sample.answer, None if sample.passed is None else sample.wanted
+                ),
                 why="" if sample.passed is None else _why(sample, training),
             )
             for sample in _selected(samples)

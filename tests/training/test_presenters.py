@@ -159,6 +159,8 @@ def test_once_it_is_right_the_wanted_answer_is_not_repeated(training):
 def test_samples_judged_by_people_are_neither_right_nor_wrong(training):
     watch(training, (0, "Hello", None))
     assert sample_histories(training)[0].moments[0].why == ""
+    parts = sample_histories(training)[0].moments[0].shown["parts"]
+    assert not any(part["off"] for part in parts)
 
 
 def test_of_many_samples_four_are_shown(training):
