@@ -10,6 +10,7 @@ from finetune_app.imports.cell_values import ExactNumber, RowError, has_content
 
 KEY = "reasoning_content"
 SYNONYMS = ("reasoning", "thinking")  # only as the text of an answer: they may be settings, too
+KEYS = {KEY, *SYNONYMS}
 COLUMN_NAMES = (
     KEY,
     "reasoning",
@@ -32,6 +33,8 @@ def thought_keys(message: Mapping[str, Any], is_answer: bool) -> tuple[str, ...]
 
 def given_thought(item: Mapping[str, Any], role: str, number: int) -> str:
     """The thought in the keys of message `number` (from 1); "" for none. Raises RowError."""
+    if item.keys().isdisjoint(KEYS):  # nearly every message
+        return ""
     found: list[str] = []
     for key in thought_keys(item, role == "assistant"):
         value = item.get(key)
@@ -73,11 +76,13 @@ def with_own_thought(message: Message, given: str, who: str) -> Message:
     Raises RowError for two thoughts that differ, and for a thought without an answer.
     """
     begun, content = split_thought(message["content"])
+    if content is message["content"] and not given:  # nearly every answer
+        return message
     found = {one for one in (message.get("reasoning_content", ""), given, begun.strip()) if one}
     if len(found) > 1:
         raise RowError(_twice(who))
     if not found:
-        return message if content == message["content"] else {**message, "content": content}
+        return {**message, "content": content}
     if not content.strip() and not message.get("tool_calls"):
         raise RowError(f"{who} is a thought without an answer. Write what follows the thought.")
     return {**message, "content": content, "reasoning_content": found.pop()}
