@@ -37,5 +37,4 @@ for (const messages of given.conversations) {
   answers.push({asked: [...asked], answer, text: model.detokenize(said), ended});
   await sequence.clearHistory();
 }
-process.stdout.write(JSON.stringify(answers));
-process.exit(0);
+process.stdout.write(JSON.stringify(answers), () => process.exit(0));

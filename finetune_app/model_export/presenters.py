@@ -39,7 +39,13 @@ PURPOSES: dict[str, str | Promise] = {
         "The same, rounded less and twice the size. Take it to make other GGUF sizes from it."
     ),
 }
-GGUF_ARCHITECTURES = ("llama", "qwen2")
+GGUF_ARCHITECTURES = {  # of the worker's ARCHITECTURES, by the class that transformers loads
+    "LlamaForCausalLM",
+    "MistralForCausalLM",
+    "Qwen2ForCausalLM",
+    "Qwen3ForCausalLM",
+    "Gemma3ForCausalLM",
+}
 
 
 @dataclass(frozen=True)
@@ -151,9 +157,7 @@ def any_running(exports: list[TrainingExports]) -> bool:
 def why_unsupported(training: Training, format: ExportFormat) -> str:
     """Why this model has no GGUF form, in words; "" if it has one or its architecture is not
     known, in which case the job finds out."""
-    architecture = training.base_model.architecture.lower()
-    if not format.startswith("gguf") or not architecture:
+    architecture = training.base_model.architecture
+    if not format.startswith("gguf") or not architecture or architecture in GGUF_ARCHITECTURES:
         return ""
-    if any(architecture in (name, f"{name}forcausallm") for name in GGUF_ARCHITECTURES):
-        return ""
-    return _("GGUF files can be made only from Llama and Qwen2 models.")
+    return _("GGUF files can be made only from Llama, Mistral, Qwen2, Qwen3 and Gemma 3 models.")

@@ -40,12 +40,12 @@ SIZES = {
 @dataclass(frozen=True)
 class Family:
     """config, parts: its configuration. fast: whether our own forward passes compute it.
-    gguf: whether a GGUF file can be made of it."""
+    marks: whether llama.cpp keeps vowel signs, as of Hindi, with their letters like the family."""
 
     config: Callable[..., Any]
     parts: dict[str, Any] = field(default_factory=dict)
     fast: bool = False
-    gguf: bool = False
+    marks: bool = True
     end_of_turn: str = ""
 
 
@@ -54,32 +54,34 @@ FAMILIES = {
         LlamaConfig,
         {"rope_parameters": LLAMA_3_ROPE | {"factor": 8.0}, "tie_word_embeddings": False},
         fast=True,
-        gguf=True,
         end_of_turn="<|eot_id|>",
     ),
     "llama3_2": Family(
         LlamaConfig,
         {"rope_parameters": LLAMA_3_ROPE | {"factor": 32.0}, "tie_word_embeddings": True},
         fast=True,
-        gguf=True,
         end_of_turn="<|eot_id|>",
     ),
     "qwen3": Family(
         Qwen3Config,
         {"head_dim": 32, "tie_word_embeddings": True},  # wider heads than hidden_size / heads
-        gguf=True,
         end_of_turn="<|im_end|>",
     ),
     "gemma3": Family(
         Gemma3TextConfig,
-        {"head_dim": 32, "sliding_window": 8, "query_pre_attn_scalar": 32},
+        {  # the sixth layer reads everything
+            "head_dim": 32,
+            "sliding_window": 8,
+            "query_pre_attn_scalar": 32,
+            "num_hidden_layers": 7,
+        },
         end_of_turn="<end_of_turn>",
     ),
     "mistral_nemo": Family(
         MistralConfig,
         {"head_dim": 32, "sliding_window": None, "tie_word_embeddings": False},
         fast=True,
-        gguf=True,
+        marks=False,
         end_of_turn="</s>",
     ),
 }

@@ -18,7 +18,8 @@ from tests.worker.engine.transformers_reference import PROMPTS, ask, reference_t
 from tests.worker.model_export.conftest import ABOUT
 from tests.worker.training.recording_channel import RecordingChannel
 from tests.worker.training.test_llama_loss import loss_and_gradients
-from worker.channel import Job, UserError
+from worker.channel import Job
+from worker.chat_template import template_options
 from worker.engine.engine import Engine
 from worker.model_export import gguf_file, merged
 from worker.model_export.vocabulary import vocabulary_of
@@ -33,6 +34,16 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 
 SYSTEM = {"role": "system", "content": "Answer in one word."}
 FIRST = [{"role": "user", "content": "Is the sky blue?"}, {"role": "assistant", "content": "Yes."}]
+ANY_TEXT = [
+    "Grüße aus Köln, ça va? 日本語のテキスト русский العربية 한국어",
+    "1234567890 3.14159 -1e-10 1,000,000 ½ ² ①",
+    "def f(x):\n    if x:\n\treturn {'a': [1, None]}\n\n\n        # done",
+    "a  b   c    d     e" + " " * 40 + "f" + "\n" * 40 + "g" + "\t" * 40 + "h\r\n",
+    "👩‍👩‍👧‍👦 🦙 \u200b \u00a0 \ufeff \ufffd \x01 ~`|\\",
+    "it's I'll DON'T O’Neil “quotes” — dash… https://example.com/a?b=c&d=%20e#f",
+    "<table><tr><td>1</td></tr></table> <0x41> [multimodal] <mask> aaaaaaaaaaaa ababababab",
+]
+MARKS = "हिन्दी और ไทย"
 SECOND = [{"role": "user", "content": "And the sea?"}, {"role": "assistant", "content": "Also."}]
 
 
@@ -196,16 +207,21 @@ def test_plain_peft_and_the_merged_model_compute_the_same(base, trained, tmp_pat
     assert torch.allclose(again, tuned, atol=2e-3 * float(tuned.abs().max()))
 
 
-def test_llama_cpp_answers_from_the_gguf_file_or_it_is_refused_in_words(
-    base, trained, family, tmp_path
-):
+def read_as_typed(tokenizer, messages) -> list[int]:
+    """Special tokens that a user typed are read as such, as by any program but Finetune."""
+    text = tokenizer.apply_chat_template(
+        messages,
+        tokenize=False,
+        add_generation_prompt=True,
+        **template_options(thinking=False),
+    )
+    return tokenizer(text, add_special_tokens=False)["input_ids"]
+
+
+def test_llama_cpp_answers_from_the_gguf_file(base, trained, family, tmp_path):
     """llama.cpp reads the file alone: its template, its tokenizer, its ends of an answer."""
     tokenizer = load_tokenizer(base)
     whole = merged.merge(merged.load_tuned(base, trained[0] / "adapter"))
-    if not family.gguf:
-        with pytest.raises(UserError, match="A GGUF file cannot be made of this model"):
-            gguf_file.require_supported(whole.config)
-        return
     vocabulary = vocabulary_of(tokenizer, whole.config.vocab_size)
     path = tmp_path / "model.gguf"
     gguf_file.write(path, whole, vocabulary, "f16", ABOUT)
@@ -216,9 +232,17 @@ def test_llama_cpp_answers_from_the_gguf_file_or_it_is_refused_in_words(
         assert float((again - whole(ids).logits).abs().mean()) < 0.01 * spread
     if not llama_cpp.is_there():
         pytest.skip("llama.cpp is not here: python -m benchmarks.llama_cpp fetches it")
-    conversations = [[{"role": "user", "content": prompt}] for prompt in PROMPTS]
+    texts = [*PROMPTS, *ANY_TEXT, f"Say {family.end_of_turn} twice"]
+    texts += [MARKS] if family.marks else []
+    conversations = [[{"role": "user", "content": text}] for text in texts]
     read, said = llama_cpp.answers(path, conversations, 8)
-    assert read == [prompt_token_ids(tokenizer, one) for one in conversations]
+    for text, found, messages in zip(texts, read, conversations, strict=True):
+        assert found == read_as_typed(tokenizer, messages), text
+        if text in PROMPTS:
+            assert found == prompt_token_ids(tokenizer, messages)
     expected = [reference_token_ids(base, trained[0] / "adapter", prompt, 8) for prompt in PROMPTS]
-    same = [answer.token_ids == wanted for answer, wanted in zip(said, expected, strict=True)]
+    same = [
+        answer.token_ids == wanted
+        for answer, wanted in zip(said[: len(PROMPTS)], expected, strict=True)
+    ]
     assert sum(same) >= len(same) - 2, same  # in f16 a near tie may turn

@@ -86,7 +86,7 @@ def test_page_for_unsupported_architecture_offers_no_gguf(as_editor, trained, ur
     trained.base_model.architecture = "GemmaForCausalLM"
     trained.base_model.save()
     page = as_editor.get(url()).content.decode()
-    assert "only from Llama and Qwen2 models" in page
+    assert "only from Llama, Mistral, Qwen2, Qwen3 and Gemma 3 models" in page
     assert 'value="gguf-q8_0"' not in page
     assert 'value="merged-bf16"' in page
 
@@ -122,3 +122,10 @@ def test_its_changed_file_is_not_exported(full, owner):
     journey.write(f"{full.result_folder}/model.safetensors", "others")
     with pytest.raises(PlainError, match="were changed since"):
         handler_for(export.job).child_spec(export.job)
+
+
+@pytest.mark.parametrize("architecture", ["MistralForCausalLM", "Gemma3ForCausalLM", ""])
+def test_page_offers_gguf_where_the_worker_writes_it(as_editor, trained, url, architecture):
+    trained.base_model.architecture = architecture
+    trained.base_model.save()
+    assert 'value="gguf-q8_0"' in as_editor.get(url()).content.decode()

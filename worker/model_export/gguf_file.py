@@ -1,5 +1,4 @@
-"""Write a Llama, Mistral, Qwen2 or Qwen3 model to a GGUF file, as llama.cpp, Ollama and LM Studio
-read it."""
+"""Write a model to a GGUF file, as llama.cpp, Ollama and LM Studio read it."""
 
 from __future__ import annotations
 
@@ -12,53 +11,28 @@ from gguf import (
     GGMLQuantizationType,
     GGUFWriter,
     LlamaFileType,
-    RopeScalingType,
     get_tensor_name_map,
 )
 from gguf.constants import GGML_QUANT_SIZES, MODEL_ARCH, MODEL_ARCH_NAMES
 from gguf.quants import quantize
 from torch import Tensor
 from transformers import AutoModelForCausalLM
-from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 from finetune_app.model_export.job_messages import Provenance
 from worker.channel import UserError
-from worker.model_export.vocabulary import Vocabulary
+from worker.model_export.gguf_architecture import (
+    ARCHITECTURES,
+    llama3_rope_factors,
+    require_supported,
+    rope_of,
+    write_architecture,
+)
+from worker.model_export.vocabulary import SENTENCEPIECE, Vocabulary
 
-ARCHITECTURES = {  # by transformers' name
-    "llama": MODEL_ARCH.LLAMA,
-    "mistral": MODEL_ARCH.LLAMA,
-    "qwen2": MODEL_ARCH.QWEN2,
-    "qwen3": MODEL_ARCH.QWEN3,
-}
 ROPE_FACTORS = "rope_freqs.weight"  # by which llama.cpp divides the frequencies of Llama 3.1
 QUANTIZATION_TYPES = {"f16": GGMLQuantizationType.F16, "q8_0": GGMLQuantizationType.Q8_0}
 FILE_TYPES = {"f16": LlamaFileType.MOSTLY_F16, "q8_0": LlamaFileType.MOSTLY_Q8_0}
 TENSOR_SUFFIXES = (".weight", ".bias")
-
-
-def require_supported(config: Any) -> None:
-    """Raises UserError (bad_model) for a model whose file would load but answer worse."""
-    rope = getattr(config, "rope_parameters", None) or {}
-    if config.model_type not in ARCHITECTURES:
-        why = f"its architecture, {config.model_type}, is not one of those written here"
-    elif rope.get("rope_type", "default") not in ("default", "llama3"):
-        why = "it stretches its context in a way that is not written here"
-    elif _has_windows(config) or getattr(config, "mlp_bias", False):
-        why = "it has parts that are not written here"
-    else:
-        return
-    raise UserError(
-        "bad_model",
-        f"A GGUF file cannot be made of this model: {why}. Take the merged model instead.",
-    )
-
-
-def _has_windows(config: Any) -> bool:
-    """Whether its attention slides. Qwen's configurations name a window that they do not use."""
-    if config.model_type == "mistral":
-        return config.sliding_window is not None
-    return bool(getattr(config, "use_sliding_window", False))
 
 
 def write(
@@ -68,7 +42,10 @@ def write(
     config = model.config
     require_supported(config)
     writer = GGUFWriter(path, MODEL_ARCH_NAMES[ARCHITECTURES[config.model_type]])
-    _write_metadata(writer, config, number_format, about)
+    _write_provenance(writer, about)
+    write_architecture(writer, config)
+    writer.add_file_type(FILE_TYPES[number_format])
+    writer.add_quantization_version(2)
     _write_vocabulary(writer, vocabulary)
     tensors = _named_tensors(model)
     for name, tensor in tensors.items():
@@ -101,8 +78,10 @@ def tensor_type(tensor: Tensor, number_format: str) -> GGMLQuantizationType:
 
 def _data(name: str, tensor: Tensor, config: Any, number_format: str) -> np.ndarray:
     data = tensor.detach().cpu().float().numpy()
-    is_llama = ARCHITECTURES[config.model_type] == MODEL_ARCH.LLAMA
-    if is_llama and (".attn_q." in name or ".attn_k." in name):
+    architecture = ARCHITECTURES[config.model_type]
+    if architecture == MODEL_ARCH.GEMMA3 and name.endswith("norm.weight"):
+        data = data + 1  # transformers adds it in the model
+    if architecture == MODEL_ARCH.LLAMA and (".attn_q." in name or ".attn_k." in name):
         heads = config.num_attention_heads if ".attn_q." in name else config.num_key_value_heads
         data = permute_for_rope(data, heads)
     return quantize(np.ascontiguousarray(data), tensor_type(tensor, number_format))
@@ -134,58 +113,30 @@ def _named_tensors(model: Any) -> dict[str, Tensor]:
                 "name there. Take the merged model instead.",
             )
         tensors[gguf_name] = tensor
-    if (config.rope_parameters or {}).get("rope_type") == "llama3":
+    if rope_of(config).get("rope_type") == "llama3":
         tensors[ROPE_FACTORS] = llama3_rope_factors(config)
     return tensors
 
 
-def llama3_rope_factors(config: Any) -> Tensor:
-    """The unstretched frequencies over those of transformers, (head size / 2,)."""
-    rope = config.rope_parameters
-    stretched, _scale = ROPE_INIT_FUNCTIONS["llama3"](config, torch.device("cpu"))
-    size = _head_size(config)
-    exponents = torch.arange(0, size, 2, dtype=torch.float32) / size
-    factors: Tensor = float(rope["rope_theta"]) ** -exponents / stretched
-    return factors
-
-
-def _head_size(config: Any) -> int:
-    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    return int(size)
-
-
-def _write_metadata(writer: GGUFWriter, config: Any, number_format: str, about: Provenance) -> None:
-    head_dim = _head_size(config)
-    rope = getattr(config, "rope_parameters", None) or {}
+def _write_provenance(writer: GGUFWriter, about: Provenance) -> None:
     writer.add_name(about["title"])
     writer.add_description(f"{about['base']}, tuned for: {about['goal']}")
     if about["licence"]:
         writer.add_license(about["licence"])
     writer.add_base_model_count(1)
     writer.add_base_model_name(0, about["base"])
-    writer.add_context_length(config.max_position_embeddings)
-    writer.add_embedding_length(config.hidden_size)
-    writer.add_block_count(config.num_hidden_layers)
-    writer.add_feed_forward_length(config.intermediate_size)
-    writer.add_head_count(config.num_attention_heads)
-    writer.add_head_count_kv(config.num_key_value_heads)
-    writer.add_key_length(head_dim)
-    writer.add_value_length(head_dim)
-    writer.add_rope_dimension_count(head_dim)
-    writer.add_rope_freq_base(float(rope.get("rope_theta", 10_000.0)))
-    writer.add_rope_scaling_type(RopeScalingType.NONE)
-    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
-    writer.add_vocab_size(config.vocab_size)
-    writer.add_file_type(FILE_TYPES[number_format])
-    writer.add_quantization_version(2)
 
 
 def _write_vocabulary(writer: GGUFWriter, vocabulary: Vocabulary) -> None:
-    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_model(vocabulary.model)
     writer.add_tokenizer_pre(vocabulary.pre)
     writer.add_token_list(vocabulary.tokens)
     writer.add_token_types(vocabulary.types)
-    writer.add_token_merges(vocabulary.merges)
+    if vocabulary.model == SENTENCEPIECE:
+        writer.add_token_scores(vocabulary.scores)
+        writer.add_add_space_prefix(False)
+    else:
+        writer.add_token_merges(vocabulary.merges)
     for add, token in (
         (writer.add_bos_token_id, vocabulary.bos),
         (writer.add_eos_token_id, vocabulary.eos),
@@ -203,11 +154,11 @@ def _write_vocabulary(writer: GGUFWriter, vocabulary: Vocabulary) -> None:
 def load_back(path: Path, tuned: Any) -> Any:
     """Load the file with transformers, dequantised to fp32.
 
-    tuned: the model's configuration. transformers reads neither ROPE_FACTORS nor the size of
-    Qwen3's heads, so such models are loaded with it.
+    tuned: the model's configuration. transformers reads neither ROPE_FACTORS, nor the size of
+    Qwen3's heads, nor Gemma 3's two rotary embeddings, so such models are loaded with it.
     """
-    stretches = (tuned.rope_parameters or {}).get("rope_type") == "llama3"
-    needs_config = stretches or tuned.model_type == "qwen3"
+    stretches = rope_of(tuned).get("rope_type") == "llama3"
+    needs_config = stretches or tuned.model_type in ("qwen3", "gemma3_text")
     return AutoModelForCausalLM.from_pretrained(
         path.parent,
         gguf_file=path.name,

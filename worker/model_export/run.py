@@ -19,7 +19,7 @@ from finetune_app.core.files import sha256_of
 from finetune_app.core.thinking import NO
 from finetune_app.model_export.job_messages import ExportResult, ExportSpec, ParityResult
 from worker.channel import Channel, Job, UserError
-from worker.model_export import gguf_file, merged, ollama, parity
+from worker.model_export import gguf_architecture, gguf_file, merged, ollama, parity
 from worker.model_export.readme import readme
 from worker.model_export.vocabulary import vocabulary_of
 from worker.template import stop_token_ids
@@ -78,7 +78,7 @@ class ModelExporter:
         self.stop_token_ids = stop_token_ids(self.tokenizer)
         tuned = merged.load_tuned(self.base, self.adapter, in_4bit=self.spec["in_4bit"])
         if self.spec["container"] == "gguf":
-            gguf_file.require_supported(tuned.config)  # before the slow part
+            gguf_architecture.require_supported(tuned.config)  # before the slow part
         self._require_disk_space(tuned)
         self._step()
         self._phase("asking", "Asking the tuned model, to compare the export with it")

@@ -1,8 +1,9 @@
-"""Convert a tokenizer to GGUF's vocabulary: tokens, their types, merges, and the pre-tokenizer.
+"""Convert a tokenizer to GGUF's vocabulary: tokens, their types, and how text is cut into them.
 
-GGUF stores the name of a pre-tokenizer (`pre`), not its rule. The name is found by the tokenizer's
-rule. A rule without a known name is rejected, because a file with the wrong name loads and answers,
-but worse.
+Byte-level BPE: GGUF stores the merges, and the name of a pre-tokenizer (`pre`), not its rule. The
+name is found by the tokenizer's rule. SentencePiece's BPE: GGUF stores a score for each token
+(worker.model_export.sentencepiece). What has no equivalent is rejected, because a file that cuts
+text in another way loads and answers, but worse.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from gguf import TokenType
 from transformers import PreTrainedTokenizerBase
 
 from worker.channel import UserError
+from worker.model_export.sentencepiece import BYTE_TOKEN, SPACE, token_scores
 from worker.template import prompt_token_ids, stop_token_ids
 
 LLAMA_3 = (
@@ -34,6 +36,14 @@ PRE_TOKENIZER_NAMES = {
     (f"Split {QWEN_2}", "ByteLevel"): "qwen2",
     (f"Split {TEKKEN}", "ByteLevel"): "tekken",
 }
+BYTE_LEVEL, SENTENCEPIECE = "gpt2", "llama"  # as GGUF names the kinds of tokenizers
+REPLACE_SPACES = {"type": "Replace", "pattern": {"String": " "}, "content": SPACE}
+SPLIT_AT_SPACES = {  # which are replaced by then, so it splits nothing
+    "type": "Split",
+    "pattern": {"String": " "},
+    "behavior": "MergedWithPrevious",
+    "invert": False,
+}
 UNKNOWN_PRE_TOKENIZER = (
     "This model's tokenizer cuts text in a way that has no name in GGUF files, so other programs "
     "would read prompts differently than it was trained. Take the merged model instead."
@@ -44,14 +54,17 @@ UNKNOWN_PRE_TOKENIZER = (
 class Vocabulary:
     """What a GGUF file holds of a tokenizer.
 
+    model: BYTE_LEVEL, with merges, or SENTENCEPIECE, with one score for each token.
     end_of_turn: the token that ends an answer.
     begins_with_bos: the chat template starts with the BOS token.
     """
 
+    model: str
     pre: str
     tokens: list[str]
     types: list[int]
     merges: list[str]
+    scores: list[float]
     bos: int | None
     eos: int | None
     end_of_turn: int
@@ -78,23 +91,18 @@ def vocabulary_of(tokenizer: PreTrainedTokenizerBase, size: int) -> Vocabulary:
     Raises UserError (bad_model) for a tokenizer that cannot be written to GGUF.
     """
     raw = json.loads(tokenizer.backend_tokenizer.to_str())
-    if raw["model"]["type"] != "BPE" or raw["model"].get("byte_fallback"):
+    if raw["model"]["type"] != "BPE":
         raise UserError(
             "bad_model",
-            "This model's tokenizer is of a kind that is not written to GGUF here (only byte-level "
-            "BPE is). Take the merged model instead.",
+            "This model's tokenizer is of a kind that is not written to GGUF here (only BPE is). "
+            "Take the merged model instead.",
         )
     by_id = {i: text for text, i in raw["model"]["vocab"].items()}
     added: dict[int, AddedToken] = {one["id"]: one for one in raw["added_tokens"]}
-    if raw.get("normalizer") not in (None, {"type": "NFC"}):
-        raise UserError("bad_model", UNKNOWN_PRE_TOKENIZER)
     by_id |= {i: one["content"] for i, one in added.items()}  # ids from `size` on are unused
-    tokens = [by_id.get(i, f"[PAD{i}]") for i in range(size)]
+    cutting = _sentencepiece if raw["model"].get("byte_fallback") else _byte_level
     return Vocabulary(
-        pre=_pre_tokenizer_name(raw["pre_tokenizer"]),
-        tokens=tokens,
-        types=[_type_of(i, by_id, added) for i in range(size)],
-        merges=[one if isinstance(one, str) else " ".join(one) for one in raw["model"]["merges"]],
+        **cutting(raw, by_id, added, size),
         bos=_within(tokenizer.bos_token_id, size),
         eos=_within(tokenizer.eos_token_id, size),
         end_of_turn=_end_of_turn(tokenizer),
@@ -103,6 +111,55 @@ def vocabulary_of(tokenizer: PreTrainedTokenizerBase, size: int) -> Vocabulary:
         begins_with_bos=_begins_with_bos(tokenizer),
         template=str(tokenizer.chat_template),
     )
+
+
+def _byte_level(
+    raw: Any, by_id: dict[int, str], added: dict[int, AddedToken], size: int
+) -> dict[str, Any]:
+    if raw.get("normalizer") not in (None, {"type": "NFC"}):
+        raise UserError("bad_model", UNKNOWN_PRE_TOKENIZER)
+    return {
+        "model": BYTE_LEVEL,
+        "pre": _pre_tokenizer_name(raw["pre_tokenizer"]),
+        "tokens": [by_id.get(i, f"[PAD{i}]") for i in range(size)],
+        "types": [_type_of(i, by_id, added) for i in range(size)],
+        "merges": [" ".join(pair) for pair in _pairs(raw)],
+        "scores": [],
+    }
+
+
+def _sentencepiece(
+    raw: Any, by_id: dict[int, str], added: dict[int, AddedToken], size: int
+) -> dict[str, Any]:
+    model = raw["model"]
+    texts = {one["content"] for one in added.values()}
+    scores = token_scores(model["vocab"], _pairs(raw), texts)
+    known = raw.get("normalizer") == REPLACE_SPACES and not model.get("ignore_merges")
+    if scores is None or not known or raw.get("pre_tokenizer") not in (None, SPLIT_AT_SPACES):
+        raise UserError("bad_model", UNKNOWN_PRE_TOKENIZER)
+    lowest = -float(len(scores))  # of tokens that merging never makes
+    tokens = [by_id.get(i, f"[PAD{i}]") for i in range(size)]
+    types = [_type_of(i, by_id, added) for i in range(size)]
+    for i, text in enumerate(tokens):
+        if i not in added and BYTE_TOKEN.fullmatch(text):
+            types[i] = int(TokenType.BYTE)
+        elif types[i] == TokenType.USER_DEFINED:  # readers find and show it as it is written
+            tokens[i] = text.replace(SPACE, " ")
+    return {
+        "model": SENTENCEPIECE,
+        "pre": "default",
+        "tokens": tokens,
+        "types": types,
+        "merges": [],
+        "scores": [scores.get(by_id.get(i, ""), lowest) for i in range(size)],
+    }
+
+
+def _pairs(raw: Any) -> list[tuple[str, str]]:
+    """The merges; older files write a pair as one text."""
+    merges = raw["model"]["merges"]
+    pairs = (one.split(" ") if isinstance(one, str) else one for one in merges)
+    return [(left, right) for left, right in pairs]
 
 
 def _within(token: int | None, size: int) -> int | None:

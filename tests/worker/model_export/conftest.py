@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from tests.worker.engine.tiny_models import make_adapter, make_base
+from tests.worker.model_export.tiny_gemma import make_gemma
 from worker.channel import Job
 
 ABOUT = {
@@ -31,7 +32,8 @@ def tuned(tmp_path_factory) -> Callable[[str], tuple[Path, Path]]:
 
     def folders(kind: str) -> tuple[Path, Path]:
         if kind not in made:
-            base = make_base(tmp_path_factory.mktemp(kind), kind)
+            folder = tmp_path_factory.mktemp(kind)
+            base = make_gemma(folder) if kind == "gemma3" else make_base(folder, kind)
             (base / "LICENSE").write_text("As is.")
             made[kind] = base, make_adapter(base, tmp_path_factory.mktemp("adapter"), 1)
         return made[kind]

@@ -6,13 +6,15 @@ from gguf import GGUFReader, TokenType
 from tokenizers import Regex, pre_tokenizers
 from tokenizers.pre_tokenizers import ByteLevel, Digits, Sequence, Split
 from transformers import LlamaConfig, MistralConfig
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
+from finetune_app.model_export import presenters
 from tests.worker.engine.tiny_models import TEMPLATE
 from tests.worker.engine.tiny_models import tokenizer as make_tokenizer
 from tests.worker.model_export.conftest import ABOUT
 from tests.worker.training.chat_template import CHATML
 from worker.channel import UserError
-from worker.model_export import gguf_file, merged, ollama
+from worker.model_export import gguf_architecture, gguf_file, merged, ollama
 from worker.model_export.vocabulary import LLAMA_3, QWEN_2, vocabulary_of
 from worker.template import load_tokenizer
 
@@ -177,7 +179,7 @@ def test_the_frequencies_of_llama_3_are_divided_as_llama_cpp_does():
             "original_max_position_embeddings": 1024,
         },
     )
-    factors = gguf_file.llama3_rope_factors(config)
+    factors = gguf_architecture.llama3_rope_factors(config)
     assert factors.shape == (32,)
     assert factors[0] == pytest.approx(1.0)
     assert factors[-1] == pytest.approx(8.0, rel=1e-5)
@@ -185,6 +187,11 @@ def test_the_frequencies_of_llama_3_are_divided_as_llama_cpp_does():
 
 
 def test_a_mistral_whose_attention_slides_is_refused():
-    gguf_file.require_supported(MistralConfig(sliding_window=None))
+    gguf_architecture.require_supported(MistralConfig(sliding_window=None))
     with pytest.raises(UserError, match="parts that are not written here"):
-        gguf_file.require_supported(MistralConfig(sliding_window=4096))
+        gguf_architecture.require_supported(MistralConfig(sliding_window=4096))
+
+
+def test_the_page_offers_gguf_for_the_architectures_that_are_written():
+    written = {MODEL_FOR_CAUSAL_LM_MAPPING_NAMES[name] for name in gguf_architecture.ARCHITECTURES}
+    assert written == presenters.GGUF_ARCHITECTURES
