@@ -44,6 +44,12 @@ SPLIT_AT_SPACES = {  # which are replaced by then, so it splits nothing
     "behavior": "MergedWithPrevious",
     "invert": False,
 }
+SPACE_AT_START = {  # of a text that does not begin with BOS
+    "type": "Metaspace",
+    "replacement": SPACE,
+    "prepend_scheme": "first",
+    "split": False,
+}
 UNKNOWN_PRE_TOKENIZER = (
     "This model's tokenizer cuts text in a way that has no name in GGUF files, so other programs "
     "would read prompts differently than it was trained. Take the merged model instead."
@@ -100,6 +106,9 @@ def vocabulary_of(tokenizer: PreTrainedTokenizerBase, size: int) -> Vocabulary:
     by_id = {i: text for text, i in raw["model"]["vocab"].items()}
     added: dict[int, AddedToken] = {one["id"]: one for one in raw["added_tokens"]}
     by_id |= {i: one["content"] for i, one in added.items()}  # ids from `size` on are unused
+    begins_with_bos = _begins_with_bos(tokenizer)
+    if raw.get("pre_tokenizer") == SPACE_AT_START and not begins_with_bos:
+        raise UserError("bad_model", UNKNOWN_PRE_TOKENIZER)
     cutting = _sentencepiece if raw["model"].get("byte_fallback") else _byte_level
     return Vocabulary(
         **cutting(raw, by_id, added, size),
@@ -108,7 +117,7 @@ def vocabulary_of(tokenizer: PreTrainedTokenizerBase, size: int) -> Vocabulary:
         end_of_turn=_end_of_turn(tokenizer),
         unknown=_within(tokenizer.unk_token_id, size),
         pad=_within(tokenizer.pad_token_id, size),
-        begins_with_bos=_begins_with_bos(tokenizer),
+        begins_with_bos=begins_with_bos,
         template=str(tokenizer.chat_template),
     )
 
@@ -134,8 +143,7 @@ def _sentencepiece(
     model = raw["model"]
     texts = {one["content"] for one in added.values()}
     scores = token_scores(model["vocab"], _pairs(raw), texts)
-    known = raw.get("normalizer") == REPLACE_SPACES and not model.get("ignore_merges")
-    if scores is None or not known or raw.get("pre_tokenizer") not in (None, SPLIT_AT_SPACES):
+    if scores is None or model.get("ignore_merges") or not _only_replaces_spaces(raw):
         raise UserError("bad_model", UNKNOWN_PRE_TOKENIZER)
     lowest = -float(len(scores))  # of tokens that merging never makes
     tokens = [by_id.get(i, f"[PAD{i}]") for i in range(size)]
@@ -153,6 +161,15 @@ def _sentencepiece(
         "merges": [],
         "scores": [scores.get(by_id.get(i, ""), lowest) for i in range(size)],
     }
+
+
+def _only_replaces_spaces(raw: Any) -> bool:
+    rules = raw.get("normalizer"), raw.get("pre_tokenizer")
+    return rules in (
+        (REPLACE_SPACES, None),
+        (REPLACE_SPACES, SPLIT_AT_SPACES),
+        (None, SPACE_AT_START),
+    )
 
 
 def _pairs(raw: Any) -> list[tuple[str, str]]:

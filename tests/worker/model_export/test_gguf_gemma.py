@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from gguf import GGUFReader, TokenType
-from tokenizers import normalizers
+from tokenizers import normalizers, pre_tokenizers
 
 from tests.worker.model_export import tiny_gemma
 from tests.worker.model_export.conftest import ABOUT
@@ -115,7 +115,24 @@ def test_merges_that_no_scores_can_say_have_none():
     assert token_scores(no_byte, merges, added) is None
 
 
-def test_a_tokenizer_that_begins_texts_with_a_space_is_refused():
+def test_a_tokenizer_that_begins_texts_without_bos_with_a_space_is_written():
+    """As Mistral 7B's: a chat begins with BOS, so it reads no space that was not typed."""
+    tokenizer = tiny_gemma.tokenizer()
+    tokenizer.backend_tokenizer.normalizer = None
+    tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Metaspace("▁", "first", split=False)
+    vocabulary, merges = tiny_gemma.vocabulary_and_merges()
+    scores = token_scores(vocabulary, merges, set(tiny_gemma.SPECIAL))
+    made = vocabulary_of(tokenizer, len(vocabulary))
+    assert made.begins_with_bos
+    ids = tokenizer("<bos><start_of_turn>the  hen then")["input_ids"]
+    wanted = ["<bos>", "<start_of_turn>", *merged_by_scores("the  hen then", vocabulary, scores)]
+    assert tokenizer.convert_ids_to_tokens(ids) == wanted
+    tokenizer.chat_template = tiny_gemma.TEMPLATE.replace("{{ bos_token }}", "Chat: ")
+    with pytest.raises(UserError, match="cuts text in a way"):
+        vocabulary_of(tokenizer, len(vocabulary))
+
+
+def test_a_tokenizer_that_begins_every_part_of_a_text_with_a_space_is_refused():
     tokenizer = tiny_gemma.tokenizer()
     tokenizer.backend_tokenizer.normalizer = normalizers.Sequence(
         [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
