@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 from django.db import connection
 
+pytestmark = pytest.mark.long
+
 NEWER = """
 import django; django.setup()
 from django.db import connection

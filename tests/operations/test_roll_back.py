@@ -16,6 +16,7 @@ def in_use(host):
     return host
 
 
+@pytest.mark.long
 def test_all_rows_survive_the_way_to_the_first_migrations_and_back(in_use):
     done = in_use.script("to_first_migrations")
     before, between, after = done["rows"]
