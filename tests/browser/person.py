@@ -39,6 +39,10 @@ def photograph(page: Page, name: str) -> None:
     page.emulate_media(color_scheme="light", reduced_motion="no-preference")
 
 
+# Within a column of the chat: lines become a small ledger. The thought above it is no answer.
+ANSWER = ":scope > p, :scope > dl"
+
+
 @dataclass
 class Person:
     context: BrowserContext
@@ -219,7 +223,7 @@ class Person:
         said = {}
         for lane in ("base", "tuned"):
             voice = self.page.locator(f"[data-column={lane}]").last
-            said[lane] = voice.locator("p, dl").first.inner_text()  # lines become a small ledger
+            said[lane] = voice.locator(ANSWER).first.inner_text()
         return said["base"], said["tuned"]
 
     def downloads_the_adapter(self) -> Download:

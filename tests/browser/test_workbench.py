@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import listen
-from tests.browser.person import MINUTES, Person, seconds_since
+from tests.browser.person import ANSWER, MINUTES, Person, seconds_since
 from tests.browser.workbench_steps import keeps, writes
 
 FIRST = "Sort each email of a bicycle shop."
@@ -91,6 +91,6 @@ def talks(mara: Person, question: str) -> dict[str, str]:
     assert mara.page.locator("#chat-error").is_hidden(), mara.reads("#chat-error")
     sides = mara.page.locator(".answer-column").all()
     return {
-        one.get_attribute("data-column") or "": one.locator("p, dl").first.inner_text()
+        one.get_attribute("data-column") or "": one.locator(ANSWER).first.inner_text()
         for one in sides
     }
