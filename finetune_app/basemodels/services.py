@@ -136,7 +136,7 @@ def register(
         "size": sum(path.stat().st_size for path in folder.iterdir() if path.is_file()),
         "files": {path.name: sha256_of(path) for path in paths},
         "shape": dimensions_of(config),
-        "can_think": False,  # the starter, and what tests lay down
+        "can_think": False,  # the starter does not
     }
     return _save_model(slug, name, team, licence, found)
 

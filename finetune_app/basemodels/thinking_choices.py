@@ -5,7 +5,7 @@ from typing import NamedTuple
 from django.utils.translation import gettext as _
 
 from finetune_app.basemodels.models import Thinking
-from finetune_app.core.thinking import SHORT, THOUGHT_TOKENS, YES
+from finetune_app.core.thinking import THOUGHT_TOKENS
 
 
 class ThinkingChoice(NamedTuple):
@@ -20,9 +20,7 @@ def thinking_choices() -> list[ThinkingChoice]:
         Thinking.SHORT: _("Up to %(n)s tokens of thought, about a paragraph."),
         Thinking.YES: _("Up to %(n)s tokens of thought, for problems of several steps. Slow."),
     }
-    words = {
-        Thinking.NO: why[Thinking.NO],
-        Thinking.SHORT: why[Thinking.SHORT] % {"n": f"{THOUGHT_TOKENS[SHORT]:,}"},
-        Thinking.YES: why[Thinking.YES] % {"n": f"{THOUGHT_TOKENS[YES]:,}"},
-    }
-    return [ThinkingChoice(one.value, str(one.label), words[one]) for one in Thinking]
+    return [
+        ThinkingChoice(one.value, str(one.label), why[one] % {"n": f"{THOUGHT_TOKENS[one]:,}"})
+        for one in Thinking
+    ]
