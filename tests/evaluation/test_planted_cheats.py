@@ -1,5 +1,7 @@
 """No answer that only looks good is called better or worth the work, on fourteen kinds of goal."""
 
+from functools import cache
+
 import pytest
 
 from finetune_app.evaluation.recommendation import MethodScores, recommend
@@ -8,11 +10,18 @@ from finetune_app.evaluation.trivial_baselines import trivial_scores
 from finetune_app.evaluation.verdict.computation import compute_verdict
 from finetune_app.evaluation.verdict.types import Verdict
 from tests.evaluation.cheat_goals import CHEATS, GOALS, CheatGoal, right_words_in_any_order
-from tests.evaluation.cheat_goals_partly_right import PARTLY_RIGHT_GOALS
+from tests.evaluation.cheat_goals_partly_right import PARTLY_RIGHT_GOALS, meanings
 from worker.evaluation import trivial_baselines
 from worker.evaluation.trivial_baselines import scored
 
-ALL_GOALS = (*GOALS, *PARTLY_RIGHT_GOALS)
+ALL_GOALS = {goal.__name__: goal for goal in (*GOALS, *PARTLY_RIGHT_GOALS)}
+UNLEARNABLE = ("facts", "rules")
+
+
+def names(*goals: str):
+    """Where a model has to read every answer, it takes a minute."""
+    slow = meanings.__name__
+    return [pytest.param(one, marks=pytest.mark.long) if one == slow else one for one in goals]
 
 
 class Judged:
@@ -62,37 +71,35 @@ class Trial:
         return tuple(one.score if graded else float(one.passed) for one in judged)
 
 
-@pytest.fixture(scope="module")
-def trials() -> dict[str, Trial]:
-    return {goal().name: Trial(goal()) for goal in ALL_GOALS}
+@cache
+def trial_of(name: str) -> Trial:
+    return Trial(ALL_GOALS[name]())
 
 
 @pytest.mark.parametrize("cheat", CHEATS, ids=lambda cheat: cheat.__name__)
-@pytest.mark.parametrize("name", [goal.__name__ for goal in ALL_GOALS])
-def test_a_cheat_is_neither_better_nor_worth_the_work(trials, name, cheat):
-    trial = trials[name]
+@pytest.mark.parametrize("name", names(*ALL_GOALS))
+def test_a_cheat_is_neither_better_nor_worth_the_work(name, cheat):
+    trial = trial_of(name)
     answers = cheat(trial.goal)
     assert not trial.verdict(answers).better
     assert trial.recommended(answers) not in ("worth_it", "enough")
 
 
 @pytest.mark.parametrize("name", ["labels", "lines", "objects", "facts", "objects_partly"])
-def test_right_words_in_any_order_are_not_better(trials, name):
-    answers = right_words_in_any_order(trials[name].goal)
-    assert not trials[name].verdict(answers).better
+def test_right_words_in_any_order_are_not_better(name):
+    trial = trial_of(name)
+    assert not trial.verdict(right_words_in_any_order(trial.goal)).better
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["labels", "lines", "objects", "rewriting", *(goal.__name__ for goal in PARTLY_RIGHT_GOALS)],
-)
-def test_whoever_learned_the_task_is_better_and_worth_the_work(trials, name):
+@pytest.mark.parametrize("name", names(*(name for name in ALL_GOALS if name not in UNLEARNABLE)))
+def test_whoever_learned_the_task_is_better_and_worth_the_work(name):
     """Else the suite would pass by calling nothing better."""
-    trial = trials[name]
+    trial = trial_of(name)
     assert trial.verdict(trial.goal.honest).level == "consistently_better"
     assert trial.recommended(trial.goal.honest) == "worth_it"
 
 
-def test_rules_alone_show_nothing(trials):
-    found = trials["rules"].verdict(trials["rules"].goal.honest)
+def test_rules_alone_show_nothing():
+    trial = trial_of("rules")
+    found = trial.verdict(trial.goal.honest)
     assert found.headline == "Not better than keeping the rules and saying nothing."
