@@ -156,7 +156,7 @@ def test_it_may_end_early(starter):
     assert SMALL.earliest_end == 1  # 80 of 90 steps, and a fifth of them until the rate is nothing
     assert replace(SMALL, rows=2_400).earliest_end == pytest.approx(3 / 8 * 1.2)
     known = expected(starter, work=replace(SMALL, rows=2_400))
-    assert known.low < 3 / 8 * 1.2 * known.seconds / 1.4 * 1.05
+    assert known.low < 0.6 * known.seconds / 1.4  # 0.45 of the learning, and all of the loading
 
 
 def test_a_measurement_replaces_the_guess_and_narrows_it(starter):
