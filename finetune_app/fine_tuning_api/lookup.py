@@ -23,23 +23,25 @@ def require_team_key(key: ApiKey) -> ApiKey:
     return key
 
 
-def find_file(key: ApiKey, file_id: str) -> ApiFile:
-    """Raises ApiError if the team has no such file."""
+def find_file(key: ApiKey, file_id: str, *, param: str | None = None) -> ApiFile:
+    """Raises ApiError if the team has no such file. `param`: of the request, which named it."""
     public_id = parse_public_id(file_id, "file-")
     files = ApiFile.objects.filter(team=key.team_id)
     file = files.filter(public_id=public_id).first() if public_id else None
     if file is None:
-        raise ApiError(404, f"There is no file “{file_id[:80]}”.", code="file_not_found")
+        raise ApiError(
+            404, f"There is no file “{file_id[:80]}”.", code="file_not_found", param=param
+        )
     return file
 
 
-def find_job(key: ApiKey, job_id: str) -> FineTuningJob:
+def find_job(key: ApiKey, job_id: str, *, param: str | None = None) -> FineTuningJob:
     """With the relations that its status needs. Raises ApiError if the team has no such job."""
     public_id = parse_public_id(job_id, "ftjob-")
     jobs = FineTuningJob.objects.filter(team=require_team_key(key).team_id).with_status()
     job = jobs.filter(public_id=public_id).first() if public_id else None
     if job is None:
-        raise ApiError(404, f"There is no job “{job_id[:80]}”.", code="job_not_found")
+        raise ApiError(404, f"There is no job “{job_id[:80]}”.", code="job_not_found", param=param)
     return job
 
 

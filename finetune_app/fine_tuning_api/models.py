@@ -35,6 +35,20 @@ class FineTuningJobQuerySet(models.QuerySet["FineTuningJob"]):
         """With the relations that the job's status and response need."""
         return self.select_related("training__job", "training__version")
 
+    def with_metadata(self, wanted: dict[str, str]) -> "FineTuningJobQuerySet":
+        """Those whose metadata has all of `wanted`; {}: those without metadata.
+
+        Compared here, because SQLite cannot ask whether one JSON object contains another.
+        """
+        found = self.values_list("pk", "metadata")
+        return self.filter(
+            pk__in=[
+                pk
+                for pk, metadata in found
+                if (wanted.items() <= metadata.items() if wanted else not metadata)
+            ]
+        )
+
     def with_adapter(self) -> "FineTuningJobQuerySet":
         return self.exclude(training=None).exclude(training__adapter_sha256="")
 

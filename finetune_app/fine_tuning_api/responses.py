@@ -149,19 +149,6 @@ def _checkpoint(
     }
 
 
-def page_object(objects: list[JsonObject], *, after: str | None, limit: int) -> JsonObject:
-    """Cursor pagination: at most `limit` objects after the one with the id `after`."""
-    start = next((n + 1 for n, one in enumerate(objects) if one["id"] == after), 0)
-    page = objects[start : start + limit]
-    return {
-        "object": "list",
-        "data": page,
-        "has_more": len(objects) > start + limit,
-        "first_id": page[0]["id"] if page else None,
-        "last_id": page[-1]["id"] if page else None,
-    }
-
-
 def _error(job: FineTuningJob) -> JobError | None:
     if job.problem:
         return {"code": "invalid_training_file", "message": job.problem, "param": "training_file"}

@@ -11,12 +11,13 @@ from finetune_app.core.files import local_path
 from finetune_app.fine_tuning_api import services
 from finetune_app.fine_tuning_api.lookup import find_file, require_team_key
 from finetune_app.fine_tuning_api.models import ApiFile
+from finetune_app.fine_tuning_api.pagination import page_of_rows, parse_page_request
 from finetune_app.fine_tuning_api.responses import file_object
 from finetune_app.gateway.access import api_view
 from finetune_app.gateway.errors import ApiError
 from finetune_app.gateway.json_body import JsonObject
 
-MAX_LISTED = 100
+MAX_LISTED = 10_000
 
 
 @api_view("GET", "POST", action="files")
@@ -62,12 +63,14 @@ def _upload(request: HttpRequest, key: ApiKey) -> JsonObject:
 
 
 def _list(request: HttpRequest, key: ApiKey) -> JsonObject:
-    files = ApiFile.objects.filter(team=key.team_id)[:MAX_LISTED]
-    found = [file_object(file) for file in files]
-    return {
-        "object": "list",
-        "data": found,
-        "has_more": False,
-        "first_id": found[0]["id"] if found else "",
-        "last_id": found[-1]["id"] if found else "",
-    }
+    files = ApiFile.objects.filter(team=key.team_id)
+    if purpose := request.GET.get("purpose"):
+        files = files.filter(purpose=purpose)
+    page = page_of_rows(
+        files,
+        parse_page_request(request, default=MAX_LISTED, maximum=MAX_LISTED),
+        cursor=lambda file_id: find_file(key, file_id, param="after"),
+        as_object=file_object,
+    )
+    # OpenAI describes these two as texts here, and as nullable in its other lists.
+    return page | {"first_id": page["first_id"] or "", "last_id": page["last_id"] or ""}

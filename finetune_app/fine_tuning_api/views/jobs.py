@@ -1,21 +1,22 @@
 """/v1/fine_tuning/jobs: create, list, read, pause, resume and cancel fine-tuning jobs."""
 
+import re
+
 from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponseBase, JsonResponse
 
 from finetune_app.api_keys.models import ApiKey
 from finetune_app.core.errors import PlainError
-from finetune_app.core.requests import whole_number
 from finetune_app.fine_tuning_api import services
 from finetune_app.fine_tuning_api.job_request import parse_job_request
 from finetune_app.fine_tuning_api.lookup import find_file, find_job, require_team_key
 from finetune_app.fine_tuning_api.models import FineTuningJob
-from finetune_app.fine_tuning_api.responses import (
-    checkpoint_objects,
-    event_objects,
-    job_object,
-    page_object,
+from finetune_app.fine_tuning_api.pagination import (
+    page_of_objects,
+    page_of_rows,
+    parse_page_request,
 )
+from finetune_app.fine_tuning_api.responses import checkpoint_objects, event_objects, job_object
 from finetune_app.gateway.access import api_view
 from finetune_app.gateway.errors import ApiError
 from finetune_app.gateway.json_body import JsonObject
@@ -25,7 +26,8 @@ ACTIONS = {
     "resume": services.resume_job,
     "cancel": services.cancel_job,
 }
-DEFAULT_LISTED, MAX_LISTED = 20, 100
+DEFAULT_LISTED, DEFAULT_CHECKPOINTS, MAX_LISTED = 20, 10, 100
+METADATA_FILTER = re.compile(r"metadata\[(.*)\]", re.DOTALL)
 
 
 @api_view("GET", "POST", action="fine_tuning")
@@ -48,14 +50,16 @@ async def job_action(
 
 @api_view("GET", action="fine_tuning")
 async def job_events(request: HttpRequest, key: ApiKey, job_id: str) -> HttpResponseBase:
+    page = parse_page_request(request, default=DEFAULT_LISTED, maximum=MAX_LISTED)
     events = await sync_to_async(lambda: event_objects(find_job(key, job_id)))()
-    return JsonResponse(_page(request, events[::-1]))  # the newest first
+    return JsonResponse(page_of_objects(events[::-1], page))
 
 
 @api_view("GET", action="fine_tuning")
 async def job_checkpoints(request: HttpRequest, key: ApiKey, job_id: str) -> HttpResponseBase:
+    page = parse_page_request(request, default=DEFAULT_CHECKPOINTS, maximum=MAX_LISTED)
     checkpoints = await sync_to_async(lambda: checkpoint_objects(find_job(key, job_id)))()
-    return JsonResponse(_page(request, checkpoints))
+    return JsonResponse(page_of_objects(checkpoints, page))
 
 
 def _create(request: HttpRequest, key: ApiKey) -> JsonObject:
@@ -65,8 +69,10 @@ def _create(request: HttpRequest, key: ApiKey) -> JsonObject:
         job = services.start_job(
             key=key,
             request=asked,
-            file=find_file(key, asked.training_file),
-            validation_file=find_file(key, validation_id) if validation_id else None,
+            file=find_file(key, asked.training_file, param="training_file"),
+            validation_file=(
+                find_file(key, validation_id, param="validation_file") if validation_id else None
+            ),
         )
     except PlainError as problem:
         raise ApiError(problem.status, problem.message, param="model") from problem
@@ -85,9 +91,21 @@ def _act(key: ApiKey, job_id: str, action: str) -> JsonObject:
 
 def _list(request: HttpRequest, key: ApiKey) -> JsonObject:
     jobs = FineTuningJob.objects.filter(team=key.team_id).with_status()
-    return _page(request, [job_object(job) for job in jobs])
+    wanted = _wanted_metadata(request)
+    if wanted is not None:
+        jobs = jobs.with_metadata(wanted)
+    return page_of_rows(
+        jobs,
+        parse_page_request(request, default=DEFAULT_LISTED, maximum=MAX_LISTED),
+        cursor=lambda job_id: find_job(key, job_id, param="after"),
+        as_object=job_object,
+    )
 
 
-def _page(request: HttpRequest, objects: list[JsonObject]) -> JsonObject:
-    limit = min(whole_number(request.GET.get("limit")) or DEFAULT_LISTED, MAX_LISTED)
-    return page_object(objects, after=request.GET.get("after"), limit=limit)
+def _wanted_metadata(request: HttpRequest) -> dict[str, str] | None:
+    """`metadata[name]=text`, any number of times; {} for `metadata=null`, which asks for jobs
+    without metadata; None if the request does not ask."""
+    if request.GET.get("metadata") == "null":
+        return {}
+    found = ((METADATA_FILTER.fullmatch(name), text) for name, text in request.GET.items())
+    return {match[1]: str(text) for match, text in found if match} or None
