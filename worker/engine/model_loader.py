@@ -39,6 +39,8 @@ class ModelConfig(TypedDict, total=False):
     n_embd: int
     intermediate_size: int
     n_inner: int
+    num_hidden_layers: int
+    n_layer: int
     vocab_size: int
     max_position_embeddings: int
     n_positions: int
@@ -146,9 +148,14 @@ def choose_format(folder: Path, config: ModelConfig, device: torch.device) -> st
     text = config.get("text_config", config)
     width = int(text.get("hidden_size") or text.get("n_embd") or 1024)
     inner = int(text.get("intermediate_size") or text.get("n_inner") or 4 * width)
+    layers = int(text.get("num_hidden_layers") or text.get("n_layer") or 1)
+    # Several copies, or small layers would be read from the processor's cache; of a model that is
+    # small as a whole, all layers are.
+    copies = max(1, min(layers, 64_000_000 // (3 * width * inner)))
     packed = text.get("model_type") in MODEL_TYPES  # computed by llama_forward.py
     milliseconds = {
-        name: _time_layer(width, inner, dtype, device, packed) for name, dtype in DTYPES.items()
+        name: _time_layer(width, inner, copies, dtype, device, packed)
+        for name, dtype in DTYPES.items()
     }
     log.info("milliseconds of a layer in each number format: %s", milliseconds)
     max_bytes = MAX_MEMORY_SHARE * this_machine().free_bytes
@@ -165,11 +172,9 @@ def fp32_bytes(folder: Path, config: ModelConfig) -> int:
 
 
 def _time_layer(
-    width: int, inner: int, dtype: torch.dtype, device: torch.device, pack: bool
+    width: int, inner: int, copies: int, dtype: torch.dtype, device: torch.device, pack: bool
 ) -> float:
-    """Median milliseconds of one feed-forward layer for TIMED_BATCH tokens."""
-    # Several copies, or small layers would be read from the processor's cache.
-    copies = max(1, 64_000_000 // (3 * width * inner))
+    """Median milliseconds of one feed-forward layer for TIMED_BATCH tokens, of `copies` layers."""
     layers = [
         [
             PackedLinear(torch.zeros(shape, dtype=dtype, device=device), None, pack=pack)

@@ -196,6 +196,19 @@ def test_a_model_that_does_not_fit_in_fp32_is_loaded_in_bf16(base, monkeypatch, 
     assert model_loader.choose_format(base, config, torch.device("cpu")) == format
 
 
+@pytest.mark.parametrize(("width", "copies"), [(48, 3), (4096, 1), (1024, 2)])
+def test_no_more_layers_are_timed_than_the_model_has(base, monkeypatch, width, copies):
+    timed = []
+    monkeypatch.setattr(
+        model_loader,
+        "_time_layer",
+        lambda _width, _inner, number, *_rest: timed.append(number) or 1.0,
+    )
+    config = {"hidden_size": width, "intermediate_size": 10 * width, "num_hidden_layers": 3}
+    model_loader.choose_format(base, config, torch.device("cpu"))
+    assert timed == [copies, copies]
+
+
 def test_penalties_lower_the_logits_of_written_tokens(engine, base):
     """Each token has the highest logit after the penalties of the tokens before it."""
     request = ask(max_new_tokens=30, presence_penalty=1.5, frequency_penalty=0.5)
