@@ -1,5 +1,6 @@
 """Validates requests for a fine-tuning job, after OpenAI's API reference."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,16 +11,31 @@ from finetune_app.training.methods import METHODS
 
 Auto = Literal["auto"]
 MAX_EPOCHS = 50
-MAX_BATCH_SIZE = 64
+MAX_BATCH_SIZE = 256
+MAX_BETA = 2
+MAX_RATE_MULTIPLIER = 10  # far below this learning falls apart already
+FIELDS = (
+    "model",
+    "training_file",
+    "validation_file",
+    "suffix",
+    "seed",
+    "method",
+    "hyperparameters",
+    "metadata",
+    "integrations",
+)
 
 
 @dataclass(frozen=True)
 class Hyperparameters:
-    """ "auto": the application's automatic settings."""
+    """ "auto": the application's automatic settings.
+
+    `learning_rate_multiplier`: a factor on the automatic learning rate."""
 
     n_epochs: int | Auto = "auto"
     batch_size: int | Auto = "auto"
-    learning_rate_multiplier: Auto = "auto"
+    learning_rate_multiplier: float | Auto = "auto"
     beta: float | Auto = "auto"  # of dpo alone
 
 
@@ -40,6 +56,8 @@ class JobRequest:
 def parse_job_request(body: bytes) -> JobRequest:
     """Raises ApiError."""
     given = read_json_object(body)
+    _refuse_others(given, FIELDS)
+    _refuse_integrations(given.get("integrations"))
     method = _method(given)
     return JobRequest(
         model=_required_text(given, "model"),
@@ -60,41 +78,90 @@ def _required_text(given: JsonObject, name: str) -> str:
     return value
 
 
+def _refuse_others(given: JsonObject, known: Iterable[str]) -> None:
+    """Raises ApiError for a field that would otherwise be ignored."""
+    unknown = next((name for name in given if name not in known and given[name] is not None), None)
+    if unknown is not None:
+        raise ApiError(
+            400,
+            f"Unknown parameter: “{unknown[:80]}”. Leave it out, or use one of {', '.join(known)}.",
+            param=unknown[:80],
+            code="unknown_parameter",
+        )
+
+
+def _refuse_integrations(value: Any) -> None:
+    if value:
+        raise ApiError(
+            400,
+            "“integrations” are not supported: metrics are not sent to other services. Read them "
+            "as events, as checkpoints or in the result file of the job.",
+            param="integrations",
+            code="unsupported_parameter",
+        )
+
+
 def _method(given: JsonObject) -> str:
-    method = _object(given, "method").get("type", SUPERVISED)
+    of_method = _object(given, "method")
+    method = of_method.get("type", SUPERVISED)
+    names = " or ".join(METHODS)
+    if method == "reinforcement":
+        raise ApiError(
+            400,
+            "The method “reinforcement” is not supported: nothing here learns from the rewards of "
+            f"a grader. Use {names}.",
+            param="method",
+            code="unsupported_value",
+        )
     if method not in METHODS:
-        names = " or ".join(METHODS)
-        raise ApiError(400, f"The “method” here is {names}.", param="method")
+        raise ApiError(400, f"The “type” of the “method” is {names}.", param="method")
+    _refuse_others(of_method, ("type", str(method)))
     return str(method)
 
 
 def _hyperparameters(given: JsonObject, method: str) -> Hyperparameters:
     """From “method”, or from the older top-level field “hyperparameters”."""
-    inner = _object(_object(given, "method"), method).get("hyperparameters")
-    found = _object({"hyperparameters": inner or given.get("hyperparameters")}, "hyperparameters")
-    n_epochs = _whole_number_or_auto(found, "n_epochs", MAX_EPOCHS)
-    batch_size = _whole_number_or_auto(found, "batch_size", MAX_BATCH_SIZE)
-    if found.get("learning_rate_multiplier", "auto") not in ("auto", 1, 1.0):
+    of_method = _object(_object(given, "method"), method)
+    _refuse_others(of_method, ("hyperparameters",))
+    inner, older = _object(of_method, "hyperparameters"), _object(given, "hyperparameters")
+    if inner and older:
         raise ApiError(
             400,
-            "“learning_rate_multiplier” is not done here; leave it at “auto”.",
-            param="learning_rate_multiplier",
+            "“hyperparameters” are given twice. Give those of “method” alone.",
+            param="hyperparameters",
         )
-    beta = _beta(found) if method == DPO else "auto"
-    return Hyperparameters(n_epochs, batch_size, beta=beta)
+    found = inner or older
+    beta = ("beta",) if method == DPO else ()
+    _refuse_others(found, ("n_epochs", "batch_size", "learning_rate_multiplier", *beta))
+    return Hyperparameters(
+        n_epochs=_whole_number_or_auto(found, "n_epochs", MAX_EPOCHS),
+        batch_size=_whole_number_or_auto(found, "batch_size", MAX_BATCH_SIZE),
+        learning_rate_multiplier=_number_or_auto(
+            found, "learning_rate_multiplier", MAX_RATE_MULTIPLIER
+        ),
+        beta=_number_or_auto(found, "beta", MAX_BETA),
+    )
 
 
-def _beta(found: JsonObject) -> float | Auto:
-    value = found.get("beta", "auto")
+def _number_or_auto(found: JsonObject, name: str, maximum: float) -> float | Auto:
+    value = _or_auto(found, name)
     if value == "auto":
         return "auto"
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 2:
-        raise ApiError(400, "“beta” is “auto” or a number above 0 and up to 2.", param="beta")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= maximum:
+        raise ApiError(
+            400, f"“{name}” is “auto” or a number above 0 and up to {maximum}.", param=name
+        )
     return float(value)
 
 
+def _or_auto(found: JsonObject, name: str) -> object:
+    """null is the same as a field that is left out."""
+    value = found.get(name)
+    return "auto" if value is None else value
+
+
 def _whole_number_or_auto(found: JsonObject, name: str, maximum: int) -> int | Auto:
-    value = found.get(name, "auto")
+    value = _or_auto(found, name)
     if value == "auto":
         return "auto"
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= maximum:

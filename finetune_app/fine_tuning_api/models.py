@@ -63,6 +63,7 @@ class FineTuningJob(models.Model):
         Training, null=True, on_delete=models.CASCADE, related_name="fine_tuning_job"
     )
     problem = models.TextField(blank=True)
+    problem_param = models.CharField(max_length=20, default="training_file")  # which file it is
     notices = models.JSONField(default=list)  # sentences about keys of the files that are not read
     model = models.CharField(max_length=120)  # the base model, as the program named it
     suffix = models.CharField(max_length=64, blank=True)

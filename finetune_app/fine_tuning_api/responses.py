@@ -48,17 +48,12 @@ def job_status(job: FineTuningJob) -> str:
 
 
 def job_object(job: FineTuningJob) -> JsonObject:
-    status, spec = job_status(job), job.training.spec if job.training else {}
+    status = job_status(job)
     work = job.training.job if job.training else None
-    ended_at = work.ended_at if work and status in FINAL else None
-    seconds_left = work.seconds_left if work else None
-    finish = timezone.now() + timedelta(seconds=seconds_left) if seconds_left else None
-    hyperparameters = {
-        "n_epochs": spec.get("epochs", "auto"),
-        "batch_size": spec.get("batch_size", "auto"),
-        "learning_rate_multiplier": "auto",
-    }
-    of_method = hyperparameters | ({"beta": spec.get("beta", "auto")} if job.method == DPO else {})
+    is_final = status in FINAL
+    ended_at = (work.ended_at if work else job.created_at) if is_final else None
+    finish = _estimated_finish(job) if status == "running" else None
+    hyperparameters = _hyperparameters(job)
     return {
         "id": job.api_id,
         "object": "fine_tuning.job",
@@ -73,14 +68,43 @@ def job_object(job: FineTuningJob) -> JsonObject:
         "hyperparameters": hyperparameters,
         "seed": job.seed,
         "metadata": job.metadata,
-        "method": {"type": job.method, job.method: {"hyperparameters": of_method}},
+        "method": {"type": job.method, job.method: {"hyperparameters": hyperparameters}},
         "training_file": job.training_file,
         "validation_file": job.validation_file or None,
         "user_provided_suffix": job.suffix or None,
-        "trained_tokens": work.result.get("tokens") if work and ended_at else None,
+        "trained_tokens": work.result.get("tokens") if work and is_final else None,
         "estimated_finish": _timestamp(finish) if finish else None,
         "error": _error(job),
     }
+
+
+def _hyperparameters(job: FineTuningJob) -> JsonObject:
+    """As requested; "auto" becomes the number that was chosen, once there is a training."""
+    names = ["n_epochs", "batch_size", "learning_rate_multiplier"]
+    names += ["beta"] if job.method == DPO else []
+    asked = {name: job.hyperparameters.get(name, "auto") for name in names}
+    if job.training is None:
+        return asked
+    spec = job.training.spec
+    chosen = {
+        "n_epochs": spec.get("epochs"),
+        "batch_size": spec.get("batch_size"),
+        "learning_rate_multiplier": 1.0,
+        "beta": spec.get("beta"),
+    }
+    return {name: chosen[name] if asked[name] == "auto" else asked[name] for name in names}
+
+
+def _estimated_finish(job: FineTuningJob) -> datetime | None:
+    """By the speed so far; before there is one, by what was expected when the job was created."""
+    assert job.training is not None
+    work = job.training.job
+    if (seconds_left := work.seconds_left) is not None:
+        return timezone.now() + timedelta(seconds=seconds_left)
+    expected = job.training.estimate.get("seconds")
+    if not expected or not work.running_at:
+        return None
+    return max(timezone.now(), work.running_at + timedelta(seconds=expected))
 
 
 def event_objects(job: FineTuningJob) -> list[JsonObject]:
@@ -141,17 +165,22 @@ def _checkpoint(
         "fine_tuned_model_checkpoint": model_name,
         "fine_tuning_job_id": job.api_id,
         "step_number": step,
-        "metrics": {
-            "step": step,
-            "train_loss": point.loss if point else None,
-            "valid_loss": point.validation_loss if point else None,
-        },
+        "metrics": _metrics(point) if point else {"step": step},
+    }
+
+
+def _metrics(point: Point) -> JsonObject:
+    """What was measured at this step, by OpenAI's names."""
+    measured = {"train_loss": point.loss, "valid_loss": point.validation_loss}
+    return {"step": point.step} | {
+        name: value for name, value in measured.items() if value is not None
     }
 
 
 def _error(job: FineTuningJob) -> JobError | None:
     if job.problem:
-        return {"code": "invalid_training_file", "message": job.problem, "param": "training_file"}
+        param = job.problem_param
+        return {"code": f"invalid_{param}", "message": job.problem, "param": param}
     if job_status(job) == "failed":
         assert job.training is not None
         work = job.training.job

@@ -88,7 +88,7 @@ def start_job(
             team=key.team,
             model=request.model,
             suffix=request.suffix,
-            seed=request.seed or trainings.DEFAULT_SEED,
+            seed=trainings.DEFAULT_SEED if request.seed is None else request.seed,
             method=request.method,
             hyperparameters=asdict(request.hyperparameters),
             metadata=request.metadata,
@@ -97,8 +97,9 @@ def start_job(
         )
         try:
             rows, held_back, job.notices = _read_files(file, validation_file)
-        except RowError as problem:
-            rows, held_back, job.problem = [], [], str(problem)
+        except InvalidFile as problem:
+            rows, held_back = [], []
+            job.problem, job.problem_param = str(problem), problem.param
         job.goal = _create_goal(job, rows, by)
         basemodels.choose(goal=job.goal, slug=request.model, user=by)
         job.save()
@@ -110,17 +111,31 @@ def start_job(
     return job
 
 
+class InvalidFile(Exception):
+    """`param`: of the request, which named the file."""
+
+    def __init__(self, problem: RowError, param: str) -> None:
+        super().__init__(str(problem))
+        self.param = param
+
+
 def _read_files(
     file: ApiFile, validation_file: ApiFile | None
 ) -> tuple[list[RowToAdd], list[RowToAdd], list[str]]:
-    """(rows, rows held back, sentences about what is not read). Raises RowError."""
+    """(rows, rows held back, sentences about what is not read). Raises InvalidFile."""
     notes = FileNotes()
-    rows = read_training_rows(file, Split.TRAIN if validation_file else "", notes)
+    try:
+        rows = read_training_rows(file, Split.TRAIN if validation_file else "", notes)
+    except RowError as problem:
+        raise InvalidFile(problem, "training_file") from problem
     notices = unread_notices(file, notes)
     if validation_file is None:
         return rows, [], notices
     notes = FileNotes()
-    held_back = read_validation_rows(validation_file, notes)
+    try:
+        held_back = read_validation_rows(validation_file, notes)
+    except RowError as problem:
+        raise InvalidFile(problem, "validation_file") from problem
     return rows, held_back, [*notices, *unread_notices(validation_file, notes)]
 
 
@@ -173,6 +188,11 @@ def _create_goal(job: FineTuningJob, rows: list[RowToAdd], by: User | None) -> G
 
 def _training_settings(hyperparameters: JsonObject) -> JsonObject:
     """OpenAI's hyperparameters as training settings, without those that are "auto"."""
-    names = {"n_epochs": "epochs", "batch_size": "batch_size", "beta": "beta"}
+    names = {
+        "n_epochs": "epochs",
+        "batch_size": "batch_size",
+        "learning_rate_multiplier": trainings.RATE_FACTOR,
+        "beta": "beta",
+    }
     chosen = {name: hyperparameters.get(theirs) for theirs, name in names.items()}
     return {name: value for name, value in chosen.items() if isinstance(value, int | float)}

@@ -33,6 +33,7 @@ CHANGEABLE_SETTINGS = (
     "number_format",
     "beta",
 )
+RATE_FACTOR = "learning_rate_multiplier"  # on the learning rate, automatic or chosen
 FOUND_BY = "search"  # number of the search that found the settings
 NOTHING_TO_LEARN = gettext_lazy(
     "Version %(v)d holds only questions to test with. Choose training as your method, "
@@ -126,6 +127,7 @@ def frozen_spec(
         for name in (*CHANGEABLE_SETTINGS, FOUND_BY)
         if chosen.get(name) not in (None, "")
     }
+    settings["learning_rate"] *= chosen.get(RATE_FACTOR, 1)
     settings.setdefault("seed", DEFAULT_SEED)
     if starts_from:  # the same adapter goes on, so it keeps its shape
         settings |= {name: starts_from.spec[name] for name in ADAPTER_SHAPE}

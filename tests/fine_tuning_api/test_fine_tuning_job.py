@@ -2,16 +2,19 @@
 
 import json
 import threading
+from datetime import timedelta
 from pathlib import Path
 
 import openai
 import pytest
 from django.conf import settings as configured
+from django.utils import timezone
 
 from finetune_app.goals.models import Goal
 from finetune_app.jobs import lease
 from finetune_app.jobs.models import State
-from tests.fine_tuning_api.uploads import lines, upload
+from finetune_app.training.models import Training
+from tests.fine_tuning_api.uploads import lines, training_of, upload
 from tests.journey import end, set_state, write
 from tests.worker.engine.engine_server import SECRET, EngineServer
 from tests.worker.engine.tiny_models import make_base
@@ -31,10 +34,6 @@ def job(client):
         metadata={"who": "a test"},
         hyperparameters={"n_epochs": 2, "batch_size": "auto"},
     )
-
-
-def training_of(job):
-    return Goal.objects.get(fine_tuning_job__public_id=job.id[6:]).fine_tuning_job.training
 
 
 def test_a_new_job_is_queued_and_creates_a_goal(job, client, as_owner):
@@ -171,28 +170,6 @@ def test_other_keys_are_reported_as_events(client):
     assert made.status == "queued"
 
 
-@pytest.mark.parametrize(
-    ("more", "param"),
-    [
-        ({"model": "gpt-4o-mini"}, "model"),
-        ({"hyperparameters": {"n_epochs": 0}}, "n_epochs"),
-        ({"hyperparameters": {"batch_size": 1000}}, "batch_size"),
-        ({"hyperparameters": {"learning_rate_multiplier": 2.0}}, "learning_rate_multiplier"),
-        ({"method": {"type": "reinforcement"}}, "method"),
-        ({"method": {"type": "dpo", "dpo": {"hyperparameters": {"beta": 3.0}}}}, "beta"),
-        ({"suffix": "x" * 65}, "suffix"),
-        ({"seed": -1}, "seed"),
-        ({"metadata": {"a": "x" * 600}}, "metadata"),
-    ],
-)
-def test_invalid_parameters_are_refused_by_name(client, more, param):
-    given = {"model": "starter", "training_file": upload(client).id} | more
-    with pytest.raises(openai.BadRequestError) as refused:
-        client.fine_tuning.jobs.create(**given)
-    assert refused.value.param == param
-    assert not Goal.objects.exists()
-
-
 def test_pause_resume_and_cancel(job, client):
     assert client.fine_tuning.jobs.pause(job.id).status == "paused"
     assert client.fine_tuning.jobs.resume(job.id).status == "queued"
@@ -224,6 +201,22 @@ def test_events_and_checkpoints_report_the_metrics(job, client):
     assert kept.fine_tuned_model_checkpoint == f"{done.fine_tuned_model}:ckpt-step-10"
     listed = [model.id for model in client.models.list()]
     assert {done.fine_tuned_model, kept.fine_tuned_model_checkpoint} <= set(listed)
+
+
+def test_a_running_job_says_when_it_will_be_done(job, client):
+    training = training_of(job)
+    assert job.estimated_finish is None  # it waits
+    began = timezone.now() - timedelta(seconds=100)
+    Training.objects.filter(pk=training.pk).update(estimate={"seconds": 1000})
+    set_state(training.job, State.RUNNING, running_at=began)
+    at_first = client.fine_tuning.jobs.retrieve(job.id)
+    assert at_first.estimated_finish == int(began.timestamp()) + 1000
+    set_state(training.job, State.RUNNING, running_at=began, done=50, total=100)
+    later = client.fine_tuning.jobs.retrieve(job.id)
+    assert 90 <= later.estimated_finish - timezone.now().timestamp() <= 120
+    assert (later.trained_tokens, later.finished_at) == (None, None)
+    set_state(training.job, State.CANCELLED)
+    assert client.fine_tuning.jobs.retrieve(job.id).estimated_finish is None
 
 
 def test_a_failed_training_reports_its_error(job, client):
