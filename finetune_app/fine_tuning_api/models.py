@@ -8,12 +8,19 @@ from finetune_app.goals.models import Goal
 from finetune_app.training.models import Training
 
 
+class Purpose(models.TextChoices):
+    """OpenAI's names of what a file is for."""
+
+    FINE_TUNE = "fine-tune"
+    RESULTS = "fine-tune-results"
+
+
 class ApiFile(models.Model):
-    """A file that a program has uploaded for training."""
+    """A file that a program has uploaded for training, or the metrics of one of its jobs."""
 
     team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="api_files")
     name = models.CharField(max_length=200)
-    purpose = models.CharField(max_length=20, default="fine-tune")
+    purpose = models.CharField(max_length=20, default=Purpose.FINE_TUNE)
     storage_path = models.CharField(max_length=200)  # below DATA_DIR
     size = models.BigIntegerField()  # bytes
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
@@ -29,11 +36,16 @@ class ApiFile(models.Model):
     def api_id(self) -> str:
         return f"file-{self.public_id.hex}"
 
+    @property
+    def path_of_upload(self) -> str:
+        """Where it is stored unless that name is taken; in a folder of its own."""
+        return f"api-files/{self.public_id.hex}/upload"
+
 
 class FineTuningJobQuerySet(models.QuerySet["FineTuningJob"]):
     def with_status(self) -> "FineTuningJobQuerySet":
         """With the relations that the job's status and response need."""
-        return self.select_related("training__job", "training__version")
+        return self.select_related("training__job", "training__version", "result_file")
 
     def with_metadata(self, wanted: dict[str, str]) -> "FineTuningJobQuerySet":
         """Those whose metadata has all of `wanted`; {}: those without metadata.
@@ -71,6 +83,9 @@ class FineTuningJob(models.Model):
     metadata = models.JSONField(default=dict)
     training_file = models.CharField(max_length=64)  # public ids: the files may be deleted later
     validation_file = models.CharField(max_length=64, blank=True)
+    result_file = models.OneToOneField(  # None before it has succeeded, or where it was deleted
+        ApiFile, null=True, on_delete=models.SET_NULL, related_name="result_of"
+    )
     method = models.CharField(max_length=20, default=SUPERVISED)
     hyperparameters = models.JSONField(default=dict)  # as requested: numbers, or "auto"
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)

@@ -63,7 +63,7 @@ def job_object(job: FineTuningJob) -> JsonObject:
         "finished_at": _timestamp(ended_at) if ended_at else None,
         "fine_tuned_model": job.tuned_model_name if status == "succeeded" else None,
         "organization_id": f"team-{job.team_id}",
-        "result_files": [],
+        "result_files": [job.result_file.api_id] if job.result_file else [],
         "integrations": [],
         "hyperparameters": hyperparameters,
         "seed": job.seed,

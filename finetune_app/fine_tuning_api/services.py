@@ -70,7 +70,7 @@ def save_file(*, team: Team, name: str, purpose: str, file: "File[bytes]") -> Ap
         )
     storage.require_space(team, size)
     saved = ApiFile(team=team, name=name[:200] or "file.jsonl", purpose=purpose, size=size)
-    saved.storage_path = default_storage.save(f"api-files/{saved.public_id.hex}/upload", file)
+    saved.storage_path = default_storage.save(saved.path_of_upload, file)
     saved.save()
     return saved
 

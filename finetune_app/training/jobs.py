@@ -16,6 +16,7 @@ from finetune_app.jobs.models import Job
 from finetune_app.training.answer_length import max_new_tokens
 from finetune_app.training.models import Point, SampleAnswer, Training
 from finetune_app.training.protocol import CurvePoint, SampleEvent, TrainingResult
+from finetune_app.training.events import training_succeeded
 
 # Parts of the spec that the child does not get.
 RECORD_ONLY = ("base_model_sha256", "version_sha256", "start_adapter_sha256", "search")
@@ -87,6 +88,7 @@ class TrainingHandler(JobHandler):
         training.save(update_fields=["adapter_sha256"])
         for step, sha256 in found.get("kept_steps", {}).items():
             training.points.filter(step=int(step)).update(adapter_sha256=sha256)
+        training_succeeded.send(Training, training=training)
         machine = this_machine()  # the supervisor runs on the machine that trained
         Job.objects.filter(pk=job.pk).update(result={**result, "machine": machine.words})
         # Estimates are for LoRA; the others compute in other ways.

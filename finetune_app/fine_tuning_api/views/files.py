@@ -10,9 +10,10 @@ from finetune_app.core.errors import PlainError
 from finetune_app.core.files import local_path
 from finetune_app.fine_tuning_api import services
 from finetune_app.fine_tuning_api.lookup import find_file, require_team_key
-from finetune_app.fine_tuning_api.models import ApiFile
+from finetune_app.fine_tuning_api.models import ApiFile, Purpose
 from finetune_app.fine_tuning_api.pagination import page_of_rows, parse_page_request
 from finetune_app.fine_tuning_api.responses import file_object
+from finetune_app.fine_tuning_api.result_file import NAME
 from finetune_app.gateway.access import api_view
 from finetune_app.gateway.errors import ApiError
 from finetune_app.gateway.json_body import JsonObject
@@ -41,9 +42,8 @@ async def file_content(request: HttpRequest, key: ApiKey, file_id: str) -> HttpR
     file = await sync_to_async(find_file)(require_team_key(key), file_id)
     set_audit_target(request, file)
     path = await sync_to_async(local_path)(file.storage_path)
-    return download(
-        request, file_chunks(path), name="file.jsonl", content_type="application/octet-stream"
-    )
+    name = NAME if file.purpose == Purpose.RESULTS else "file.jsonl"
+    return download(request, file_chunks(path), name=name, content_type="application/octet-stream")
 
 
 def _upload(request: HttpRequest, key: ApiKey) -> JsonObject:
@@ -51,7 +51,7 @@ def _upload(request: HttpRequest, key: ApiKey) -> JsonObject:
     purpose = request.POST.get("purpose", "")
     if upload is None:
         raise ApiError(400, "Send the file as “file”, in a multipart form.", param="file")
-    if purpose != "fine-tune":
+    if purpose != Purpose.FINE_TUNE:
         raise ApiError(400, "The only “purpose” here is “fine-tune”.", param="purpose")
     try:
         saved = services.save_file(

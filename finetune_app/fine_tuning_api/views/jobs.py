@@ -10,7 +10,7 @@ from finetune_app.core.errors import PlainError
 from finetune_app.fine_tuning_api import services
 from finetune_app.fine_tuning_api.job_request import parse_job_request
 from finetune_app.fine_tuning_api.lookup import find_file, find_job, require_team_key
-from finetune_app.fine_tuning_api.models import FineTuningJob
+from finetune_app.fine_tuning_api.models import ApiFile, FineTuningJob, Purpose
 from finetune_app.fine_tuning_api.pagination import (
     page_of_objects,
     page_of_rows,
@@ -69,14 +69,27 @@ def _create(request: HttpRequest, key: ApiKey) -> JsonObject:
         job = services.start_job(
             key=key,
             request=asked,
-            file=find_file(key, asked.training_file, param="training_file"),
+            file=_file_to_learn(key, asked.training_file, "training_file"),
             validation_file=(
-                find_file(key, validation_id, param="validation_file") if validation_id else None
+                _file_to_learn(key, validation_id, "validation_file") if validation_id else None
             ),
         )
     except PlainError as problem:
         raise ApiError(problem.status, problem.message, param="model") from problem
     return job_object(find_job(key, job.api_id))
+
+
+def _file_to_learn(key: ApiKey, file_id: str, param: str) -> ApiFile:
+    """Raises ApiError if there is no such file, or it is the result of another job."""
+    file = find_file(key, file_id, param=param)
+    if file.purpose != Purpose.FINE_TUNE:
+        raise ApiError(
+            400,
+            f"“{file_id}” has the purpose “{file.purpose}”. Upload examples with the purpose "
+            f"“{Purpose.FINE_TUNE}”.",
+            param=param,
+        )
+    return file
 
 
 def _act(key: ApiKey, job_id: str, action: str) -> JsonObject:
