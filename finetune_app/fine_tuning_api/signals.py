@@ -9,8 +9,8 @@ from django.dispatch import receiver
 from finetune_app.core.files import delete_folder
 from finetune_app.fine_tuning_api.models import ApiFile, FineTuningJob
 from finetune_app.fine_tuning_api.result_file import write_result_file
-from finetune_app.training.models import Training
 from finetune_app.training.events import training_succeeded
+from finetune_app.training.models import Training
 
 
 @receiver(training_succeeded, sender=Training)

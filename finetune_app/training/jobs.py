@@ -14,9 +14,9 @@ from finetune_app.jobs.handlers import ChildSpec, Event, JobHandler, Result
 from finetune_app.jobs.kinds import JobKind
 from finetune_app.jobs.models import Job
 from finetune_app.training.answer_length import max_new_tokens
+from finetune_app.training.events import training_succeeded
 from finetune_app.training.models import Point, SampleAnswer, Training
 from finetune_app.training.protocol import CurvePoint, SampleEvent, TrainingResult
-from finetune_app.training.events import training_succeeded
 
 # Parts of the spec that the child does not get.
 RECORD_ONLY = ("base_model_sha256", "version_sha256", "start_adapter_sha256", "search")
