@@ -121,12 +121,14 @@ def event_objects(job: FineTuningJob) -> list[JsonObject]:
     work = job.training.job
     if work.running_at:
         events.append(_event(job, "started", work.running_at, "The training has started."))
-    for point in job.training.points.all():
-        events.append(_metrics_event(job, point, work.running_at or job.created_at))
+    events += [_metrics_event(job, point) for point in job.training.points.all()]
     if work.ended_at:
         level = "error" if work.state == State.FAILED else "info"
         message = work.message or f"The job is {job_status(job)}."
         events.append(_event(job, "ended", work.ended_at, message, level=level))
+    if job_status(job) == "succeeded" and work.ended_at:
+        made = f"New fine-tuned model created: {job.tuned_model_name}"
+        events.append(_event(job, "model", work.ended_at, made))
     return events
 
 
@@ -202,12 +204,23 @@ def _event(
     }
 
 
-def _metrics_event(job: FineTuningJob, point: Point, at: datetime) -> JsonObject:
-    data = {"step": point.step, "train_loss": point.loss, "valid_loss": point.validation_loss}
-    name = "validation loss" if point.loss is None else "training loss"
-    loss = point.validation_loss if point.loss is None else point.loss
-    event = _event(job, f"step-{point.step}", at, f"Step {point.step}: {name} {loss}")
-    return event | {"type": "metrics", "data": data}
+def _metrics_event(job: FineTuningJob, point: Point) -> JsonObject:
+    assert job.training is not None
+    work = job.training.job
+    metrics = _metrics(point)
+    of_all = ""
+    if work.total and work.unit == "steps":
+        metrics["total_steps"] = int(work.total)
+        of_all = f"/{work.total:.0f}"
+    names = {"train_loss": "training loss", "valid_loss": "validation loss"}
+    losses = [f"{said}={metrics[name]:.2f}" for name, said in names.items() if name in metrics]
+    event = _event(
+        job,
+        f"step-{point.step}",
+        point.recorded_at or work.running_at or job.created_at,
+        f"Step {point.step}{of_all}: {', '.join(losses) or 'nothing was measured'}",
+    )
+    return event | {"type": "metrics", "data": metrics}
 
 
 def _timestamp(at: datetime) -> int:

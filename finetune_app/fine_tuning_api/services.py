@@ -35,6 +35,7 @@ from finetune_app.goals import services as goals
 from finetune_app.goals.models import Goal, GoalKind, Method
 from finetune_app.imports.cell_values import RowError
 from finetune_app.jobs import services as jobs
+from finetune_app.jobs.models import ENDED
 from finetune_app.training import services as trainings
 from finetune_app.versions import services as versions
 
@@ -140,19 +141,30 @@ def _read_files(
 
 
 def pause_job(*, job: FineTuningJob) -> None:
-    if job.training:
-        trainings.stop(training=job.training)
+    """Stop it at the next step, where it can be resumed. Raises PlainError if it has ended."""
+    if job.training is None or job.training.job.state in ENDED:
+        raise _has_ended(job)
+    if not trainings.stop(training=job.training):
+        job.training.job.refresh_from_db()
+        if job.training.job.state in ENDED:  # meanwhile
+            raise _has_ended(job)
 
 
 def resume_job(*, job: FineTuningJob) -> None:
     """Raises PlainError if it is not paused."""
-    if job.training:
-        trainings.resume(training=job.training)
+    if job.training is None:
+        raise _has_ended(job)
+    trainings.resume(training=job.training)
 
 
 def cancel_job(*, job: FineTuningJob) -> None:
-    if job.training:
-        jobs.cancel(job.training.job)
+    """Raises PlainError if it has ended."""
+    if job.training is None or not jobs.cancel(job.training.job):
+        raise _has_ended(job)
+
+
+def _has_ended(job: FineTuningJob) -> PlainError:
+    return PlainError(_("The job %(id)s has ended already.") % {"id": job.api_id})
 
 
 def _freeze_and_train(job: FineTuningJob, by: User | None) -> None:

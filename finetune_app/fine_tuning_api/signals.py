@@ -24,7 +24,8 @@ def write_results(sender: type, training: Training, **kwargs: Any) -> None:
 
 @receiver(post_delete, sender=FineTuningJob)
 def delete_results(sender: type, instance: FineTuningJob, **kwargs: Any) -> None:
-    ApiFile.objects.filter(pk=instance.result_file_id).delete()
+    if instance.result_file_id:
+        ApiFile.objects.filter(pk=instance.result_file_id).delete()
 
 
 @receiver(post_delete, sender=ApiFile)

@@ -23,6 +23,7 @@ class State(models.TextChoices):
 
 LEASED = (State.PREPARING, State.RUNNING, State.STOPPING)  # a worker holds it
 ACTIVE = (State.QUEUED, *LEASED)  # needs no action of the user
+ENDED = (State.SUCCEEDED, State.FAILED, State.CANCELLED)
 CAN_CONTINUE = (State.STOPPED, State.FAILED)
 
 

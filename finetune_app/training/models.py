@@ -110,6 +110,8 @@ class Point(models.Model):
     tokens_per_second = models.FloatField(null=True)
     memory_bytes = models.BigIntegerField(null=True)
     adapter_sha256 = models.CharField(max_length=64, blank=True)  # set when it is kept
+    # None: from before this was recorded.
+    recorded_at = models.DateTimeField(null=True, auto_now_add=True)
 
     objects = PointQuerySet.as_manager()
 

@@ -142,9 +142,9 @@ def frozen_spec(
     }
 
 
-def stop(*, training: Training) -> None:
-    """Ask it to save a checkpoint and end."""
-    jobs.ask_stop(training.job)
+def stop(*, training: Training) -> bool:
+    """Ask it to save a checkpoint and end. False: it is asked already, or has ended."""
+    return jobs.ask_stop(training.job)
 
 
 def resume(*, training: Training) -> None:

@@ -2,6 +2,7 @@ import httpx
 import openai
 import pytest
 
+from finetune_app.accounts.models import User
 from finetune_app.api_keys import services as api_keys
 from tests.deployment_fixtures import separate_rate_limits  # noqa: F401
 from tests.engine_fixtures import address, engine_process  # noqa: F401
@@ -15,13 +16,23 @@ def base(transactional_db):
 
 
 @pytest.fixture
-def client(address, base, team, owner):  # noqa: F811
-    """OpenAI's client. Each response is held against OpenAI's description."""
-    _key, text = api_keys.create_key(
-        team=team, by=owner, name="a program", requests_per_minute=10_000
-    )
+def client_of(address, base):  # noqa: F811
+    """Makes OpenAI's client with a key of this person's team. Each response is held against
+    OpenAI's description."""
     http = httpx.Client(event_hooks={"response": [check_response]})
-    with openai.OpenAI(
-        base_url=address, api_key=text, max_retries=0, timeout=120, http_client=http
-    ) as found:
-        yield found
+
+    def make(person: User) -> openai.OpenAI:
+        _key, text = api_keys.create_key(
+            team=person.teams.get(), by=person, name="a program", requests_per_minute=10_000
+        )
+        return openai.OpenAI(
+            base_url=address, api_key=text, max_retries=0, timeout=120, http_client=http
+        )
+
+    with http:
+        yield make
+
+
+@pytest.fixture
+def client(client_of, owner):
+    return client_of(owner)

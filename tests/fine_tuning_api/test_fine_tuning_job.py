@@ -170,14 +170,6 @@ def test_other_keys_are_reported_as_events(client):
     assert made.status == "queued"
 
 
-def test_pause_resume_and_cancel(job, client):
-    assert client.fine_tuning.jobs.pause(job.id).status == "paused"
-    assert client.fine_tuning.jobs.resume(job.id).status == "queued"
-    with pytest.raises(openai.ConflictError):
-        client.fine_tuning.jobs.resume(job.id)
-    assert client.fine_tuning.jobs.cancel(job.id).status == "cancelled"
-
-
 def test_events_and_checkpoints_report_the_metrics(job, client):
     training = training_of(job)
     for step in (10, 20, 30):
@@ -190,6 +182,7 @@ def test_events_and_checkpoints_report_the_metrics(job, client):
     )  # the client reads several pages
     assert [one.type for one in events].count("metrics") == 3
     assert events[-1].message == "The job was created."
+    assert events[0].message.startswith("New fine-tuned model created: ft:starter:")
     checkpoint, kept = client.fine_tuning.jobs.checkpoints.list(job.id)
     done = client.fine_tuning.jobs.retrieve(job.id)
     assert done.status == "succeeded"
@@ -217,6 +210,27 @@ def test_a_running_job_says_when_it_will_be_done(job, client):
     assert (later.trained_tokens, later.finished_at) == (None, None)
     set_state(training.job, State.CANCELLED)
     assert client.fine_tuning.jobs.retrieve(job.id).estimated_finish is None
+
+
+def test_a_step_is_an_event_with_its_metrics_as_data(job, client):
+    training = training_of(job)
+    set_state(training.job, State.RUNNING, total=30, unit="steps", running_at=timezone.now())
+    training.points.create(step=0, validation_loss=3.5)
+    training.points.create(step=10, loss=0.125, validation_loss=2.0)
+    training.points.create(step=11, loss=0.25)
+    events = client.fine_tuning.jobs.list_events(job.id, limit=100)
+    metrics = [one for one in events if one.type == "metrics"]
+    assert [(one.message, one.data) for one in metrics] == [
+        ("Step 11/30: training loss=0.25", {"step": 11, "train_loss": 0.25, "total_steps": 30}),
+        (
+            "Step 10/30: training loss=0.12, validation loss=2.00",
+            {"step": 10, "train_loss": 0.125, "valid_loss": 2.0, "total_steps": 30},
+        ),
+        ("Step 0/30: validation loss=3.50", {"step": 0, "valid_loss": 3.5, "total_steps": 30}),
+    ]
+    recorded = training.points.get(step=11).recorded_at
+    assert metrics[0].created_at == int(recorded.timestamp())
+    assert {one.type for one in events} == {"message", "metrics"}
 
 
 def test_a_failed_training_reports_its_error(job, client):

@@ -7,7 +7,6 @@ import openai
 import pytest
 from django.conf import settings as configured
 
-from finetune_app.api_keys import services as api_keys
 from finetune_app.fine_tuning_api.models import ApiFile
 from tests.fine_tuning_api.uploads import lines, upload
 
@@ -48,20 +47,11 @@ def test_a_file_name_with_dots_cannot_leave_its_folder(client):
     assert client.files.content(sent.id).content == lines()
 
 
-def test_other_teams_and_deployment_keys_find_no_files(client, address, live_key_of, stranger):
+def test_other_teams_find_no_files(client, client_of, stranger):
     sent = upload(client)
-    other = live_key_of(stranger)
+    other = client_of(stranger)
     with pytest.raises(openai.NotFoundError):
         other.files.retrieve(sent.id)
     with pytest.raises(openai.NotFoundError):
         other.fine_tuning.jobs.create(model="starter", training_file=sent.id)
     assert list(other.files.list()) == []
-
-
-@pytest.fixture
-def live_key_of(address):
-    def make(person):
-        _key, text = api_keys.create_key(team=person.teams.get(), by=person, name="x")
-        return openai.OpenAI(base_url=address, api_key=text, max_retries=0)
-
-    return make

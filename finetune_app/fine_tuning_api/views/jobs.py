@@ -98,7 +98,8 @@ def _act(key: ApiKey, job_id: str, action: str) -> JsonObject:
     try:
         ACTIONS[action](job=find_job(key, job_id))
     except PlainError as problem:
-        raise ApiError(409, problem.message) from problem
+        # Not tried again: OpenAI's clients repeat a request that got a 409.
+        raise ApiError(409, problem.message, should_retry=False) from problem
     return job_object(find_job(key, job_id))
 
 
