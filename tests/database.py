@@ -1,7 +1,7 @@
-"""A template SQLite database with all tables, created once for all test processes.
+"""A template database with all tables, created once for all test processes.
 
 Migrations take seconds in each process, a copy takes none. It is cached beside the starter model,
-under a name derived from the migrations.
+or on the PostgreSQL server, under a name derived from the migrations.
 """
 
 import fcntl
@@ -15,8 +15,10 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import django
+import psycopg
 import pytest
 from django.conf import settings
 from django.db import connection
@@ -33,15 +35,19 @@ def django_db_keepdb() -> bool:
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None) -> None:
     """Put a copy where pytest-django would create the database."""
-    if not settings.ON_SQLITE:
-        return
+    if settings.ON_SQLITE:
+        shutil.copy(template(), connection.creation._get_test_db_name())
+    else:
+        connection.settings_dict["TEST"]["TEMPLATE"] = template()
+
+
+def template() -> str:
+    """A database with all tables and no rows, to be copied: a file of SQLite, or the name of a
+    database on the PostgreSQL server."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     with (FOLDER / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # the first process creates it, the others wait
-        template = FOLDER / f"{fingerprint()}.sqlite3"
-        if not template.exists():
-            create_template(template)
-        shutil.copy(template, connection.creation._get_test_db_name())
+        return str(sqlite_template() if settings.ON_SQLITE else postgresql_template())
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -70,11 +76,34 @@ def fingerprint() -> str:
     return digest.hexdigest()[:16]
 
 
-def create_template(template: Path) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        env = os.environ | {"DATA_DIR": folder, "DATABASE_URL": ""}
-        command = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
-        subprocess.run(command, cwd=settings.BASE_DIR, env=env, check=True)
-        for older in template.parent.glob("*.sqlite3"):
-            older.unlink()
-        shutil.move(f"{folder}/finetune.sqlite3", template)
+def sqlite_template() -> Path:
+    file = FOLDER / f"{fingerprint()}.sqlite3"
+    if not file.exists():
+        with tempfile.TemporaryDirectory() as folder:
+            migrate(DATA_DIR=folder, DATABASE_URL="")
+            for older in FOLDER.glob("*.sqlite3"):
+                older.unlink()
+            shutil.move(f"{folder}/finetune.sqlite3", file)
+    return file
+
+
+def postgresql_template() -> str:
+    server = urlsplit(os.environ["DATABASE_URL"])
+    checkout = hashlib.sha256(str(settings.BASE_DIR).encode()).hexdigest()[:6]
+    prefix = f"finetune_template_{checkout}_"
+    name, unfinished = f"{prefix}{fingerprint()}", f"{prefix}unfinished"
+    with psycopg.connect(server._replace(path="/postgres").geturl(), autocommit=True) as database:
+        found = database.execute("SELECT datname FROM pg_database WHERE datname ^@ %s", [prefix])
+        names = {row[0] for row in found}
+        if name not in names:
+            for older in names:
+                database.execute(f'DROP DATABASE "{older}"')
+            database.execute(f'CREATE DATABASE "{unfinished}"')
+            migrate(DATABASE_URL=server._replace(path=f"/{unfinished}").geturl())
+            database.execute(f'ALTER DATABASE "{unfinished}" RENAME TO "{name}"')
+    return name
+
+
+def migrate(**environment: str) -> None:
+    command = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
+    subprocess.run(command, cwd=settings.BASE_DIR, env=os.environ | environment, check=True)

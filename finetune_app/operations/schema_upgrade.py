@@ -121,6 +121,7 @@ def upgrade() -> None:
     _refuse_active_jobs()
     set_aside = _sqlite_file_aside if connection.vendor == "sqlite" else _postgresql_schema_aside
     with set_aside():
+        _refuse_to_lose_rows()
         call_command("migrate", verbosity=0, interactive=False)
         with transaction.atomic():
             _copy_rows()
@@ -166,17 +167,13 @@ def _postgresql_schema_aside() -> Iterator[None]:
 
 def _copy_rows() -> None:
     old = _old_columns()
-    copied = set(NOT_COPIED)
     for model in apps.get_models(include_auto_created=True):
         table = model._meta.db_table
         source = TABLES.get(table, table)
-        copied.add(source)
         if table not in NOT_COPIED and source in old:
             _copy_table(model, source, old[source])
     if bulk_edit_upgrade.TABLE in old:
         bulk_edit_upgrade.convert(BEFORE)
-        copied.add(bulk_edit_upgrade.TABLE)
-    _refuse_to_lose_rows(set(old) - copied)
     with connection.cursor() as cursor:
         for statement in connection.ops.sequence_reset_sql(no_style(), apps.get_models()):
             cursor.execute(statement)
@@ -230,9 +227,12 @@ def _refuse_active_jobs() -> None:
         )
 
 
-def _refuse_to_lose_rows(tables: set[str]) -> None:
+def _refuse_to_lose_rows() -> None:
+    """Raises UpgradeError for rows in a table that no current one takes."""
+    now = {model._meta.db_table for model in apps.get_models(include_auto_created=True)}
+    copied = {TABLES.get(table, table) for table in now} | NOT_COPIED | {bulk_edit_upgrade.TABLE}
     with connection.cursor() as cursor:
-        for table in sorted(tables):
+        for table in sorted(set(_old_columns()) - copied):
             cursor.execute(f"SELECT 1 FROM {BEFORE}.{connection.ops.quote_name(table)} LIMIT 1")
             if cursor.fetchone():
                 raise UpgradeError(

@@ -9,6 +9,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -49,35 +50,36 @@ def manage(data_dir: Path, *command: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def write_first_schema(data_dir: Path) -> Path:
+    """Its database."""
+    file = data_dir / "finetune.sqlite3"
+    with sqlite3.connect(file) as database:
+        database.executescript(FIRST_SCHEMA.read_text())
+    database.close()
+    return file
+
+
 @pytest.fixture
 def first_schema(tmp_path) -> Path:
     """A data folder with a database of the first schema."""
-    with sqlite3.connect(tmp_path / "finetune.sqlite3") as database:
-        database.executescript(FIRST_SCHEMA.read_text())
-    database.close()
+    write_first_schema(tmp_path)
     return tmp_path
 
 
-def rows(database: Path, query: str) -> list[tuple]:
-    with sqlite3.connect(database) as opened:
-        return opened.execute(query).fetchall()
+@dataclass(frozen=True)
+class Upgraded:
+    """An upgraded data folder. Its database had a bulk edit, and was half way through another."""
+
+    data_dir: Path
+    file: Path
+    rows_before: int
+    prepared: subprocess.CompletedProcess[str]
 
 
-def test_every_row_is_carried_over_and_its_pages_open(first_schema):
-    file = first_schema / "finetune.sqlite3"
-    before = sum(n for ((n,),) in _counts(file).values())
-    prepared = manage(first_schema, "manage.py", "prepare", "--without-starter")
-    assert prepared.returncode == 0, prepared.stderr
-    assert "Carrying the older database over." in prepared.stdout
-    assert list((first_schema / "backups").glob("*.tar.gz"))
-    assert sum(n for ((n,),) in _counts(file).values()) == before
-    opened = manage(first_schema, "-c", OPEN_PAGES)
-    assert opened.returncode == 0, opened.stderr
-    assert {line.split()[-1] for line in opened.stdout.splitlines()} == {"200"}
-
-
-def test_a_bulk_edit_becomes_a_change_for_each_example(first_schema):
-    file = first_schema / "finetune.sqlite3"
+@pytest.fixture(scope="module")
+def upgraded(tmp_path_factory) -> Upgraded:
+    data_dir = tmp_path_factory.mktemp("first_schema")
+    file = write_first_schema(data_dir)
     with sqlite3.connect(file) as database:
         database.execute(
             'INSERT INTO datasets_sweep (edit_id, first, last, numbers, before, "after") '
@@ -87,14 +89,35 @@ def test_a_bulk_edit_becomes_a_change_for_each_example(first_schema):
             """UPDATE datasets_edit SET todo = '{"do": "sweep", "numbers": "4-6 9", "next": 5}' """
         )
     database.close()
-    manage(first_schema, "manage.py", "prepare", "--without-starter")
+    before = count_rows(file)
+    prepared = manage(data_dir, "manage.py", "prepare", "--without-starter")
+    assert prepared.returncode == 0, prepared.stderr
+    return Upgraded(data_dir, file, before, prepared)
+
+
+def rows(database: Path, query: str) -> list[tuple]:
+    with sqlite3.connect(database) as opened:
+        return opened.execute(query).fetchall()
+
+
+def test_every_row_is_carried_over_and_its_pages_open(upgraded):
+    assert "Carrying the older database over." in upgraded.prepared.stdout
+    assert list((upgraded.data_dir / "backups").glob("*.tar.gz"))
+    # In the place of the bulk edit there is a change for each of its four examples.
+    assert count_rows(upgraded.file) == upgraded.rows_before - 1 + 4
+    opened = manage(upgraded.data_dir, "-c", OPEN_PAGES)
+    assert opened.returncode == 0, opened.stderr
+    assert {line.split()[-1] for line in opened.stdout.splitlines()} == {"200"}
+
+
+def test_a_bulk_edit_becomes_a_change_for_each_example(upgraded):
     changed = rows(
-        file,
+        upgraded.file,
         "SELECT number FROM datasets_change AS change JOIN datasets_example AS example "
         """ON example.id = example_id WHERE change.after = '{"status": "draft"}' ORDER BY 1""",
     )
     assert changed == [(1,), (2,), (3,), (5,)]
-    ((todo,),) = set(rows(file, "SELECT todo FROM datasets_edit WHERE id = 1"))
+    ((todo,),) = set(rows(upgraded.file, "SELECT todo FROM datasets_edit WHERE id = 1"))
     assert json.loads(todo) == {"do": "bulk_edit", "numbers": [6, 9], "next": 5}
 
 
@@ -123,9 +146,8 @@ def test_every_column_has_a_place():
     assert left == {"datasets_dataset": {"tally"}}
 
 
-def test_a_second_start_changes_nothing(first_schema):
-    manage(first_schema, "manage.py", "prepare", "--without-starter")
-    again = manage(first_schema, "manage.py", "prepare", "--without-starter")
+def test_a_second_start_changes_nothing(upgraded):
+    again = manage(upgraded.data_dir, "manage.py", "prepare", "--without-starter")
     assert (again.returncode, again.stdout) == (0, "")
 
 
@@ -153,11 +175,12 @@ def test_jobs_that_wait_stop_it(first_schema):
     assert rows(file, "SELECT 1 FROM django_migrations WHERE name = '0008_taken_over'")
 
 
-def _counts(file: Path) -> dict[str, list[tuple]]:
+def count_rows(file: Path) -> int:
+    """Of all tables but the search index and Django's own."""
     names = rows(
         file,
         "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' "
         "AND name NOT LIKE 'datasets_words%' AND name NOT LIKE 'django_%' "
         "AND name NOT LIKE 'auth_%'",
     )
-    return {name: rows(file, f'SELECT count(*) FROM "{name}"') for (name,) in names}
+    return sum(rows(file, f'SELECT count(*) FROM "{name}"')[0][0] for (name,) in names)

@@ -3,6 +3,7 @@
 import json
 import os
 import secrets
+import shutil
 import socket
 import subprocess
 import sys
@@ -76,15 +77,22 @@ class Host:
 
 
 @contextmanager
-def empty_host(data_dir: Path, server: str) -> Iterator[Host]:
-    """An installation without anything in it, with a database on a PostgreSQL server, or SQLite."""
+def empty_host(data_dir: Path, server: str, template: str = "") -> Iterator[Host]:
+    """An installation without anything in it, with a database on a PostgreSQL server, or SQLite.
+
+    template: a database with all tables that is copied, so that nothing is left to migrate.
+    """
     if not server:
+        if template:
+            data_dir.mkdir()
+            shutil.copy(template, data_dir / "finetune.sqlite3")
         yield Host(data_dir, "")
         return
     place = urlsplit(server)
     name = f"finetune_host_{secrets.token_hex(6)}"
+    copied = f'TEMPLATE "{template}"' if template else ""
     with psycopg.connect(place._replace(path="/postgres").geturl(), autocommit=True) as database:
-        database.execute(f'CREATE DATABASE "{name}"')
+        database.execute(f'CREATE DATABASE "{name}" {copied}')
         try:
             yield Host(data_dir, place._replace(path=f"/{name}").geturl())
         finally:
