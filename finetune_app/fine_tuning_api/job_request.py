@@ -1,10 +1,14 @@
 """Validates requests for a fine-tuning job, after OpenAI's API reference."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from finetune_app.basemodels.automatic_settings import DPO, SUPERVISED
+from finetune_app.fine_tuning_api.request_fields import (
+    object_field,
+    refuse_unknown,
+    required_text,
+)
 from finetune_app.gateway.errors import ApiError
 from finetune_app.gateway.json_body import JsonObject, read_json_object
 from finetune_app.training.methods import METHODS
@@ -56,12 +60,12 @@ class JobRequest:
 def parse_job_request(body: bytes) -> JobRequest:
     """Raises ApiError."""
     given = read_json_object(body)
-    _refuse_others(given, FIELDS)
+    refuse_unknown(given, FIELDS)
     _refuse_integrations(given.get("integrations"))
     method = _method(given)
     return JobRequest(
-        model=_required_text(given, "model"),
-        training_file=_required_text(given, "training_file"),
+        model=required_text(given, "model"),
+        training_file=required_text(given, "training_file"),
         validation_file=str(given.get("validation_file") or ""),
         suffix=_suffix(given.get("suffix")),
         seed=_seed(given.get("seed")),
@@ -69,25 +73,6 @@ def parse_job_request(body: bytes) -> JobRequest:
         hyperparameters=_hyperparameters(given, method),
         metadata=_metadata(given.get("metadata")),
     )
-
-
-def _required_text(given: JsonObject, name: str) -> str:
-    value = given.get(name)
-    if not isinstance(value, str) or not value:
-        raise ApiError(400, f"“{name}” is missing.", param=name)
-    return value
-
-
-def _refuse_others(given: JsonObject, known: Iterable[str]) -> None:
-    """Raises ApiError for a field that would otherwise be ignored."""
-    unknown = next((name for name in given if name not in known and given[name] is not None), None)
-    if unknown is not None:
-        raise ApiError(
-            400,
-            f"Unknown parameter: “{unknown[:80]}”. Leave it out, or use one of {', '.join(known)}.",
-            param=unknown[:80],
-            code="unknown_parameter",
-        )
 
 
 def _refuse_integrations(value: Any) -> None:
@@ -102,7 +87,7 @@ def _refuse_integrations(value: Any) -> None:
 
 
 def _method(given: JsonObject) -> str:
-    of_method = _object(given, "method")
+    of_method = object_field(given, "method")
     method = of_method.get("type", SUPERVISED)
     names = " or ".join(METHODS)
     if method == "reinforcement":
@@ -115,15 +100,18 @@ def _method(given: JsonObject) -> str:
         )
     if method not in METHODS:
         raise ApiError(400, f"The “type” of the “method” is {names}.", param="method")
-    _refuse_others(of_method, ("type", str(method)))
+    refuse_unknown(of_method, ("type", str(method)))
     return str(method)
 
 
 def _hyperparameters(given: JsonObject, method: str) -> Hyperparameters:
     """From “method”, or from the older top-level field “hyperparameters”."""
-    of_method = _object(_object(given, "method"), method)
-    _refuse_others(of_method, ("hyperparameters",))
-    inner, older = _object(of_method, "hyperparameters"), _object(given, "hyperparameters")
+    of_method = object_field(object_field(given, "method"), method)
+    refuse_unknown(of_method, ("hyperparameters",))
+    inner, older = (
+        object_field(of_method, "hyperparameters"),
+        object_field(given, "hyperparameters"),
+    )
     if inner and older:
         raise ApiError(
             400,
@@ -132,7 +120,7 @@ def _hyperparameters(given: JsonObject, method: str) -> Hyperparameters:
         )
     found = inner or older
     beta = ("beta",) if method == DPO else ()
-    _refuse_others(found, ("n_epochs", "batch_size", "learning_rate_multiplier", *beta))
+    refuse_unknown(found, ("n_epochs", "batch_size", "learning_rate_multiplier", *beta))
     return Hyperparameters(
         n_epochs=_whole_number_or_auto(found, "n_epochs", MAX_EPOCHS),
         batch_size=_whole_number_or_auto(found, "batch_size", MAX_BATCH_SIZE),
@@ -166,13 +154,6 @@ def _whole_number_or_auto(found: JsonObject, name: str, maximum: int) -> int | A
         return "auto"
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= maximum:
         raise ApiError(400, f"“{name}” is “auto” or 1 to {maximum}.", param=name)
-    return value
-
-
-def _object(given: JsonObject, name: str) -> JsonObject:
-    value = given.get(name) or {}
-    if not isinstance(value, dict):
-        raise ApiError(400, f"“{name}” must be a JSON object.", param=name)
     return value
 
 

@@ -1,12 +1,14 @@
 from django.urls import path
 
-from finetune_app.fine_tuning_api.views import files, jobs
+from finetune_app.fine_tuning_api.views import files, graders, jobs
 
 app_name = "fine_tuning_api"
 urlpatterns = [
     path("files", files.file_list, name="file_list"),
     path("files/<slug:file_id>", files.file_detail, name="file_detail"),
     path("files/<slug:file_id>/content", files.file_content, name="file_content"),
+    path("fine_tuning/alpha/graders/run", graders.run_grader, name="run_grader"),
+    path("fine_tuning/alpha/graders/validate", graders.validate_grader, name="validate_grader"),
     path("fine_tuning/jobs", jobs.job_list, name="job_list"),
     path("fine_tuning/jobs/<slug:job_id>", jobs.job_detail, name="job_detail"),
     path("fine_tuning/jobs/<slug:job_id>/events", jobs.job_events, name="job_events"),

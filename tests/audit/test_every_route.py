@@ -85,6 +85,8 @@ NOT_PRIVILEGED = {
     "fine_tuning_api:file_list": "an upload; the file names its team",
     "fine_tuning_api:job_action": JOB,
     "fine_tuning_api:job_list": JOB,
+    "fine_tuning_api:run_grader": "grades a text, and changes nothing",
+    "fine_tuning_api:validate_grader": "reads a grader, and changes nothing",
     "gateway:chat_completions": REQUESTS,
     "gateway:completions": REQUESTS,
     "gateway:embeddings": REQUESTS,

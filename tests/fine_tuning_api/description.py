@@ -1,8 +1,9 @@
 """Holds the responses of the API against OpenAI's own description of them.
 
-`tests/security/openai_api.json` is that description, cut to what Finetune serves. Two things in it
-are corrected: `paused` is a status of a job, as the routes to pause and resume one imply, and
-`exclusiveMinimum` is a number, as OpenAPI 3.1 wants it.
+`tests/security/openai_api.json` is that description, cut to what Finetune serves. Three things in
+it are corrected: `paused` is a status of a job, as the routes to pause and resume one imply;
+`exclusiveMinimum` is a number, as OpenAPI 3.1 wants it; and the graders of a multi grader may stand
+by their names, as in OpenAI's guide.
 """
 
 import json

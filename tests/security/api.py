@@ -43,7 +43,19 @@ JOB_FIELDS = [
     "metadata",
     "integrations",
 ]
+GRADER = {
+    "type": "string_check",
+    "name": "same",
+    "input": "{{ sample.output_text }}",
+    "reference": "Hi",
+    "operation": "eq",
+}
 OTHERS = {
+    "/fine_tuning/alpha/graders/run": (
+        {"grader": GRADER, "model_sample": "Hi"},
+        ["grader", "model_sample", "item"],
+    ),
+    "/fine_tuning/alpha/graders/validate": ({"grader": GRADER}, ["grader"]),
     "/fine_tuning/jobs": ({"model": "starter", "training_file": "file-0"}, JOB_FIELDS),
     "/completions": (
         {"model": "starter", "prompt": "Hi", "max_tokens": 1},

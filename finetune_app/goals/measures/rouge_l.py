@@ -46,8 +46,13 @@ def rouge_l(answer: str, wanted: str) -> float:
     Equals the package rouge-score for texts in ASCII. That one drops every other letter; here words
     of any script count.
     """
-    got, target = (_WORD.findall(text.lower())[:MAX_WORDS] for text in (answer, wanted))
+    got, target = words_of(answer), words_of(wanted)
     if not got or not target:
         return 0.0
     shared = LCSseq.similarity(got, target)
     return 2 * shared / (len(got) + len(target))
+
+
+def words_of(text: str) -> list[str]:
+    """Its first words in small letters, without punctuation."""
+    return _WORD.findall(text.lower())[:MAX_WORDS]
