@@ -5,7 +5,7 @@ from uuid import UUID
 from django.db.models import Prefetch
 
 from finetune_app.api_keys.models import ApiKey
-from finetune_app.fine_tuning_api.models import ApiFile, FineTuningJob
+from finetune_app.fine_tuning_api.models import ApiFile, ApiUpload, FineTuningJob
 from finetune_app.gateway.errors import ApiError
 from finetune_app.gateway.model_lookup import TunedModel
 from finetune_app.training.models import Point
@@ -26,13 +26,23 @@ def require_team_key(key: ApiKey) -> ApiKey:
 def find_file(key: ApiKey, file_id: str, *, param: str | None = None) -> ApiFile:
     """Raises ApiError if the team has no such file. `param`: of the request, which named it."""
     public_id = parse_public_id(file_id, "file-")
-    files = ApiFile.objects.filter(team=key.team_id)
+    files = ApiFile.objects.filter(team=key.team_id).not_expired()
     file = files.filter(public_id=public_id).first() if public_id else None
     if file is None:
         raise ApiError(
             404, f"There is no file “{file_id[:80]}”.", code="file_not_found", param=param
         )
     return file
+
+
+def find_upload(key: ApiKey, upload_id: str) -> ApiUpload:
+    """Raises ApiError if the team has no such upload."""
+    public_id = parse_public_id(upload_id, "upload_")
+    uploads = ApiUpload.objects.filter(team=require_team_key(key).team_id).select_related("file")
+    upload = uploads.filter(public_id=public_id).first() if public_id else None
+    if upload is None:
+        raise ApiError(404, f"There is no upload “{upload_id[:80]}”.", code="upload_not_found")
+    return upload
 
 
 def find_job(key: ApiKey, job_id: str, *, param: str | None = None) -> FineTuningJob:

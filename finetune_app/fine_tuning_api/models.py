@@ -1,6 +1,8 @@
 import uuid
 
 from django.db import models
+from django.db.models import Q
+from django.utils import timezone
 
 from finetune_app.accounts.models import Team
 from finetune_app.basemodels.automatic_settings import SUPERVISED
@@ -15,6 +17,14 @@ class Purpose(models.TextChoices):
     RESULTS = "fine-tune-results"
 
 
+class ApiFileQuerySet(models.QuerySet["ApiFile"]):
+    def expired(self) -> "ApiFileQuerySet":
+        return self.filter(expires_at__lte=timezone.now())
+
+    def not_expired(self) -> "ApiFileQuerySet":
+        return self.filter(Q(expires_at=None) | Q(expires_at__gt=timezone.now()))
+
+
 class ApiFile(models.Model):
     """A file that a program has uploaded for training, or the metrics of one of its jobs."""
 
@@ -25,6 +35,9 @@ class ApiFile(models.Model):
     size = models.BigIntegerField()  # bytes
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField(null=True)  # None: it stays until somebody deletes it
+
+    objects = ApiFileQuerySet.as_manager()
 
     class Meta:
         ordering = ["-pk"]
@@ -40,6 +53,67 @@ class ApiFile(models.Model):
     def path_of_upload(self) -> str:
         """Where it is stored unless that name is taken; in a folder of its own."""
         return f"api-files/{self.public_id.hex}/upload"
+
+
+class ApiUpload(models.Model):
+    """A file that a program sends in parts. When it is complete it becomes an ApiFile."""
+
+    class Status(models.TextChoices):
+        PENDING = "pending"
+        COMPLETED = "completed"
+        CANCELLED = "cancelled"
+
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="api_uploads")
+    name = models.CharField(max_length=200)
+    purpose = models.CharField(max_length=20, default=Purpose.FINE_TUNE)
+    size = models.BigIntegerField()  # bytes, as announced
+    file_lifetime = models.DurationField(null=True)  # None: the file stays
+    status = models.CharField(max_length=10, choices=Status.choices, default=Status.PENDING)
+    file = models.OneToOneField(  # set when it is completed
+        ApiFile, null=True, on_delete=models.SET_NULL, related_name="upload"
+    )
+    public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField()  # nothing is taken after it
+
+    class Meta:
+        ordering = ["-pk"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def api_id(self) -> str:
+        return f"upload_{self.public_id.hex}"
+
+    @property
+    def folder(self) -> str:
+        """Of its parts."""
+        return f"api-files/{self.public_id.hex}"
+
+    @property
+    def is_expired(self) -> bool:
+        return self.status == self.Status.PENDING and self.expires_at <= timezone.now()
+
+
+class ApiUploadPart(models.Model):
+    """Bytes of an upload. Their order is told when it is completed."""
+
+    upload = models.ForeignKey(ApiUpload, on_delete=models.CASCADE, related_name="parts")
+    storage_path = models.CharField(max_length=200)  # below the folder of the upload
+    size = models.BigIntegerField()  # bytes
+    public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["pk"]
+
+    def __str__(self) -> str:
+        return self.api_id
+
+    @property
+    def api_id(self) -> str:
+        return f"part_{self.public_id.hex}"
 
 
 class FineTuningJobQuerySet(models.QuerySet["FineTuningJob"]):

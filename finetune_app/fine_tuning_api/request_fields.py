@@ -1,12 +1,15 @@
 """Fields of requests that are validated in the same way everywhere."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
 
 from finetune_app.gateway.errors import ApiError
 from finetune_app.gateway.json_body import JsonObject
 
+LIFETIMES = (3600, 2_592_000)  # seconds; an hour to 30 days
 
-def refuse_unknown(given: JsonObject, known: Iterable[str]) -> None:
+
+def refuse_unknown(given: Mapping[str, object], known: Iterable[str]) -> None:
     """Raises ApiError for a field that would otherwise be ignored."""
     unknown = next((name for name in given if name not in known and given[name] is not None), None)
     if unknown is not None:
@@ -32,3 +35,20 @@ def object_field(given: JsonObject, name: str) -> JsonObject:
     if not isinstance(value, dict):
         raise ApiError(400, f"“{name}” must be a JSON object.", param=name)
     return value
+
+
+def lifetime_field(given: JsonObject) -> timedelta | None:
+    """From OpenAI's `expires_after`; None where it is missing. Raises ApiError."""
+    found = object_field(given, "expires_after")
+    if not found:
+        return None
+    refuse_unknown(found, ("anchor", "seconds"))
+    seconds, (least, most) = found.get("seconds"), LIFETIMES
+    is_whole = isinstance(seconds, int) and not isinstance(seconds, bool)
+    if found.get("anchor") != "created_at" or not is_whole or not least <= seconds <= most:  # type: ignore[operator]
+        raise ApiError(
+            400,
+            f"“expires_after” has the “anchor” created_at and {least:,} to {most:,} “seconds”.",
+            param="expires_after",
+        )
+    return timedelta(seconds=seconds)  # type: ignore[arg-type]

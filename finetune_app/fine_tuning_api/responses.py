@@ -6,7 +6,7 @@ from typing import TypedDict
 from django.utils import timezone
 
 from finetune_app.basemodels.automatic_settings import DPO
-from finetune_app.fine_tuning_api.models import ApiFile, FineTuningJob
+from finetune_app.fine_tuning_api.models import ApiFile, ApiUpload, ApiUploadPart, FineTuningJob
 from finetune_app.gateway.json_body import JsonObject
 from finetune_app.jobs.models import State
 from finetune_app.training.models import Point
@@ -32,7 +32,7 @@ class JobError(TypedDict):
 
 
 def file_object(file: ApiFile) -> JsonObject:
-    return {
+    found: JsonObject = {
         "id": file.api_id,
         "object": "file",
         "bytes": file.size,
@@ -40,6 +40,31 @@ def file_object(file: ApiFile) -> JsonObject:
         "created_at": _timestamp(file.created_at),
         "purpose": file.purpose,
         "status": "processed",
+    }
+    return found | ({"expires_at": _timestamp(file.expires_at)} if file.expires_at else {})
+
+
+def upload_object(upload: ApiUpload) -> JsonObject:
+    """With its `file` once it is completed."""
+    found: JsonObject = {
+        "id": upload.api_id,
+        "object": "upload",
+        "bytes": upload.size,
+        "created_at": _timestamp(upload.created_at),
+        "expires_at": _timestamp(upload.expires_at),
+        "filename": upload.name,
+        "purpose": upload.purpose,
+        "status": "expired" if upload.is_expired else upload.status,
+    }
+    return found | ({"file": file_object(upload.file)} if upload.file else {})
+
+
+def part_object(part: ApiUploadPart) -> JsonObject:
+    return {
+        "id": part.api_id,
+        "object": "upload.part",
+        "created_at": _timestamp(part.created_at),
+        "upload_id": part.upload.api_id,
     }
 
 

@@ -5,11 +5,13 @@ the goal is on the pages like any other.
 """
 
 from dataclasses import asdict
+from datetime import timedelta
 
 from django.core.files.base import File
 from django.core.files.storage import default_storage
 from django.db import transaction
 from django.db.models import Sum
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from finetune_app.accounts import storage
@@ -43,14 +45,32 @@ MAX_TEAM_BYTES = 2 * 1024**3  # of all files of a team
 PAIRS_IN_GOAL = 3  # pairs of the file that become the goal's examples
 
 
-def save_file(*, team: Team, name: str, purpose: str, file: "File[bytes]") -> ApiFile:
-    """Store an upload. Its content is read only by a job.
+def save_file(
+    *,
+    team: Team,
+    name: str,
+    purpose: str,
+    file: "File[bytes]",
+    lifetime: timedelta | None = None,
+) -> ApiFile:
+    """Store an upload. Its content is read only by a job. It stays for its `lifetime`; None: until
+    somebody deletes it.
 
     Raises PlainError if it is empty or too large.
     """
     size = file.size or 0
     if not size:
         raise PlainError(_("The file is empty."))
+    require_room(team, size)
+    saved = ApiFile(team=team, name=name[:200] or "file.jsonl", purpose=purpose, size=size)
+    saved.expires_at = timezone.now() + lifetime if lifetime else None
+    saved.storage_path = default_storage.save(saved.path_of_upload, file)
+    saved.save()
+    return saved
+
+
+def require_room(team: Team, size: int) -> None:
+    """Raises PlainError if a file of `size` bytes is too large, by itself or for its team."""
     if size > MAX_FILE_BYTES:
         raise PlainError(
             _(
@@ -70,10 +90,6 @@ def save_file(*, team: Team, name: str, purpose: str, file: "File[bytes]") -> Ap
             status=413,
         )
     storage.require_space(team, size)
-    saved = ApiFile(team=team, name=name[:200] or "file.jsonl", purpose=purpose, size=size)
-    saved.storage_path = default_storage.save(saved.path_of_upload, file)
-    saved.save()
-    return saved
 
 
 def start_job(

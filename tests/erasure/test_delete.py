@@ -41,6 +41,8 @@ OF_THE_TEAM = frozenset(
         "basemodels.HubToken",
         "basemodels.Install",
         "fine_tuning_api.ApiFile",
+        "fine_tuning_api.ApiUpload",
+        "fine_tuning_api.ApiUploadPart",
         "imports.SavedMapping",
         "providers.Endpoint",
     }

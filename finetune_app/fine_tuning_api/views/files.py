@@ -8,10 +8,12 @@ from finetune_app.core.audit import AuditAction, set_audit_target
 from finetune_app.core.downloads import download, file_chunks
 from finetune_app.core.errors import PlainError
 from finetune_app.core.files import local_path
+from finetune_app.core.requests import whole_number
 from finetune_app.fine_tuning_api import services
 from finetune_app.fine_tuning_api.lookup import find_file, require_team_key
 from finetune_app.fine_tuning_api.models import ApiFile, Purpose
 from finetune_app.fine_tuning_api.pagination import page_of_rows, parse_page_request
+from finetune_app.fine_tuning_api.request_fields import lifetime_field, refuse_unknown
 from finetune_app.fine_tuning_api.responses import file_object
 from finetune_app.fine_tuning_api.result_file import NAME
 from finetune_app.gateway.access import api_view
@@ -19,6 +21,7 @@ from finetune_app.gateway.errors import ApiError
 from finetune_app.gateway.json_body import JsonObject
 
 MAX_LISTED = 10_000
+EXPIRY = {"expires_after[anchor]": "anchor", "expires_after[seconds]": "seconds"}
 
 
 @api_view("GET", "POST", action="files")
@@ -49,21 +52,33 @@ async def file_content(request: HttpRequest, key: ApiKey, file_id: str) -> HttpR
 def _upload(request: HttpRequest, key: ApiKey) -> JsonObject:
     upload = request.FILES.get("file")
     purpose = request.POST.get("purpose", "")
+    refuse_unknown(request.POST.dict(), ("purpose", *EXPIRY))
     if upload is None:
         raise ApiError(400, "Send the file as “file”, in a multipart form.", param="file")
     if purpose != Purpose.FINE_TUNE:
         raise ApiError(400, "The only “purpose” here is “fine-tune”.", param="purpose")
     try:
         saved = services.save_file(
-            team=key.team, name=str(upload.name or ""), purpose=purpose, file=upload
+            team=key.team,
+            name=str(upload.name or ""),
+            purpose=purpose,
+            file=upload,
+            lifetime=lifetime_field({"expires_after": _expires_after(request)}),
         )
     except PlainError as problem:
         raise ApiError(problem.status, problem.message, param="file") from problem
     return file_object(saved)
 
 
+def _expires_after(request: HttpRequest) -> JsonObject:
+    """As the fields of a form have it: `expires_after[seconds]=3600`."""
+    sent = request.POST
+    given: JsonObject = {name: sent[field] for field, name in EXPIRY.items() if field in sent}
+    return given | {"seconds": whole_number(str(given.get("seconds", "")))} if given else {}
+
+
 def _list(request: HttpRequest, key: ApiKey) -> JsonObject:
-    files = ApiFile.objects.filter(team=key.team_id)
+    files = ApiFile.objects.filter(team=key.team_id).not_expired()
     if purpose := request.GET.get("purpose"):
         files = files.filter(purpose=purpose)
     page = page_of_rows(
