@@ -1,5 +1,5 @@
-"""Reads the examples of an uploaded file in JSON Lines format, one a line: conversations and
-preference pairs."""
+"""Reads the examples of an uploaded file in JSON Lines format, one a line: conversations,
+preference pairs, and prompts with their completions."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +27,8 @@ PREFERENCES = {  # OpenAI's rows for preference training
     "answer": "preferred_output",
     "rejected": "non_preferred_output",
 }
+COMPLETIONS = {"style": "pairs", "prompt": "prompt", "answer": "completion"}  # OpenAI's older rows
+MAPPINGS = (CHATS, PREFERENCES, COMPLETIONS)
 
 
 @dataclass
@@ -71,7 +73,7 @@ def _row(content: RowContent, split: str) -> RowToAdd:
 
 def unread_notices(file: ApiFile, notes: FileNotes) -> list[str]:
     """A sentence for each key of the file that is not read, and for thoughts that are left out."""
-    notices = [_notice(file, key) for key in unread(notes.keys.counts(), CHATS, PREFERENCES)]
+    notices = [_notice(file, key) for key in unread(notes.keys.counts(), *MAPPINGS)]
     if notes.worse_thoughts:
         where = _where(len(notes.worse_thoughts), notes.worse_thoughts[:MAX_LINES_NAMED])
         notices.append(
@@ -104,7 +106,8 @@ def _examples(file: ApiFile, notes: FileNotes) -> Iterator[RowContent]:
                 cells = _cells(line)
                 notes.keys.add(number, cells)
                 example = _example(cells)
-                if example.get("rejected") and loses_thought(cells[_mapping_of(cells)["rejected"]]):
+                worse = _mapping_of(cells).get("rejected")
+                if worse and example.get("rejected") and loses_thought(cells[worse]):
                     notes.worse_thoughts.append(number)
                 yield example
             except (RowError, ValueError, RecursionError) as problem:
@@ -113,7 +116,9 @@ def _examples(file: ApiFile, notes: FileNotes) -> Iterator[RowContent]:
 
 
 def _mapping_of(cells: dict[str, Any]) -> ColumnMapping:
-    return PREFERENCES if PREFERENCES["answer"] in cells else CHATS
+    if PREFERENCES["answer"] in cells:
+        return PREFERENCES
+    return CHATS if CHATS["messages"] in cells or "completion" not in cells else COMPLETIONS
 
 
 def _cells(line: bytes) -> dict[str, Any]:

@@ -6,6 +6,7 @@ looked for everywhere. What belongs to others stays.
 
 import pytest
 from django.contrib.sessions.models import Session
+from django.core.files.base import ContentFile
 from django.db import connection
 from django.urls import reverse
 
@@ -13,6 +14,8 @@ from finetune_app.accounts.models import Membership, Role, Team, User
 from finetune_app.audit.models import AuditEntry
 from finetune_app.core.audit import AuditAction
 from finetune_app.datasets.models import Label
+from finetune_app.fine_tuning_api import uploads
+from finetune_app.fine_tuning_api.services import save_file
 from finetune_app.jobs.models import Job, State
 from finetune_app.labelling.models import Draft
 from finetune_app.operations.erasure import erase_traces
@@ -70,7 +73,15 @@ def world(team, owner) -> World:
         ("import", {"stored_name": made.file.stored_name}),
     ):
         Job.objects.create(team=team, kind=kind, spec=spec, state=State.SUCCEEDED)
+    add_files_of_programs(team)
     return made
+
+
+def add_files_of_programs(team: Team) -> None:
+    """A file, and an upload with one part."""
+    save_file(team=team, name="a.jsonl", purpose="fine-tune", file=ContentFile(b"{}", "a.jsonl"))
+    upload = uploads.start_upload(team=team, name="b.jsonl", size=9)
+    uploads.add_part(upload=upload, data=ContentFile(b"{}", "b.jsonl"))
 
 
 def mark_everything(*, but: frozenset[str] = frozenset()) -> None:

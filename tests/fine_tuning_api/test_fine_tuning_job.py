@@ -1,5 +1,6 @@
 """Fine-tuning jobs, through OpenAI's own client."""
 
+import csv
 import json
 import threading
 from datetime import timedelta
@@ -152,6 +153,23 @@ def test_a_pair_of_the_same_answers_fails_the_job(client):
     assert "Line 25: The better and the worse answer are the same." in made.error.message
 
 
+def test_lines_may_be_prompts_with_completions(client):
+    rows = [
+        {"prompt": f"Is bike {n * 7919} ready?", "completion": f"On day {n}."} for n in range(30)
+    ]
+    rows[0]["note"] = "from Ida"
+    file = upload(client, b"".join(json.dumps(row).encode() + b"\n" for row in rows))
+    made = client.fine_tuning.jobs.create(model="starter", training_file=file.id)
+    assert made.status == "queued"
+    example = training_of(made).version.dataset.examples.get(number=2)
+    assert [(one["role"], one["content"]) for one in example.messages] == [
+        ("user", "Is bike 7919 ready?"),
+        ("assistant", "On day 1."),
+    ]
+    [warned] = [e for e in client.fine_tuning.jobs.list_events(made.id) if e.level == "warn"]
+    assert "“note” in line 1 is not read" in warned.message
+
+
 def test_other_keys_are_reported_as_events(client):
     file = upload(client, lines() + with_more({"name": "Ida"}, metadata={"a": "b"}))
     named = [with_more({"name": "Jo"}, asked) for asked in ("Good day", "Bye", "Which way?", "Why")]
@@ -259,6 +277,14 @@ def test_a_trained_model_answers_without_being_deployed(client, base, settings):
     Supervision(taken, warm_child.new_light_child, threading.Event()).run()
     done = client.fine_tuning.jobs.retrieve(made.id)
     assert done.status == "succeeded", done.error
+    steps = csv.DictReader(client.files.content(done.result_files[0]).text.splitlines())
+    losses = {int(row["step"]): float(row["train_loss"]) for row in steps}
+    assert list(losses) == list(range(1, len(losses) + 1))
+    events = client.fine_tuning.jobs.list_events(made.id, limit=100)
+    told = {one.data["step"]: one.data for one in events if one.type == "metrics"}
+    assert {told[step]["train_loss"] for step in losses} == set(losses.values())
+    assert {one["total_steps"] for one in told.values()} == {len(losses)}
+    assert done.trained_tokens > 0
     engine = EngineServer(Path(configured.DATA_DIR))
     settings.ENGINE_SOCKET, settings.ENGINE_SECRET = engine.socket, SECRET
     try:
