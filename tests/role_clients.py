@@ -1,7 +1,8 @@
 """Test data of two teams, and a test client for each role."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from http.cookies import SimpleCookie
 
 import pytest
 from django.db import transaction
@@ -20,12 +21,13 @@ class Person:
     role: Role | None  # in the team whose goal this is
     client: Client | None
     is_operator: bool = False
+    # Sends all their requests: a new one would load the middleware for each.
+    browser: Client = field(default_factory=lambda: Client(raise_request_exception=False))
 
     def ask(self, method: str, address: str, **headers: str) -> HttpResponse:
         """Send one request and roll back its changes to the database."""
-        browser = Client(raise_request_exception=False)
-        if self.client:
-            browser.cookies = self.client.cookies.copy()
+        browser = self.browser
+        browser.cookies = self.client.cookies.copy() if self.client else SimpleCookie()
         savepoint = transaction.savepoint()
         try:
             form = "application/x-www-form-urlencoded"
@@ -57,7 +59,9 @@ def _role_clients() -> RoleClients:
     stranger = person("eve@other.example", Team.objects.create(name="Another team"), Role.OWNER)
 
     def inside(word: str, role: Role | None, user: User) -> Person:
-        return Person(word, role, signed_in(user))
+        client = signed_in(user)
+        client.get("/v1/models")  # notes that the session is in use, which each request would again
+        return Person(word, role, client)
 
     return RoleClients(
         build_world(team, owner),
@@ -66,7 +70,7 @@ def _role_clients() -> RoleClients:
             Person("somebody outside", None, None),
             inside("a stranger", None, stranger),
             inside("a viewer", Role.VIEWER, person("vera@kettle.example", team, Role.VIEWER)),
-            Person("an operator", Role.VIEWER, signed_in(operator), is_operator=True),
+            replace(inside("an operator", Role.VIEWER, operator), is_operator=True),
             inside("an editor", Role.EDITOR, person("jonas@kettle.example", team, Role.EDITOR)),
             inside("an owner", Role.OWNER, owner),
         ],
