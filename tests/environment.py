@@ -12,6 +12,8 @@ from typing import Any
 os.environ["DATA_DIR"] = tempfile.mkdtemp(prefix="finetune-tests-")
 os.environ.setdefault("LOG_LEVEL", "WARNING")
 os.environ.setdefault("FINETUNE_NICENESS", "0")  # children run at normal priority
+# Tiny models are fastest on one thread, and the test processes already share the cores.
+os.environ["OMP_NUM_THREADS"] = "1"
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "1")  # Playwright's loop beside the ORM
 # A provider that does not answer; tests/accounts/provider.py runs one that does.
 os.environ.setdefault("OIDC_ISSUER", "http://127.0.0.1:9")

@@ -81,7 +81,6 @@ def test_only_the_team_can_download(as_stranger, as_owner, goal, trained, url):
 
 def test_peft_loads_the_adapter(as_viewer, trained, url, tmp_path, data_dir):
     """A real training of a tiny model, downloaded, unpacked, and loaded as the README says."""
-    import torch
     from peft import PeftModel
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -91,7 +90,6 @@ def test_peft_loads_the_adapter(as_viewer, trained, url, tmp_path, data_dir):
     from worker.channel import Job
     from worker.training.loop import run
 
-    torch.set_num_threads(1)
     base = make_base(tmp_path / "base", "llama")
     child = handler_for(trained.job).child_spec(trained.job)
     spec = child.spec | {"base_model": str(base), "epochs": 1, "number_format": "fp32"}

@@ -5,7 +5,6 @@ import re
 from pathlib import Path
 
 import pytest
-import torch
 from django.conf import settings
 
 from finetune_app.candidates.few_shot import DEFAULT_SHOTS
@@ -80,7 +79,6 @@ def test_no_shot_is_a_test_prompt(trained):
 
 def test_training_and_its_sample_answers_read_no_test_row(poisoned, tmp_path):
     """A real training on a tiny model; any code that read a test row would raise."""
-    torch.set_num_threads(1)
     order = handler_for(poisoned.job).child_spec(poisoned.job)
     spec = order.spec | {
         "base_model": str(make_base(tmp_path / "base", "llama")),

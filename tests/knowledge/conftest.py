@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-import torch
 from django.core.files.base import ContentFile
 from django.db import transaction
 from django.urls import reverse
@@ -23,11 +22,6 @@ from worker.channel import Job as WorkerJob
 from worker.knowledge.run import run
 
 __all__ = ["PUMP", "SHOP"]
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)

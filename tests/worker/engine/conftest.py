@@ -1,14 +1,7 @@
 import pytest
-import torch
 
 from tests.worker.engine.tiny_models import make_adapter, make_base
 from worker.engine.engine import Engine
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _one_thread():
-    """Tiny models run fastest on one thread."""
-    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -1,15 +1,9 @@
 import json
 
 import pytest
-import torch
 
 from tests.worker.engine.tiny_models import make_adapter, make_base
 from worker.channel import Job
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _one_thread():
-    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,20 @@
 """Real searches on a tiny model: halving, continuing after a stop or a kill, and who wins."""
 
 import json
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
 from finetune_app.hyperparameter_search.successive_halving import RUNGS, Outcome
-from tests.worker.training.conftest import base_model, job, tokenizer, version  # noqa: F401
+from tests.worker.training.conftest import (  # noqa: F401
+    base_model,
+    job,
+    make_job,
+    tokenizer,
+    version,
+    write_version,
+)
 from tests.worker.training.recording_channel import RecordingChannel
 from worker.channel import Job, LeaseLost
 from worker.hyperparameter_search import run as search
@@ -42,42 +51,56 @@ def searching(job):  # noqa: F811
     return make
 
 
+@dataclass(frozen=True)
+class Searched:
+    """A search that ran to its end, and what it told."""
+
+    folder: Path
+    channel: Channel
+    result: dict
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory, base_model) -> Searched:  # noqa: F811
+    folder = tmp_path_factory.mktemp("searched")
+    rows = write_version(folder / "version.jsonl")
+    training = make_job(folder / "search", base_model(), rows, epochs=3, validation_prompts=6)
+    spec, channel = {"training": dict(training.spec), "trials": TRIALS}, Channel()
+    result = search.run(Job("search", training.folder, spec), channel)
+    return Searched(training.folder, channel, result)
+
+
 def told(channel) -> list[tuple[int, int]]:
     return [(one["rung"], one["trial"]) for one in channel.of("trial")]
 
 
-def test_six_begin_three_go_on_two_end_and_the_automatic_one_is_among_them(searching):
-    channel, work = Channel(), searching(epochs=3)
-    found = search.run(work, channel)
+def test_six_begin_three_go_on_two_end_and_the_automatic_one_is_among_them(searched):
+    channel, found = searched.channel, searched.result
     rungs = [[trial for rung, trial in told(channel) if rung == n] for n in range(len(RUNGS))]
     assert [len(one) for one in rungs] == [6, 3, 2]
     assert all(0 in one for one in rungs)
     assert set(rungs[2]) <= set(rungs[1])
     assert found["winner"] in rungs[2]
-    assert not list((work.folder / "trials").iterdir())  # checkpoints of no further use
+    assert not list((searched.folder / "trials").iterdir())  # checkpoints of no further use
     progress = channel.of("progress")[-1]
     assert progress["done"] <= progress["total"]
 
 
-def test_a_trial_goes_on_and_does_not_begin_again(searching):
-    channel = Channel()
-    search.run(searching(epochs=3), channel)
-    steps = [one["step"] for one in channel.of("trial") if one["trial"] == 0]
+def test_a_trial_goes_on_and_does_not_begin_again(searched):
+    steps = [one["step"] for one in searched.channel.of("trial") if one["trial"] == 0]
     assert steps == [round(share * 15) for share in (1 / 6, 1 / 3, 1 / 2)]  # of 3 x 5 steps
 
 
-def test_a_trial_is_the_beginning_of_the_training_with_its_settings(searching, job):  # noqa: F811
+def test_a_trial_is_the_beginning_of_the_training_with_its_settings(searched, job):  # noqa: F811
     """At the same step, the search and a whole training have the same loss."""
     from worker.training import run as train
 
-    channel, whole = Channel(), RecordingChannel()
-    work = searching(epochs=3)
-    search.run(work, channel)
+    whole = RecordingChannel()
     train(job(folder="whole", epochs=3, validation_prompts=6), whole)
     points = {p["step"]: p["validation_loss"] for p in whole.of("point")}
     measured = [
         (one["loss"], points[one["step"]])
-        for one in channel.of("trial")
+        for one in searched.channel.of("trial")
         if one["trial"] == 0 and points[one["step"]] is not None
     ]
     assert measured
@@ -85,9 +108,7 @@ def test_a_trial_is_the_beginning_of_the_training_with_its_settings(searching, j
 
 
 @pytest.mark.parametrize("end", ["stop", "kill"])
-def test_it_goes_on_after_the_trials_that_are_done(searching, end):
-    whole = Channel()
-    expected = search.run(searching("whole", epochs=3), whole)
+def test_it_goes_on_after_the_trials_that_are_done(searched, searching, end):
     work = searching("ended", epochs=3)
     if end == "stop":
         assert search.run(work, Channel(stop_after=4)) == {"winner": None, "stopped": True}
@@ -96,8 +117,8 @@ def test_it_goes_on_after_the_trials_that_are_done(searching, end):
             search.run(work, Channel(lose_after=4))
     again = Channel()
     found = search.run(work, again)
-    assert found["winner"] == expected["winner"]
-    losses = [(o["rung"], o["trial"], o["loss"]) for o in whole.of("trial")]
+    assert found["winner"] == searched.result["winner"]
+    losses = [(o["rung"], o["trial"], o["loss"]) for o in searched.channel.of("trial")]
     assert [(o["rung"], o["trial"], o["loss"]) for o in again.of("trial")] == losses
     phases = [p["message"] for p in again.of("phase")]
     assert phases[0].startswith("Trial 5 of 6")  # four are not done again

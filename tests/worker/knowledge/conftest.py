@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from finetune_app.knowledge.schemas import DocumentSpec, IndexResult, PracticeQuestion
 from tests.worker.imports.conftest import Recorder
@@ -29,11 +28,6 @@ We open at half past eight from Tuesday to Saturday. On Mondays the shop is clos
 
 Parking is free for customers in the yard behind the house.
 """
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 class DocumentStore:

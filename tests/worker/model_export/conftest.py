@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from tests.worker.engine.tiny_models import make_adapter, make_base
 from tests.worker.model_export.tiny_gemma import make_gemma
@@ -18,11 +17,6 @@ ABOUT = {
     "licence": "apache-2.0",
 }
 CARD = {"start": "---\nlicense: apache-2.0\n---\n\n# Sort emails", "facts": "\n## Limits\n\nMany."}
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _one_thread():
-    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

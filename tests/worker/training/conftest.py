@@ -24,11 +24,6 @@ from worker.channel import Job
 WORDS = ["red", "green", "blue", "plum", "sand", "rust", "teal", "mint", "rose", "gold"]
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 @pytest.fixture(scope="session")
 def tokenizer() -> PreTrainedTokenizerFast:
     """Byte-level BPE with the special tokens of ChatML."""
@@ -119,10 +114,8 @@ def base_model(
     return folder
 
 
-@pytest.fixture
-def version(tmp_path: Path) -> Path:
+def write_version(path: Path) -> Path:
     """40 training, 6 validation and 2 test rows of different lengths: answer with the colour."""
-    path = tmp_path / "version.jsonl"
     with path.open("w") as file:
         for number in range(48):
             word = WORDS[number % 10]
@@ -137,26 +130,36 @@ def version(tmp_path: Path) -> Path:
     return path
 
 
+def make_job(folder: Path, base: Path, version: Path, /, **settings: Any) -> Job:
+    """A training job in this folder; `settings` override its spec."""
+    spec = {
+        "base_model": str(base),
+        "version": str(version),
+        "measure": {"kind": "exact", "settings": {}},
+        "epochs": 2,
+        "batch_size": 8,
+        "rank": 4,
+        "alpha": 8,
+        "number_format": "fp32",
+        "sample_prompts": 1,
+        "max_new_tokens": 4,
+        "learning_rate": 1e-2,
+        "replay_share": 0,
+    }
+    folder.mkdir(exist_ok=True)
+    return Job("training", folder, {**spec, **settings})
+
+
+@pytest.fixture
+def version(tmp_path: Path) -> Path:
+    return write_version(tmp_path / "version.jsonl")
+
+
 @pytest.fixture
 def job(tmp_path: Path, version: Path, base_model: Callable[[str], Path]) -> Callable[..., Job]:
     """A training job in its own folder; `settings` override its spec."""
 
     def make(kind: str = "llama", folder: str = "run", **settings: Any) -> Job:
-        spec = {
-            "base_model": str(base_model(kind)),
-            "version": str(version),
-            "measure": {"kind": "exact", "settings": {}},
-            "epochs": 2,
-            "batch_size": 8,
-            "rank": 4,
-            "alpha": 8,
-            "number_format": "fp32",
-            "sample_prompts": 1,
-            "max_new_tokens": 4,
-            "learning_rate": 1e-2,
-            "replay_share": 0,
-        }
-        (tmp_path / folder).mkdir(exist_ok=True)
-        return Job("training", tmp_path / folder, {**spec, **settings})
+        return make_job(tmp_path / folder, base_model(kind), version, **settings)
 
     return make
