@@ -1,5 +1,6 @@
 """Finds a team's files and jobs by their public ids."""
 
+from dataclasses import dataclass
 from uuid import UUID
 
 from django.db.models import Prefetch
@@ -7,8 +8,8 @@ from django.db.models import Prefetch
 from finetune_app.api_keys.models import ApiKey
 from finetune_app.fine_tuning_api.models import ApiFile, ApiUpload, FineTuningJob
 from finetune_app.gateway.errors import ApiError
-from finetune_app.gateway.model_lookup import TunedModel
-from finetune_app.training.models import Point
+from finetune_app.gateway.model_lookup import TunedModel, base_models
+from finetune_app.training.models import Point, Training
 
 
 def require_team_key(key: ApiKey) -> ApiKey:
@@ -43,6 +44,36 @@ def find_upload(key: ApiKey, upload_id: str) -> ApiUpload:
     if upload is None:
         raise ApiError(404, f"There is no upload “{upload_id[:80]}”.", code="upload_not_found")
     return upload
+
+
+@dataclass(frozen=True)
+class ModelToTrain:
+    """A base model, and the training whose adapter is trained further; None for a new adapter."""
+
+    base_model: str
+    starts_from: Training | None = None
+
+
+def find_model_to_train(key: ApiKey, name: str) -> ModelToTrain:
+    """Raises ApiError if there is no such model, or it cannot be trained further."""
+    installed = [model.slug for model in base_models(key)]
+    if name in installed:
+        return ModelToTrain(name)
+    tuned = next((model for model in tuned_models(key.team_id) if model.name == name), None)
+    if tuned is None:
+        raise _untrainable(
+            f"“{name[:80]}” is not installed here. There are: {', '.join(installed) or 'none yet'}."
+        )
+    if tuned.step is not None or tuned.training.is_full:
+        raise _untrainable(
+            f"“{name[:80]}” cannot be trained further: it is a checkpoint, or a model of which "
+            "every weight was trained. Give the finished model of a job, or a base model."
+        )
+    return ModelToTrain(tuned.training.base_model.slug, tuned.training)
+
+
+def _untrainable(message: str) -> ApiError:
+    return ApiError(400, message, param="model", code="model_not_available")
 
 
 def find_job(key: ApiKey, job_id: str, *, param: str | None = None) -> FineTuningJob:

@@ -151,7 +151,8 @@ class FineTuningJob(models.Model):
     problem = models.TextField(blank=True)
     problem_param = models.CharField(max_length=20, default="training_file")  # which file it is
     notices = models.JSONField(default=list)  # sentences about keys of the files that are not read
-    model = models.CharField(max_length=120)  # the base model, as the program named it
+    # As the program named it: a base model, or the tuned model of an earlier job.
+    model = models.CharField(max_length=255)
     suffix = models.CharField(max_length=64, blank=True)
     seed = models.PositiveIntegerField(default=17)
     metadata = models.JSONField(default=dict)
@@ -178,9 +179,14 @@ class FineTuningJob(models.Model):
         return f"ftjob-{self.public_id.hex}"
 
     @property
+    def base_model(self) -> str:
+        """The second part of a tuned model's name is the base model's."""
+        return self.model.split(":")[1] if self.model.startswith("ft:") else self.model
+
+    @property
     def tuned_model_name(self) -> str:
         """The name of the tuned model in the API."""
-        return f"ft:{self.model}:team-{self.team_id}:{self.suffix}:{self.public_id.hex[:8]}"
+        return f"ft:{self.base_model}:team-{self.team_id}:{self.suffix}:{self.public_id.hex[:8]}"
 
     def checkpoint_name(self, step: int) -> str:
         """The name of a kept step of it, as OpenAI writes it."""

@@ -24,6 +24,7 @@ from finetune_app.datasets import services as datasets
 from finetune_app.datasets.models import Split
 from finetune_app.datasets.schemas import RowToAdd
 from finetune_app.fine_tuning_api.job_request import JobRequest
+from finetune_app.fine_tuning_api.lookup import ModelToTrain
 from finetune_app.fine_tuning_api.models import ApiFile, FineTuningJob
 from finetune_app.fine_tuning_api.training_file import (
     MAX_FILE_BYTES,
@@ -39,6 +40,7 @@ from finetune_app.imports.cell_values import RowError
 from finetune_app.jobs import services as jobs
 from finetune_app.jobs.models import ENDED
 from finetune_app.training import services as trainings
+from finetune_app.training.models import Training
 from finetune_app.versions import services as versions
 
 MAX_TEAM_BYTES = 2 * 1024**3  # of all files of a team
@@ -93,7 +95,12 @@ def require_room(team: Team, size: int) -> None:
 
 
 def start_job(
-    *, key: ApiKey, request: JobRequest, file: ApiFile, validation_file: ApiFile | None
+    *,
+    key: ApiKey,
+    request: JobRequest,
+    model: ModelToTrain,
+    file: ApiFile,
+    validation_file: ApiFile | None,
 ) -> FineTuningJob:
     """A queued job, or a failed one whose `problem` says what is wrong with the file.
 
@@ -118,13 +125,13 @@ def start_job(
             rows, held_back = [], []
             job.problem, job.problem_param = str(problem), problem.param
         job.goal = _create_goal(job, rows, by)
-        basemodels.choose(goal=job.goal, slug=request.model, user=by)
+        basemodels.choose(goal=job.goal, slug=model.base_model, user=by)
         job.save()
         if job.problem:
             return job
         dataset = datasets.dataset_of(job.goal)
         datasets.add_rows(dataset=dataset, by=by, rows=[*rows, *held_back], source=file.name)
-    _freeze_and_train(job, by)
+    _freeze_and_train(job, by, model.starts_from)
     return job
 
 
@@ -183,12 +190,14 @@ def _has_ended(job: FineTuningJob) -> PlainError:
     return PlainError(_("The job %(id)s has ended already.") % {"id": job.api_id})
 
 
-def _freeze_and_train(job: FineTuningJob, by: User | None) -> None:
+def _freeze_and_train(job: FineTuningJob, by: User | None, starts_from: Training | None) -> None:
     dataset = datasets.dataset_of(job.goal)
     try:
         versions.freeze(dataset=dataset, by=by)
         chosen = _training_settings(job.hyperparameters) | {"seed": job.seed}
-        job.training = trainings.start(goal=job.goal, user=by, chosen=chosen, method=job.method)
+        job.training = trainings.start(
+            goal=job.goal, user=by, chosen=chosen, method=job.method, starts_from=starts_from
+        )
     except PlainError as problem:
         found = dataset.findings.filter(severity=Severity.ERROR).values_list("message", flat=True)
         job.problem = " ".join(found) or problem.message

@@ -142,6 +142,11 @@ def _compute(training: Training, step: int | None) -> list[Fact]:
         found.append(Fact(_("Compute"), duration(result["seconds"]), tokens))
     if training.starts_from:
         start = _("training %(n)d") % {"n": training.starts_from.number}
+        if training.starts_from.goal_id != training.goal_id:
+            start = _("%(training)s of “%(goal)s”") % {
+                "training": start,
+                "goal": training.starts_from.goal.name,
+            }
         found.append(Fact(_("Goes on from"), start))
     if sentence := ended_early(training):
         found.append(Fact(_("Its end"), sentence))

@@ -52,11 +52,13 @@ def start(
     user: User | None,
     chosen: Mapping[str, Any] | None = None,
     method: str = SUPERVISED,
+    starts_from: Training | None = None,
 ) -> Training:
     """Freeze the spec and queue the job. While a training is active, returns that one instead.
 
-    chosen: settings that replace the automatic ones. method: see methods.py. Raises PlainError when
-    an earlier step is missing.
+    chosen: settings that replace the automatic ones. method: see methods.py. starts_from: a
+    training of the chosen base model, perhaps of another goal, whose adapter is trained further;
+    None: see methods.start_of. Raises PlainError when an earlier step is missing.
     """
     goal = Goal.objects.lock(goal.pk)
     active = goal.trainings.filter(job__state__in=ACTIVE).first()
@@ -64,7 +66,7 @@ def start(
         return active
     version, choice = require_inputs(goal)
     require_method(method, version, choice.thinking)
-    starts_from = start_of(goal, choice.base_model, method)
+    starts_from = starts_from or start_of(goal, choice.base_model, method)
     number = goal.last_training + 1
     Goal.objects.filter(pk=goal.pk).update(last_training=number)
     job = jobs.create(

@@ -22,8 +22,10 @@ def evaluate_start(training: Run, state: State) -> None:
     emit_samples(training, 0, training.validation_answers.ask_start())
     loss: float | None = LOSS_OF_REFERENCE
     if training.spec.method == "supervised":
-        with training.loss.without_adapter():
-            loss = compute_validation_loss(training, state).loss
+        loss = None  # an adapter that goes on has changed already, and the base model is no start
+        if training.spec.start_adapter is None:
+            with training.loss.without_adapter():
+                loss = compute_validation_loss(training, state).loss
     emit_point(training, 0, Validation(0, loss, None), loss=None, tokens_per_second=None)
 
 

@@ -9,7 +9,12 @@ from finetune_app.api_keys.models import ApiKey
 from finetune_app.core.errors import PlainError
 from finetune_app.fine_tuning_api import services
 from finetune_app.fine_tuning_api.job_request import parse_job_request
-from finetune_app.fine_tuning_api.lookup import find_file, find_job, require_team_key
+from finetune_app.fine_tuning_api.lookup import (
+    find_file,
+    find_job,
+    find_model_to_train,
+    require_team_key,
+)
 from finetune_app.fine_tuning_api.models import ApiFile, FineTuningJob, Purpose
 from finetune_app.fine_tuning_api.pagination import (
     page_of_objects,
@@ -69,6 +74,7 @@ def _create(request: HttpRequest, key: ApiKey) -> JsonObject:
         job = services.start_job(
             key=key,
             request=asked,
+            model=find_model_to_train(key, asked.model),
             file=_file_to_learn(key, asked.training_file, "training_file"),
             validation_file=(
                 _file_to_learn(key, validation_id, "validation_file") if validation_id else None
