@@ -20,7 +20,7 @@ from django.utils.translation import gettext as _
 
 from finetune_app.core.errors import PlainError
 from finetune_app.jobs import lease
-from finetune_app.jobs.handlers import ChildSpec, Event, Result, handler_for
+from finetune_app.jobs.handlers import ChildSpec, Event, Later, Result, handler_for
 from finetune_app.jobs.models import Job, State
 from worker import boot_clock
 from worker.child_process import END, Child, order_for
@@ -96,6 +96,8 @@ class Supervision:
         """Run a job that needs no child."""
         try:
             result = self._retry(lambda: self.handler.run(self.job))
+        except Later as later:
+            self._put_off(later)
         except PlainError as error:
             self._fail("bad_data", error.message, "")
         except DatabaseError:
@@ -106,6 +108,11 @@ class Supervision:
             self._fail("crash", message, traceback.format_exc())
         else:
             self._finish(result)
+
+    def _put_off(self, later: Later) -> None:
+        written = self._retry(lambda: lease.put_off(self.job, later.seconds, later.message))
+        if not written:
+            raise LostLease
 
     def _run_child(self, heartbeat: Heartbeat, spec: ChildSpec) -> None:
         child = self._make_child()
@@ -243,21 +250,21 @@ class Supervision:
             self._fail("crash", message, traceback.format_exc())
 
     def _finish_in_transaction(self, result: Result) -> None:
-        stopped = bool(result.get("stopped"))
+        state, message = _end_of(result)
         with transaction.atomic():
             if self._buffer or self._columns:
                 self._write_in_transaction()
             written = lease.write(
                 self.job,
-                state=State.STOPPED if stopped else State.SUCCEEDED,
+                state=state,
                 result=result,
                 ended_at=timezone.now(),
-                message=_("Stopped. You can continue from here.") if stopped else _("Done."),
+                message=message,
             )
             if not written:
                 raise LostLease
             self.handler.finish(Job.objects.get(pk=self.job.pk), result)
-        log.info("job %s: %s", self.job.pk, "stopped" if stopped else "done")
+        log.info("job %s: %s", self.job.pk, state)
 
     def _fail(self, code: str, message: str, detail: str) -> None:
         log.warning("job %s: failed (%s): %s", self.job.pk, code, message)
@@ -290,6 +297,15 @@ class Supervision:
                 log.warning("job %s: the database does not answer; trying again", self.job.pk)
                 connection.close()
                 time.sleep(0.5)
+
+
+def _end_of(result: Result) -> tuple[State, str]:
+    """The last state of a job with this result, and its message for the user."""
+    if result.get("cancelled"):
+        return State.CANCELLED, _("Cancelled.")
+    if result.get("stopped"):
+        return State.STOPPED, _("Stopped. You can continue from here.")
+    return State.SUCCEEDED, _("Done.")
 
 
 def _describe_exit(status: int) -> str:

@@ -15,9 +15,18 @@ from finetune_app.jobs.kinds import KINDS, JobKind
 from finetune_app.jobs.models import Job
 
 Result = dict[str, Any]
-"""What the runner of a kind returns, kept in `Job.result`; `stopped` is true after a stop."""
+"""What the runner of a kind returns, kept in `Job.result`; `stopped` is true after a stop,
+`cancelled` where it ended for good without what was wanted."""
 Event = dict[str, Any]
 """What a runner emits: its name under `event`, and its own fields."""
+
+
+class Later(Exception):
+    """Raised by `run`: nothing to do for now. The job waits in the queue, without a worker."""
+
+    def __init__(self, seconds: float, message: str) -> None:
+        super().__init__(message)
+        self.seconds, self.message = seconds, message
 
 
 @dataclass(frozen=True)
@@ -42,11 +51,17 @@ class JobHandler:
 
     def run(self, job: Job) -> Result:
         """Do the work of a job that needs no child. Called outside a transaction; every
-        transaction in it has to renew the lease (lease.write). Raises PlainError as above."""
+        transaction in it has to renew the lease (lease.write). Raises PlainError as above, and
+        Later to be called again after a while."""
         raise NotImplementedError(f"{self.kind.name} jobs need a child")
 
     def record(self, job: Job, event: Event) -> None:
         """Store an event of the child, in the transaction that renews the lease."""
+
+    def stops_while_waiting(self, job: Job) -> bool:
+        """Whether a job in the queue can be stopped without running again, because nothing of it
+        goes on elsewhere. If not, `run` is called and has to look at `job.stop_asked`."""
+        return True
 
     def before_finish(self, job: Job, result: Result) -> None:
         """Do what is slow before the transaction of `finish`, which on SQLite holds the only

@@ -5,6 +5,7 @@ worker that lost it match no row. `heartbeat_at` is never compared with a clock;
 change (see recovery.HeartbeatMonitor).
 """
 
+from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
@@ -40,6 +41,7 @@ def take(pk: int, *, worker: str) -> Job | None:
             heartbeat_at=timezone.now(),
             started_at=Coalesce(F("started_at"), timezone.now()),
             running_at=None,
+            not_before=None,
             error_code="",
             detail="",
         )
@@ -54,6 +56,23 @@ def renew(job: Job) -> bool:
 def write(job: Job, **fields: Any) -> bool:
     """Update the row under the lease. False: the lease is lost, nothing was written."""
     return bool(Job.objects.held_by(job).update(**fields))
+
+
+def put_off(job: Job, seconds: float, message: str) -> bool:
+    """Release the lease until later, or until it is to stop. False: it is lost, nothing was
+    written."""
+    written = write(
+        job,
+        state=State.QUEUED,
+        token=F("token") + 1,
+        attempts=0,
+        not_before=timezone.now() + timedelta(seconds=seconds),
+        message=message,
+        heartbeat_at=None,
+        sent_at=None,
+    )
+    Job.objects.filter(pk=job.pk, state=State.QUEUED, stop_asked=True).update(not_before=None)
+    return written
 
 
 def start_child_run(job: Job, child: str) -> ChildRun | None:

@@ -45,7 +45,8 @@ class JobQuerySet(models.QuerySet["Job"]):
 
     def waiting(self) -> "JobQuerySet":
         """Waiting jobs in the order in which they will be taken."""
-        return self.filter(state=State.QUEUED).order_by("queued_at", "pk")
+        due = models.Q(not_before=None) | models.Q(not_before__lte=timezone.now())
+        return self.filter(due, state=State.QUEUED).order_by("queued_at", "pk")
 
 
 class Job(models.Model):
@@ -83,6 +84,7 @@ class Job(models.Model):
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
     queued_at = models.DateTimeField(default=timezone.now)  # order in the queue
+    not_before = models.DateTimeField(null=True, blank=True)  # waits for this; see handlers.Later
     sent_at = models.DateTimeField(null=True, blank=True)  # time of the last message to the broker
     started_at = models.DateTimeField(null=True, blank=True)
     running_at = models.DateTimeField(null=True, blank=True)

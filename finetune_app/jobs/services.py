@@ -62,11 +62,17 @@ def wake_worker(job: Job) -> bool:
 
 def ask_stop(job: Job) -> bool:
     """Stop at the next step and keep the result so far; a waiting job stops at once."""
-    waiting = Job.objects.filter(pk=job.pk, state=State.QUEUED).update(
-        state=State.STOPPED,
-        ended_at=timezone.now(),
-        message=_("Stopped while it was waiting."),
-    )
+    queued = Job.objects.filter(pk=job.pk, state=State.QUEUED)
+    if handler_for(job).stops_while_waiting(job):
+        waiting = queued.update(
+            state=State.STOPPED,
+            ended_at=timezone.now(),
+            message=_("Stopped while it was waiting."),
+        )
+    else:
+        waiting = queued.update(stop_asked=True, not_before=None, sent_at=None)
+        if waiting:
+            transaction.on_commit(lambda: wake_worker(job))
     running = Job.objects.filter(pk=job.pk, state__in=LEASED, stop_asked=False).update(
         state=State.STOPPING,
         stop_asked=True,

@@ -10,7 +10,7 @@ from tests.conftest import signed_in
 
 
 def waiting_job(team) -> Job:
-    return Job.objects.create(team=team, kind="train")
+    return Job.objects.create(team=team, kind="training")
 
 
 def stop(job: Job) -> str:
