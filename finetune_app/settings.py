@@ -113,6 +113,7 @@ INSTALLED_APPS = [
     "finetune_app.knowledge",
     "finetune_app.training",
     "finetune_app.hyperparameter_search",
+    "finetune_app.remote_training",
     "finetune_app.candidates",
     "finetune_app.evaluation",
     "finetune_app.judging",

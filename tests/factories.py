@@ -3,6 +3,7 @@ with the rows and small files that its pages read.
 """
 
 from dataclasses import dataclass
+from decimal import Decimal
 
 from allauth.mfa.models import Authenticator
 from allauth.usersessions.models import UserSession
@@ -23,6 +24,7 @@ from finetune_app.guide.wizard import services as wizard
 from finetune_app.guide.wizard.question_screens import ALL
 from finetune_app.hyperparameter_search.models import HyperparameterSearch
 from finetune_app.imports.models import Upload
+from finetune_app.jobs.models import State
 from finetune_app.judging.models import JudgeRun
 from finetune_app.knowledge.models import Document
 from finetune_app.model_export.models import ModelExport
@@ -30,6 +32,7 @@ from finetune_app.playground.models import PublicChat
 from finetune_app.preferences.models import AnswerPair
 from finetune_app.prompt_sheets.models import PromptSheet
 from finetune_app.providers.models import Endpoint
+from finetune_app.remote_training.models import PlatformAccount, RemoteTraining
 from finetune_app.request_log.models import Request
 from finetune_app.training.models import Point, SampleAnswer, Training
 from finetune_app.versions.models import Version
@@ -63,6 +66,7 @@ class World:
     secret: str
     advice: Advice
     endpoint: Endpoint
+    platform_account: PlatformAccount
     kept: Candidate
     document: Document
     api_key: ApiKey
@@ -129,6 +133,7 @@ def build_world(team: Team, by: User) -> World:
         secret=secret,
         advice=_advice(goal, by),
         endpoint=endpoint,
+        platform_account=_remote_training(goal, version, by).account,
         kept=factories_evaluation.saved_prompts(goal, base, by),
         document=factories_datasets.document(goal, by),
         api_key=api_key,
@@ -169,6 +174,39 @@ def _endpoint(team: Team, by: User) -> Endpoint:
         consented_by=by,
         consented_at=timezone.now(),
     )
+
+
+def _remote_training(goal: Goal, version: Version, by: User) -> RemoteTraining:
+    """Failed there, with the platform's words."""
+    account = PlatformAccount.objects.create(
+        team=goal.team,
+        name="Another Finetune",
+        url="https://train.example.com/v1",
+        secret="x",
+        price=5,
+        price_of=timezone.localdate(),
+        added_by=by,
+    )
+    training = RemoteTraining.objects.create(
+        goal=goal,
+        number=1,
+        version=version,
+        account=account,
+        job=job(goal.team, "remote_train", state=State.FAILED, message="Row 3 is broken."),
+        spec={"model": "larger", "method": "supervised", "hyperparameters": {"n_epochs": 3}},
+        expected_tokens=90_000,
+        expected_cost=Decimal("0.45"),
+        remote_id="ftjob-1",
+        remote_state="failed",
+        agreed_by=by,
+    )
+    training.events.create(event_id="1", at=timezone.now(), message="The files are checked.")
+    for step, loss in ((10, 2.5), (20, 1.4)):
+        metrics = {"step": step, "train_loss": loss, "valid_loss": loss + 0.2}
+        training.events.create(
+            event_id=f"m{step}", at=timezone.now(), message=f"Step {step}", metrics=metrics
+        )
+    return training
 
 
 def _install(team: Team) -> Install:

@@ -169,12 +169,5 @@ def chat_page(goal: Goal) -> PublicChat:
 
 
 def job(team: Team, kind: str, **fields: Any) -> Job:
-    return Job.objects.create(
-        team=team,
-        kind=kind,
-        state=State.SUCCEEDED,
-        title=kind,
-        started_at=timezone.now(),
-        ended_at=timezone.now(),
-        **fields,
-    )
+    given = {"state": State.SUCCEEDED, "started_at": timezone.now(), "ended_at": timezone.now()}
+    return Job.objects.create(team=team, kind=kind, title=kind, **given | fields)

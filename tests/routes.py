@@ -51,6 +51,7 @@ BUILD: dict[str, Callable[[World], Any]] = {
     "question": lambda world: "improve",  # of the wizard
     "advice_id": lambda world: world.advice.pk,
     "endpoint_id": lambda world: world.endpoint.pk,
+    "account_id": lambda world: world.platform_account.pk,
     "saved_id": lambda world: world.kept.pk,
     "document_id": lambda world: world.document.pk,
     "key_id": lambda world: world.api_key.pk,

@@ -16,6 +16,7 @@ from finetune_app.candidates.models import Candidate, CandidateKind
 from finetune_app.core.thinking import NO
 from finetune_app.goals.models import Goal
 from finetune_app.knowledge.models import Knowledge
+from finetune_app.remote_training.models import RemoteTraining
 from finetune_app.training.models import Training
 
 MAX_OPTIONS_PER_KIND = 10  # the newest
@@ -62,6 +63,7 @@ def candidate_options(goal: Goal) -> list[CandidateOption]:
         *_document_options(goal, default, trained),
         *(_tuned_option(one) for one in trained),
         *(_step_option(one) for one in _chosen_steps(goal)[:MAX_OPTIONS_PER_KIND]),
+        *(_remotely_tuned_option(one) for one in remotely_trained(goal)[:MAX_OPTIONS_PER_KIND]),
         *_endpoint_options(goal),
     ]
 
@@ -169,6 +171,27 @@ def _tuned_option(training: Training) -> CandidateOption:
     )
 
 
+def remotely_trained(goal: Goal) -> QuerySet[RemoteTraining]:
+    """Trainings on platforms that have made a model, the newest first."""
+    done = goal.remote_trainings.filter(endpoint__isnull=False)
+    return done.select_related("account", "endpoint", "goal")
+
+
+def _remotely_tuned_option(training: RemoteTraining) -> CandidateOption:
+    return CandidateOption(
+        f"remote-{training.number}",
+        CandidateKind.TUNED,
+        _("Tuned"),
+        _("%(model)s after training %(n)d on %(account)s")
+        % {
+            "model": training.spec["model"],
+            "n": training.number,
+            "account": training.account.name,
+        },
+        partial(services.remotely_tuned_candidate, training=training),
+    )
+
+
 def _chosen_steps(goal: Goal) -> QuerySet[Candidate]:
     """Kept steps that somebody has chosen to test, the newest first."""
     chosen = goal.candidates.filter(kind=CandidateKind.TUNED).exclude(step=None)
@@ -236,5 +259,5 @@ def _endpoint_options(goal: Goal) -> list[CandidateOption]:
             one.model,
             partial(services.prompt_candidate, goal=goal, endpoint=one, instructions="", shots=[]),
         )
-        for one in goal.team.endpoints.all()
+        for one in goal.team.endpoints.exclude(trained_by__isnull=False)
     ]

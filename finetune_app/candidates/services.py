@@ -30,6 +30,7 @@ from finetune_app.knowledge.passage_counts import DEFAULT_PASSAGE_COUNT, passage
 from finetune_app.knowledge.services import fits_whole
 from finetune_app.providers.client import RemoteError, TargetSpec, target_of
 from finetune_app.providers.models import Endpoint
+from finetune_app.remote_training.models import RemoteTraining
 from finetune_app.training.kept_steps import adapter_sha256_of, name_of_step
 from finetune_app.training.models import Training
 
@@ -53,6 +54,19 @@ def tuned_candidate(*, training: Training, step: int | None = None) -> Candidate
         name=_("Tuned, %(training)s") % {"training": name_of_step(training, step)},
         base_model=training.base_model,
         **_adapter(training, step),
+    )
+
+
+def remotely_tuned_candidate(*, training: RemoteTraining) -> Candidate:
+    """What a training on a platform made, asked as it is. Raises PlainError before it is done."""
+    if training.endpoint is None:
+        raise PlainError(_("This training has made no model yet, or it was deleted."))
+    return _same_or_new(
+        training.goal,
+        CandidateKind.TUNED,
+        name=_("Tuned on %(account)s, training %(n)d")
+        % {"account": training.account.name[:40], "n": training.number},
+        endpoint=training.endpoint,
     )
 
 

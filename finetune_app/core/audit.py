@@ -48,6 +48,9 @@ class AuditAction(TextChoices):
     ENDPOINT_ADDED = "endpoint.added", _("added a remote model")
     ENDPOINT_CHANGED = "endpoint.changed", _("changed a remote model")
     ENDPOINT_DELETED = "endpoint.deleted", _("deleted a remote model")
+    PLATFORM_ADDED = "platform.added", _("connected a training platform")
+    PLATFORM_CHANGED = "platform.changed", _("changed a training platform")
+    PLATFORM_DELETED = "platform.deleted", _("removed a training platform")
     HUB_TOKEN_CHANGED = "hub_token.changed", _("changed the token for gated models")
     # Goals and what lies in them
     GOAL_CREATED = "goal.created", _("created a goal")
@@ -58,6 +61,7 @@ class AuditAction(TextChoices):
     FILE_EXPORTED = "file.exported", _("downloaded an uploaded file")
     DOCUMENT_DELETED = "document.deleted", _("deleted a document")
     BASE_MODEL_INSTALLED = "base_model.installed", _("installed a base model")
+    SENT_TO_PLATFORM = "training.sent", _("sent examples to a training platform")
     TRAINING_DELETED = "training.deleted", _("deleted a training")
     EVALUATION_DELETED = "evaluation.deleted", _("deleted an evaluation")
     JUDGE_ASKED = "judge.asked", _("asked a judge about an evaluation")

@@ -12,6 +12,7 @@ from django.utils.translation import ngettext
 from finetune_app.basemodels.models import BaseModel, BaseModelChoice
 from finetune_app.candidates import services as candidates
 from finetune_app.candidates.models import Candidate, CandidateKind
+from finetune_app.candidates.selection import remotely_trained
 from finetune_app.core.errors import PlainError
 from finetune_app.evaluation.prompt_baseline import BaselinePrompt, build_baseline_prompt
 from finetune_app.goals.models import Goal, MeasureKind
@@ -23,7 +24,7 @@ from finetune_app.versions.models import Version
 
 # Keys of the options, also in the form; a remote model's is "endpoint-" and its id.
 PROMPT, RAG, TUNED, COMBINED = "prompt", "rag", "tuned", "combined"
-ENDPOINT_PREFIX = "endpoint-"
+ENDPOINT_PREFIX, REMOTE_PREFIX = "endpoint-", "remote-"  # the latter: tuned on a platform
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class CandidateOption:
 
     @property
     def is_remote(self) -> bool:
-        return self.key.startswith(ENDPOINT_PREFIX)
+        return self.key.startswith((ENDPOINT_PREFIX, REMOTE_PREFIX))
 
 
 @dataclass(frozen=True)
@@ -121,6 +122,16 @@ def all_options(inputs: EvaluationInputs) -> list[CandidateOption]:
         )
     if documents and inputs.training:
         found.append(CandidateOption(COMBINED, _("Tuned, with your documents"), _("Both together")))
+    found += [
+        CandidateOption(
+            f"{REMOTE_PREFIX}{one.number}",
+            _("Tuned on %(account)s") % {"account": one.account.name},
+            _("Training %(n)d, which answers elsewhere: your test prompts are sent to it")
+            % {"n": one.number},
+            ticked=False,
+        )
+        for one in remotely_trained(inputs.goal)
+    ]
     return found + [
         CandidateOption(
             f"{ENDPOINT_PREFIX}{one.pk}",
@@ -169,6 +180,9 @@ def create_candidates(
         found.append(
             candidates.rag_candidate(goal=goal, training=inputs.training, step=inputs.step)
         )
+    for training in remotely_trained(goal):
+        if f"{REMOTE_PREFIX}{training.number}" in keys:
+            found.append(candidates.remotely_tuned_candidate(training=training))
     for endpoint in _endpoints(goal):
         if f"{ENDPOINT_PREFIX}{endpoint.pk}" in keys:
             found.append(
@@ -205,4 +219,5 @@ def _documents(goal: Goal) -> int:
 
 
 def _endpoints(goal: Goal) -> list[Endpoint]:
-    return list(goal.team.endpoints.all())
+    """The team's remote models, without those that were trained for some goal."""
+    return list(goal.team.endpoints.exclude(trained_by__isnull=False))

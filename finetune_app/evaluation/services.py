@@ -36,6 +36,7 @@ OUTCOME_SIGNS = {
     Comparison.Outcome.WORSE: -1,
 }
 OUTCOME_OF_SIGN = {sign: outcome for outcome, sign in OUTCOME_SIGNS.items()}
+TRAINED = (CandidateKind.TUNED, CandidateKind.COMBINED)
 NAMES_IN_SENTENCES: dict[str, str] = {
     CandidateKind.PROMPT: "the model with a good prompt",
     CandidateKind.RAG: "the model with your documents",
@@ -64,7 +65,8 @@ def start(
     """Queue a test of these candidates on the version's test split, or only on `test_rows` of it;
     the first candidate is the base.
 
-    The verdict is about the local candidate with the most effort. While an evaluation is active,
+    The verdict is about the candidate with the most effort, among those that are tuned, or asked on
+    this machine, first. While an evaluation is active,
     returns that one instead.
 
     Raises:
@@ -85,7 +87,7 @@ def start(
     if active:
         return active
     base, *others = candidates
-    ours = max(others, key=lambda one: (not one.is_remote, EFFORT[one.kind]))
+    ours = max(others, key=_importance)
     job = jobs.create(team=goal.team, kind="evaluation", spec={}, title=_title(ours))
     evaluation = Evaluation.objects.create(
         goal=goal,
@@ -97,12 +99,18 @@ def start(
         measure=goal.measure,
         measure_settings=goal.measure_settings,
         started_by=user,
-        general={} if ours.training_id else _nothing_trained(),
+        general={} if ours.kind in TRAINED else _nothing_trained(),
     )
     evaluation.others.set([one for one in others if one != ours])
     evaluation.looks = looks.number_of(evaluation)
     evaluation.save(update_fields=["looks"])
     return evaluation
+
+
+def _importance(candidate: Candidate) -> tuple[bool, int, bool]:
+    """Whatever was tuned for the goal comes before a remote model as it is."""
+    is_own = candidate.kind in TRAINED or not candidate.is_remote
+    return is_own, EFFORT[candidate.kind], not candidate.is_remote
 
 
 def _title(ours: Candidate) -> str:

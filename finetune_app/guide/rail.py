@@ -22,6 +22,7 @@ STEP_OF_NAMESPACE = {
     "basemodels": 3,
     "training": 4,
     "hyperparameter_search": 4,
+    "remote_training": 4,
     "knowledge": 4,
     "candidates": 4,
     "evaluation": 5,

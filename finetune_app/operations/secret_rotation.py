@@ -22,6 +22,7 @@ from finetune_app.operations.exclusive_use import exclusive_use
 # (app, model, field) of what core/encryption.py encrypted; in a JSON field any text may be.
 ENCRYPTED = [
     ("providers", "Endpoint", "secret"),
+    ("remote_training", "PlatformAccount", "secret"),
     ("basemodels", "HubToken", "secret"),
     ("alerts", "Watch", "secret"),
     ("mfa", "Authenticator", "data"),

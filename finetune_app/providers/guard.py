@@ -77,10 +77,10 @@ def check(url: httpx.URL, *, private: bool) -> None:
         literal = str(ipaddress.ip_address(host_of(url)))
     except ValueError:
         if host_of(url) == "localhost" or host_of(url).endswith(".localhost"):
-            raise _private() from None
+            raise private_address() from None
         return
     if not is_public(literal):
-        raise _private()
+        raise private_address()
 
 
 def _check_form(host: str) -> None:
@@ -91,7 +91,7 @@ def _check_form(host: str) -> None:
         except ValueError as problem:
             raise NotAllowed("That is not an address. It looks like https://host/v1.") from problem
         if "%" in host:
-            raise _private()
+            raise private_address()
         return
     last = host.rsplit(".", 1)[-1]
     if NUMERIC.fullmatch(last):
@@ -154,7 +154,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         host = host_of(request.url)
         addresses = await resolve(host, _port(request.url))
         if not self.private and not all(map(is_public, addresses)):
-            raise _private()
+            raise private_address()
         refused: Exception = httpx.ConnectError(f"{host} was not found.")
         for address in addresses:
             try:
@@ -182,7 +182,7 @@ def _port(url: httpx.URL) -> int:
     return DEFAULT_PORTS[url.scheme] if url.port is None else url.port
 
 
-def _private() -> NotAllowed:
+def private_address() -> NotAllowed:
     return NotAllowed(
         "That address is on this machine or its network, which Finetune does not call. Whoever "
         "runs Finetune can allow a host by naming it in ENDPOINTS_ALLOWED."

@@ -151,6 +151,8 @@ NOT_PRIVILEGED = {
     "hyperparameter_search:start": JOB,
     "hyperparameter_search:stop": JOB,
     "hyperparameter_search:train": JOB,
+    "remote_training:continue": JOB,
+    "remote_training:stop": JOB,
     "training:continue": JOB,
     "training:start": JOB,
     "training:stop": JOB,

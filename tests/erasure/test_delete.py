@@ -48,6 +48,7 @@ OF_THE_TEAM = frozenset(
         "fine_tuning_api.ApiUploadPart",
         "imports.SavedMapping",
         "providers.Endpoint",
+        "remote_training.PlatformAccount",
     }
 )
 

@@ -1,0 +1,128 @@
+"""Forms: an account on a platform, and what is trained there."""
+
+from decimal import Decimal
+from typing import Any
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from finetune_app.core.errors import PlainError
+from finetune_app.providers.forms import PLAIN, price_field
+from finetune_app.providers.services import checked_address
+from finetune_app.remote_training.models import PlatformAccount
+from finetune_app.remote_training.services import DEFAULT_EPOCHS
+
+OPENAI = "https://api.openai.com/v1"
+MAX_EPOCHS = 20
+
+
+class ChangeForm(forms.Form):
+    """The fields that can be changed later."""
+
+    key = forms.CharField(
+        label=_("Key"),
+        max_length=500,
+        help_text=_("Tried once, kept encrypted and never shown again."),
+        error_messages={"required": _("Enter the key of the account.")},
+        widget=forms.PasswordInput(attrs=PLAIN | {"autocomplete": "new-password"}),
+    )
+    price = price_field(
+        _("Price of a million training tokens"),
+        _("From the platform's price list. Leave it empty if you do not know it."),
+    )
+    spending_cap = forms.DecimalField(
+        label=_("Most to spend in a month"),
+        help_text=_("In the same currency. Nothing starts that could cost more."),
+        max_digits=12,
+        decimal_places=2,
+        required=False,
+        min_value=Decimal("0.01"),
+    )
+
+    def __init__(self, *args: Any, account: PlatformAccount | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if account:
+            self.fields["key"].required = False
+            self.fields["key"].help_text = _("A key is stored. Type another to replace it.")
+
+    def clean_key(self) -> str:
+        """Raises ValidationError unless the key is visible ASCII, as an HTTP header needs."""
+        key: str = self.cleaned_data["key"].strip()
+        if key and not (key.isascii() and key.isprintable() and " " not in key):
+            raise forms.ValidationError(
+                _("A key has only letters, digits and signs. Copy it again.")
+            )
+        return key
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or {}
+        if data.get("spending_cap") and not data.get("price") and "price" not in self.errors:
+            self.add_error("price", _("A cap needs the price: without it no cost can be told."))
+        return data
+
+
+class AccountForm(ChangeForm):
+    """All fields of a new account."""
+
+    url = forms.CharField(
+        label=_("Address of its API"),
+        max_length=300,
+        initial=OPENAI,
+        help_text=_(
+            "OpenAI's, another Finetune's (its address with /v1), or that of any service with "
+            "OpenAI's fine-tuning API."
+        ),
+        error_messages={"required": _("Enter its address.")},
+        widget=forms.TextInput(attrs=PLAIN | {"inputmode": "url"}),
+    )
+    name = forms.CharField(
+        label=_("A name for it"),
+        max_length=80,
+        help_text=_("As your team will see it."),
+        error_messages={"required": _("Give it a name.")},
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+    )
+    field_order = ["url", "name", "key"]
+
+    def clean_url(self) -> str:
+        try:
+            return str(checked_address(self.cleaned_data["url"]))
+        except PlainError as problem:
+            raise forms.ValidationError(problem.message) from None
+
+
+class LaunchForm(forms.Form):
+    """`agreed_tokens` is what was shown beside the checkbox."""
+
+    model = forms.CharField(
+        label=_("Model to start from"),
+        max_length=200,
+        help_text=_("Its name there, such as gpt-4.1-mini-2025-04-14."),
+        error_messages={"required": _("Enter the model's name there.")},
+        widget=forms.TextInput(attrs=PLAIN),
+    )
+    epochs = forms.IntegerField(
+        label=_("Passes over the examples"),
+        initial=DEFAULT_EPOCHS,
+        min_value=1,
+        max_value=MAX_EPOCHS,
+        help_text=_("Each one costs the same. Three are usual."),
+    )
+    agreed_tokens = forms.IntegerField(widget=forms.HiddenInput, required=False)
+    personal = forms.BooleanField(
+        label=_("They may have it: nobody has to be asked, or everybody was"), required=False
+    )
+    consent = forms.BooleanField(
+        label=_("I agree to this for the team"),
+        error_messages={"required": _("Nothing is sent there until you agree.")},
+    )
+
+    def __init__(self, *args: Any, personal_rows: int = 0, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if personal_rows:
+            self.fields["personal"].required = True
+            self.fields["personal"].error_messages["required"] = _(
+                "Hide the personal data in step 2, or say that it may be sent."
+            )
+        else:
+            del self.fields["personal"]

@@ -1,0 +1,107 @@
+"""Accounts on training platforms, and the trainings that run there."""
+
+import uuid
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from finetune_app.accounts.models import Team, User
+from finetune_app.goals.models import Goal
+from finetune_app.jobs.models import Job
+from finetune_app.providers.models import Endpoint
+from finetune_app.versions.models import Version
+
+
+def new_mark() -> str:
+    return f"ft{uuid.uuid4().hex}"
+
+
+class PlatformAccount(models.Model):
+    """An account of a team on a training platform. The key is stored encrypted, never shown."""
+
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="platform_accounts")
+    name = models.CharField(_("name"), max_length=80)
+    url = models.URLField(_("address"), max_length=300)
+    secret = models.TextField()  # the key, encrypted
+    # In the account's currency per million tokens that are read in training; None is "not known".
+    price = models.DecimalField(max_digits=10, decimal_places=4, null=True, blank=True)
+    price_of = models.DateField(null=True, blank=True)  # when somebody last looked it up
+    # Most that may be spent in a calendar month; None is no limit.
+    spending_cap = models.DecimalField(max_digits=12, decimal_places=2, null=True, blank=True)
+    added_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["name", "pk"]
+        constraints = [
+            models.UniqueConstraint(fields=["team", "name"], name="one_account_name_a_team")
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class RemoteTraining(models.Model):
+    """A training on a platform. What it is to be is written before anything is sent there."""
+
+    goal = models.ForeignKey(Goal, on_delete=models.CASCADE, related_name="remote_trainings")
+    number = models.PositiveIntegerField()  # of the goal's trainings, here and elsewhere
+    version = models.ForeignKey(Version, on_delete=models.CASCADE, related_name="+")
+    account = models.ForeignKey(
+        PlatformAccount, on_delete=models.RESTRICT, related_name="trainings"
+    )
+    job = models.OneToOneField(Job, on_delete=models.CASCADE, related_name="remote_training")
+    spec = models.JSONField(default=dict)  # frozen: model, method, hyperparameters, seed
+    # Most tokens that are read, and what they cost, as was agreed to.
+    expected_tokens = models.PositiveBigIntegerField()
+    expected_cost = models.DecimalField(max_digits=12, decimal_places=4, null=True, blank=True)
+
+    mark = models.CharField(max_length=40, unique=True, default=new_mark, editable=False)
+    files = models.JSONField(default=dict)  # ids there by split
+    start_tried_at = models.DateTimeField(null=True, blank=True)  # set before it is started there
+    remote_id = models.CharField(max_length=200, blank=True)
+    remote_state = models.CharField(max_length=80, blank=True)  # the platform's own word
+    remote_model = models.CharField(max_length=300, blank=True)  # what came of it
+    trained_tokens = models.PositiveBigIntegerField(null=True, blank=True)
+    finishes_at = models.DateTimeField(null=True, blank=True)  # as the platform expects
+    polls = models.PositiveIntegerField(default=0)
+    failures = models.PositiveIntegerField(default=0)  # calls in a row without an answer
+    endpoint = models.ForeignKey(  # through which the tuned model answers
+        Endpoint, null=True, blank=True, on_delete=models.SET_NULL, related_name="trained_by"
+    )
+    agreed_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-number"]
+        constraints = [
+            models.UniqueConstraint(fields=["goal", "number"], name="one_remote_training_number")
+        ]
+
+    def __str__(self) -> str:
+        return f"training {self.number} on {self.account}"
+
+    @property
+    def folder(self) -> str:
+        """For what is being sent."""
+        return f"remote/{self.pk}"
+
+
+class RemoteTrainingEvent(models.Model):
+    """What the platform said of a training."""
+
+    training = models.ForeignKey(RemoteTraining, on_delete=models.CASCADE, related_name="events")
+    event_id = models.CharField(max_length=200)
+    at = models.DateTimeField()
+    message = models.TextField()
+    level = models.CharField(max_length=20, default="info")
+    metrics = models.JSONField(default=dict)
+
+    class Meta:
+        ordering = ["at", "pk"]
+        constraints = [
+            models.UniqueConstraint(fields=["training", "event_id"], name="one_remote_event")
+        ]
+
+    def __str__(self) -> str:
+        return self.message

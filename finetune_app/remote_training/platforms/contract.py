@@ -1,0 +1,100 @@
+"""What a training platform has to offer, whichever it is.
+
+A platform never posts twice what it may have posted before: `start` gives the platform the mark of
+the order, and `find` looks for it. Nothing here uses the database.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+FINAL = ("succeeded", "failed", "cancelled")
+
+
+class PlatformError(Exception):
+    """The platform refused, or did not answer. The message is for the user, without the key.
+
+    retry_after: seconds after which to ask again; None where that would not help.
+    """
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.message, self.retry_after = message, retry_after
+
+
+class RejectedKey(PlatformError):
+    """The key is not accepted (any more)."""
+
+
+class UnknownJob(PlatformError):
+    """The platform does not know the job."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """What to train, and how.
+
+    mark: unique, letters and digits; the platform keeps it with everything that is made for this
+    order. hyperparameters: without those that the platform chooses.
+    """
+
+    mark: str
+    model: str
+    method: str
+    suffix: str
+    hyperparameters: Mapping[str, float]
+    seed: int
+
+
+@dataclass(frozen=True)
+class RemoteJob:
+    """A job as the platform tells it. `state` is one of FINAL, or the platform's own word."""
+
+    job_id: str
+    state: str
+    model: str = ""
+    """Name of the tuned model there; empty until it has succeeded."""
+    trained_tokens: int | None = None
+    error: str = ""
+    finishes_at: int | None = None
+    """Seconds since 1970, as the platform expects."""
+
+
+@dataclass(frozen=True)
+class RemoteEvent:
+    event_id: str
+    at: int
+    """Seconds since 1970."""
+    message: str
+    level: str = "info"
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Platform(Protocol):
+    """One account on one platform. Every method raises PlatformError."""
+
+    def check(self) -> None:
+        """A cheap call that fails where the key does."""
+
+    def find_file(self, name: str) -> str | None:
+        """Id of the file that was uploaded under this name."""
+
+    def upload(self, path: Path, name: str) -> str:
+        """Id of the file."""
+
+    def find(self, mark: str) -> RemoteJob | None:
+        """The job that was started with this mark."""
+
+    def start(self, order: Order, files: Sequence[str]) -> RemoteJob:
+        """files: ids of the training file and, where there is one, of the validation file."""
+
+    def poll(self, job_id: str) -> RemoteJob: ...
+
+    def events(self, job_id: str) -> list[RemoteEvent]:
+        """The newest, the oldest of them first."""
+
+    def cancel(self, job_id: str) -> RemoteJob: ...
+
+    def delete_file(self, file_id: str) -> None:
+        """Nothing happens where it is gone already."""

@@ -1,0 +1,124 @@
+"""What the pages of remote trainings show."""
+
+from decimal import Decimal
+from typing import Any
+
+import httpx
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from finetune_app.basemodels.estimates import at_most
+from finetune_app.core import charts
+from finetune_app.datasets.models import Dataset
+from finetune_app.goals.models import Goal
+from finetune_app.jobs.models import State
+from finetune_app.providers import guard
+from finetune_app.remote_training.forms import LaunchForm
+from finetune_app.remote_training.models import PlatformAccount, RemoteTraining
+from finetune_app.remote_training.services import Quote, quote
+from finetune_app.training.services import newest_version
+
+MAX_EVENTS_SHOWN = 12
+PRIVATE = ("personal", "secrets")  # checks that find what should not leave this machine
+HEADLINES = {
+    State.PREPARING: gettext_lazy("Asking the platform"),
+    State.RUNNING: gettext_lazy("Asking the platform"),
+    State.STOPPING: gettext_lazy("Cancelling it there"),
+    State.STOPPED: gettext_lazy("Stopped before anything was sent"),
+    State.SUCCEEDED: gettext_lazy("Done"),
+    State.FAILED: gettext_lazy("It did not work"),
+    State.CANCELLED: gettext_lazy("Cancelled"),
+}
+TRAIN_LOSS = ("train_loss", "training_loss", "loss")
+VALIDATION_LOSS = ("valid_loss", "validation_loss", "full_valid_loss", "eval_loss")
+
+
+def host_of(account: PlatformAccount) -> str:
+    return guard.host_of(httpx.URL(account.url))
+
+
+def personal_rows(goal: Goal) -> int:
+    """Examples in which the checks found personal data or secrets, the most of one kind."""
+    dataset = Dataset.objects.filter(goal=goal).first()
+    found = dataset.findings.light().filter(check_name__in=PRIVATE) if dataset else []
+    return max((finding.count for finding in found), default=0)
+
+
+def launch_context(goal: Goal, account: PlatformAccount, form: LaunchForm) -> dict[str, Any]:
+    version = newest_version(goal)
+    epochs = form["epochs"].value()
+    passes = int(epochs) if str(epochs).isdigit() and 0 < int(epochs) < 1000 else 1
+    expected = quote(account, version, passes) if version else Quote(0, None)
+    return {
+        "goal": goal,
+        "account": account,
+        "host": host_of(account),
+        "version": version,
+        "sent": version.counts.get("train", 0) + version.counts.get("validation", 0)
+        if version
+        else 0,
+        "form": form,
+        "quote": expected,
+        "cost": money(expected.cost),
+        "personal_rows": personal_rows(goal),
+    }
+
+
+def money(cost: Decimal | None) -> str:
+    """ "0.42", and the fourth digit where there would be only zeros; "" where it is not known."""
+    if cost is None:
+        return ""
+    return f"{cost:.2f}" if cost >= Decimal("0.01") else f"{cost:.4f}"
+
+
+def live_context(training: RemoteTraining) -> dict[str, Any]:
+    """Context of the page of a training, whole or its live part."""
+    job, events = training.job, list(training.events.all())
+    losses = _losses(events, TRAIN_LOSS)
+    validation = _losses(events, VALIDATION_LOSS)
+    last = max((int(step) for step, _loss in (*losses, *validation)), default=0)
+    return {
+        "training": training,
+        "job": job,
+        "headline": headline(training),
+        "facts": facts(training),
+        # Else it would only say again how it stands.
+        "says_why": job.is_active and job.message and (training.failures or not training.remote_id),
+        "curve": charts.loss_chart(losses, validation, last) if losses or validation else "",
+        "events": [event for event in events if not event.metrics][-MAX_EVENTS_SHOWN:],
+        "host": host_of(training.account),
+        "ready": training.endpoint_id is not None,
+        "counts": training.version.counts,
+        "times": at_most(int(training.spec["hyperparameters"].get("n_epochs", 1))),
+        "cost": money(training.expected_cost),
+    }
+
+
+def headline(training: RemoteTraining) -> str:
+    job = training.job
+    if job.state != State.QUEUED:
+        return str(HEADLINES[State(job.state)])
+    if job.stop_asked:
+        return _("Cancelling it there")
+    if not training.remote_id:
+        return _("Sending the examples")
+    return _("It runs there")
+
+
+def facts(training: RemoteTraining) -> list[str]:
+    """The platform's word for how it stands, and its tokens."""
+    found = [training.remote_state] if training.remote_state else []
+    if training.trained_tokens:
+        found.append(_("%(n)s tokens") % {"n": f"{training.trained_tokens:,}"})
+    return found
+
+
+def _losses(events: list[Any], names: tuple[str, ...]) -> list[tuple[float, float]]:
+    """(step, loss) of the events that tell it, each step once."""
+    found = {}
+    for event in events:
+        step = event.metrics.get("step")
+        loss = next((event.metrics[name] for name in names if name in event.metrics), None)
+        if step is not None and loss is not None:
+            found[step] = loss
+    return sorted(found.items())

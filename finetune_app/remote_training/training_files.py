@@ -1,0 +1,67 @@
+"""What is sent to a platform: the training and validation rows of a version, no test rows."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from django.utils.translation import gettext as _
+
+from finetune_app.basemodels.automatic_settings import DPO
+from finetune_app.core.chat_messages import without_thoughts
+from finetune_app.core.errors import PlainError
+from finetune_app.core.files import local_path
+from finetune_app.datasets import example_export
+from finetune_app.datasets.models import Split
+from finetune_app.datasets.version_rows import Row, Rows, facts_of, rows_in
+from finetune_app.versions.models import Version
+
+MIN_ROWS = 10  # OpenAI takes no fewer
+SENT = (Split.TRAIN, Split.VALIDATION)
+
+
+def require_enough(version: Version, method: str) -> None:
+    """Raises PlainError where a platform would refuse the rows."""
+    rows = version.pairs if method == DPO else version.counts.get("train", 0)
+    if rows < MIN_ROWS:
+        raise PlainError(
+            _(
+                "A platform wants at least %(least)d examples to learn from; version %(v)d has "
+                "%(n)d."
+            )
+            % {"least": MIN_ROWS, "v": version.number, "n": rows},
+            title=_("Too few examples"),
+        )
+
+
+def write_training_files(version: Version, method: str, folder: Path) -> dict[str, Path]:
+    """A JSONL file in OpenAI's format for each split that is sent and has rows."""
+    folder.mkdir(parents=True, exist_ok=True)
+    every = rows_in(local_path(version.stored_name))
+    written = {}
+    for split in SENT:
+        rows = _rows_to_send(every, split, method)
+        facts = facts_of(rows)
+        if not facts.rows:
+            continue
+        path = folder / f"{split}.jsonl"
+        with path.open("w", encoding="utf-8") as file:
+            for row in rows():
+                line = example_export.openai(row, facts)
+                file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        written[str(split)] = path
+    return written
+
+
+def _rows_to_send(every: Rows, split: str, method: str) -> Rows:
+    """Without thoughts, and with worse answers only where they are learned from."""
+
+    def rows() -> Iterator[Row]:
+        for row in every():
+            if row["split"] != split or (method == DPO and "rejected" not in row):
+                continue
+            if method != DPO:
+                row.pop("rejected", None)
+            row["messages"] = without_thoughts(row["messages"])
+            yield row
+
+    return rows

@@ -1,0 +1,82 @@
+"""Cancelled here is cancelled there."""
+
+import pytest
+from django.db import transaction
+
+from finetune_app.core.errors import PlainError
+from finetune_app.jobs.models import State
+from finetune_app.remote_training import services
+from finetune_app.remote_training.models import RemoteTraining
+from tests.remote_training.conftest import step
+from tests.remote_training.stub_platform import Fault
+
+
+def test_before_anything_was_sent_it_just_stops(start, platform):
+    training = start()
+    services.stop(training=training)
+    training.job.refresh_from_db()
+    assert training.job.state == State.STOPPED
+    assert not platform.uploads
+
+
+def test_a_running_one_is_cancelled_there(start, platform):
+    training = step(start())
+    services.stop(training=training)
+    training = step(training)
+    assert platform.job["status"] == "cancelled"
+    assert training.job.state == State.CANCELLED
+    assert not platform.files
+    assert training.endpoint is None
+
+
+def test_it_is_due_at_once(start):
+    training = step(start())
+    assert training.job.not_before
+    services.stop(training=training)
+    training.job.refresh_from_db()
+    assert training.job.not_before is None
+
+
+def test_one_that_may_have_been_started_is_looked_for_and_cancelled(start, platform):
+    platform.faults.append(Fault("POST", "/fine_tuning/jobs", late=True))
+    training = step(start())
+    assert not training.remote_id
+    services.stop(training=training)
+    training = step(training)
+    assert platform.job["status"] == "cancelled"
+    assert training.job.state == State.CANCELLED
+
+
+def test_a_platform_that_stumbles_is_told_again(start, platform):
+    training = step(start())
+    services.stop(training=training)
+    platform.faults.append(Fault("POST", "/fine_tuning/jobs/.*/cancel", status=500))
+    training = step(training)
+    assert training.job.state == State.QUEUED
+    training = step(training)
+    assert platform.job["status"] == "cancelled"
+    assert training.job.state == State.CANCELLED
+
+
+def test_one_that_was_done_already_is_kept(start, platform):
+    training = step(start())
+    platform.succeed()
+    services.stop(training=training)
+    training = step(training)
+    assert training.job.state == State.SUCCEEDED
+    assert training.endpoint
+
+
+def test_what_runs_there_is_not_deleted_with_its_goal(start, frozen):
+    training = step(start())
+    with pytest.raises(PlainError, match="Cancel it first"), transaction.atomic():
+        frozen.delete()
+    assert RemoteTraining.objects.get() == training
+
+
+def test_what_is_over_is(start, platform, frozen):
+    training = step(start())
+    platform.succeed()
+    step(training)
+    frozen.delete()
+    assert not RemoteTraining.objects.exists()

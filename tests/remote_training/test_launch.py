@@ -1,0 +1,132 @@
+"""Starting a training on a platform: what leaves, what it costs, and the agreement."""
+
+from decimal import Decimal
+
+import pytest
+from django.urls import reverse
+
+from finetune_app.checks.models import Finding, Severity
+from finetune_app.core.errors import PlainError
+from finetune_app.jobs import services as jobs
+from finetune_app.remote_training import services
+from finetune_app.remote_training.models import RemoteTraining
+from finetune_app.training.services import newest_version
+from tests import journey
+from tests.accounts.pages import text as text_of
+
+
+@pytest.fixture
+def page(frozen, account) -> str:
+    return reverse("remote_training:launch", args=[frozen.pk, account.pk])
+
+
+@pytest.fixture(autouse=True)
+def _no_worker(monkeypatch):
+    monkeypatch.setattr(jobs, "wake_worker", lambda job: True)
+
+
+def agreed(goal, account, epochs=3, **fields) -> dict[str, str]:
+    tokens = services.quote(account, newest_version(goal), epochs).tokens
+    form = {"model": "gpt-4.1-mini", "epochs": epochs, "agreed_tokens": tokens, "consent": "on"}
+    return form | fields
+
+
+def test_it_says_what_leaves_where_to_and_for_how_much(as_editor, page, frozen, account):
+    shown = text_of(as_editor.get(page))
+    counts = newest_version(frozen).counts
+    assert "What goes to 127.0.0.1" in shown
+    assert f"{counts['train'] + counts['validation']} examples of version 1" in shown
+    assert "at most 0.0" in shown
+    assert "tokens at 5 a million" in shown
+
+
+def test_more_passes_cost_more(as_editor, page, frozen, account):
+    twice = as_editor.get(page, {"epochs": 6}, headers={"HX-Request": "true"})
+    assert "<html" not in twice.text
+    assert f'value="{services.quote(account, newest_version(frozen), 6).tokens}"' in twice.text
+
+
+def test_whoever_agrees_starts_it(as_editor, page, frozen, account, editor):
+    answer = as_editor.post(page, agreed(frozen, account))
+    training = RemoteTraining.objects.get()
+    assert answer.url == reverse("remote_training:detail", args=[frozen.pk, training.number])
+    assert training.agreed_by == editor
+    assert training.spec["model"] == "gpt-4.1-mini"
+    assert training.expected_cost == pytest.approx(
+        Decimal(training.expected_tokens) * 5 / 1_000_000, abs=Decimal("0.0001")
+    )
+
+
+def test_nothing_starts_without_agreement(as_editor, page, frozen, account):
+    answer = as_editor.post(page, agreed(frozen, account, consent=""))
+    assert answer.status_code == 422
+    assert "Nothing is sent there until you agree." in answer.text
+    assert not RemoteTraining.objects.exists()
+
+
+def test_what_was_not_shown_is_not_agreed_to(as_editor, page, frozen, account):
+    answer = as_editor.post(page, agreed(frozen, account) | {"epochs": 6})
+    assert answer.status_code == 422
+    assert "Read it again, then agree to that." in answer.text
+    assert not RemoteTraining.objects.exists()
+
+
+def test_examples_that_changed_meanwhile_are_not_sent(as_editor, page, frozen, account, owner):
+    form = agreed(frozen, account)
+    journey.freeze(frozen, owner, count=80)
+    assert "Read it again" in as_editor.post(page, form).text
+
+
+def test_personal_data_needs_a_word_of_its_own(as_editor, page, frozen, account):
+    Finding.objects.create(
+        dataset=frozen.dataset,
+        check_name="personal",
+        severity=Severity.WARNING,
+        count=12,
+        message="12 examples contain personal data",
+    )
+    assert "12 examples have personal data or secrets" in text_of(as_editor.get(page))
+    answer = as_editor.post(page, agreed(frozen, account))
+    assert "Hide the personal data in step 2" in answer.text
+    assert not RemoteTraining.objects.exists()
+    as_editor.post(page, agreed(frozen, account, personal="on"))
+    assert RemoteTraining.objects.exists()
+
+
+def test_a_cap_is_kept_with_all_trainings_of_the_month(start, account):
+    first = start()
+    account.spending_cap = first.expected_cost * Decimal("1.5")
+    account.save()
+    jobs.ask_stop(first.job)  # nothing was sent, so nothing was spent
+    second = start()
+    RemoteTraining.objects.filter(pk=second.pk).update(start_tried_at=second.created_at)
+    second.job.state = "succeeded"
+    second.job.save()
+    with pytest.raises(PlainError, match="for this month are spent"):
+        start()
+
+
+def test_a_cap_without_a_price_starts_nothing(start, account):
+    account.price, account.spending_cap = None, 10
+    account.save()
+    with pytest.raises(PlainError, match="Enter the price"):
+        start()
+
+
+def test_too_few_examples_are_refused_before_they_are_sent(goal, owner, account, editor):
+    journey.freeze(goal, owner, count=12)
+    with pytest.raises(PlainError, match="at least 10 examples"):
+        services.start(goal=goal, account=account, user=editor, model="gpt-4.1-mini")
+
+
+def test_a_viewer_may_not(as_viewer, page):
+    assert as_viewer.get(page).status_code == 403
+
+
+def test_another_team_s_account_is_not_there(as_stranger, as_editor, stranger, page, frozen):
+    assert as_stranger.get(page).status_code == 404
+    theirs = stranger.memberships.get().team.platform_accounts.create(name="X", url="u", secret="s")
+    assert (
+        as_editor.get(reverse("remote_training:launch", args=[frozen.pk, theirs.pk])).status_code
+        == 404
+    )
