@@ -1,6 +1,7 @@
 """Fixtures for API tests: uvicorn on a port, a real engine with a tiny model, and OpenAI's
 client."""
 
+import httpx
 import openai
 import pytest
 
@@ -9,6 +10,7 @@ from finetune_app.candidates import services as candidates
 from finetune_app.deployment import services
 from tests.journey import install, ready, trained
 from tests.live_server import serving
+from tests.openai_description import check_response
 from tests.worker.engine.engine_server import SECRET, EngineServer
 from tests.worker.engine.tiny_models import make_adapter, make_base
 
@@ -55,5 +57,9 @@ def key(live, team, owner):
 
 @pytest.fixture
 def client(address, key):
-    with openai.OpenAI(base_url=address, api_key=key[1], max_retries=0, timeout=280) as found:
+    """OpenAI's client. Each response is held against OpenAI's description."""
+    http = httpx.Client(event_hooks={"response": [check_response]})
+    with openai.OpenAI(
+        base_url=address, api_key=key[1], max_retries=0, timeout=280, http_client=http
+    ) as found:
         yield found

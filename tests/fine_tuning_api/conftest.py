@@ -6,8 +6,8 @@ from finetune_app.accounts.models import User
 from finetune_app.api_keys import services as api_keys
 from tests.deployment_fixtures import separate_rate_limits  # noqa: F401
 from tests.engine_fixtures import address, engine_process  # noqa: F401
-from tests.fine_tuning_api.description import check_response
 from tests.journey import install
+from tests.openai_description import check_response
 
 
 @pytest.fixture

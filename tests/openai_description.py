@@ -1,9 +1,9 @@
 """Holds the responses of the API against OpenAI's own description of them.
 
-`tests/security/openai_api.json` is that description, cut to what Finetune serves. Three things in
+`tests/security/openai_api.json` is that description, cut to what Finetune serves. Four things in
 it are corrected: `paused` is a status of a job, as the routes to pause and resume one imply;
-`exclusiveMinimum` is a number, as OpenAPI 3.1 wants it; and the graders of a multi grader may stand
-by their names, as in OpenAI's guide.
+`exclusiveMinimum` is a number, as OpenAPI 3.1 wants it; the graders of a multi grader may stand
+by their names, as in OpenAI's guide; and a vector may be base64, which its client asks for.
 """
 
 import json
@@ -13,16 +13,16 @@ from pathlib import Path
 import httpx
 from jsonschema import Draft202012Validator
 
-FILE = Path(__file__).parents[1] / "security" / "openai_api.json"
+FILE = Path(__file__).parent / "security" / "openai_api.json"
 DESCRIPTION = json.loads(FILE.read_text())
 
 
 def check_response(response: httpx.Response) -> None:
     """An event hook of httpx. Raises AssertionError if OpenAI's description does not have such a
     response to this method and address."""
-    response.read()
     if response.headers["content-type"] != "application/json":
-        return
+        return  # a stream, or a file
+    response.read()
     problems = Draft202012Validator(_schema_for(response)).iter_errors(response.json())
     found = [f"{one.json_path}: {one.message}" for one in problems]
     assert not found, f"{response.request.method} {response.request.url.path}: {found}"
