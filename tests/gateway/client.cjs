@@ -110,6 +110,21 @@ const steps = {
     const bad = await client.files.create({ file: await file("nonsense\n"), purpose: "fine-tune" });
     return (await jobs.create({ model: "starter", training_file: bad.id })).error;
   },
+  async in_parts() {
+    const half = Math.floor(rows.length / 2);
+    const upload = await client.uploads.create({ filename: "parts.jsonl", purpose: "fine-tune", bytes: rows.length,
+      mime_type: "application/jsonl" });
+    const parts = await Promise.all([rows.slice(0, half), rows.slice(half)].map(async (part) =>
+      client.uploads.parts.create(upload.id, { data: await file(part) })));
+    const done = await client.uploads.complete(upload.id, { part_ids: parts.map((part) => part.id) });
+    return await (await client.files.content(done.file.id)).text() === rows;
+  },
+  async of_purpose() { return (await collect(client.files.list({ purpose: "fine-tune-results" }))).length; },
+  async grade() {
+    const grader = { type: "string_check", name: "same", input: "{{ sample.output_text }}", reference: "{{ item.wanted }}",
+      operation: "eq" };
+    return (await client.fineTuning.alpha.graders.run({ grader, model_sample: "Hi", item: { wanted: "Hi" } })).reward;
+  },
   async gone() { await client.files.delete(kept.file.id); return refused(client.files.retrieve(kept.file.id)); },
 };
 

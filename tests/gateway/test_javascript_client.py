@@ -105,6 +105,7 @@ def files(results):
         True,
     )
     assert results["files"] == 1
+    assert (results["in_parts"], results["of_purpose"]) == (True, 0)
     assert results["no_file"]["kind"] == "BadRequestError"
     assert results["gone"]["kind"] == "NotFoundError"
 
@@ -117,6 +118,7 @@ def jobs(results):
     assert results["job_list"] == [True]
     assert results["events"][-1] == "The job was created."
     assert results["checkpoints"] == 0
+    assert results["grade"] == 1
     assert (results["pause"], results["resume"], results["cancel"]) == (
         "paused",
         "queued",
