@@ -14,6 +14,7 @@ from tests.database import (  # noqa: F401
     django_db_keepdb,
     django_db_modify_db_settings,
     flush_empties_the_audit_log,
+    flush_is_quick,
 )
 from tests.starter import starter  # noqa: F401
 

@@ -21,6 +21,7 @@ import django
 import psycopg
 import pytest
 from django.conf import settings
+from django.core.management.commands import flush
 from django.db import connection
 
 FOLDER = Path(settings.BASE_DIR) / ".cache" / "databases"
@@ -51,6 +52,15 @@ def template() -> str:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def flush_is_quick() -> Iterator[None]:
+    """After each test with real transactions Django would make rows for the permissions of every
+    table, which nobody asks for."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(flush, "emit_post_migrate_signal", lambda *_args, **_options: None)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def flush_empties_the_audit_log() -> Iterator[None]:
     """Tests with real transactions empty every table; a trigger of SQLite keeps the audit log."""
     if not settings.ON_SQLITE:
@@ -58,11 +68,11 @@ def flush_empties_the_audit_log() -> Iterator[None]:
         return
     append_only = importlib.import_module("finetune_app.audit.migrations.0002_append_only")
     operations = type(connection.ops)
-    flush = operations.sql_flush
+    sql_of_flush = operations.sql_flush
 
     def sql_flush(self: Any, *args: Any, **options: Any) -> list[str]:
         drop, create = "DROP TRIGGER IF EXISTS audit_no_delete", append_only.SQLITE[-1]
-        return [drop, *flush(self, *args, **options), create]
+        return [drop, *sql_of_flush(self, *args, **options), create]
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(operations, "sql_flush", sql_flush)

@@ -1,11 +1,13 @@
 """Rows with thoughts: imported, frozen, exported as they came, and updated by a newer file."""
 
+import copy
 import json
 
 import pytest
 
 from finetune_app.core.files import local_path
 from finetune_app.datasets.models import Example
+from finetune_app.datasets.services import add_rows
 from finetune_app.versions.models import Version
 from tests.page_text import compact
 
@@ -46,11 +48,10 @@ def bring(as_owner, upload_file, run_job, url):
 
 
 @pytest.fixture
-def frozen(as_owner, bring, dataset_url):
-    """Freeze a version of these rows; returns a download of it."""
+def freeze(as_owner, dataset_url):
+    """Freeze a version; returns a download of it."""
 
-    def freeze(rows: list[dict], form: str) -> bytes:
-        bring(lines(rows))
+    def freeze(form: str) -> bytes:
         as_owner.post(dataset_url("versions:freeze"))
         assert Version.objects.get()
         reply = as_owner.get(dataset_url("versions:download", number=1, form=form))
@@ -104,10 +105,9 @@ def test_a_row_that_cannot_be_read_is_listed_with_its_line(as_owner, bring, url)
     assert "is a thought without an answer" in item.rejected[0]["reason"]
 
 
-def test_a_version_holds_thoughts_of_every_answer(frozen, dataset):
-    written = [
-        json.loads(line) for line in frozen([*ROWS, {"messages": AGAIN}], "jsonl").splitlines()
-    ]
+def test_a_version_holds_thoughts_of_every_answer(bring, freeze):
+    bring(lines([*ROWS, {"messages": AGAIN}]))
+    written = [json.loads(line) for line in freeze("jsonl").splitlines()]
     assert [row["messages"] for row in written] == [*(row["messages"] for row in ROWS), AGAIN]
     version = Version.objects.get()
     assert local_path(version.stored_name).exists()
@@ -132,9 +132,12 @@ def test_a_version_holds_thoughts_of_every_answer(frozen, dataset):
         ("parquet", "parquet"),
     ],
 )
-def test_every_format_brings_the_thoughts_back(frozen, bring, dataset, form, ending, several):
+def test_every_format_brings_the_thoughts_back(
+    freeze, bring, dataset, owner, form, ending, several
+):
     rows = [*ROWS, {"messages": AGAIN}] if several else ROWS
-    content = frozen(rows, form)
+    add_rows(dataset=dataset, by=owner, rows=copy.deepcopy(rows))
+    content = freeze(form)
     Example.objects.all().delete()
     item = bring(content, f"again.{ending}")
     assert item.rejected == []
