@@ -23,7 +23,7 @@ from urllib.parse import parse_qs, urlsplit
 from jsonschema import Draft202012Validator
 from openai.types.fine_tuning import job_create_params
 
-from tests.fine_tuning_api.description import DESCRIPTION
+from tests.openai_description import DESCRIPTION
 
 KEY = "sk-platform-secret-0123456789"
 MODELS = ("gpt-4.1-mini", "starter")
