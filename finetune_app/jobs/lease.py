@@ -59,19 +59,23 @@ def write(job: Job, **fields: Any) -> bool:
 
 
 def put_off(job: Job, seconds: float, message: str) -> bool:
-    """Release the lease until later, or until it is to stop. False: it is lost, nothing was
-    written."""
-    written = write(
-        job,
-        state=State.QUEUED,
-        token=F("token") + 1,
-        attempts=0,
-        not_before=timezone.now() + timedelta(seconds=seconds),
-        message=message,
-        heartbeat_at=None,
-        sent_at=None,
-    )
-    Job.objects.filter(pk=job.pk, state=State.QUEUED, stop_asked=True).update(not_before=None)
+    """Release the lease until later. A stop that came after `job` was read makes it due at once.
+    False: the lease is lost, nothing was written."""
+    due = timezone.now() + timedelta(seconds=seconds)
+    with transaction.atomic():
+        written = write(
+            job,
+            state=State.QUEUED,
+            token=F("token") + 1,
+            attempts=0,
+            not_before=due,
+            queued_at=due,
+            message=message,
+            heartbeat_at=None,
+            sent_at=None,
+        )
+        if written and not job.stop_asked:
+            Job.objects.filter(pk=job.pk, stop_asked=True).update(not_before=None)
     return written
 
 
@@ -120,7 +124,7 @@ def _state_after_death(job: Job, counts: bool) -> dict[str, Any]:
     now = timezone.now()
     if job.cancel_asked:
         return {"state": State.CANCELLED, "ended_at": now, "message": _("Cancelled.")}
-    if job.stop_asked:
+    if job.stop_asked and handler_for(job).stops_while_waiting(job):
         message = _("Stopped. You can continue from where it was last saved.")
         return {"state": State.STOPPED, "ended_at": now, "message": message}
     if job.attempts >= settings.MAX_ATTEMPTS:

@@ -62,22 +62,25 @@ def wake_worker(job: Job) -> bool:
 
 def ask_stop(job: Job) -> bool:
     """Stop at the next step and keep the result so far; a waiting job stops at once."""
-    queued = Job.objects.filter(pk=job.pk, state=State.QUEUED)
-    if handler_for(job).stops_while_waiting(job):
-        waiting = queued.update(
-            state=State.STOPPED,
-            ended_at=timezone.now(),
-            message=_("Stopped while it was waiting."),
+    # Locked, so that no worker takes the job, or puts it back, between these updates.
+    with transaction.atomic():
+        Job.objects.select_for_update().filter(pk=job.pk).first()
+        queued = Job.objects.filter(pk=job.pk, state=State.QUEUED)
+        if handler_for(job).stops_while_waiting(job):
+            waiting = queued.update(
+                state=State.STOPPED,
+                ended_at=timezone.now(),
+                message=_("Stopped while it was waiting."),
+            )
+        else:
+            waiting = queued.update(stop_asked=True, not_before=None, sent_at=None)
+            if waiting:
+                transaction.on_commit(lambda: wake_worker(job))
+        running = Job.objects.filter(pk=job.pk, state__in=LEASED, stop_asked=False).update(
+            state=State.STOPPING,
+            stop_asked=True,
+            message=_("Stopping: saving what was learned so far."),
         )
-    else:
-        waiting = queued.update(stop_asked=True, not_before=None, sent_at=None)
-        if waiting:
-            transaction.on_commit(lambda: wake_worker(job))
-    running = Job.objects.filter(pk=job.pk, state__in=LEASED, stop_asked=False).update(
-        state=State.STOPPING,
-        stop_asked=True,
-        message=_("Stopping: saving what was learned so far."),
-    )
     return bool(waiting or running)
 
 

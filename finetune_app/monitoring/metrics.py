@@ -64,7 +64,7 @@ class JobCollector(Collector):
                 for state in State:
                     jobs.add_metric([kind, state.value], found.get((kind, state.value), 0))
             for lane in ("light", "heavy"):
-                waiting = Job.objects.lane(lane == "heavy").filter(state=State.QUEUED)
+                waiting = Job.objects.lane(lane == "heavy").waiting()
                 totals = waiting.aggregate(n=Count("pk"), since=Min("queued_at"))
                 since = totals["since"]
                 length.add_metric([lane], totals["n"])

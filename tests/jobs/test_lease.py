@@ -3,6 +3,7 @@
 import pytest
 
 from finetune_app.jobs import lease, services
+from finetune_app.jobs.handlers import JobHandler
 from finetune_app.jobs.models import ChildRun, Job, State
 
 
@@ -13,12 +14,12 @@ def job(team) -> Job:
 
 @pytest.fixture(autouse=True)
 def _handler(monkeypatch):
-    class Handler:
+    class Handler(JobHandler):
         @staticmethod
         def fail(job):
             Job.objects.filter(pk=job.pk).update(title="failed")
 
-    monkeypatch.setattr(lease, "handler_for", lambda job: Handler)
+    monkeypatch.setattr(lease, "handler_for", lambda job: Handler())
 
 
 def test_take_gives_the_lease_to_one_worker(job):

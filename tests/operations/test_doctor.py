@@ -103,7 +103,7 @@ def test_a_job_without_a_living_worker_is_counted(healthy, team):
 
 def test_a_job_that_waits_long_is_told(healthy, team):
     job = Job.objects.create(team=team, kind="training")
-    Job.objects.filter(pk=job.pk).update(created_at=timezone.now() - timedelta(hours=2))
+    Job.objects.filter(pk=job.pk).update(queued_at=timezone.now() - timedelta(hours=2))
     assert "LOOK The oldest waiting job has waited 120 minutes." in looked_at()[0]
 
 

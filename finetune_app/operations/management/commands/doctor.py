@@ -19,7 +19,7 @@ from finetune_app.core.connections import why_no_database
 from finetune_app.core.engine_protocol import NF4
 from finetune_app.core.machine import this_machine
 from finetune_app.core.sizes import GB, MEMORY_GB, memory_size, size
-from finetune_app.jobs.models import Job, State
+from finetune_app.jobs.models import Job
 
 Check = tuple[bool, str]
 WISE_BYTES = 2 * GB  # of free disk
@@ -56,9 +56,9 @@ def checks() -> Iterator[Check]:
     limit = timezone.now() - timedelta(seconds=STUCK_AFTER_LEASES * settings.LEASE_SECONDS)
     stuck = Job.objects.leased().filter(heartbeat_at__lt=limit).count()
     yield stuck == 0, f"{stuck} jobs without a living worker."
-    waiting = Job.objects.filter(state=State.QUEUED).order_by("created_at").first()
+    waiting = Job.objects.waiting().first()
     if waiting:
-        minutes = (timezone.now() - waiting.created_at).total_seconds() / 60
+        minutes = (timezone.now() - waiting.queued_at).total_seconds() / 60
         yield minutes < 60, f"The oldest waiting job has waited {minutes:.0f} minutes."
 
 
