@@ -95,7 +95,8 @@ def selected_options(
 def _default_options(goal: Goal, options: Sequence[CandidateOption]) -> list[CandidateOption]:
     if trained := _finished_trainings(goal).first():
         return [_base_option(goal, trained.base_model), _tuned_option(trained)]
-    made = [one for one in options if one.key.startswith("kept-")]
+    made = [one for one in options if one.key.startswith("remote-")]
+    made += [one for one in options if one.key.startswith("kept-")]
     made += [one for one in options if one.kind == CandidateKind.RAG]
     base = [one for one in options if one.kind == CandidateKind.BASE]
     remote = [one for one in options if one.key.startswith("endpoint-")]

@@ -1,6 +1,6 @@
 """Starts evaluations, compares answers prompt by prompt, and stores verdicts."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any, TypedDict, cast
 
@@ -13,7 +13,6 @@ from finetune_app.core.errors import PlainError
 from finetune_app.evaluation import looks
 from finetune_app.evaluation.job_messages import (
     AnswerEvent,
-    GeneralCheckResult,
     TrivialAnswersEvent,
 )
 from finetune_app.evaluation.models import (
@@ -99,7 +98,7 @@ def start(
         measure=goal.measure,
         measure_settings=goal.measure_settings,
         started_by=user,
-        general={} if ours.kind in TRAINED else _nothing_trained(),
+        general=_general_before(ours),
     )
     evaluation.others.set([one for one in others if one != ours])
     evaluation.looks = looks.number_of(evaluation)
@@ -119,12 +118,16 @@ def _title(ours: Candidate) -> str:
     return _("Test of “%(name)s”") % {"name": ours.name}
 
 
-def _nothing_trained() -> GeneralCheckResult:
-    """Replaces the result of the general check where no adapter was trained."""
-    return {
-        "level": "unchanged",
-        "sentence": _("The model itself was not changed, so it has forgotten nothing."),
-    }
+def _general_before(ours: Candidate) -> Mapping[str, str]:
+    """The result of the general check before, or instead of, the check."""
+    if ours.kind not in TRAINED:
+        sentence = _("The model itself was not changed, so it has forgotten nothing.")
+        return {"level": "unchanged", "sentence": sentence}
+    if ours.is_remote:
+        return {
+            "sentence": _("It answers elsewhere: what it has forgotten cannot be measured here.")
+        }
+    return {}
 
 
 def find_finished(

@@ -12,7 +12,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.parser import BytesParser
@@ -54,6 +54,7 @@ class StubPlatform:
         self.uploads: list[str] = []
         self.faults: list[Fault] = []
         self.victim: int | None = None  # the process that a fault kills
+        self.reply: Callable[[str, str], str] = lambda model, prompt: f"{model}: {prompt}"
         stub = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -153,6 +154,8 @@ class StubPlatform:
                 return 200, self.jobs[job]
             case "GET", ["files"]:
                 return 200, _page([self._file(one) for one in self.files][::-1], query)
+            case "POST", ["chat", "completions"]:
+                return self._chat(json.loads(body))
             case "POST", ["files"]:
                 return self._upload(to.headers["Content-Type"], body)
             case "DELETE", ["files", file] if file in self.files:
@@ -198,6 +201,14 @@ class StubPlatform:
             return 400, _error("Job has already completed")
         job["status"] = "cancelled"
         return 200, job
+
+    def _chat(self, body: dict[str, Any]) -> tuple[int, Any]:
+        """The whole answer, as a server that does not stream."""
+        answer = self.reply(body["model"], body["messages"][-1]["content"])
+        message = {"role": "assistant", "content": answer}
+        usage = {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12}
+        choice = {"index": 0, "message": message, "finish_reason": "stop"}
+        return 200, {"choices": [choice], "usage": usage}
 
     def _upload(self, content_type: str, body: bytes) -> tuple[int, Any]:
         head = f"Content-Type: {content_type}\r\n\r\n".encode()

@@ -86,7 +86,8 @@ def test_the_verdict_is_about_the_tuned_model_wherever_it_answers(done, frozen, 
         goal=frozen, version=inputs.version, candidates=candidates, user=owner
     )
     assert evaluation.ours.endpoint == done.endpoint
-    assert evaluation.general == {}  # "not checked", not "as before"
+    assert "level" not in evaluation.general  # "not checked", not "as before"
+    assert "cannot be measured here" in evaluation.general["sentence"]
 
 
 def test_the_places_to_train_are_offered(as_editor, frozen, account, done):

@@ -3,7 +3,7 @@
 The same guard as for remote models (providers/guard.py), for the fork of httpx that they use.
 """
 
-import asyncio
+import socket
 
 import httpx
 import httpx2
@@ -24,7 +24,7 @@ class GuardedTransport(httpx2.BaseTransport):
         url = httpx.URL(str(request.url))
         guard.check(url, private=self.private)
         host = guard.host_of(url)
-        addresses = asyncio.run(guard.resolve(host, url.port or guard.DEFAULT_PORTS[url.scheme]))
+        addresses = _resolve(host, url.port or guard.DEFAULT_PORTS[url.scheme])
         if not self.private and not all(map(guard.is_public, addresses)):
             raise guard.private_address()
         towards = httpx2.Request(
@@ -38,6 +38,14 @@ class GuardedTransport(httpx2.BaseTransport):
 
     def close(self) -> None:
         self.inner.close()
+
+
+def _resolve(host: str, port: int) -> list[str]:
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as problem:
+        raise httpx2.ConnectError(f"{host} was not found.") from problem
+    return [str(where[0]) for *_rest, where in found]
 
 
 def guarded_client(*, private: bool) -> httpx2.Client:
