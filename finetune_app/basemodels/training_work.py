@@ -25,7 +25,6 @@ COST_SHARE = 0.15  # of a run's work for measurements, at most
 FORWARD_COST, DECODE_COST = 1 / 3, 1.0
 REPLAY_COST = 4 / 3  # its targets take another forward pass
 MIN_STEPS = 80  # before a run may end early: fewer updates teach hardly anything
-COOL_DOWN = 0.2  # of its steps are added before it ends early (worker/training/schedule.py)
 
 
 @dataclass(frozen=True)
@@ -74,8 +73,7 @@ class TrainingWork:
     @property
     def earliest_end(self) -> float:
         """The share of it after which the run may end by itself."""
-        learned = max(MIN_STEPS / max(self.steps, 1), 3 / POINTS)
-        return min(1.0, learned * (1 + COOL_DOWN))
+        return min(1.0, max(MIN_STEPS / max(self.steps, 1), 3 / POINTS))
 
 
 def validation_steps(total: int, epochs: int, train_tokens: int, cost: float) -> list[int]:

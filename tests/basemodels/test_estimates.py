@@ -116,13 +116,11 @@ def test_a_version_without_lengths_is_taken_to_be_half_as_long():
     assert found.tokens == 220 + 7 * 120
 
 
-def expected(
-    model: BaseModel | None, shape: ModelShape | None = None, on=None, work=SMALL
-) -> Estimate:
-    """On the machine of these tests."""
+def expected(model: BaseModel | None, shape: ModelShape | None = None, on=None) -> Estimate:
+    """For SMALL, on the machine of these tests."""
     speeds = MeasuredSpeeds.read(on or machine(8))
     shape = shape or shape_of(entry_of(model.slug), model)
-    return estimate_for(shape, work, model, speeds)
+    return estimate_for(shape, SMALL, model, speeds)
 
 
 def measure(model: BaseModel, speed: float, **fields) -> Speed:
@@ -153,10 +151,10 @@ def test_all_that_a_run_does_takes_time(starter):
 
 def test_it_may_end_early(starter):
     measure(starter, 1000)
-    assert SMALL.earliest_end == 1  # 80 of 90 steps, and a fifth of them until the rate is nothing
-    assert replace(SMALL, rows=2_400).earliest_end == pytest.approx(3 / 8 * 1.2)
-    known = expected(starter, work=replace(SMALL, rows=2_400))
-    assert known.low < 0.6 * known.seconds / 1.4  # 0.45 of the learning, and all of the loading
+    known = expected(starter)
+    assert SMALL.earliest_end == pytest.approx(80 / 90)
+    assert replace(SMALL, rows=2_400).earliest_end == 3 / 8
+    assert known.low < 80 / 90 * known.seconds / 1.4 * 1.05
 
 
 def test_a_measurement_replaces_the_guess_and_narrows_it(starter):

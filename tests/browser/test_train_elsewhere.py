@@ -21,6 +21,7 @@ from finetune_app.request_log.models import Request
 from tests import journey
 from tests.browser.browser_session import sign_in
 from tests.browser.conftest import faults, listen
+from tests.browser.looker import NARROW, WIDE
 from tests.browser.steps import look, press
 from tests.example_rows import pair
 from tests.remote_training.conftest import platform, step  # noqa: F401
@@ -115,6 +116,9 @@ def test_from_the_agreement_to_the_api(page, platform, goal, live_server, team, 
     )
     expect(page.get_by_text("what it has forgotten cannot be measured here")).to_be_visible()
     look(page, "elsewhere-verdict")
+    page.set_viewport_size(NARROW)
+    assert page.evaluate("document.documentElement.scrollWidth") == NARROW["width"]
+    page.set_viewport_size(WIDE)
 
     page.goto(f"{live_server.url}/goals/{goal.pk}/deployment/")
     look(page, "elsewhere-go-live")

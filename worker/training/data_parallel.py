@@ -49,10 +49,6 @@ class Ranks:
         """Whether there is another step, which rank 0 decides."""
         return wanted
 
-    def from_first(self, number: float) -> float:
-        """The number of rank 0, which knows the measurements."""
-        return number
-
     def close(self) -> None:
         """No process needs the others any more."""
 
@@ -77,12 +73,9 @@ class DistributedRanks(Ranks):
         distributed.all_reduce(tensor)
 
     def go_on(self, wanted: bool = False) -> bool:
-        return bool(self.from_first(float(wanted)))
-
-    def from_first(self, number: float) -> float:
-        answer = torch.tensor([number], dtype=torch.float64, device=self._device)
+        answer = torch.tensor([int(wanted)], device=self._device)
         distributed.broadcast(answer, 0)
-        return float(answer.item())
+        return bool(answer.item())
 
     def watch(self, peers: Sequence[subprocess.Popen[str]]) -> None:
         """End this process when a peer dies, because a sum would wait for it in vain."""

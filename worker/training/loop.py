@@ -18,15 +18,15 @@ from worker.training.data_parallel import start_peers
 from worker.training.killed_attempts import forget_attempt
 from worker.training.memory import peak_memory_bytes
 from worker.training.objectives import ReplayObjective, Weighted
+from worker.training.optimizer import learning_rate_at
 from worker.training.out_of_memory import retry_in_smaller_parts
 from worker.training.prepare import prepare
 from worker.training.rehearsal import rehearse
 from worker.training.replay import replay_indices, replay_weight
-from worker.training.schedule import last_step, learning_rate
 from worker.training.spec import TrainingSpec
 from worker.training.state import Run, State
 from worker.training.steps import StepResult, training_step
-from worker.training.validation import best
+from worker.training.validation import best, ends_early
 
 MEAN_LOSS_STEPS = 20  # last steps whose mean is the training loss of the result
 SEED_STRIDE = 1_000_003  # a prime, so that seeds of neighbouring steps do not repeat
@@ -68,7 +68,7 @@ def train(training: Run, state: State) -> TrainingResult:
 def is_over(training: Run, state: State) -> bool:
     """Whether no step is left that could bring something. Raises LeaseLost."""
     training.channel.check()
-    return state.step >= last_step(training, state)
+    return state.step >= training.total_steps or has_learned(training, state)
 
 
 def run_step(training: Run, state: State) -> None:
@@ -84,7 +84,7 @@ def run_step(training: Run, state: State) -> None:
     if state.step == 1:
         evaluate_start(training, state)
     validation = None
-    if state.step in training.validation_steps or state.step == last_step(training, state):
+    if state.step in training.validation_steps:
         validation = validate(training, state)
         if best(state.validations) == validation:
             state.best_step = state.step
@@ -102,7 +102,9 @@ def update(training: Run, state: State) -> StepResult:
     weight = replay_weight(len(examples), len(replay))
     learned = Weighted(training.objective, examples, 1 - weight)
     kept = Weighted(ReplayObjective(training.loss), replay, weight) if replay else None
-    rate = training.ranks.from_first(learning_rate(training, state))
+    learning_rate = learning_rate_at(
+        state.step, training.total_steps, spec.learning_rate, spec.warmup_ratio, spec.schedule
+    )
 
     def attempt() -> StepResult:
         torch.manual_seed((spec.seed * SEED_STRIDE + state.step) % 2**63)
@@ -113,7 +115,7 @@ def update(training: Run, state: State) -> StepResult:
             kept,
             ranks=training.ranks,
             token_budget=state.token_budget,
-            learning_rate=rate,
+            learning_rate=learning_rate,
             max_norm=spec.max_grad_norm,
         )
 
@@ -130,6 +132,11 @@ def replay_of_step(training: Run, step: int) -> list[TokenizedExample]:
 
 def ends_epoch(training: Run, state: State) -> bool:
     return state.step % training.steps_per_epoch == 0
+
+
+def has_learned(training: Run, state: State) -> bool:
+    """Whether more steps would bring nothing: neither measure nor loss improves any more."""
+    return ends_early(state.validations, training.spec.patience)
 
 
 def save_checkpoint(training: Run, state: State) -> None:

@@ -105,3 +105,18 @@ class FlatAdamW:
             "step": tensors["updates"].to(self.master.device),
         }
         self._refresh()
+
+
+def learning_rate_at(
+    step: int, total: int, peak: float, warmup_ratio: float, schedule: str
+) -> float:
+    """Learning rate of update `step` (from 0): linear warm-up, then the schedule down to zero."""
+    warmup = math.ceil(total * warmup_ratio)
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    progress = (step - warmup) / max(1, total - warmup)
+    if schedule == "cosine":
+        return peak * 0.5 * (1 + math.cos(math.pi * progress))
+    if schedule == "linear":
+        return peak * (1 - progress)
+    return peak

@@ -1,10 +1,10 @@
-"""What the validation examples say while the model learns: which step is best, and when more steps
-would bring nothing.
+"""What the validation examples say while the model learns: when they are read, which step is best,
+and when to end early.
 
 A run is measured at a few steps. The best step is the one whose answers do best by the goal's own
 measure; the loss decides between equals, and alone where no measure can tell. Both have to stop
-improving before a run ends early (schedule.py): a small model's answers often still get better
-after its loss has turned.
+improving before a run ends early: a small model's answers often still get better after its loss
+has turned.
 """
 
 import math
@@ -36,9 +36,9 @@ def best(validations: Sequence[Validation]) -> Validation | None:
     return max(measured, key=lambda one: quality(one.score, one.loss), default=None)
 
 
-def has_learned(validations: Sequence[Validation], patience: int) -> bool:
-    """Whether more steps would bring nothing: neither the score nor the loss has improved in the
-    last `patience` measurements, or every answer was right in the last two."""
+def ends_early(validations: Sequence[Validation], patience: int) -> bool:
+    """Whether neither the score nor the loss has improved in the last `patience` measurements, or
+    every answer was right in the last two."""
     if not validations or validations[-1].step < MIN_STEPS:
         return False
     if len(validations) > 1 and all(one.score == 1 for one in validations[-2:]):

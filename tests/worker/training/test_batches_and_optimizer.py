@@ -16,7 +16,7 @@ from worker.training.data import (
 )
 from worker.training.data_parallel import Ranks
 from worker.training.objectives import AnswerObjective, Weighted
-from worker.training.optimizer import FlatAdamW
+from worker.training.optimizer import FlatAdamW, learning_rate_at
 from worker.training.spec import TrainingSpec
 from worker.training.steps import training_step
 
@@ -139,6 +139,16 @@ def test_master_weights_keep_updates_that_bf16_cannot_hold():
         flat.accumulate_gradients()
         flat.step(1e-4, max_norm=10.0)
     assert float(weight) == pytest.approx(0.99, abs=0.004)  # one bf16 step alone is 0.004
+
+
+def test_the_learning_rate_warms_up_and_decays():
+    rates = [learning_rate_at(s, 100, 1.0, 0.1, "cosine") for s in range(100)]
+    assert rates[0] == pytest.approx(0.1)
+    assert max(rates) == rates[9] == 1.0
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+    assert rates[-1] < 0.001
+    assert learning_rate_at(99, 100, 1.0, 0.1, "constant") == 1.0
+    assert learning_rate_at(55, 100, 1.0, 0.1, "linear") == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize(

@@ -270,8 +270,6 @@ def test_a_run_ends_by_itself_when_nothing_improves(job, monkeypatch):
     result = run(job(epochs=20, validation_prompts=0, patience=2), channel)
     assert (result["ended_early"], result["stopped"]) == (True, False)
     assert result["steps"] < channel.of("progress")[-1]["total"] == 100
-    assert channel.of("point")[-1]["step"] == result["steps"]
-    assert channel.of("point")[-1]["validation_loss"] is not None  # the end is measured, too
     assert result["adapter"] == "adapter"
 
 

@@ -1,4 +1,4 @@
-"""Which step is best, when a run has learned what it could, and how often it is measured."""
+"""Which step is best, when a run ends early, and how often it is measured."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from finetune_app.basemodels.training_work import (
     measurement_cost,
     validation_steps,
 )
-from worker.training.validation import Validation, best, has_learned
+from worker.training.validation import Validation, best, ends_early
 
 
 def measured(*values, every=100):
@@ -47,14 +47,14 @@ def test_nothing_measured_has_no_best_step():
         ([(2.0, 0.9), (1.0, 1.0)], False),
     ],
 )
-def test_a_run_has_learned_when_neither_improves(values, ends):
-    assert has_learned(measured(*values), patience=2) is ends
+def test_a_run_ends_when_neither_improves(values, ends):
+    assert ends_early(measured(*values), patience=2) is ends
 
 
 def test_a_small_set_is_never_ended_at_nothing():
     short = measured((2.0, 0.0), (2.1, 0.0), (2.2, 0.0), every=MIN_STEPS // 4)
-    assert not has_learned(short, patience=2)
-    assert not has_learned([], patience=1)
+    assert not ends_early(short, patience=2)
+    assert not ends_early([], patience=1)
 
 
 def test_passes_end_with_a_measurement_where_it_is_cheap():
