@@ -11,7 +11,6 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -31,12 +30,13 @@ from finetune_app.remote_training.platforms.contract import (
     RemoteJob,
     UnknownJob,
 )
-from finetune_app.remote_training.training_files import write_training_files
+from finetune_app.remote_training.training_files import SENT, write_training_files
 
 SETTLE_SECONDS = 60.0  # a request that was sent before a crash may still arrive
 FIRST_POLL_SECONDS, MORE_A_POLL_SECONDS, MAX_POLL_SECONDS = 10.0, 5.0, 300.0
 MAX_RETRY_SECONDS = 900.0
 MAX_UNKNOWN = 5  # answers in a row that the platform does not know the job
+MAX_CANCEL_TRIES = 10  # in a row without an answer, which takes more than an hour
 
 
 class LeaseLost(Exception):
@@ -50,16 +50,15 @@ class RemoteTrainingHandler(JobHandler):
     )
 
     def stops_while_waiting(self, job: Job) -> bool:
-        return not RemoteTraining.objects.filter(job=job, start_tried_at__isnull=False).exists()
+        """Before its first run nothing was sent."""
+        return Job.objects.filter(pk=job.pk, started_at=None).exists()
 
     def run(self, job: Job) -> Result:
         """The next step. Raises Later until it is over there, and PlainError when it failed."""
         training = RemoteTraining.objects.select_related("account", "version", "goal").get(job=job)
         following = Following(job, training, platform_of(training.account))
         try:
-            return following.step()
-        except PlatformError as problem:
-            raise following.postponed(problem) from None
+            return following.step_or_wait()
         except LeaseLost:
             return {}
 
@@ -81,6 +80,12 @@ class Following:
     def __init__(self, job: Job, training: RemoteTraining, platform: Platform) -> None:
         self.job, self.training, self.platform = job, training, platform
 
+    def step_or_wait(self) -> Result:
+        try:
+            return self.step()
+        except PlatformError as problem:
+            raise self.postponed(problem) from None
+
     def step(self) -> Result:
         if not self.training.remote_id:
             if self.job.stop_asked and self.training.start_tried_at is None:
@@ -90,6 +95,13 @@ class Following:
                 return self.over({"cancelled": True})
         found = self.ask()
         self.keep(found)
+        if found.state == "succeeded" and not found.model:
+            raise PlainError(
+                _(
+                    "The platform says that it is done, and not how its model is called. Press "
+                    "Continue to ask again."
+                )
+            )
         if found.state == "succeeded":
             return self.over({"model": found.model, "tokens": found.trained_tokens})
         if found.state == "failed":
@@ -102,14 +114,21 @@ class Following:
     def upload(self) -> None:
         """Send the files that are not there yet."""
         training = self.training
+        if training.start_tried_at:
+            return  # all of them were there
         folder = settings.DATA_DIR / training.folder
-        written = write_training_files(training.version, training.spec["method"], folder)
-        for split, path in written.items():
-            if split not in training.files:
-                name = f"{training.mark}-{split}.jsonl"
-                file_id = self.platform.find_file(name) or self.platform.upload(path, name)
-                self.save(files={**training.files, split: file_id})
-        shutil.rmtree(folder, ignore_errors=True)
+        try:
+            written = write_training_files(training.version, training.spec["method"], folder)
+            for split, path in written.items():
+                if split not in training.files:
+                    name = self.file_name(split)
+                    file_id = self.platform.find_file(name) or self.platform.upload(path, name)
+                    self.save(files={**training.files, split: file_id})
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def file_name(self, split: str) -> str:
+        return f"{self.training.mark}-{split}.jsonl"
 
     def begin(self) -> bool:
         """Start it there unless it was started already; False when it is not wanted any more."""
@@ -133,7 +152,6 @@ class Following:
         except PlatformError as problem:
             if problem.retry_after is None:  # refused, so nothing was started
                 self.save(start_tried_at=None)
-                raise PlainError(problem.message) from None
             raise
         self.save(remote_id=started.job_id)
         return True
@@ -162,7 +180,10 @@ class Following:
 
     def keep(self, found: RemoteJob) -> None:
         """Record how it stands, and what is new."""
-        events = self.platform.events(self.training.remote_id)
+        try:
+            events = self.platform.events(self.training.remote_id)
+        except UnknownJob:
+            events = []  # it was found just now, so this platform tells no events
         with transaction.atomic():
             self.save(
                 remote_state=found.state[:80],
@@ -189,22 +210,37 @@ class Following:
 
     def over(self, result: Result) -> Result:
         """Take back the files that were sent, as far as the platform lets us."""
-        for file_id in self.training.files.values():
+        for split in SENT:
             try:
-                self.platform.delete_file(file_id)
+                file_id = self.training.files.get(split) or self.platform.find_file(
+                    self.file_name(split)
+                )
+                if file_id:
+                    self.platform.delete_file(file_id)
             except PlatformError:
                 continue
+        self.save(files={})  # sent anew if it goes on
         return result
 
     def postponed(self, problem: PlatformError) -> Exception:
         """What to do about a call that failed: once it may run there it is never given up."""
         training = self.training
         if training.start_tried_at is None and problem.retry_after is None:
+            self.over({})
             return PlainError(problem.message)
         self.save(failures=training.failures + 1)
         if isinstance(problem, UnknownJob) and training.failures >= MAX_UNKNOWN:
             return PlainError(problem.message)
-        wait = max(problem.retry_after or 0.0, FIRST_POLL_SECONDS * 2**training.failures)
+        if self.job.stop_asked and training.failures >= MAX_CANCEL_TRIES:
+            return PlainError(
+                _(
+                    "It could not be cancelled: %(why)s It may still run there, and cost. Cancel "
+                    "it on the platform itself."
+                )
+                % {"why": problem.message}
+            )
+        doubled = FIRST_POLL_SECONDS * 2 ** min(training.failures, 10)
+        wait = max(problem.retry_after or 0.0, doubled)
         return Later(min(wait, MAX_RETRY_SECONDS), problem.message)
 
     def poll_seconds(self) -> float:
@@ -226,14 +262,17 @@ class Following:
 
 
 def _endpoint_for(training: RemoteTraining, model: str, name: str) -> Endpoint:
-    """A model there, with the account's own address and key. One that the team has is kept."""
+    """A model there, with the account's own address and key. One that the team has is kept, but no
+    other one of this name."""
     account, team = training.account, training.goal.team
-    known = team.endpoints.filter(Q(url=account.url, model=model) | Q(name=name)).first()
+    known = team.endpoints.filter(url=account.url, model=model).first()
+    if team.endpoints.filter(name=name).exists():
+        name = f"{name[:60]} {training.mark[-8:]}"
     return known or Endpoint.objects.create(
         team=team,
         name=name,
         url=account.url,
-        model=model[:200],
+        model=model,
         secret=account.secret,
         consented_by=training.agreed_by,
         consented_at=training.created_at,

@@ -5,6 +5,7 @@ fields that the official client knows. `faults` are used up one by one: each bel
 a path, and says what goes wrong with it.
 """
 
+import contextlib
 import json
 import os
 import re
@@ -33,7 +34,8 @@ KNOWN_FIELDS = set(job_create_params.JobCreateParams.__annotations__)
 @dataclass
 class Fault:
     """status: answered instead, after the request was carried out if `late`. Without a status the
-    connection is closed. kill: who asked is killed, too."""
+    connection is closed. content: a page that is answered instead of JSON. kill: who asked is
+    killed, too."""
 
     method: str
     path: str  # regular expression of the whole path
@@ -42,6 +44,7 @@ class Fault:
     headers: dict[str, str] = field(default_factory=dict)
     late: bool = False
     kill: bool = False
+    content: bytes | None = None
 
 
 class StubPlatform:
@@ -126,7 +129,9 @@ class StubPlatform:
         if fault.kill:
             assert self.victim
             os.kill(self.victim, signal.SIGKILL)
-        if fault.status is not None:
+        if fault.content is not None:
+            _send_page(to, fault.content, fault.headers)
+        elif fault.status is not None:
             _send(to, fault.status, _error(fault.message), fault.headers)
         else:
             to.close_connection = True
@@ -266,13 +271,28 @@ def schema_errors(name: str, body: Any) -> str:
 def _send(
     to: BaseHTTPRequestHandler, status: int, body: Any, headers: dict[str, str] | None = None
 ) -> None:
-    content = json.dumps(body).encode()
+    _send_content(
+        to,
+        status,
+        json.dumps(body).encode(),
+        {"Content-Type": "application/json", **(headers or {})},
+    )
+
+
+def _send_page(to: BaseHTTPRequestHandler, content: bytes, headers: dict[str, str]) -> None:
+    _send_content(to, 200, content, {"Content-Type": "text/html", **headers})
+
+
+def _send_content(
+    to: BaseHTTPRequestHandler, status: int, content: bytes, headers: dict[str, str]
+) -> None:
     to.send_response(status)
-    for name, value in {"Content-Type": "application/json", **(headers or {})}.items():
+    for name, value in headers.items():
         to.send_header(name, value)
     to.send_header("Content-Length", str(len(content)))
     to.end_headers()
-    to.wfile.write(content)
+    with contextlib.suppress(ConnectionError):  # it may not be read to its end
+        to.wfile.write(content)
 
 
 @contextmanager

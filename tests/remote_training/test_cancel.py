@@ -2,10 +2,13 @@
 
 import pytest
 from django.db import transaction
+from django.utils import timezone
 
 from finetune_app.core.errors import PlainError
+from finetune_app.jobs import lease
 from finetune_app.jobs.models import State
 from finetune_app.remote_training import services
+from finetune_app.remote_training.jobs import MAX_CANCEL_TRIES
 from finetune_app.remote_training.models import RemoteTraining
 from tests.remote_training.conftest import step
 from tests.remote_training.stub_platform import Fault
@@ -17,6 +20,49 @@ def test_before_anything_was_sent_it_just_stops(start, platform):
     training.job.refresh_from_db()
     assert training.job.state == State.STOPPED
     assert not platform.uploads
+
+
+def test_files_that_were_sent_already_are_taken_back(start, platform):
+    platform.faults.append(Fault("POST", "/files", late=True))  # its answer never arrives
+    training = step(start())
+    assert platform.files
+    services.stop(training=training)
+    training = step(training)
+    assert training.job.state == State.CANCELLED
+    assert not platform.files
+    assert not platform.posted
+
+
+def test_a_stop_outlives_the_worker_that_had_to_see_to_it(start, platform):
+    training = step(start())
+    services.stop(training=training)
+    killed = lease.take(training.job_id, worker="a:1:1")
+    assert lease.release(killed) == State.QUEUED
+    step(training)
+    assert platform.job["status"] == "cancelled"
+
+
+def test_a_platform_that_cancels_slowly_is_asked_with_pauses(start, platform, monkeypatch):
+    training = step(start())
+    services.stop(training=training)
+    monkeypatch.setattr(platform, "_cancel", lambda job: (200, job))
+    training = step(training)
+    assert training.job.state == State.QUEUED
+    assert training.job.not_before > timezone.now()
+
+
+def test_a_platform_that_never_answers_is_given_up_in_the_end(start, platform, frozen):
+    """Else neither the goal nor the account could ever be deleted."""
+    training = step(start())
+    platform.key = "sk-another"
+    services.stop(training=training)
+    RemoteTraining.objects.update(failures=MAX_CANCEL_TRIES - 2)
+    training = step(training)
+    assert training.job.state == State.QUEUED
+    training = step(training)
+    assert training.job.state == State.FAILED
+    assert "It may still run there, and cost." in training.job.message
+    frozen.delete()
 
 
 def test_a_running_one_is_cancelled_there(start, platform):

@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from finetune_app.jobs.models import Job, State
 from finetune_app.providers.models import Endpoint
+from finetune_app.remote_training import services
 from tests.remote_training.conftest import step
 from tests.remote_training.stub_platform import KEY, Fault
 
@@ -120,6 +121,23 @@ def test_a_refusal_ends_it_with_the_platform_s_words(start, platform):
     assert training.job.state == State.FAILED
     assert "The model gpt-9 does not exist" in training.job.message
     assert training.start_tried_at is None
+    assert not platform.files  # nothing stays there for a training that is none
+
+
+def test_after_a_refusal_it_is_sent_anew(start, platform):
+    said = "You exceeded your current quota"
+    platform.faults.append(Fault("POST", "/fine_tuning/jobs", status=429, message=said))
+    training = step(start())
+    assert "has no credit left" in training.job.message
+    services.resume(training=training)
+    training = step(training)
+    assert training.remote_id == platform.job["id"]
+
+
+def test_rows_do_not_stay_on_this_disk_when_sending_them_fails(start, platform):
+    platform.faults.append(Fault("POST", "/files", status=500))
+    training = step(start())
+    assert not (settings.DATA_DIR / training.folder).exists()
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,7 @@ class Platform(Protocol):
     def events(self, job_id: str) -> list[RemoteEvent]:
         """The newest, the oldest of them first."""
 
-    def cancel(self, job_id: str) -> RemoteJob: ...
+    def cancel(self, job_id: str) -> None: ...
 
     def delete_file(self, file_id: str) -> None:
         """Nothing happens where it is gone already."""

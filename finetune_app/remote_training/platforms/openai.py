@@ -6,13 +6,14 @@ held to OpenAI's description, never against OpenAI itself.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import httpx
 import httpx2
 import openai
-from openai.types.fine_tuning import FineTuningJob
+from openai.types.fine_tuning import FineTuningJob, FineTuningJobEvent
 
 from finetune_app.providers import guard
 from finetune_app.remote_training.platforms.contract import (
@@ -27,8 +28,12 @@ from finetune_app.remote_training.platforms.guarded_client import guarded_client
 
 MARK = "finetune_order"  # key of the metadata
 MAX_LOOKED_THROUGH = 200  # newest jobs and files
+MAX_PAGES = 20  # in which they come
 MAX_EVENTS = 100
 MAX_MESSAGE = 300
+MAX_NAME = 200  # of a model, a file or a job there
+MAX_METRICS = 20  # of an event
+MAX_NUMBER = 10**15
 RETRY_SECONDS = 30.0
 SUFFIX_LENGTH = 40
 
@@ -43,26 +48,26 @@ class OpenAIPlatform:
 
     def check(self) -> None:
         with self._errors():
-            self._client.fine_tuning.jobs.list(limit=1)
+            _items(self._client.fine_tuning.jobs.list(limit=1))
 
     def find_file(self, name: str) -> str | None:
         with self._errors():
             files = self._client.files.list(purpose="fine-tune", order="desc", limit=100)
-            for _n, file in zip(range(MAX_LOOKED_THROUGH), files, strict=False):
+            for file in islice(_every(files), MAX_LOOKED_THROUGH):
                 if file.filename == name:
-                    return file.id
+                    return _name(file.id)
         return None
 
     def upload(self, path: Path, name: str) -> str:
         with self._errors(), path.open("rb") as file:
-            return self._client.files.create(file=(name, file), purpose="fine-tune").id
+            return _name(self._client.files.create(file=(name, file), purpose="fine-tune").id)
 
     def find(self, mark: str) -> RemoteJob | None:
         with self._errors():
             jobs = self._client.fine_tuning.jobs.list(limit=100)
-            for _n, job in zip(range(MAX_LOOKED_THROUGH), jobs, strict=False):
+            for job in islice(_every(jobs), MAX_LOOKED_THROUGH):
                 if (job.metadata or {}).get(MARK) == mark:
-                    return _remote_job(job)
+                    return self._remote_job(job)
         return None
 
     def start(self, order: Order, files: Sequence[str]) -> RemoteJob:
@@ -76,30 +81,21 @@ class OpenAIPlatform:
                 metadata={MARK: order.mark},
                 method=_method(order),
             )
-            return _remote_job(job)
+            return self._remote_job(job)
 
     def poll(self, job_id: str) -> RemoteJob:
         with self._errors():
-            return _remote_job(self._client.fine_tuning.jobs.retrieve(job_id))
+            return self._remote_job(self._client.fine_tuning.jobs.retrieve(job_id))
 
     def events(self, job_id: str) -> list[RemoteEvent]:
         with self._errors():
             page = self._client.fine_tuning.jobs.list_events(job_id, limit=MAX_EVENTS)
-            found = [
-                RemoteEvent(
-                    event_id=event.id,
-                    at=event.created_at,
-                    message=event.message,
-                    level=event.level,
-                    metrics=_numbers(event.data),
-                )
-                for event in page.data
-            ]
+            found = [self._remote_event(event) for event in _items(page)[:MAX_EVENTS]]
         return sorted(found, key=lambda event: event.at)
 
-    def cancel(self, job_id: str) -> RemoteJob:
+    def cancel(self, job_id: str) -> None:
         with self._errors():
-            return _remote_job(self._client.fine_tuning.jobs.cancel(job_id))
+            self._client.fine_tuning.jobs.cancel(job_id)
 
     def delete_file(self, file_id: str) -> None:
         with self._errors():
@@ -121,7 +117,7 @@ class OpenAIPlatform:
             raise PlatformError(
                 f"{self._host} cannot be reached just now.", retry_after=RETRY_SECONDS
             ) from None
-        except (openai.OpenAIError, ValueError, AttributeError, TypeError):
+        except (openai.OpenAIError, ValueError, AttributeError, TypeError, RecursionError):
             # An answer that is not what the client reads: perhaps a proxy's page.
             raise PlatformError(
                 f"{self._host} answered with something that is not OpenAI's format.",
@@ -141,7 +137,7 @@ class OpenAIPlatform:
             return PlatformError(f"The account at {self._host} has no credit left: {said}")
         if status in (408, 409, 429) or status >= 500:
             wait = problem.response.headers.get("retry-after", "")
-            seconds = float(wait) if wait.isdigit() else RETRY_SECONDS
+            seconds = float(wait) if wait.isdecimal() else RETRY_SECONDS
             return PlatformError(
                 f"{self._host} is busy, or has an error of its own ({status}).",
                 retry_after=min(seconds, 3600.0),
@@ -149,11 +145,40 @@ class OpenAIPlatform:
         return PlatformError(f"{self._host} refused it: {said}")
 
     def _said(self, problem: openai.APIStatusError) -> str:
-        """The platform's own message: one line, shortened, without the key."""
+        """The platform's own message."""
         body = problem.body
         said = body.get("message") if isinstance(body, dict) else None
-        text = " ".join(str(said or problem.message).replace(self._key, "…").split())
-        return text if len(text) <= MAX_MESSAGE else text[: MAX_MESSAGE - 1] + "…"
+        return self._line(said or problem.message)
+
+    def _line(self, text: object) -> str:
+        """A text of the platform: one line, shortened, without the key."""
+        said = str(text or "")[: 4 * MAX_MESSAGE].replace(self._key, "…")
+        line = " ".join("".join(c if c.isprintable() else " " for c in said).split())
+        return line if len(line) <= MAX_MESSAGE else line[: MAX_MESSAGE - 1] + "…"
+
+    def _remote_job(self, job: FineTuningJob) -> RemoteJob:
+        """Fields that a platform leaves out are None in what the client makes of them.
+
+        Raises ValueError unless it has an id and a state: it would be taken for another.
+        """
+        return RemoteJob(
+            job_id=_name(job.id),
+            state=_name(job.status),
+            model=_name(job.fine_tuned_model) if job.fine_tuned_model else "",
+            trained_tokens=_count(job.trained_tokens),
+            error=self._line(job.error.message) if job.error else "",
+            finishes_at=_count(job.estimated_finish),
+        )
+
+    def _remote_event(self, event: FineTuningJobEvent) -> RemoteEvent:
+        at, message = _count(event.created_at) or 0, self._line(event.message)
+        return RemoteEvent(
+            event_id=self._line(event.id or f"{at} {message}"),
+            at=at,
+            message=message,
+            level=self._line(event.level or "info"),
+            metrics=_numbers(event.data),
+        )
 
 
 def _method(order: Order) -> Any:
@@ -163,23 +188,48 @@ def _method(order: Order) -> Any:
     }
 
 
-def _remote_job(job: FineTuningJob) -> RemoteJob:
-    """Fields that a platform leaves out are None in what the client makes of them."""
-    return RemoteJob(
-        job_id=job.id,
-        state=str(job.status),
-        model=job.fine_tuned_model or "",
-        trained_tokens=job.trained_tokens,
-        error=(job.error.message or "") if job.error else "",
-        finishes_at=job.estimated_finish,
-    )
+def _items(page: Any) -> list[Any]:
+    """Raises ValueError unless the answer has a list: without one it does not say that something
+    is not there, and what is not there is sent again."""
+    items = getattr(page, "data", None)
+    if not isinstance(items, list):
+        raise ValueError("not a list")
+    return items
+
+
+def _every(page: Any) -> Iterator[Any]:
+    """The items of this page and of those after it."""
+    for _n in range(MAX_PAGES):
+        yield from _items(page)
+        if not page.has_next_page():
+            return
+        page = page.get_next_page()
+
+
+def _name(value: object) -> str:
+    """Raises ValueError unless it can be the name of a thing there, or of a state."""
+    if not (isinstance(value, str) and 0 < len(value) <= MAX_NAME and value.isprintable()):
+        raise ValueError("not a name")
+    return value
+
+
+def _count(value: object) -> int | None:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < MAX_NUMBER:
+        return value
+    return None
 
 
 def _numbers(data: object) -> dict[str, float]:
+    """Those that can be stored and drawn: neither infinite nor "not a number"."""
     if not isinstance(data, dict):
         return {}
-    return {
-        str(name): value
-        for name, value in data.items()
+    found = {
+        str(name)[:40]: value
+        for name, value in islice(data.items(), MAX_METRICS)
         if isinstance(value, int | float) and not isinstance(value, bool)
+    }
+    return {
+        name: value
+        for name, value in found.items()
+        if name.isprintable() and abs(value) < MAX_NUMBER
     }

@@ -1,0 +1,34 @@
+"""The client of the official libraries connects only to addresses that were checked."""
+
+import pytest
+
+from finetune_app.remote_training.platforms import guarded_client
+from finetune_app.remote_training.platforms.contract import PlatformError
+from finetune_app.remote_training.platforms.openai import OpenAIPlatform
+from tests.remote_training.stub_platform import KEY
+
+
+@pytest.fixture
+def resolved_to(monkeypatch):
+    """What a name is resolved to."""
+
+    def resolve(*addresses: str) -> None:
+        monkeypatch.setattr(guarded_client, "_resolve", lambda host, port: list(addresses))
+
+    return resolve
+
+
+@pytest.mark.parametrize(
+    "address", ["127.0.0.1", "10.1.2.3", "169.254.169.254", "::1", "::ffff:127.0.0.1", "fd00::1"]
+)
+def test_a_name_of_this_network_is_not_called(resolved_to, address):
+    resolved_to("93.184.216.34", address)
+    with pytest.raises(PlatformError, match="which Finetune does not call") as refused:
+        OpenAIPlatform("https://platform.example/v1", KEY, private=False).check()
+    assert refused.value.retry_after is None
+
+
+def test_where_one_address_has_no_route_the_next_is_tried(resolved_to, platform):
+    resolved_to("::1", "127.0.0.1")  # the stub listens on the second alone
+    url = platform.url.replace("127.0.0.1", "platform.example")
+    OpenAIPlatform(url, KEY, private=True).check()
