@@ -92,7 +92,7 @@ class AccountForm(ChangeForm):
 
 
 class LaunchForm(forms.Form):
-    """`agreed_tokens` is what was shown beside the checkbox."""
+    """`agreed` is what was shown beside the checkbox (services.Quote.agreement)."""
 
     model = forms.CharField(
         label=_("Model to start from"),
@@ -108,7 +108,7 @@ class LaunchForm(forms.Form):
         max_value=MAX_EPOCHS,
         help_text=_("Each one costs the same. Three are usual."),
     )
-    agreed_tokens = forms.IntegerField(widget=forms.HiddenInput, required=False)
+    agreed = forms.CharField(widget=forms.HiddenInput, required=False)
     personal = forms.BooleanField(
         label=_("They may have it: nobody has to be asked, or everybody was"), required=False
     )

@@ -28,6 +28,9 @@ class PlatformAccount(models.Model):
     price_of = models.DateField(null=True, blank=True)  # when somebody last looked it up
     # Most that may be spent in a calendar month; None is no limit.
     spending_cap = models.DecimalField(max_digits=12, decimal_places=2, null=True, blank=True)
+    # Highest cost of the trainings of a month, named by its first day, that were deleted here.
+    deleted_month = models.DateField(null=True, blank=True)
+    deleted_cost = models.DecimalField(max_digits=16, decimal_places=4, default=0)
     added_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
 

@@ -47,8 +47,8 @@ def personal_rows(goal: Goal) -> int:
 def launch_context(goal: Goal, account: PlatformAccount, form: LaunchForm) -> dict[str, Any]:
     version = newest_version(goal)
     epochs = form["epochs"].value()
-    passes = int(epochs) if str(epochs).isdigit() and 0 < int(epochs) < 1000 else 1
-    expected = quote(account, version, passes) if version else Quote(0, None)
+    passes = int(epochs) if str(epochs).isdecimal() and len(str(epochs)) < 4 else 1
+    expected = quote(account, version, passes) if version else Quote(0, 0, None)
     return {
         "goal": goal,
         "account": account,

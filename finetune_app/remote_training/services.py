@@ -1,10 +1,11 @@
 """Connect an account on a platform; start, stop and delete trainings there."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 
 from django.db import IntegrityError, transaction
-from django.db.models import Q, Sum
+from django.db.models import F, Q, Sum
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -34,10 +35,17 @@ class AnotherQuote(PlainError):
 
 @dataclass(frozen=True)
 class Quote:
-    """Most tokens that are read, and most that they cost; None where the price is not known."""
+    """Most tokens of a version that are read, and most that they cost; None where the price is not
+    known."""
 
+    version: int
     tokens: int
     cost: Decimal | None
+
+    @property
+    def agreement(self) -> str:
+        """What the form carries, to tell whether it is still what was shown."""
+        return f"{self.version}, {self.tokens}, {self.cost}"
 
 
 def connect_account(
@@ -108,16 +116,35 @@ def delete_account(*, account: PlatformAccount) -> None:
 
 def quote(account: PlatformAccount, version: Version, epochs: int) -> Quote:
     tokens = int(tokens_of(version) * epochs * TOKENIZER_SPREAD)
-    cost = None if account.price is None else account.price * tokens / MILLION
-    return Quote(tokens, cost)
+    price = account.price
+    cost = None if price is None else (price * tokens / MILLION).quantize(Decimal("0.0001"))
+    return Quote(version.number, tokens, cost)
+
+
+def this_month() -> datetime:
+    """When it began."""
+    return timezone.localtime().replace(day=1, hour=0, minute=0, second=0, microsecond=0)
 
 
 def spent_this_month(account: PlatformAccount) -> Decimal:
-    """What the trainings of this month cost at most, those included that are about to start."""
-    since = timezone.localtime().replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    counts = Q(start_tried_at__isnull=False) | Q(job__state__in=ACTIVE)
-    started = account.trainings.filter(counts, created_at__gte=since)
-    return started.aggregate(all=Sum("expected_cost"))["all"] or Decimal(0)
+    """What the trainings of this month cost at most, those included that are about to start, and
+    those that were deleted since."""
+    month = this_month()
+    about_to_start = Q(start_tried_at=None, job__state__in=ACTIVE)
+    started = account.trainings.filter(about_to_start | Q(start_tried_at__gte=month))
+    spent: Decimal = started.aggregate(all=Sum("expected_cost"))["all"] or Decimal(0)
+    return spent + (account.deleted_cost if account.deleted_month == month.date() else 0)
+
+
+def keep_cost_of(training: RemoteTraining) -> None:
+    """The cost of a training that is being deleted still counts in its month."""
+    month, cost = this_month(), training.expected_cost
+    if not cost or training.start_tried_at is None or training.start_tried_at < month:
+        return
+    account = PlatformAccount.objects.filter(pk=training.account_id)
+    same = account.filter(deleted_month=month.date())
+    if not same.update(deleted_cost=F("deleted_cost") + cost):
+        account.update(deleted_month=month.date(), deleted_cost=cost)
 
 
 @transaction.atomic
@@ -129,12 +156,12 @@ def start(
     model: str,
     epochs: int = DEFAULT_EPOCHS,
     method: str = SUPERVISED,
-    agreed_tokens: int | None = None,
+    agreed: str | None = None,
 ) -> RemoteTraining:
     """Write what is to be trained, and queue the job that has it done.
 
-    While a training of the goal is active there, returns that one. agreed_tokens: as they were
-    shown to who agreed. Raises PlainError.
+    While a training of the goal is active there, returns that one. agreed: the agreement of the
+    quote that was shown. Raises PlainError.
     """
     goal = Goal.objects.lock(goal.pk)
     active = goal.remote_trainings.filter(account=account, job__state__in=ACTIVE).first()
@@ -144,7 +171,7 @@ def start(
     require_enough(version, method)
     account = PlatformAccount.objects.select_for_update().get(pk=account.pk)
     expected = quote(account, version, epochs)
-    if agreed_tokens is not None and agreed_tokens != expected.tokens:
+    if agreed is not None and agreed != expected.agreement:
         raise AnotherQuote(
             _("What is sent or what it costs has changed. Read it again, then agree to that."),
             status=422,
@@ -222,10 +249,20 @@ def stop(*, training: RemoteTraining) -> None:
     jobs.ask_stop(training.job)
 
 
+@transaction.atomic
 def resume(*, training: RemoteTraining) -> None:
-    """Go on where it was interrupted. Raises PlainError where it was not."""
+    """Go on where it was interrupted. Raises PlainError where it was not, and where it would start
+    above the cap or at another price."""
     if training.job.state not in CAN_CONTINUE:
         raise PlainError(_("This training is not stopped, so there is nothing to continue."))
+    if training.start_tried_at is None:
+        account = PlatformAccount.objects.select_for_update().get(pk=training.account_id)
+        expected = quote(
+            account, training.version, int(training.spec["hyperparameters"]["n_epochs"])
+        )
+        if expected.cost != training.expected_cost:
+            raise PlainError(_("Its price has changed since it was agreed to. Start another."))
+        require_affordable(account, expected)
     jobs.ask_continue(training.job)
 
 

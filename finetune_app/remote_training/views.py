@@ -144,7 +144,7 @@ def _started(
             user=request.user,
             model=given["model"],
             epochs=given["epochs"],
-            agreed_tokens=given["agreed_tokens"] or 0,
+            agreed=given["agreed"],
         )
     except services.AnotherQuote as problem:
         form.add_error("consent", problem.message)

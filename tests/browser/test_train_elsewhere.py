@@ -66,7 +66,7 @@ def connect(page: Page, platform) -> None:  # noqa: F811
 
 def agree(page: Page) -> RemoteTraining:
     page.get_by_label("Model to start from").fill("gpt-4.1-mini")
-    agreed = page.locator("input[name=agreed_tokens]")
+    agreed = page.locator("input[name=agreed]")
     before = agreed.input_value()
     page.get_by_label("Passes over the examples").fill("6")
     expect(agreed).not_to_have_value(before)

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 
 import pytest
 
@@ -29,7 +30,12 @@ def platform(settings) -> Iterator[StubPlatform]:
 @pytest.fixture
 def account(platform, team, owner) -> PlatformAccount:
     return PlatformAccount.objects.create(
-        team=team, name="Platform", url=platform.url, secret=encrypt(KEY), price=5, added_by=owner
+        team=team,
+        name="Platform",
+        url=platform.url,
+        secret=encrypt(KEY),
+        price=Decimal(5),
+        added_by=owner,
     )
 
 

@@ -1,13 +1,16 @@
 """Starting a training on a platform: what leaves, what it costs, and the agreement."""
 
+from datetime import date, timedelta
 from decimal import Decimal
 
 import pytest
 from django.urls import reverse
+from django.utils import timezone
 
 from finetune_app.checks.models import Finding, Severity
 from finetune_app.core.errors import PlainError
 from finetune_app.jobs import services as jobs
+from finetune_app.jobs.models import Job, State
 from finetune_app.remote_training import services
 from finetune_app.remote_training.models import RemoteTraining
 from finetune_app.training.services import newest_version
@@ -26,8 +29,8 @@ def _no_worker(monkeypatch):
 
 
 def agreed(goal, account, epochs=3, **fields) -> dict[str, str]:
-    tokens = services.quote(account, newest_version(goal), epochs).tokens
-    form = {"model": "gpt-4.1-mini", "epochs": epochs, "agreed_tokens": tokens, "consent": "on"}
+    agreement = services.quote(account, newest_version(goal), epochs).agreement
+    form = {"model": "gpt-4.1-mini", "epochs": epochs, "agreed": agreement, "consent": "on"}
     return form | fields
 
 
@@ -43,7 +46,7 @@ def test_it_says_what_leaves_where_to_and_for_how_much(as_editor, page, frozen, 
 def test_more_passes_cost_more(as_editor, page, frozen, account):
     twice = as_editor.get(page, {"epochs": 6}, headers={"HX-Request": "true"})
     assert "<html" not in twice.text
-    assert f'value="{services.quote(account, newest_version(frozen), 6).tokens}"' in twice.text
+    assert f'value="{services.quote(account, newest_version(frozen), 6).agreement}"' in twice.text
 
 
 def test_whoever_agrees_starts_it(as_editor, page, frozen, account, editor):
@@ -104,6 +107,73 @@ def test_a_cap_is_kept_with_all_trainings_of_the_month(start, account):
     second.job.save()
     with pytest.raises(PlainError, match="for this month are spent"):
         start()
+
+
+@pytest.mark.parametrize("price", [6, None])
+def test_another_price_is_another_agreement(as_editor, page, frozen, account, price):
+    form = agreed(frozen, account)
+    account.price = price
+    account.save()
+    assert "Read it again, then agree to that." in as_editor.post(page, form).text
+    assert not RemoteTraining.objects.exists()
+
+
+@pytest.mark.parametrize("epochs", ["²", "0", "-1", "9" * 5000, "x", ""])
+def test_passes_that_are_no_number_break_no_page(as_editor, page, frozen, account, epochs):
+    assert as_editor.get(page, {"epochs": epochs}).status_code == 200
+    assert as_editor.post(page, agreed(frozen, account) | {"epochs": epochs}).status_code == 422
+
+
+def spent(training: RemoteTraining) -> None:
+    """It was started there, and is over."""
+    RemoteTraining.objects.filter(pk=training.pk).update(start_tried_at=timezone.now())
+    Job.objects.filter(pk=training.job_id).update(state=State.SUCCEEDED)
+    training.refresh_from_db()
+
+
+def test_a_training_that_is_deleted_still_counts(start, account):
+    first = start()
+    account.spending_cap = first.expected_cost * Decimal("2.5")
+    account.save()
+    spent(first)
+    services.delete(training=first)
+    second = start()
+    spent(second)
+    second.goal.dataset.versions.get().delete()  # and the training with it
+    account.refresh_from_db()
+    assert services.spent_this_month(account) == 2 * first.expected_cost
+
+
+def test_what_was_deleted_in_another_month_does_not_count(account):
+    account.deleted_month, account.deleted_cost = date(2020, 1, 1), 100
+    assert services.spent_this_month(account) == 0
+
+
+def test_a_cap_is_kept_by_what_is_continued(start, account):
+    first = start()
+    account.spending_cap = first.expected_cost * Decimal("1.5")
+    account.save()
+    jobs.ask_stop(first.job)
+    spent(start())
+    first.job.refresh_from_db()
+    with pytest.raises(PlainError, match="for this month are spent"):
+        services.resume(training=first)
+
+
+def test_what_is_continued_costs_what_was_agreed_to(start, account):
+    training = start()
+    jobs.ask_stop(training.job)
+    training.job.refresh_from_db()
+    account.price = 50
+    account.save()
+    with pytest.raises(PlainError, match="price has changed"):
+        services.resume(training=training)
+
+
+def test_what_waited_since_last_month_counts_in_this_one(start, account):
+    training = start()
+    RemoteTraining.objects.update(created_at=timezone.now() - timedelta(days=40))
+    assert services.spent_this_month(account) == training.expected_cost
 
 
 def test_a_cap_without_a_price_starts_nothing(start, account):
