@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
+from cryptography.fernet import InvalidToken
 from django.db import IntegrityError, transaction
 from django.db.models import F, Q, Sum
 from django.utils import timezone
@@ -12,7 +13,7 @@ from django.utils.translation import gettext as _
 from finetune_app.accounts.models import Team, User
 from finetune_app.basemodels.automatic_settings import SUPERVISED
 from finetune_app.basemodels.training_work import tokens_of
-from finetune_app.core.encryption import encrypt
+from finetune_app.core.encryption import decrypt, encrypt
 from finetune_app.core.errors import PlainError
 from finetune_app.goals.models import Goal
 from finetune_app.jobs import services as jobs
@@ -97,12 +98,22 @@ def change_account(
         except PlatformError as problem:
             raise PlainError(problem.message, status=422) from None
         secret = encrypt(key)
-        account.team.endpoints.filter(url=account.url, secret=account.secret).update(secret=secret)
+        models = account.team.endpoints.filter(url=account.url)
+        same = [one.pk for one in models if _same_key(one.secret, account.secret)]
+        models.filter(pk__in=same).update(secret=secret)
         account.secret = secret
     if price != account.price:
         account.price, account.price_of = price, timezone.localdate() if price else None
     account.spending_cap = spending_cap
     account.save()
+
+
+def _same_key(one: str, other: str) -> bool:
+    """Whether two encrypted keys are the same; one that cannot be read is not."""
+    try:
+        return one == other or bool(one and decrypt(one) == decrypt(other))
+    except InvalidToken:
+        return False
 
 
 def delete_account(*, account: PlatformAccount) -> None:

@@ -65,7 +65,7 @@ def change_account(request: HttpRequest, account_id: int) -> HttpResponse:
 @member(Role.OWNER, "POST", audit=AuditAction.PLATFORM_DELETED)
 def delete_account(request: HttpRequest, account_id: int) -> HttpResponse:
     services.delete_account(account=_account_or_404(request, account_id))
-    messages.success(request, _("Deleted, with its key."))
+    messages.success(request, _("The account is removed."))
     return redirect("remote_training:accounts")
 
 

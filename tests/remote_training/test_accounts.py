@@ -4,8 +4,9 @@ from decimal import Decimal
 
 import pytest
 from django.urls import reverse
+from django.utils import timezone
 
-from finetune_app.core.encryption import decrypt
+from finetune_app.core.encryption import decrypt, encrypt
 from finetune_app.remote_training.models import PlatformAccount
 from tests.remote_training.conftest import step
 from tests.remote_training.stub_platform import KEY
@@ -83,6 +84,34 @@ def test_a_new_key_is_that_of_its_models_too(as_owner, account, start, platform)
     as_owner.post(reverse("remote_training:change_account", args=[account.pk]), {"key": "sk-new"})
     training.endpoint.refresh_from_db()
     assert decrypt(training.endpoint.secret) == "sk-new"
+
+
+def test_a_new_key_is_that_of_its_models_after_the_secrets_were_rotated(
+    as_owner, account, start, platform
+):
+    training = step(start())
+    platform.succeed()
+    training = step(training)
+    account.secret = encrypt(KEY)  # each is encrypted anew, for itself
+    account.save()
+    platform.key = "sk-new"
+    as_owner.post(reverse("remote_training:change_account", args=[account.pk]), {"key": "sk-new"})
+    training.endpoint.refresh_from_db()
+    assert decrypt(training.endpoint.secret) == "sk-new"
+
+
+def test_models_with_another_key_keep_it(as_owner, account, platform, team):
+    other = team.endpoints.create(
+        name="Other",
+        url=account.url,
+        model="other",
+        secret=encrypt("sk-other"),
+        consented_at=timezone.now(),
+    )
+    platform.key = "sk-new"
+    as_owner.post(reverse("remote_training:change_account", args=[account.pk]), {"key": "sk-new"})
+    other.refresh_from_db()
+    assert decrypt(other.secret) == "sk-other"
 
 
 def test_without_a_new_key_the_old_one_stays(as_owner, account):
