@@ -181,7 +181,9 @@ class Following:
     def keep(self, found: RemoteJob) -> None:
         """Record how it stands, and what is new."""
         try:
-            events = self.platform.events(self.training.remote_id)
+            known = self.training.events.last()
+            after = known.event_id if known else ""
+            events = self.platform.events(self.training.remote_id, after)
         except UnknownJob:
             events = []  # it was found just now, so this platform tells no events
         with transaction.atomic():

@@ -55,6 +55,7 @@ class StubPlatform:
         self.events: dict[str, list[dict[str, Any]]] = {}
         self.posted: list[dict[str, Any]] = []  # bodies with which jobs were started
         self.uploads: list[str] = []
+        self.asked: list[str] = []  # paths, in order
         self.faults: list[Fault] = []
         self.victim: int | None = None  # the process that a fault kills
         self.reply: Callable[[str, str], str] = lambda model, prompt: f"{model}: {prompt}"
@@ -115,6 +116,7 @@ class StubPlatform:
     def answer(self, to: BaseHTTPRequestHandler) -> None:
         body = to.rfile.read(int(to.headers.get("Content-Length") or 0))
         path = urlsplit(to.path).path.removeprefix("/v1")
+        self.asked.append(path)
         fault = self._next_fault(to.command, path)
         if to.headers.get("Authorization") != f"Bearer {self.key}":
             return _send(to, 401, _error(f"Incorrect API key provided: {KEY}"))

@@ -188,3 +188,19 @@ def test_a_job_that_is_gone_there_fails_after_a_few_tries(start, platform):
     training = step(training)
     assert training.job.state == State.FAILED
     assert "does not know it" in training.job.message
+
+
+def test_no_step_is_missed_between_two_looks(start, platform):
+    training = step(start())
+    platform.become("running")
+    for n in range(250):
+        platform.say(f"Step {n}", step=n, train_loss=2.0)
+    for event in platform.events[platform.job["id"]]:
+        event["created_at"] = 1_790_000_000  # all in one second
+    training = step(training)
+    assert [event.metrics["step"] for event in training.events.all()] == list(range(250))
+    platform.say("Step 250", step=250, train_loss=2.0)
+    asked = len(platform.asked)
+    training = step(training)
+    assert training.events.last().metrics["step"] == 250
+    assert len(platform.asked) == asked + 2  # the job, and one page of its events

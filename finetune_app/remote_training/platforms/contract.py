@@ -91,8 +91,9 @@ class Platform(Protocol):
 
     def poll(self, job_id: str) -> RemoteJob: ...
 
-    def events(self, job_id: str) -> list[RemoteEvent]:
-        """The newest, the oldest of them first."""
+    def events(self, job_id: str, after: str) -> list[RemoteEvent]:
+        """The newest, the oldest of them first. None are older than `after`, the newest one that is
+        known."""
 
     def cancel(self, job_id: str) -> None: ...
 

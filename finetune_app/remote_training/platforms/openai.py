@@ -29,7 +29,7 @@ from finetune_app.remote_training.platforms.guarded_client import guarded_client
 MARK = "finetune_order"  # key of the metadata
 MAX_LOOKED_THROUGH = 200  # newest jobs and files
 MAX_PAGES = 20  # in which they come
-MAX_EVENTS = 100
+MAX_EVENTS = 1000  # newest
 MAX_MESSAGE = 300
 MAX_NAME = 200  # of a model, a file or a job there
 MAX_METRICS = 20  # of an event
@@ -87,10 +87,15 @@ class OpenAIPlatform:
         with self._errors():
             return self._remote_job(self._client.fine_tuning.jobs.retrieve(job_id))
 
-    def events(self, job_id: str) -> list[RemoteEvent]:
+    def events(self, job_id: str, after: str) -> list[RemoteEvent]:
+        found: list[RemoteEvent] = []
         with self._errors():
-            page = self._client.fine_tuning.jobs.list_events(job_id, limit=MAX_EVENTS)
-            found = [self._remote_event(event) for event in _items(page)[:MAX_EVENTS]]
+            page = self._client.fine_tuning.jobs.list_events(job_id, limit=100)
+            for event in islice(_every(page), MAX_EVENTS):
+                found.append(self._remote_event(event))
+                if found[-1].event_id == after:
+                    break
+        found.reverse()  # so that those of one second are in order, too
         return sorted(found, key=lambda event: event.at)
 
     def cancel(self, job_id: str) -> None:
