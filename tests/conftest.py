@@ -13,8 +13,7 @@ from finetune_app.goals.models import Goal
 from tests.database import (  # noqa: F401
     django_db_keepdb,
     django_db_modify_db_settings,
-    flush_empties_the_audit_log,
-    flush_is_quick,
+    quick_flush,
 )
 from tests.starter import starter  # noqa: F401
 
