@@ -3,10 +3,12 @@ alone."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.utils.translation import gettext_lazy as _
-from django_stubs_ext import StrPromise
+
+if TYPE_CHECKING:
+    from django_stubs_ext import StrPromise
 
 MAX_RATE = 1e-2
 
@@ -16,8 +18,8 @@ class TrialKind:
     """`name` is stored; `label` and `why` are shown."""
 
     name: str
-    label: StrPromise
-    why: StrPromise
+    label: "StrPromise"
+    why: "StrPromise"
 
 
 KINDS = {
