@@ -134,7 +134,7 @@ class Following:
         """Start it there unless it was started already; False when it is not wanted any more."""
         training = self.training
         if training.start_tried_at:
-            if found := self.platform.find(training.mark):
+            if found := self.platform.find(training.mark, training.files.get("train", "")):
                 self.save(remote_id=found.job_id)
                 return True
             since = (timezone.now() - training.start_tried_at).total_seconds()
@@ -194,6 +194,7 @@ class Following:
                 finishes_at=_time(found.finishes_at),
                 polls=self.training.polls + 1,
                 failures=0,
+                times_unknown=0,
             )
             RemoteTrainingEvent.objects.bulk_create(
                 [
@@ -230,8 +231,12 @@ class Following:
         if training.start_tried_at is None and problem.retry_after is None:
             self.over({})
             return PlainError(problem.message)
-        self.save(failures=training.failures + 1)
-        if isinstance(problem, UnknownJob) and training.failures >= MAX_UNKNOWN:
+        is_unknown = isinstance(problem, UnknownJob)
+        self.save(
+            failures=training.failures + 1,
+            times_unknown=training.times_unknown + 1 if is_unknown else 0,
+        )
+        if training.times_unknown >= MAX_UNKNOWN:
             return PlainError(problem.message)
         if self.job.stop_asked and training.failures >= MAX_CANCEL_TRIES:
             return PlainError(

@@ -69,6 +69,7 @@ class RemoteTraining(models.Model):
     finishes_at = models.DateTimeField(null=True, blank=True)  # as the platform expects
     polls = models.PositiveIntegerField(default=0)
     failures = models.PositiveIntegerField(default=0)  # calls in a row without an answer
+    times_unknown = models.PositiveIntegerField(default=0)  # of them, the last: it is not known
     endpoint = models.ForeignKey(  # through which the tuned model answers
         Endpoint, null=True, blank=True, on_delete=models.SET_NULL, related_name="trained_by"
     )

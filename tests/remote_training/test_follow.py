@@ -190,6 +190,18 @@ def test_a_job_that_is_gone_there_fails_after_a_few_tries(start, platform):
     assert "does not know it" in training.job.message
 
 
+def test_one_odd_answer_after_an_outage_does_not_end_it(start, platform):
+    training = step(start())
+    here = "/fine_tuning/jobs/ftjob-1"
+    platform.faults += [Fault("GET", here, status=502) for _n in range(6)]
+    platform.faults.append(Fault("GET", here, status=404))
+    for _n in range(7):
+        training = step(training)
+    assert training.job.state == State.QUEUED
+    platform.succeed()
+    assert step(training).job.state == State.SUCCEEDED
+
+
 def test_no_step_is_missed_between_two_looks(start, platform):
     training = step(start())
     platform.become("running")

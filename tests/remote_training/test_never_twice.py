@@ -66,6 +66,16 @@ def test_a_request_that_may_still_arrive_is_waited_for(start, platform):
     assert training.job.message == "Looking whether it was started already."
 
 
+def test_it_is_found_by_its_file_where_the_mark_is_not_kept(start, platform):
+    platform.faults.append(Fault("POST", START, late=True))
+    training = step(start())
+    platform.job["metadata"] = None
+    settle(training)
+    training = step(training)
+    assert training.remote_id == platform.job["id"]
+    assert len(platform.posted) == 1
+
+
 def test_two_clicks_are_one_training(start):
     assert start() == start()
     assert RemoteTraining.objects.count() == 1

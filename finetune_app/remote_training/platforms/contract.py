@@ -83,8 +83,9 @@ class Platform(Protocol):
     def upload(self, path: Path, name: str) -> str:
         """Id of the file."""
 
-    def find(self, mark: str) -> RemoteJob | None:
-        """The job that was started with this mark."""
+    def find(self, mark: str, training_file: str) -> RemoteJob | None:
+        """The job that was started with this mark, or, where the platform does not keep it, with
+        this file, which no other job was started with."""
 
     def start(self, order: Order, files: Sequence[str]) -> RemoteJob:
         """files: ids of the training file and, where there is one, of the validation file."""

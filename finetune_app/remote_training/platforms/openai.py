@@ -62,11 +62,12 @@ class OpenAIPlatform:
         with self._errors(), path.open("rb") as file:
             return _name(self._client.files.create(file=(name, file), purpose="fine-tune").id)
 
-    def find(self, mark: str) -> RemoteJob | None:
+    def find(self, mark: str, training_file: str) -> RemoteJob | None:
         with self._errors():
             jobs = self._client.fine_tuning.jobs.list(limit=100)
             for job in islice(_every(jobs), MAX_LOOKED_THROUGH):
-                if (job.metadata or {}).get(MARK) == mark:
+                is_marked = (job.metadata or {}).get(MARK) == mark
+                if is_marked or (training_file and job.training_file == training_file):
                     return self._remote_job(job)
         return None
 
