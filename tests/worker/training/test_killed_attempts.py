@@ -1,16 +1,37 @@
 """A training that the kernel killed for its memory continues in smaller parts."""
 
 import json
+import shutil
+from dataclasses import replace
 
 import pytest
 
+from tests.worker.training.conftest import make_job, write_version
 from tests.worker.training.recording_channel import RecordingChannel
 from tests.worker.training.test_resume import train_until_killed
-from worker.channel import UserError
+from worker.channel import Job, UserError
 from worker.training import killed_attempts, run
 from worker.training.killed_attempts import NOTE, note_attempt, oom_kills
 from worker.training.out_of_memory import need_less
 from worker.training.state import State
+
+
+@pytest.fixture(scope="module")
+def killed_run(tmp_path_factory, base_model) -> Job:
+    """A training that was killed at its third step, to be copied."""
+    folder = tmp_path_factory.mktemp("killed")
+    version = write_version(folder / "version.jsonl")
+    work = make_job(folder / "run", base_model(), version, save_seconds=0.001)
+    train_until_killed(work, 3)
+    return work
+
+
+@pytest.fixture
+def killed(killed_run, tmp_path) -> Job:
+    """A copy of it, which a test may go on with."""
+    folder = tmp_path / "killed"
+    shutil.copytree(killed_run.folder, folder)
+    return replace(killed_run, folder=folder)
 
 
 def seen_by_the_kernel(folder) -> dict:
@@ -20,25 +41,21 @@ def seen_by_the_kernel(folder) -> dict:
     return noted
 
 
-def test_after_such_a_kill_the_parts_are_half_as_large(job):
+def test_after_such_a_kill_the_parts_are_half_as_large(job, killed):
     whole = run(job(folder="whole"), RecordingChannel())
-    work = job(folder="killed", save_seconds=0.001)
-    train_until_killed(work, 3)
-    assert seen_by_the_kernel(work.folder)["token_budget"] > 200
+    assert seen_by_the_kernel(killed.folder)["token_budget"] > 200
 
     channel = RecordingChannel()
-    finished = run(work, channel)
+    finished = run(killed, channel)
     assert any("because the memory was full" in event["text"] for event in channel.of("warning"))
     assert channel.of("point")[0]["step"] > 1  # continued, not begun again
     assert finished["steps"] == whole["steps"]
     assert finished["validation_loss"] == pytest.approx(whole["validation_loss"], abs=1e-3)
 
 
-def test_a_kill_for_another_reason_changes_nothing(job):
-    work = job(save_seconds=0.001)
-    train_until_killed(work, 3)
+def test_a_kill_for_another_reason_changes_nothing(killed):
     channel = RecordingChannel()
-    run(work, channel)
+    run(killed, channel)
     assert channel.of("warning") == []
 
 
