@@ -56,6 +56,7 @@ class StubPlatform:
         self.posted: list[dict[str, Any]] = []  # bodies with which jobs were started
         self.uploads: list[str] = []
         self.asked: list[str] = []  # paths, in order
+        self.headers: dict[str, str] = {}  # of the last request
         self.faults: list[Fault] = []
         self.victim: int | None = None  # the process that a fault kills
         self.reply: Callable[[str, str], str] = lambda model, prompt: f"{model}: {prompt}"
@@ -117,6 +118,7 @@ class StubPlatform:
         body = to.rfile.read(int(to.headers.get("Content-Length") or 0))
         path = urlsplit(to.path).path.removeprefix("/v1")
         self.asked.append(path)
+        self.headers = {name.lower(): value for name, value in to.headers.items()}
         fault = self._next_fault(to.command, path)
         if to.headers.get("Authorization") != f"Bearer {self.key}":
             return _send(to, 401, _error(f"Incorrect API key provided: {KEY}"))

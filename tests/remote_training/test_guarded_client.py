@@ -32,3 +32,14 @@ def test_where_one_address_has_no_route_the_next_is_tried(resolved_to, platform)
     resolved_to("::1", "127.0.0.1")  # the stub listens on the second alone
     url = platform.url.replace("127.0.0.1", "platform.example")
     OpenAIPlatform(url, KEY, private=True).check()
+
+
+def test_the_environment_of_the_installation_is_sent_to_no_platform(platform, monkeypatch):
+    monkeypatch.setenv("OPENAI_ORG_ID", "org-of-the-operator")
+    monkeypatch.setenv("OPENAI_PROJECT_ID", "project-of-the-operator")
+    monkeypatch.setenv(
+        "OPENAI_CUSTOM_HEADERS", "X-Secret: operator\nAuthorization: Bearer operator"
+    )
+    OpenAIPlatform(platform.url, KEY, private=True).check()
+    assert platform.headers["authorization"] == f"Bearer {KEY}"
+    assert "operator" not in str(platform.headers)

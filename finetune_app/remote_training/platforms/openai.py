@@ -45,6 +45,9 @@ class OpenAIPlatform:
         self._client = openai.OpenAI(
             api_key=key, base_url=url, max_retries=0, http_client=guarded_client(private=private)
         )
+        # It takes these from the environment of whoever runs Finetune, for any team's platform.
+        self._client.organization = self._client.project = None
+        self._client._custom_headers = {}
 
     def check(self) -> None:
         with self._errors():
