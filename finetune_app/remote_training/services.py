@@ -277,6 +277,7 @@ def resume(*, training: RemoteTraining) -> None:
     jobs.ask_continue(training.job)
 
 
+@transaction.atomic
 def delete(*, training: RemoteTraining) -> None:
-    """Raises PlainError while it runs there (models.RemoteTraining)."""
+    """Raises PlainError while it runs there (signals.keep_what_runs)."""
     training.delete()

@@ -2,6 +2,7 @@
 
 import pytest
 from django.db import transaction
+from django.urls import reverse
 from django.utils import timezone
 
 from finetune_app.core.errors import PlainError
@@ -118,6 +119,13 @@ def test_what_runs_there_is_not_deleted_with_its_goal(start, frozen):
     with pytest.raises(PlainError, match="Cancel it first"), transaction.atomic():
         frozen.delete()
     assert RemoteTraining.objects.get() == training
+
+
+def test_its_page_says_so_too(start, as_editor):
+    training = step(start())
+    delete = reverse("remote_training:delete", args=[training.goal_id, training.number])
+    assert "Cancel it first" in as_editor.post(delete).text
+    assert RemoteTraining.objects.exists()
 
 
 def test_what_is_over_is(start, platform, frozen):

@@ -5,7 +5,7 @@ import pytest
 from finetune_app.remote_training.platforms import guarded_client
 from finetune_app.remote_training.platforms.contract import PlatformError
 from finetune_app.remote_training.platforms.openai import OpenAIPlatform
-from tests.remote_training.stub_platform import KEY
+from tests.remote_training.stub_platform import KEY, Fault
 
 
 @pytest.fixture
@@ -32,6 +32,14 @@ def test_where_one_address_has_no_route_the_next_is_tried(resolved_to, platform)
     resolved_to("::1", "127.0.0.1")  # the stub listens on the second alone
     url = platform.url.replace("127.0.0.1", "platform.example")
     OpenAIPlatform(url, KEY, private=True).check()
+
+
+def test_a_redirect_is_said_and_not_followed(platform):
+    elsewhere = {"Location": "http://169.254.169.254/latest"}
+    platform.faults.append(Fault("GET", "/fine_tuning/jobs", status=307, headers=elsewhere))
+    with pytest.raises(PlatformError, match="redirects to another address"):
+        OpenAIPlatform(platform.url, KEY, private=True).check()
+    assert platform.asked == ["/fine_tuning/jobs"]
 
 
 def test_the_environment_of_the_installation_is_sent_to_no_platform(platform, monkeypatch):

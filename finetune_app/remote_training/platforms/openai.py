@@ -135,6 +135,11 @@ class OpenAIPlatform:
 
     def _refusal(self, problem: openai.APIStatusError) -> PlatformError:
         status, said = problem.status_code, self._said(problem)
+        if 300 <= status < 400:
+            return PlatformError(
+                f"{self._host} redirects to another address, which Finetune does not follow. "
+                "Connect an account with the address it redirects to instead."
+            )
         if status in (401, 403):
             return RejectedKey(
                 f"{self._host} does not accept the key, or it may not train: {said} Ask an owner "
