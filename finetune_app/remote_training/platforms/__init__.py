@@ -11,7 +11,10 @@ from finetune_app.providers import guard
 from finetune_app.remote_training.models import PlatformAccount
 from finetune_app.remote_training.platforms.contract import Platform
 
-MISSING_CLIENT = "Training elsewhere needs OpenAI's client: pip install 'finetune[platforms]'."
+MISSING_CLIENT = (
+    "Training elsewhere needs OpenAI's client. Whoever runs Finetune installs it in its folder: "
+    ".venv/bin/pip install '.[platforms]', then starts it again."
+)
 
 
 def connect(url: str, key: str) -> Platform:
