@@ -95,3 +95,14 @@ def test_the_places_to_train_are_offered(as_editor, frozen, account, done):
     assert "This machine" in shown
     assert account.name in shown
     assert f"Training {done.number}" in shown
+
+
+def test_what_failed_there_is_not_offered_to_go_on(start, platform, as_editor):
+    training = step(start(model="gpt-9"))  # refused here, so it may be tried again
+    page = reverse("remote_training:continue", args=[training.goal_id, training.number])
+    assert page in as_editor.get(page_of(training)).text
+    training = step(start())
+    platform.become("failed", error={"code": "x", "message": "Row 3 is broken.", "param": None})
+    training = step(training)
+    page = reverse("remote_training:continue", args=[training.goal_id, training.number])
+    assert page not in as_editor.get(page_of(training)).text
