@@ -9,11 +9,11 @@ from django.utils.translation import gettext as _
 from finetune_app.basemodels.automatic_settings import DPO
 from finetune_app.core.chat_messages import without_thoughts
 from finetune_app.core.errors import PlainError
-from finetune_app.core.files import local_path
 from finetune_app.datasets import example_export
 from finetune_app.datasets.models import Split
 from finetune_app.datasets.version_rows import Row, Rows, facts_of, rows_in
 from finetune_app.versions.models import Version
+from finetune_app.versions.reader import write_without_test_rows
 
 MIN_ROWS = 10  # OpenAI takes no fewer
 SENT = (Split.TRAIN, Split.VALIDATION)
@@ -35,11 +35,11 @@ def require_enough(version: Version, method: str) -> None:
 
 def write_training_files(version: Version, method: str, folder: Path) -> dict[str, Path]:
     """A JSONL file in OpenAI's format for each split that is sent and has rows."""
-    folder.mkdir(parents=True, exist_ok=True)
-    every = rows_in(local_path(version.stored_name))
+    source = folder / "rows.jsonl"
+    write_without_test_rows(version, source)
     written = {}
     for split in SENT:
-        rows = _rows_to_send(every, split, method)
+        rows = _rows_to_send(rows_in(source), split, method)
         facts = facts_of(rows)
         if not facts.rows:
             continue
