@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-FINAL = ("succeeded", "failed", "cancelled")
-
 
 class PlatformError(Exception):
     """The platform refused, or did not answer. The message is for the user, without the key.
@@ -21,10 +19,6 @@ class PlatformError(Exception):
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.message, self.retry_after = message, retry_after
-
-
-class RejectedKey(PlatformError):
-    """The key is not accepted (any more)."""
 
 
 class UnknownJob(PlatformError):
@@ -49,7 +43,8 @@ class Order:
 
 @dataclass(frozen=True)
 class RemoteJob:
-    """A job as the platform tells it. `state` is one of FINAL, or the platform's own word."""
+    """A job as the platform tells it. `state` is succeeded, failed, cancelled, or the
+    platform's own word while it is not over."""
 
     job_id: str
     state: str

@@ -19,7 +19,6 @@ from finetune_app.providers import guard
 from finetune_app.remote_training.platforms.contract import (
     Order,
     PlatformError,
-    RejectedKey,
     RemoteEvent,
     RemoteJob,
     UnknownJob,
@@ -141,7 +140,7 @@ class OpenAIPlatform:
                 "Connect an account with the address it redirects to instead."
             )
         if status in (401, 403):
-            return RejectedKey(
+            return PlatformError(
                 f"{self._host} does not accept the key, or it may not train: {said} Ask an owner "
                 "to enter another."
             )
