@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 if TYPE_CHECKING:
     from django_stubs_ext import StrPromise
 
+STOPPING = _("Stopping: saving what was learned so far.")
 INTERRUPTED = _("This stopped unexpectedly; going on from where it was last saved.")
 
 
@@ -25,6 +26,8 @@ class JobKind:
     """Heavy jobs run one at a time on a machine, apart from the light ones."""
     interrupted: "StrPromise" = INTERRUPTED
     """The job's message while it waits to go on after its worker died."""
+    stopping: "StrPromise" = STOPPING
+    """The job's message from a press of Stop until it has stopped."""
 
 
 KINDS: dict[str, JobKind] = {}

@@ -16,7 +16,7 @@ from finetune_app.celery import app
 from finetune_app.core.files import delete_folder
 from finetune_app.core.logs import request_id
 from finetune_app.jobs.handlers import handler_for
-from finetune_app.jobs.kinds import validate_kind
+from finetune_app.jobs.kinds import KINDS, validate_kind
 from finetune_app.jobs.models import CAN_CONTINUE, LEASED, Job, State
 
 log = logging.getLogger(__name__)
@@ -79,7 +79,7 @@ def ask_stop(job: Job) -> bool:
         running = Job.objects.filter(pk=job.pk, state__in=LEASED, stop_asked=False).update(
             state=State.STOPPING,
             stop_asked=True,
-            message=_("Stopping: saving what was learned so far."),
+            message=str(KINDS[job.kind].stopping),
         )
     return bool(waiting or running)
 

@@ -34,6 +34,7 @@ from finetune_app.remote_training.training_files import SENT, write_training_fil
 
 SETTLE_SECONDS = 60.0  # a request that was sent before a crash may still arrive
 FIRST_POLL_SECONDS, MORE_A_POLL_SECONDS, MAX_POLL_SECONDS = 10.0, 5.0, 300.0
+OURS = "finetune-"  # begins the id of an event that the platform did not tell
 MAX_RETRY_SECONDS = 900.0
 MAX_UNKNOWN = 5  # answers in a row that the platform does not know the job
 MAX_CANCEL_TRIES = 10  # in a row without an answer, which takes more than an hour
@@ -47,6 +48,7 @@ class RemoteTrainingHandler(JobHandler):
     kind = JobKind(
         name="remote_train",
         interrupted=gettext_lazy("Looking how far it came before the interruption."),
+        stopping=gettext_lazy("Cancelling it there."),
     )
 
     def stops_while_waiting(self, job: Job) -> bool:
@@ -181,7 +183,7 @@ class Following:
     def keep(self, found: RemoteJob) -> None:
         """Record how it stands, and what is new."""
         try:
-            known = self.training.events.last()
+            known = self.training.events.exclude(event_id__startswith=OURS).last()
             after = known.event_id if known else ""
             events = self.platform.events(self.training.remote_id, after)
         except UnknownJob:
@@ -220,10 +222,19 @@ class Following:
                 )
                 if file_id:
                     self.platform.delete_file(file_id)
-            except PlatformError:
-                continue
+            except PlatformError as problem:
+                self.say_kept(split, problem)
         self.save(files={})  # sent anew if it goes on
         return result
+
+    def say_kept(self, split: str, problem: PlatformError) -> None:
+        """A file that could not be deleted there is not kept in silence."""
+        message = _("%(file)s may still be there, delete it yourself: %(why)s") % {
+            "file": self.file_name(split),
+            "why": problem.message,
+        }
+        given = {"at": timezone.now(), "message": message, "level": "warning"}
+        self.training.events.get_or_create(event_id=f"{OURS}{split}", defaults=given)
 
     def postponed(self, problem: PlatformError) -> Exception:
         """What to do about a call that failed: once it may run there it is never given up."""

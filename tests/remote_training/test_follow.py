@@ -100,6 +100,17 @@ def test_the_rows_that_were_sent_are_deleted_there(start, platform):
     assert not platform.files
 
 
+def test_a_file_that_cannot_be_deleted_there_is_said(start, platform):
+    training = step(start())
+    platform.succeed()
+    platform.faults.append(Fault("DELETE", "/files/.*", status=500))
+    training = step(training)
+    assert training.job.state == State.SUCCEEDED
+    [said] = training.events.all()
+    assert f"{training.mark}-train.jsonl may still be there" in said.message
+    assert [name for name, _content in platform.files.values()] == [f"{training.mark}-train.jsonl"]
+
+
 def test_what_failed_there_fails_here_with_its_reason(start, platform):
     training = step(start())
     platform.become("failed", error={"code": "x", "message": "Row 3 is broken.", "param": None})
