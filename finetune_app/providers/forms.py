@@ -29,6 +29,32 @@ def price_field(label: "StrPromise", help_text: "StrPromise") -> forms.DecimalFi
     )
 
 
+def name_field() -> forms.CharField:
+    return forms.CharField(
+        label=_("A name for it"),
+        max_length=80,
+        help_text=_("As your team will see it."),
+        error_messages={"required": _("Give it a name.")},
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+    )
+
+
+def allowed_address(text: str) -> str:
+    """The address as it is stored. Raises ValidationError."""
+    try:
+        return str(checked_address(text))
+    except PlainError as problem:
+        raise forms.ValidationError(problem.message) from None
+
+
+def usable_key(text: str) -> str:
+    """Raises ValidationError unless the key is visible ASCII, as an HTTP header needs."""
+    key = text.strip()
+    if key and not (key.isascii() and key.isprintable() and " " not in key):
+        raise forms.ValidationError(_("A key has only letters, digits and signs. Copy it again."))
+    return key
+
+
 class AddressForm(forms.Form):
     url = forms.CharField(
         label=_("Address of its API"),
@@ -39,22 +65,13 @@ class AddressForm(forms.Form):
     )
 
     def clean_url(self) -> str:
-        try:
-            return str(checked_address(self.cleaned_data["url"]))
-        except PlainError as problem:
-            raise forms.ValidationError(problem.message) from None
+        return allowed_address(self.cleaned_data["url"])
 
 
 class ChangeForm(forms.Form):
     """The fields that can be changed later."""
 
-    name = forms.CharField(
-        label=_("A name for it"),
-        max_length=80,
-        help_text=_("As your team will see it."),
-        error_messages={"required": _("Give it a name.")},
-        widget=forms.TextInput(attrs={"autocomplete": "off"}),
-    )
+    name = name_field()
     key = forms.CharField(
         label=_("Key"),
         required=False,
@@ -85,13 +102,7 @@ class ChangeForm(forms.Form):
             )
 
     def clean_key(self) -> str:
-        """Raises ValidationError unless the key is visible ASCII, as an HTTP header needs."""
-        key: str = self.cleaned_data["key"].strip()
-        if key and not (key.isascii() and key.isprintable() and " " not in key):
-            raise forms.ValidationError(
-                _("A key has only letters, digits and signs. Copy it again.")
-            )
-        return key
+        return usable_key(self.cleaned_data["key"])
 
 
 class NewForm(AddressForm, ChangeForm):

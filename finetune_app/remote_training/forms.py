@@ -6,9 +6,13 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from finetune_app.core.errors import PlainError
-from finetune_app.providers.forms import PLAIN, price_field
-from finetune_app.providers.services import checked_address
+from finetune_app.providers.forms import (
+    PLAIN,
+    allowed_address,
+    name_field,
+    price_field,
+    usable_key,
+)
 from finetune_app.remote_training.models import PlatformAccount
 from finetune_app.remote_training.services import DEFAULT_EPOCHS
 
@@ -46,13 +50,7 @@ class ChangeForm(forms.Form):
             self.fields["key"].help_text = _("A key is stored. Type another to replace it.")
 
     def clean_key(self) -> str:
-        """Raises ValidationError unless the key is visible ASCII, as an HTTP header needs."""
-        key: str = self.cleaned_data["key"].strip()
-        if key and not (key.isascii() and key.isprintable() and " " not in key):
-            raise forms.ValidationError(
-                _("A key has only letters, digits and signs. Copy it again.")
-            )
-        return key
+        return usable_key(self.cleaned_data["key"])
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or {}
@@ -75,20 +73,11 @@ class AccountForm(ChangeForm):
         error_messages={"required": _("Enter its address.")},
         widget=forms.TextInput(attrs=PLAIN | {"inputmode": "url"}),
     )
-    name = forms.CharField(
-        label=_("A name for it"),
-        max_length=80,
-        help_text=_("As your team will see it."),
-        error_messages={"required": _("Give it a name.")},
-        widget=forms.TextInput(attrs={"autocomplete": "off"}),
-    )
+    name = name_field()
     field_order = ["url", "name", "key"]
 
     def clean_url(self) -> str:
-        try:
-            return str(checked_address(self.cleaned_data["url"]))
-        except PlainError as problem:
-            raise forms.ValidationError(problem.message) from None
+        return allowed_address(self.cleaned_data["url"])
 
 
 class LaunchForm(forms.Form):

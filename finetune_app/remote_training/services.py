@@ -23,7 +23,7 @@ from finetune_app.remote_training.models import PlatformAccount, RemoteTraining
 from finetune_app.remote_training.platforms import connect
 from finetune_app.remote_training.platforms.contract import PlatformError
 from finetune_app.remote_training.training_files import require_enough
-from finetune_app.training.services import DEFAULT_SEED, NOTHING_TO_LEARN, newest_version
+from finetune_app.training.services import DEFAULT_SEED, require_version
 from finetune_app.versions.models import Version
 
 DEFAULT_EPOCHS = 3  # what OpenAI chooses for a few hundred examples
@@ -213,21 +213,6 @@ def start(
         expected_cost=expected.cost,
         agreed_by=user,
     )
-
-
-def require_version(goal: Goal) -> Version:
-    """The newest version. Raises PlainError where there is nothing to learn from."""
-    version = newest_version(goal)
-    if version is None:
-        raise PlainError(
-            _("Freeze a version of the dataset first; training reads only that."),
-            title=_("Nothing to learn from yet"),
-        )
-    if not version.counts.get("train"):
-        raise PlainError(
-            NOTHING_TO_LEARN % {"v": version.number}, title=_("Nothing to learn from yet")
-        )
-    return version
 
 
 def require_affordable(account: PlatformAccount, expected: Quote) -> None:

@@ -89,9 +89,8 @@ def start(
     )
 
 
-def require_inputs(goal: Goal) -> tuple[Version, BaseModelChoice]:
-    """The newest version and the chosen base model. Raises PlainError when an earlier step is
-    missing."""
+def require_version(goal: Goal) -> Version:
+    """The newest version. Raises PlainError where there is nothing to learn from."""
     version = newest_version(goal)
     if version is None:
         raise PlainError(
@@ -102,6 +101,13 @@ def require_inputs(goal: Goal) -> tuple[Version, BaseModelChoice]:
         raise PlainError(
             NOTHING_TO_LEARN % {"v": version.number}, title=_("Nothing to learn from yet")
         )
+    return version
+
+
+def require_inputs(goal: Goal) -> tuple[Version, BaseModelChoice]:
+    """The newest version and the chosen base model. Raises PlainError when an earlier step is
+    missing."""
+    version = require_version(goal)
     if not goal.measure:
         raise PlainError(
             _("Decide first how to tell a right answer from a wrong one."),
