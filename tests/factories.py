@@ -27,7 +27,7 @@ from finetune_app.imports.models import Upload
 from finetune_app.jobs.models import State
 from finetune_app.judging.models import JudgeRun
 from finetune_app.knowledge.models import Document
-from finetune_app.model_export.models import ModelExport
+from finetune_app.model_export.models import HubPush, ModelExport
 from finetune_app.playground.models import PublicChat
 from finetune_app.preferences.models import AnswerPair
 from finetune_app.prompt_sheets.models import PromptSheet
@@ -72,6 +72,7 @@ class World:
     api_key: ApiKey
     asked: Request
     export: ModelExport
+    hub_push: HubPush
     public_chat: PublicChat
     session: UserSession  # of the person who made it all
     passkey: Authenticator  # theirs too
@@ -138,7 +139,8 @@ def build_world(team: Team, by: User) -> World:
         document=factories_datasets.document(goal, by),
         api_key=api_key,
         asked=asked,
-        export=factories_live.model_exports(training, by),
+        export=(export := factories_live.model_exports(training, by)),
+        hub_push=factories_live.hub_push(export, by),
         public_chat=factories_live.chat_page(goal),
         session=_session(by),
         passkey=_passkey(by),

@@ -13,7 +13,7 @@ from finetune_app.candidates.models import Candidate
 from finetune_app.deployment.models import Deployment, Release
 from finetune_app.goals.models import Goal
 from finetune_app.jobs.models import Job, State
-from finetune_app.model_export.models import ExportFormat, ModelExport
+from finetune_app.model_export.models import ExportFormat, HubPush, ModelExport
 from finetune_app.monitoring.models import DriftCheck
 from finetune_app.playground.models import PublicChat
 from finetune_app.request_log import feedback, retention
@@ -156,6 +156,23 @@ def model_exports(training: Training, by: User) -> ModelExport:
             state=state
         )
     return ready
+
+
+def hub_push(export: ModelExport, by: User) -> HubPush:
+    """A finished push of the export."""
+    made = HubPush.objects.create(
+        training=export.training,
+        format=export.format,
+        export=export,
+        job=job(export.training.goal.team, "hub_push"),
+        repository="kettle/shop-emails-gguf",
+        licence="Apache 2.0",
+        files={"README.md": "5" * 64, "shop-emails-training-1-q8_0.gguf": "6" * 64},
+        commit="7" * 40,
+        by=by,
+    )
+    write(f"{made.folder}/left.txt", "left")
+    return made
 
 
 def chat_page(goal: Goal) -> PublicChat:

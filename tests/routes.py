@@ -58,6 +58,7 @@ BUILD: dict[str, Callable[[World], Any]] = {
     "request_id": lambda world: world.asked.pk,
     "reply_id": lambda world: world.asked.reply_id,
     "export_id": lambda world: world.export.pk,
+    "push_id": lambda world: world.hub_push.pk,
     "link": lambda world: world.public_chat.link,  # of a chat page for others
     "name": lambda world: world.base_model.slug,  # of a model, in the API
     "rest": lambda world: "assistants",

@@ -1,5 +1,6 @@
 """The catalogue of base models, read from catalogue.toml."""
 
+import os
 import tomllib
 from dataclasses import dataclass
 from functools import lru_cache
@@ -11,6 +12,11 @@ STARTER = "smollm2-135m-instruct"  # every installation has it
 PUBLIC_HUB = "https://huggingface.co"  # the default of HF_ENDPOINT
 GROUPS = ("starter", "small", "medium", "large")
 FILE = Path(__file__).with_name("catalogue.toml")
+
+
+def hub_address() -> str:
+    """Of the model hub, without a slash at its end. Read without settings, too."""
+    return (os.environ.get("HF_ENDPOINT") or PUBLIC_HUB).rstrip("/")
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """The rows of the catalogue page: models, whether they fit, and running installs. Read-only."""
 
-import os
 from dataclasses import dataclass
 
 from django.utils.safestring import SafeString
@@ -8,7 +7,7 @@ from django.utils.translation import gettext as _
 
 from finetune_app.accounts.models import Team
 from finetune_app.basemodels import services
-from finetune_app.basemodels.catalogue import PUBLIC_HUB, CatalogueEntry, catalogue
+from finetune_app.basemodels.catalogue import CatalogueEntry, catalogue, hub_address
 from finetune_app.basemodels.estimates import (
     Estimate,
     MemoryFit,
@@ -55,8 +54,7 @@ class CatalogueRow:
     @property
     def hub_page(self) -> str:
         """The hub's page with the licence; empty for a folder."""
-        where = (os.environ.get("HF_ENDPOINT") or PUBLIC_HUB).rstrip("/")
-        return f"{where}/{self.source}" if services.HUB_ID.fullmatch(self.source) else ""
+        return f"{hub_address()}/{self.source}" if services.HUB_ID.fullmatch(self.source) else ""
 
     @property
     def download(self) -> str:

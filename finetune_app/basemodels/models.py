@@ -31,6 +31,7 @@ class BaseModel(models.Model):
     source = models.CharField(max_length=300)  # hub id, local folder, or package
     revision = models.CharField(max_length=80, blank=True)
     licence = models.CharField(max_length=80, blank=True)
+    gated = models.BooleanField(default=False)  # its maker asks for an account and an agreement
     architecture = models.CharField(max_length=80, blank=True)
     parameters = models.BigIntegerField(default=0)
     context = models.PositiveIntegerField(default=0)  # tokens
@@ -119,14 +120,23 @@ class Install(models.Model):
 
 
 class HubToken(models.Model):
-    """A team's access token for gated models. Encrypted, never shown."""
+    """A team's access token of the hub, for gated models and for what is pushed. Encrypted, never
+    shown. Whose it is, as the hub said when it was tried; empty from before that was asked."""
 
     team = models.OneToOneField(Team, on_delete=models.CASCADE, related_name="hub_token")
     secret = models.TextField(_("encrypted token"))
+    account = models.CharField(max_length=96, blank=True)
+    organisations = models.JSONField(default=list, blank=True)  # names of those it belongs to
+    role = models.CharField(max_length=24, blank=True)  # "read", "write", "fineGrained"
     changed_at = models.DateTimeField(auto_now=True)
 
     def __str__(self) -> str:
         return "hub token"
+
+    @property
+    def namespaces(self) -> list[str]:
+        """Where something could be pushed to: the account itself, then its organisations."""
+        return [name for name in (self.account, *self.organisations) if name]
 
 
 class Speed(models.Model):

@@ -5,6 +5,7 @@ import json
 import re
 from pathlib import Path
 
+from cryptography.fernet import InvalidToken
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Q, QuerySet
@@ -12,6 +13,7 @@ from django.utils.text import slugify
 from django.utils.translation import gettext as _
 
 from finetune_app.accounts.models import Team, User
+from finetune_app.basemodels import hub
 from finetune_app.basemodels.catalogue import STARTER, entry_of, entry_with_hub_id
 from finetune_app.basemodels.job_messages import InstalledModel
 from finetune_app.basemodels.models import BaseModel, BaseModelChoice, HubToken, Install, Thinking
@@ -186,14 +188,34 @@ def count_parameters(folder: Path) -> int:
 
 
 def save_hub_token(*, team: Team, token: str) -> None:
-    """Store the token encrypted; an empty one deletes it."""
+    """Store the token encrypted, once the hub has said whose it is; an empty one deletes it.
+
+    Raises PlainError when the hub does not accept it, or cannot be asked.
+    """
     if not token.strip():
         HubToken.objects.filter(team=team).delete()
         return
-    HubToken.objects.update_or_create(team=team, defaults={"secret": encrypt(token.strip())})
+    found = hub.whoami(token.strip())
+    HubToken.objects.update_or_create(
+        team=team,
+        defaults={
+            "secret": encrypt(token.strip()),
+            "account": found.account,
+            "organisations": found.organisations,
+            "role": found.role,
+        },
+    )
 
 
 def hub_token(team: Team) -> str | None:
-    """The decrypted token, for the download only; never for a page or a log."""
+    """The decrypted token, for requests to the hub only; never for a page or a log.
+
+    Raises PlainError where it cannot be decrypted any more.
+    """
     found = HubToken.objects.filter(team=team).first()
-    return decrypt(found.secret) if found else None
+    try:
+        return decrypt(found.secret) if found else None
+    except InvalidToken:
+        raise PlainError(
+            _("The token of the hub cannot be read any more. Ask an owner to enter it again.")
+        ) from None

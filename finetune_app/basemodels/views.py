@@ -21,6 +21,7 @@ from finetune_app.basemodels.models import BaseModelChoice, HubToken, Install, T
 from finetune_app.basemodels.thinking_choices import thinking_choices
 from finetune_app.core import charts
 from finetune_app.core.audit import AuditAction
+from finetune_app.core.errors import PlainError
 from finetune_app.core.requests import render_page
 from finetune_app.core.sizes import MEMORY_GB
 from finetune_app.goals.access import goal_page
@@ -108,8 +109,13 @@ def token(request: HttpRequest, goal: Goal) -> HttpResponse:
         context = _context(request, goal) | {"token_form": form, "open": True}
         return render_page(request, "basemodels/page.html", context, status=422)
     given = form.cleaned_data["token"]
-    services.save_hub_token(team=goal.team, token=given)
-    saved = _("The token is saved. It is encrypted and will not be shown again.")
+    try:
+        services.save_hub_token(team=goal.team, token=given)
+    except PlainError as problem:
+        form.add_error("token", problem.message)
+        context = _context(request, goal) | {"token_form": form, "open": True}
+        return render_page(request, "basemodels/page.html", context, status=problem.status)
+    saved = _("The token works and is saved. It is encrypted and will not be shown again.")
     messages.success(request, saved if given else _("The token is deleted."))
     return _redirect(goal, at="work")
 

@@ -51,7 +51,7 @@ class AuditAction(TextChoices):
     PLATFORM_ADDED = "platform.added", _("connected a training platform")
     PLATFORM_CHANGED = "platform.changed", _("changed a training platform")
     PLATFORM_DELETED = "platform.deleted", _("removed a training platform")
-    HUB_TOKEN_CHANGED = "hub_token.changed", _("changed the token for gated models")
+    HUB_TOKEN_CHANGED = "hub_token.changed", _("changed the token of the model hub")
     # Goals and what lies in them
     GOAL_CREATED = "goal.created", _("created a goal")
     GOAL_DELETED = "goal.deleted", _("deleted a goal")
@@ -78,6 +78,8 @@ class AuditAction(TextChoices):
     MODEL_EXPORT_STARTED = "model.export_started", _("started a model export")
     MODEL_EXPORT_DELETED = "model.export_deleted", _("deleted a model export")
     MODEL_EXPORTED = "model.exported", _("downloaded a model")
+    MODEL_PUSHED = "model.pushed", _("pushed a model to the hub")
+    MODEL_PUSH_FORGOTTEN = "model.push_forgotten", _("deleted the record of a push to the hub")
     MODEL_CARD_EXPORTED = "model.card_exported", _("downloaded a model card")
     # Deployment
     WENT_LIVE = "deployment.went_live", _("put a model live")

@@ -57,3 +57,25 @@ class ExportResult(TypedDict, total=False):
     parity: ParityResult
     seconds: float
     stopped: bool
+
+
+class PushSpec(TypedDict):
+    """Either `archive`, the zip of an export, or the `files` of an adapter."""
+
+    repository: str  # account/name on the hub
+    public: bool
+    token: str
+    card: str  # README.md
+    archive: str  # path
+    archive_sha256: str  # as it was when it passed its check
+    files: list[tuple[str, str]]  # path here, path there
+    earlier: list[str]  # paths there that an earlier push has left
+    message: str  # of the commit
+
+
+class PushResult(TypedDict, total=False):
+    """Only `stopped` is set if the job was stopped."""
+
+    commit: str
+    files: dict[str, str]  # path there -> sha256
+    stopped: bool

@@ -20,20 +20,14 @@ from finetune_app.evaluation.models import Evaluation
 from finetune_app.evaluation.presenters import score_rows
 from finetune_app.model_export import card_sections as sections
 from finetune_app.model_export.job_messages import CardText
+from finetune_app.model_export.licences import hub_identifier, terms_of
 from finetune_app.training.kept_steps import name_of_step
 from finetune_app.training.models import Training
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult
 
-HUB_LICENCES = {  # our words for a licence: the hub's identifier
-    "apache 2.0": "apache-2.0",
-    "apache-2.0": "apache-2.0",
-    "mit": "mit",
-    "gemma terms": "gemma",
-    "llama 3 community": "llama3",
-    "llama 3.2 community": "llama3.2",
-}
+ADAPTER_FOLDER = "adapter"  # in the zip
 
 
 @dataclass(frozen=True)
@@ -95,8 +89,8 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 {base}
-model = PeftModel.from_pretrained(base, "adapter")
-tokenizer = AutoTokenizer.from_pretrained("adapter")
+model = PeftModel.from_pretrained(base, "{place}")
+tokenizer = AutoTokenizer.from_pretrained("{place}")
 ```
 
 Ask it the way it was taught, with the chat template that lies beside it:
@@ -126,9 +120,9 @@ base = AutoModelForCausalLM.from_pretrained(
 )"""
 
 
-def adapter_card(training: Training, step: int | None = None) -> str:
+def adapter_card(training: Training, step: int | None = None, place: str = ADAPTER_FOLDER) -> str:
     """The card of the adapter alone, of the best step or of a kept one; of the model where every
-    weight was trained.
+    weight was trained. place: the adapter's folder beside the card, or its name on a hub.
 
     Raises PlainError when the step is not kept; so do the functions below.
     """
@@ -136,16 +130,16 @@ def adapter_card(training: Training, step: int | None = None) -> str:
         card = card_text(training, FULL, step)
         return "\n".join([card["start"], RUN_MODEL, card["facts"]])
     card = card_text(training, ADAPTER, step)
-    return "\n".join([card["start"], _run_adapter(training), card["facts"]])
+    return "\n".join([card["start"], _run_adapter(training, place), card["facts"]])
 
 
-def _run_adapter(training: Training) -> str:
+def _run_adapter(training: Training, place: str) -> str:
     thinking = AT_ONCE
     if training.thinking != NO:
         thinking = THINKS.format(tokens=THOUGHT_TOKENS[training.thinking])
     source = hub_id(training.base_model) or training.base_model.name
     load_base = LOAD_BASE_IN_4BIT if training.is_qlora else LOAD_BASE
-    return RUN_ADAPTER.format(base=load_base.format(source=source), thinking=thinking)
+    return RUN_ADAPTER.format(base=load_base.format(source=source), thinking=thinking, place=place)
 
 
 def as_html(training: Training, step: int | None = None) -> SafeString:
@@ -170,6 +164,7 @@ def card_text(training: Training, kind: CardKind, step: int | None = None) -> Ca
         f"# {sections.escaped(title(training, step))}\n",
         what.format(base=sections.escaped(training.base_model.name)),
         *([kind.if_qlora] if training.is_qlora else []),
+        *([f"{notice}\n"] if (notice := terms_of(training.base_model).notice) else []),
         sections.purpose(training.goal),
     ]
     after = [
@@ -202,7 +197,7 @@ def _front_matter(name: str, base: BaseModel, kind: CardKind, evaluation: Evalua
     """YAML, as the hub reads it. The library quotes what has to be quoted."""
     from huggingface_hub import ModelCardData  # not in every web process
 
-    licence = HUB_LICENCES.get(base.licence.lower(), "other" if base.licence else None)
+    licence = hub_identifier(base)
     data = ModelCardData(
         base_model=hub_id(base) or None,
         base_model_relation=kind.relation if hub_id(base) else None,

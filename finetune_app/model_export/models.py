@@ -63,3 +63,39 @@ class ModelExport(models.Model):
     def is_ready(self) -> bool:
         """Whether it can be downloaded: only an export that passed its check has a file."""
         return bool(self.file) and self.job.state == State.SUCCEEDED
+
+
+class HubPush(models.Model):
+    """A tuned model sent to a repository of the hub: the adapter, or a checked export.
+
+    Unlike an export it is kept when it failed: it says what may lie on the hub.
+    """
+
+    ADAPTER = "adapter"
+    CHOICES = [(ADAPTER, _("Adapter")), *ExportFormat.choices]
+
+    training = models.ForeignKey(Training, on_delete=models.CASCADE, related_name="hub_pushes")
+    step = models.PositiveIntegerField(null=True, blank=True)  # None: the best one
+    format = models.CharField(max_length=16, choices=CHOICES)
+    export = models.ForeignKey(  # whose file is pushed; None for the adapter
+        ModelExport, null=True, blank=True, on_delete=models.SET_NULL, related_name="pushes"
+    )
+    job = models.OneToOneField(Job, on_delete=models.CASCADE, related_name="hub_push")
+    repository = models.CharField(max_length=200)  # account/name
+    public = models.BooleanField(default=False)
+    licence = models.CharField(max_length=80, blank=True)  # of the base model, as it was agreed to
+    files = models.JSONField(default=dict)  # path there -> sha256; set when all of it is there
+    commit = models.CharField(max_length=64, blank=True)
+    by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-pk"]
+
+    def __str__(self) -> str:
+        return f"{self.training} to {self.repository}"
+
+    @property
+    def folder(self) -> str:
+        """For what is being sent."""
+        return f"pushes/{self.pk}"

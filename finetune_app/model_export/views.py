@@ -16,6 +16,7 @@ from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
 from finetune_app.model_export import model_card, presenters, services
 from finetune_app.model_export.models import ModelExport
+from finetune_app.model_export.push_presenters import pushes_of
 from finetune_app.training.models import Training
 
 
@@ -38,6 +39,7 @@ def page(request: HttpRequest, goal: Goal) -> HttpResponse:
     context = {
         "exports": exports,
         "running": presenters.any_running(exports),
+        "pushes": pushes_of(goal),
         "may_edit": may_edit(request),
     }
     return render_page(request, "model_export/page.html", context, partial="live")

@@ -123,6 +123,8 @@ NOT_PRIVILEGED = {
     "labelling:save_share": CONTENT,
     "labelling:undo_last": CONTENT,
     "model_export:stop": JOB,
+    "model_export:stop_push": JOB,
+    "model_export:continue_push": JOB,
     "monitoring:drift": JOB,
     "playground:code": "writes an example program, and changes nothing",
     "playground:page": REQUESTS,

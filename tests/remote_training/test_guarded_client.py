@@ -2,7 +2,7 @@
 
 import pytest
 
-from finetune_app.remote_training.platforms import guarded_client
+from finetune_app.providers import guarded_client
 from finetune_app.remote_training.platforms.contract import PlatformError
 from finetune_app.remote_training.platforms.openai import OpenAIPlatform
 from tests.remote_training.stub_platform import KEY, Fault

@@ -7,9 +7,9 @@ import pytest
 from django.urls import reverse
 
 from finetune_app.jobs.models import State
+from finetune_app.providers import guarded_client
 from finetune_app.providers import services as providers
 from finetune_app.remote_training.models import PlatformAccount, RemoteTraining
-from finetune_app.remote_training.platforms import guarded_client
 from tests.remote_training.conftest import step
 from tests.remote_training.stub_platform import KEY, Fault
 from tests.remote_training.test_never_twice import settle

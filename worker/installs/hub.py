@@ -4,7 +4,6 @@ Uses plain HTTP instead of huggingface_hub, whose current version discards an in
 it is interrupted. Files are requested by commit, so they cannot change in between.
 """
 
-import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +12,7 @@ from urllib.parse import quote
 
 import httpx
 
-from finetune_app.basemodels.catalogue import PUBLIC_HUB
+from finetune_app.basemodels.catalogue import hub_address
 from finetune_app.core.environment import hub_is_offline
 from worker.channel import UserError
 from worker.installs.files import File, Plan, Tell, plan_of
@@ -32,7 +31,7 @@ class Hub:
     def __init__(self, hub_id: str, token: str | None) -> None:
         self.hub_id = hub_id
         self._has_token = bool(token)
-        self._where = (os.environ.get("HF_ENDPOINT") or PUBLIC_HUB).rstrip("/")
+        self._where = hub_address()
         headers = {"User-Agent": "finetune", "Accept-Encoding": "identity"}
         if token:
             headers["Authorization"] = f"Bearer {token}"

@@ -16,6 +16,7 @@ import openai
 from openai.types.fine_tuning import FineTuningJob, FineTuningJobEvent
 
 from finetune_app.providers import guard
+from finetune_app.providers.guarded_client import guarded_client
 from finetune_app.remote_training.platforms.contract import (
     Order,
     PlatformError,
@@ -23,7 +24,6 @@ from finetune_app.remote_training.platforms.contract import (
     RemoteJob,
     UnknownJob,
 )
-from finetune_app.remote_training.platforms.guarded_client import guarded_client
 
 MARK = "finetune_order"  # key of the metadata
 MAX_LOOKED_THROUGH = 200  # newest jobs and files
