@@ -124,7 +124,7 @@ def child(given: TimedRun, model: Path) -> dict[str, Any]:
         longest = max(sum(len(one["content"]) for one in row) for row in found)
         settings = automatic_settings(train, longest // 2 + 40, hidden=576).settings | {
             "epochs": given.epochs,
-            "number_format": "bf16",
+            "number_format": "auto",
             "base_model": str(model),
             "version": str(version),
             "measure": {"kind": "exact", "settings": {}},
@@ -181,6 +181,7 @@ def predict(run: dict[str, Any], speeds: list[Any]) -> tuple[Any, Any]:
     version = Version(
         counts={"train": len(rows) - practice, "validation": practice},
         characters=sum(lengths[practice:]),
+        answer_characters=sum(weight(row[-1]["content"]) for row in rows[practice:]),
         longest=max(lengths),
         longest_rows=sorted(lengths[practice:], reverse=True)[:32],
         longest_answer=max(weight(row[-1]["content"]) for row in rows),

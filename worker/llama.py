@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from worker.memory import release_file_pages
+
 MODEL_TYPES = ("llama", "qwen2", "mistral")
 ATTENTION = ("q_proj", "k_proj", "v_proj")
 FEED_FORWARD = ("gate_proj", "up_proj")
@@ -62,7 +64,9 @@ def fuse_linears(layers: Sequence[nn.Linear]) -> tuple[Tensor, Tensor | None]:
     """
     weight = _already_fused(layers)
     if weight is None:
-        weight = torch.cat([layer.weight.detach() for layer in layers])
+        separate = [layer.weight.detach() for layer in layers]
+        weight = torch.cat(separate)
+        release_file_pages(separate)  # else the model takes up to twice its memory
     start = 0
     for layer in layers:
         layer.weight.data = weight[start : start + layer.weight.shape[0]]

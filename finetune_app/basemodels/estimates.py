@@ -28,15 +28,16 @@ from finetune_app.basemodels.memory_plan import (
 from finetune_app.basemodels.models import BaseModel
 from finetune_app.basemodels.time_plan import MeasuredSpeeds, expected_time, shape_of
 from finetune_app.basemodels.training_work import (
-    ANSWER_SHARE,
     DEFAULT_WORK,
     MAX_VALIDATION_ROWS,
+    START_ANSWERS,
     TEMPLATE_TOKENS,
     TrainingWork,
     everyday_tokens,
     largest_batch,
     replay_rows,
     tokens_of,
+    tokens_per_answer,
 )
 from finetune_app.core.machine import Machine
 from finetune_app.core.sizes import MEMORY_GB
@@ -204,6 +205,7 @@ def work_of(
     practice = min(version.counts.get("validation", 0), MAX_VALIDATION_ROWS)
     read = practice * tokens // max(rows, 1)
     asked = min(practice, int(settings.get("validation_prompts", 0)))
+    answer = tokens_per_answer(version)
     return TrainingWork(
         tokens=tokens,
         rows=rows,
@@ -214,7 +216,8 @@ def work_of(
         largest=largest_batch(version, batch_size, int(settings["max_tokens"]), answers),
         replay_tokens=everyday_tokens(rows, share),
         measured_tokens=read + asked * tokens // max(rows, 1),
-        answer_tokens=int(ANSWER_SHARE * asked * tokens // max(rows, 1)),
+        answer_tokens=asked * answer,
+        start_tokens=min(practice, START_ANSWERS) * answer,
     )
 
 

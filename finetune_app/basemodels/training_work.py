@@ -17,6 +17,7 @@ CHARACTERS_PER_TOKEN = 3.6
 TEMPLATE_TOKENS = 20  # per row: role markers of the chat template
 ANSWER_SHARE = 0.25  # of a row's tokens, at least; several answers of a row are learned
 MAX_VALIDATION_ROWS = 64  # that a run measures itself on
+START_ANSWERS = 2  # that are shown as they were before the first update
 
 POINTS = 8  # measurements at least, where their cost allows it
 COST_SHARE = 0.15  # of a run's work for measurements, at most
@@ -30,7 +31,8 @@ MIN_STEPS = 80  # before a run may end early: fewer updates teach hardly anythin
 @dataclass(frozen=True)
 class TrainingWork:
     """Amount of work. `tokens` are those of one epoch, `replay_tokens` of the everyday rows beside
-    them. A measurement reads `measured_tokens` and writes `answer_tokens`."""
+    them. A measurement reads `measured_tokens` and writes `answer_tokens`; before the first update
+    `start_tokens` are written."""
 
     tokens: int
     rows: int
@@ -43,6 +45,7 @@ class TrainingWork:
     replay_tokens: int = 0
     measured_tokens: int = 0
     answer_tokens: int = 0
+    start_tokens: int = 0
 
     @property
     def steps(self) -> int:
@@ -68,7 +71,7 @@ class TrainingWork:
 
     @property
     def total(self) -> float:
-        return self.updates + self.measuring
+        return self.updates + self.measuring + DECODE_COST * self.start_tokens
 
     @property
     def earliest_end(self) -> float:
@@ -110,6 +113,21 @@ DEFAULT_WORK = TrainingWork(
 def everyday_tokens(rows: int, share: float) -> int:
     """Tokens of the everyday rows beside so many examples."""
     return int(rows * share / (1 - share) * REPLAY_TOKENS)
+
+
+def answer_limit(wanted: int) -> int:
+    """Most tokens of an answer to a validation prompt whose wanted answer has so many: enough to
+    judge progress."""
+    return wanted + wanted // 2 + 16
+
+
+def tokens_per_answer(version: "Version") -> int:
+    """Tokens that a model writes for a validation prompt while it has hardly begun to learn: it
+    seldom ends by itself before the limit."""
+    rows = max(version.counts.get("train", 0), 1)
+    # A version that was frozen before the answers were counted has the usual share.
+    characters = version.answer_characters or ANSWER_SHARE * version.characters
+    return answer_limit(int(characters / CHARACTERS_PER_TOKEN / rows))
 
 
 def tokens_of(version: "Version") -> int:

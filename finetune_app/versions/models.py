@@ -21,6 +21,7 @@ class Version(models.Model):
     longest_rows = models.JSONField(default=list)  # the longest train examples, longest first
     longest_answer = models.PositiveIntegerField(default=0)
     characters = models.PositiveIntegerField(default=0)  # all train examples
+    answer_characters = models.PositiveIntegerField(default=0)  # their last answers
     pairs = models.PositiveIntegerField(default=0)  # train examples with a rejected answer
     created_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)

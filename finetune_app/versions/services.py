@@ -94,6 +94,7 @@ class FileStatistics(TypedDict):
     longest_rows: list[int]
     longest_answer: int
     characters: int
+    answer_characters: int
     pairs: int
 
 
@@ -101,7 +102,7 @@ def _write(dataset: Dataset, draft: Path) -> FileStatistics:
     """Write the file and return the statistics for its Version."""
     draft.parent.mkdir(parents=True, exist_ok=True)
     digest, counts = hashlib.sha256(), Counter({split.value: 0 for split in Split})
-    longest, longest_answer, characters, pairs = 0, 0, 0, 0
+    longest, longest_answer, characters, answer_characters, pairs = 0, 0, 0, 0, 0
     longest_rows: list[int] = []  # a heap, smallest first
     try:
         with draft.open("wb") as file:
@@ -115,6 +116,7 @@ def _write(dataset: Dataset, draft: Path) -> FileStatistics:
                 longest, longest_answer = max(longest, size), max(longest_answer, sizes[-1])
                 if row["split"] == Split.TRAIN:
                     characters += size
+                    answer_characters += sizes[-1]
                     heapq.heappush(longest_rows, size)
                     if len(longest_rows) > LONGEST_ROWS:
                         heapq.heappop(longest_rows)
@@ -133,6 +135,7 @@ def _write(dataset: Dataset, draft: Path) -> FileStatistics:
         "longest_rows": sorted(longest_rows, reverse=True),
         "longest_answer": longest_answer,
         "characters": characters,
+        "answer_characters": answer_characters,
         "pairs": pairs,
     }
 

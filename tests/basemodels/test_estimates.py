@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from finetune_app.basemodels.catalogue import STARTER, catalogue, entry_of
-from finetune_app.basemodels.estimates import Estimate, estimate_for, fit, times
+from finetune_app.basemodels.estimates import Estimate, estimate_for, fit, times, work_of
 from finetune_app.basemodels.memory_plan import (
     LargestBatch,
     ModelShape,
@@ -147,6 +147,20 @@ def test_all_that_a_run_does_takes_time(starter):
     assert expected(starter).seconds == pytest.approx(SMALL.total / 1000 + loading, rel=0.01)
     everyday = replace(SMALL, replay_tokens=3_000)
     assert everyday.updates == 60_000 + 3 * 3_000 * 4 / 3
+
+
+def test_long_answers_take_longer_to_write():
+    """100 rows of 200 letters: 55 tokens, of which a quarter or nearly all is the answer."""
+    settings = {"epochs": 1, "batch_size": 8, "replay_share": 0, "max_tokens": 1024}
+    usual = work_of(version(), settings=settings | {"validation_prompts": 10})
+    long = work_of(
+        version(answer_characters=18_000), settings=settings | {"validation_prompts": 10}
+    )
+    assert usual.answer_tokens == 10 * (13 + 6 + 16)
+    assert long.answer_tokens == 10 * (50 + 25 + 16)
+    assert long.start_tokens == 2 * (50 + 25 + 16)
+    assert long.updates == usual.updates
+    assert long.total > usual.total
 
 
 def test_it_may_end_early(starter):

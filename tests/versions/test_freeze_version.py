@@ -37,6 +37,8 @@ def test_version_contains_the_approved_rows(as_owner, url, add_examples):
     assert version.sha256 == digest
     assert version.longest == max(sum(weight(m["content"]) for m in r["messages"]) for r in rows)
     assert version.longest_answer == max(weight(r["messages"][-1]["content"]) for r in rows)
+    learned = [r["messages"][-1]["content"] for r in rows if r["split"] == "train"]
+    assert version.answer_characters == sum(weight(answer) for answer in learned)
 
 
 def test_pairs_keep_their_worse_answer_and_count(dataset, owner, as_viewer, url, add_examples):

@@ -15,8 +15,8 @@ from finetune_app.core import vllm_installation
 from finetune_app.core.engine_protocol import EngineHealth
 from worker.engine.backend import Backend, BackendUnsupported
 from worker.engine.backend_selector import BackendSelector
-from worker.engine.memory import release_memory
 from worker.engine.request_queue import RequestQueue
+from worker.memory import release_memory
 
 IDLE_UNLOAD_SECONDS = 600.0  # without a request
 

@@ -21,7 +21,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from finetune_app.core.engine_protocol import MAX_TEXTS
-from worker.engine.memory import release_memory
+from worker.memory import release_memory
 
 if TYPE_CHECKING:
     from worker.knowledge.search import Index

@@ -8,7 +8,7 @@ from typing import Any
 
 from finetune_app.basemodels.memory_plan import TOKEN_BUDGET
 from worker.channel import Channel
-from worker.engine.memory import release_memory
+from worker.memory import release_memory
 from worker.template import TokenizedExample, load_tokenizer
 from worker.training import checkpoints, data, kept_steps
 from worker.training.data_parallel import Ranks

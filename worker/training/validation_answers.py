@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import PreTrainedTokenizerBase
 
+from finetune_app.basemodels.training_work import answer_limit
 from finetune_app.core.thinking import SHORT, THOUGHT_TOKENS
 from finetune_app.core.tool_calls import compared_text
 from finetune_app.goals.measures import Measure, get_measure
@@ -200,7 +201,7 @@ def _prompt(tokenizer: PreTrainedTokenizerBase, row: DatasetRow, spec: TrainingS
 
     def enough(text: str, most: int) -> int:
         wanted = len(tokenizer(text)["input_ids"])
-        return min(most, wanted + wanted // 2 + 16)
+        return min(most, answer_limit(wanted))
 
     thought, most = row.messages[-1].get("reasoning_content"), THOUGHT_TOKENS[spec.thinking]
     request = GenerationRequest(

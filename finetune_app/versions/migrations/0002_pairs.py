@@ -4,15 +4,14 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('versions', '0001_initial'),
+        ("versions", "0001_initial"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='version',
-            name='pairs',
+            model_name="version",
+            name="pairs",
             field=models.PositiveIntegerField(default=0),
         ),
     ]

@@ -4,15 +4,14 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('versions', '0002_pairs'),
+        ("versions", "0002_pairs"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='version',
-            name='longest_rows',
+            model_name="version",
+            name="longest_rows",
             field=models.JSONField(default=list),
         ),
     ]

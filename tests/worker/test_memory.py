@@ -1,0 +1,57 @@
+"""Pages of a mapped file are given back once nothing reads them any more."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from worker.llama import fuse_linears
+from worker.memory import MAPPINGS, release_file_pages
+
+MEGABYTE = 2**20
+pytestmark = pytest.mark.skipif(not MAPPINGS.exists(), reason="needs Linux's /proc")
+
+
+def file_bytes() -> int:
+    """Resident bytes of this process that belong to files."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("RssFile"))
+
+
+def layers_of(folder: Path) -> list[nn.Linear]:
+    """Two layers of 16 MB each, views of a mapped file."""
+    torch.manual_seed(17)
+    path = folder / "layers.safetensors"
+    save_file({name: torch.randn(2048, 2048) for name in ("first", "second")}, path)
+    layers = []
+    for weight in load_file(path).values():
+        layer = nn.Linear(1, 1, bias=False)
+        layer.weight = nn.Parameter(weight, requires_grad=False)
+        layers.append(layer)
+    return layers
+
+
+def test_fused_weights_are_in_memory_once(tmp_path):
+    layers, rows = layers_of(tmp_path), torch.randn(3, 2048)
+    before = file_bytes()
+    expected = [layer(rows) for layer in layers]
+    assert file_bytes() > before + 24 * MEGABYTE  # read from the file
+    weight, _bias = fuse_linears(layers)
+    assert file_bytes() < before + 8 * MEGABYTE
+    assert torch.equal(torch.cat(expected, dim=-1), rows @ weight.T)
+    assert all(torch.equal(layer(rows), one) for layer, one in zip(layers, expected, strict=True))
+
+
+def test_what_is_not_in_a_file_keeps_its_values():
+    tensor = torch.arange(MEGABYTE, dtype=torch.float32)
+    release_file_pages([tensor, torch.ones(3), torch.empty(0)])
+    assert torch.equal(tensor, torch.arange(MEGABYTE, dtype=torch.float32))
+
+
+def test_neighbours_in_the_file_keep_their_values(tmp_path):
+    layers = layers_of(tmp_path)
+    second = layers[1].weight.clone()
+    release_file_pages([layers[0].weight])
+    assert torch.equal(layers[1].weight, second)

@@ -1,0 +1,50 @@
+"""Return memory that is not used any more to the operating system."""
+
+import ctypes
+import gc
+import logging
+import mmap
+from collections.abc import Sequence
+from pathlib import Path
+
+from torch import Tensor
+
+log = logging.getLogger(__name__)
+MAPPINGS = Path("/proc/self/maps")
+
+
+def release_memory() -> None:
+    """Collect garbage, then ask the allocator to give freed pages back (glibc only)."""
+    gc.collect()
+    try:
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
+    except OSError:
+        log.debug("no glibc here")
+
+
+def release_file_pages(tensors: Sequence[Tensor]) -> None:
+    """Give back the pages of a mapped file that were read for these tensors (Linux only).
+
+    They would be read from the file again. What is not in such a mapping stays as it is.
+    """
+    if not MAPPINGS.exists():
+        return
+    files = _file_mappings()
+    for tensor in tensors:
+        # Whole pages only: those at both ends hold a part of the neighbours.
+        start = -(-tensor.data_ptr() // mmap.PAGESIZE) * mmap.PAGESIZE
+        end = (tensor.data_ptr() + tensor.nbytes) // mmap.PAGESIZE * mmap.PAGESIZE
+        if start < end and any(start in file and end - 1 in file for file in files):
+            advice = ctypes.c_int(mmap.MADV_DONTNEED)
+            ctypes.CDLL(None).madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), advice)
+
+
+def _file_mappings() -> list[range]:
+    """Addresses at which this process maps files."""
+    found = []
+    for line in MAPPINGS.read_text().splitlines():
+        addresses, _, _, _, inode, *_ = line.split()
+        if inode != "0":
+            start, end = (int(number, 16) for number in addresses.split("-"))
+            found.append(range(start, end))
+    return found
