@@ -6,6 +6,7 @@ from finetune_app.monitoring.views import metrics
 
 urlpatterns = [
     path("metrics", metrics.show, name="metrics"),
+    path("v1/", include("finetune_app.batches.urls")),
     path("v1/", include("finetune_app.fine_tuning_api.urls")),
     path("v1/", include("finetune_app.gateway.urls")),  # answers every other address under /v1/
     path("chat/", include("finetune_app.playground.public_chat_urls")),

@@ -47,6 +47,8 @@ class Sampling(TypedDict, total=False):
     frequency_penalty: float
     require_effect: bool
     thought_tokens: int
+    background: bool
+    """Nobody waits for it: refused (429) while people's requests need the room."""
 
 
 class ChatRequest(Sampling):

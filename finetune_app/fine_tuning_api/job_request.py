@@ -4,13 +4,14 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from finetune_app.basemodels.automatic_settings import DPO, SUPERVISED
-from finetune_app.fine_tuning_api.request_fields import (
+from finetune_app.gateway.errors import ApiError
+from finetune_app.gateway.json_body import JsonObject, read_json_object
+from finetune_app.gateway.request_fields import (
+    metadata_field,
     object_field,
     refuse_unknown,
     required_text,
 )
-from finetune_app.gateway.errors import ApiError
-from finetune_app.gateway.json_body import JsonObject, read_json_object
 from finetune_app.training.methods import METHODS
 
 Auto = Literal["auto"]
@@ -71,7 +72,7 @@ def parse_job_request(body: bytes) -> JobRequest:
         seed=_seed(given.get("seed")),
         method=method,
         hyperparameters=_hyperparameters(given, method),
-        metadata=_metadata(given.get("metadata")),
+        metadata=metadata_field(given),
     )
 
 
@@ -171,19 +172,3 @@ def _seed(value: Any) -> int | None:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**31:
         raise ApiError(400, "“seed” is a whole number.", param="seed")
     return value
-
-
-def _metadata(value: Any) -> dict[str, str]:
-    if value is None:
-        return {}
-    is_valid = (
-        isinstance(value, dict)
-        and len(value) <= 16
-        and all(
-            isinstance(text, str) and len(text) <= 512 and len(name) <= 64
-            for name, text in value.items()
-        )
-    )
-    if not is_valid:
-        raise ApiError(400, "“metadata” is up to 16 short texts by name.", param="metadata")
-    return dict(value)

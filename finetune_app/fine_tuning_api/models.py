@@ -15,6 +15,11 @@ class Purpose(models.TextChoices):
 
     FINE_TUNE = "fine-tune"
     RESULTS = "fine-tune-results"
+    BATCH = "batch"
+    BATCH_OUTPUT = "batch_output"
+
+
+UPLOADED = (Purpose.FINE_TUNE, Purpose.BATCH)  # the others are written here
 
 
 class ApiFileQuerySet(models.QuerySet["ApiFile"]):
@@ -26,7 +31,7 @@ class ApiFileQuerySet(models.QuerySet["ApiFile"]):
 
 
 class ApiFile(models.Model):
-    """A file that a program has uploaded for training, or the metrics of one of its jobs."""
+    """A file that a program has uploaded, for training or as a batch, or what came of it."""
 
     team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="api_files")
     name = models.CharField(max_length=200)

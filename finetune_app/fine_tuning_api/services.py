@@ -25,7 +25,7 @@ from finetune_app.datasets.models import Split
 from finetune_app.datasets.schemas import RowToAdd
 from finetune_app.fine_tuning_api.job_request import JobRequest
 from finetune_app.fine_tuning_api.lookup import ModelToTrain
-from finetune_app.fine_tuning_api.models import ApiFile, FineTuningJob
+from finetune_app.fine_tuning_api.models import ApiFile, FineTuningJob, Purpose
 from finetune_app.fine_tuning_api.training_file import (
     MAX_FILE_BYTES,
     FileNotes,
@@ -63,7 +63,7 @@ def save_file(
     size = file.size or 0
     if not size:
         raise PlainError(_("The file is empty."))
-    require_room(team, size)
+    require_room(team, size, purpose)
     saved = ApiFile(team=team, name=name[:200] or "file.jsonl", purpose=purpose, size=size)
     saved.expires_at = timezone.now() + lifetime if lifetime else None
     saved.storage_path = default_storage.save(saved.path_of_upload, file)
@@ -71,17 +71,16 @@ def save_file(
     return saved
 
 
-def require_room(team: Team, size: int) -> None:
+def require_room(team: Team, size: int, purpose: str = Purpose.FINE_TUNE) -> None:
     """Raises PlainError if a file of `size` bytes is too large, by itself or for its team."""
     if size > MAX_FILE_BYTES:
-        raise PlainError(
-            _(
-                "The file is larger than %(n)d MB. Bring it in on the dataset page, "
-                "which takes larger ones."
-            )
-            % {"n": MAX_FILE_BYTES // 1024**2},
-            status=413,
+        what_to_do = (
+            _("Split it into several batches.")
+            if purpose == Purpose.BATCH
+            else _("Bring it in on the dataset page, which takes larger ones.")
         )
+        too_large = _("The file is larger than %(n)d MB.") % {"n": MAX_FILE_BYTES // 1024**2}
+        raise PlainError(f"{too_large} {what_to_do}", status=413)
     if size + (team.api_files.aggregate(all=Sum("size"))["all"] or 0) > MAX_TEAM_BYTES:
         raise PlainError(
             _(

@@ -33,7 +33,12 @@ COPY_BYTES = 1 << 20
 
 
 def start_upload(
-    *, team: Team, name: str, size: int, file_lifetime: timedelta | None = None
+    *,
+    team: Team,
+    name: str,
+    size: int,
+    purpose: str = Purpose.FINE_TUNE,
+    file_lifetime: timedelta | None = None,
 ) -> ApiUpload:
     """`size` in bytes; file_lifetime: of the file that it becomes, None for ever.
 
@@ -42,7 +47,7 @@ def start_upload(
     pending = ApiUpload.objects.filter(
         team=team, status=ApiUpload.Status.PENDING, expires_at__gt=timezone.now()
     )
-    require_room(team, size)
+    require_room(team, size, purpose)
     if size + (pending.aggregate(all=Sum("size"))["all"] or 0) > MAX_TEAM_BYTES:
         raise PlainError(
             _("Too much is being uploaded at once. Complete or cancel other uploads first."),
@@ -51,7 +56,7 @@ def start_upload(
     return ApiUpload.objects.create(
         team=team,
         name=name[:200],
-        purpose=Purpose.FINE_TUNE,
+        purpose=purpose,
         size=size,
         file_lifetime=file_lifetime,
         expires_at=timezone.now() + EXPIRES_AFTER,

@@ -28,11 +28,15 @@ ApiView = Callable[..., Coroutine[Any, Any, HttpResponseBase]]
 
 
 def api_view(
-    *methods: str, action: str | None, audit: AuditAction | None = None
+    *methods: str,
+    action: str | None,
+    audit: AuditAction | None = None,
+    uses_tokens: bool = True,
 ) -> Callable[[ApiView], ApiView]:
     """Decorate `async view(request, key, ...)`; every exception becomes an API error.
 
     action: what the key must be allowed to do (api_keys.models.ACTIONS); None: any valid key.
+    uses_tokens: False for a view that works although the key's budget is used up.
     """
     if action is not None and action not in ACTIONS:
         raise ValueError(f"no such action of a key: {action}")
@@ -43,7 +47,7 @@ def api_view(
             try:
                 if request.method not in methods:
                     raise ApiError(405, f"This address takes {' or '.join(methods)}.")
-                key = await sync_to_async(authorised_key)(request, action)
+                key = await sync_to_async(authorised_key)(request, action, uses_tokens=uses_tokens)
                 return await view(request, key, *args, **kwargs)
             except ApiError as error:
                 response = error.response()
@@ -68,22 +72,16 @@ def api_view(
     return decorate
 
 
-def authorised_key(request: HttpRequest, action: str | None) -> ApiKey:
+def authorised_key(request: HttpRequest, action: str | None, *, uses_tokens: bool = True) -> ApiKey:
     """The key of the request; counts one request for it.
 
     Raises ApiError if the key is unknown, may not do this, or has used up its budget or limit.
     """
     key = _authenticate(request)
     request.api_key = key  # type: ignore[attr-defined]  # read by the audit log
-    if action is not None and action not in key.actions:
-        raise ApiError(
-            403,
-            f"This key may not do that ({action}). A person of your team decides what a key "
-            "may do, on the page of the team's keys.",
-            code="key_not_allowed",
-        )
-    if action in ACTIONS_WITH_BUDGET:
-        _require_budget(key)
+    require_action(key, action)
+    if uses_tokens and action in ACTIONS_WITH_BUDGET:
+        require_budget(key)
     try:
         rate_limits.count_request(key)
     except rate_limits.RateLimitExceeded as exceeded:
@@ -97,6 +95,17 @@ def authorised_key(request: HttpRequest, action: str | None) -> ApiKey:
     return key
 
 
+def require_action(key: ApiKey, action: str | None) -> None:
+    """Raises ApiError if the key may not do this."""
+    if action is not None and action not in key.actions:
+        raise ApiError(
+            403,
+            f"This key may not do that ({action}). A person of your team decides what a key "
+            "may do, on the page of the team's keys.",
+            code="key_not_allowed",
+        )
+
+
 def _authenticate(request: HttpRequest) -> ApiKey:
     scheme, _space, text = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not text.strip():
@@ -108,13 +117,18 @@ def _authenticate(request: HttpRequest) -> ApiKey:
         )
     key = api_keys.authenticate(text.strip()) if text.isprintable() else None
     if key is None:
-        raise ApiError(
-            401, "This API key is not known, was revoked or has expired.", code="invalid_api_key"
-        )
+        raise invalid_key()
     return key
 
 
-def _require_budget(key: ApiKey) -> None:
+def invalid_key() -> ApiError:
+    return ApiError(
+        401, "This API key is not known, was revoked or has expired.", code="invalid_api_key"
+    )
+
+
+def require_budget(key: ApiKey) -> None:
+    """Raises ApiError if the key has used up its budget of the month."""
     if key.is_used_up:
         raise _insufficient_quota(
             f"This key has used its {key.tokens_per_month:,} tokens of this month. A person of "

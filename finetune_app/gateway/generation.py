@@ -20,6 +20,9 @@ from finetune_app.gateway.responses import STREAM_END, ChatResponse, server_sent
 from finetune_app.gateway.schemas import TextRequest
 from finetune_app.request_log import recording
 
+# Failures that are over soon, and a client that is gone: here the worker that runs a batch.
+ASKED_AGAIN = (429, CLIENT_CLOSED_REQUEST, 503)
+
 
 def engine_error(problem: EngineUnavailable) -> ApiError:
     """Maps an engine error to an API error: 400 when the request is at fault, 429 when the engine
@@ -37,32 +40,24 @@ def engine_error(problem: EngineUnavailable) -> ApiError:
 
 @dataclass
 class Generation:
-    """One request and its response. `key` is None if a page asks; then `model` is given."""
+    """One request and its response. `key` is None if a page asks; then `model` is given.
+
+    is_background: nobody waits for the response, so requests of people come first, and a failure
+    that is over soon is not logged: the request is made again.
+    """
 
     key: ApiKey | None
     request: TextRequest
     answer: ChatResponse
     model: model_lookup.ResolvedModel | None = None
+    is_background: bool = False
     started_at: float = field(default_factory=time.monotonic)
     first_text_at: float | None = None
     is_logged: bool = False
 
     async def response(self) -> HttpResponseBase:
         """The HTTP response. Raises ApiError for errors before the first event."""
-        assert self.key is not None, "a page uses events(), and resolves the model itself"
-        try:
-            self.model = await sync_to_async(model_lookup.resolve)(
-                self.key, self.request.model, self.request.options.conversation_id
-            )
-            events = self.events()
-            # Wait for the first event: the status of a busy or broken model must not be 200.
-            first = await anext(events, None)
-        except ApiError as error:
-            await self.log(error.status, error.code)
-            raise
-        except Exception:
-            await self.log(500, "server_error")
-            raise
+        first, events = await self._begin()
         if self.request.options.stream:
             response = StreamingHttpResponse(
                 self._server_sent_events(first, events), content_type="text/event-stream"
@@ -71,6 +66,30 @@ class Generation:
             response["X-Accel-Buffering"] = "no"  # otherwise nginx buffers the stream
             return response
         return JsonResponse(await self._complete(events))
+
+    async def whole(self) -> JsonObject:
+        """The response as one object. Raises ApiError."""
+        _first, events = await self._begin()
+        return await self._complete(events)
+
+    async def _begin(
+        self,
+    ) -> tuple[InferenceEvent | None, AsyncGenerator[InferenceEvent, None]]:
+        """The first event and the others. Raises ApiError."""
+        assert self.key is not None, "a page uses events(), and resolves the model itself"
+        try:
+            self.model = await sync_to_async(model_lookup.resolve)(
+                self.key, self.request.model, self.request.options.conversation_id
+            )
+            events = self.events()
+            # Wait for the first event: the status of a busy or broken model must not be 200.
+            return await anext(events, None), events
+        except ApiError as error:
+            await self.log(error.status, error.code)
+            raise
+        except Exception:
+            await self.log(500, "server_error")
+            raise
 
     async def events(self) -> AsyncGenerator[InferenceEvent, None]:
         """The engine's events for all choices. Closing it cancels the answers.
@@ -87,7 +106,7 @@ class Generation:
 
     async def log(self, status: int, code: str = "") -> None:
         """Log the request, with its result. Only the first call has an effect."""
-        if self.is_logged:
+        if self.is_logged or (self.is_background and status in ASKED_AGAIN):
             return
         self.is_logged = True
         usage = self.answer.usage
@@ -107,6 +126,7 @@ class Generation:
             seconds=time.monotonic() - self.started_at,
             reply_id=self.answer.id,
             confidence=self._mean_logprob(),
+            is_background=self.is_background,
             # A transcript has no tools, and without them it would be another example.
             messages=() if self.request.prompts[0].has_calls else self.request.messages,
             answer=self.answer.choices[0].text,
@@ -125,6 +145,7 @@ class Generation:
                     **self.request.sampling,
                     "seed": self.request.options.seed + n,
                     "require_effect": True,
+                    "background": self.is_background,
                 }
                 requests.append(
                     replace(

@@ -61,15 +61,18 @@ def record(
     messages: Sequence[Message] = (),
     answer: str | None = None,
     at: datetime | None = None,
+    is_background: bool = False,
 ) -> Request:
     """Store one request and count its tokens for its key.
 
     `key` is None for requests from our own pages, which always have a deployment. `messages` and
     `answer` are stored only where the team has switched that on (retention.py). `answer` is None
     if there is no text answer (embeddings). `at` is when the request ended; by default now.
+    `is_background`: nobody waits for it, so it uses up none of the key's tokens a minute.
     """
-    if key:
+    if key and not is_background:
         rate_limits.count_tokens(key, prompt_tokens + tokens)
+    if key:
         api_keys.count_month_tokens(key=key, tokens=prompt_tokens + tokens)
     owner = key or deployment
     assert owner is not None, "a request has a key or a deployment"

@@ -10,6 +10,9 @@ ADDRESSES = {
     "gateway:model_list": "/v1/models",
     "gateway:model_detail": "/v1/models/x",
     "gateway:chat_completions": "/v1/chat/completions",
+    "batches:batch_list": "/v1/batches",
+    "batches:batch_detail": "/v1/batches/batch_0",
+    "batches:cancel": "/v1/batches/batch_0/cancel",
     "fine_tuning_api:file_list": "/v1/files",
     "fine_tuning_api:file_detail": "/v1/files/file-0",
     "fine_tuning_api:file_content": "/v1/files/file-0/content",
@@ -29,7 +32,8 @@ ADDRESSES = {
     "gateway:completions": "/v1/completions",
     "gateway:embeddings": "/v1/embeddings",
 }
-V1 = [route for route in DECLARED if route.name.startswith(("gateway:", "fine_tuning_api:"))]
+ROOMS = ("gateway:", "fine_tuning_api:", "batches:")
+V1 = [route for route in DECLARED if route.name.startswith(ROOMS)]
 
 
 def test_every_api_address_is_covered():

@@ -67,6 +67,8 @@ NOT_PRIVILEGED = {
     "candidates:stop_suggestions": JOB,
     "candidates:suggestions": JOB,
     "checks:choose": CONTENT,
+    "batches:batch_list": JOB,
+    "batches:cancel": JOB,
     "checks:fix": CONTENT,
     "checks:start": JOB,
     "checks:stop": JOB,

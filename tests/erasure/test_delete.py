@@ -9,9 +9,11 @@ from django.contrib.sessions.models import Session
 from django.core.files.base import ContentFile
 from django.db import connection
 from django.urls import reverse
+from django.utils import timezone
 
 from finetune_app.accounts.models import Membership, Role, Team, User
 from finetune_app.audit.models import AuditEntry
+from finetune_app.batches.models import Batch, BatchRequest
 from finetune_app.core.audit import AuditAction
 from finetune_app.datasets.models import Label
 from finetune_app.fine_tuning_api import uploads
@@ -42,6 +44,8 @@ OF_THE_TEAM = frozenset(
         "accounts.User",
         "api_keys.ApiKey",
         "basemodels.HubToken",
+        "batches.Batch",
+        "batches.BatchRequest",
         "basemodels.Install",
         "fine_tuning_api.ApiFile",
         "fine_tuning_api.ApiUpload",
@@ -79,10 +83,21 @@ def world(team, owner) -> World:
 
 
 def add_files_of_programs(team: Team) -> None:
-    """A file, and an upload with one part."""
-    save_file(team=team, name="a.jsonl", purpose="fine-tune", file=ContentFile(b"{}", "a.jsonl"))
+    """A file, an upload with one part, and a batch with a request."""
+    file = save_file(
+        team=team, name="a.jsonl", purpose="fine-tune", file=ContentFile(b"{}", "a.jsonl")
+    )
     upload = uploads.start_upload(team=team, name="b.jsonl", size=9)
     uploads.add_part(upload=upload, data=ContentFile(b"{}", "b.jsonl"))
+    batch = Batch.objects.create(
+        team=team,
+        job=Job.objects.create(team=team, kind="batch", state=State.SUCCEEDED),
+        endpoint="/v1/embeddings",
+        input_file=file,
+        input_id=file.api_id,
+        expires_at=timezone.now(),
+    )
+    BatchRequest.objects.create(batch=batch, line=1, custom_id="x", offset=0, length=2)
 
 
 def mark_everything(*, but: frozenset[str] = frozenset()) -> None:
@@ -120,7 +135,8 @@ def make_neighbour() -> Team:
 def test_a_deleted_goal_leaves_nothing_and_its_neighbours_everything(world, as_owner):
     install = world.install.job
     mark_everything(but=OF_THE_TEAM | {"jobs.Job", "jobs.ChildRun"})
-    Job.objects.exclude(pk=install.pk).update(title=MARK, message=MARK, detail=MARK)
+    of_the_goal = Job.objects.exclude(pk=install.pk).exclude(kind="batch")
+    of_the_goal.update(title=MARK, message=MARK, detail=MARK)
     neighbour = make_neighbour()
     before = counts_of(neighbour)
     as_owner.post(reverse("goals:delete", args=[world.goal.pk]))

@@ -15,10 +15,11 @@ from finetune_app.core import vllm_installation
 from finetune_app.core.engine_protocol import EngineHealth
 from worker.engine.backend import Backend, BackendUnsupported
 from worker.engine.backend_selector import BackendSelector
-from worker.engine.request_queue import RequestQueue
+from worker.engine.request_queue import QueueFull, RequestQueue
 from worker.memory import release_memory
 
 IDLE_UNLOAD_SECONDS = 600.0  # without a request
+LIVE_SECONDS = 30.0  # after a live request, in which a background one loads no other model
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +57,7 @@ class ModelManager:
         self._requested_format = ""
         self._active_users = 0  # callers inside `acquire`
         self._used_at = time.monotonic()
+        self._used_live_at = float("-inf")
         self._loading_lock = asyncio.Lock()
         self._unused = asyncio.Event()  # set while there are no active users
         self._unused.set()
@@ -71,22 +73,39 @@ class ModelManager:
 
     @asynccontextmanager
     async def acquire(
-        self, base: Path, number_format: str, count: int, prepare: Prepare = lambda _backend: None
+        self,
+        base: Path,
+        number_format: str,
+        count: int,
+        prepare: Prepare = lambda _backend: None,
+        *,
+        background: bool = False,
     ) -> AsyncIterator[Backend]:
         """Use a base model for `count` requests; waits while another one is in use.
 
         prepare: called on another thread before the first request. Where it raises
         BackendUnsupported, the base model is loaded again by our own engine.
+        background: nobody waits for these requests, so they never take a model from live ones.
 
         Raises QueueFull, BadModel, and whatever `prepare` raises.
         """
+        if background and not self._is_loaded(base, number_format) and self._is_used_live:
+            raise QueueFull
         waiting_seconds = self.backend.wait_seconds if self.backend else 0.0
-        with self.queue.places(count, waiting_seconds):
+        with self.queue.places(count, waiting_seconds, background=background):
             backend = await self._acquire(base, number_format, prepare)
             try:
                 yield backend
             finally:
                 self._release()
+                if not background:
+                    self._used_live_at = time.monotonic()
+
+    @property
+    def _is_used_live(self) -> bool:
+        """Whether somebody probably still needs the model that is loaded."""
+        since = time.monotonic() - self._used_live_at
+        return self.queue.live > 0 or (self.backend is not None and since < LIVE_SECONDS)
 
     async def _acquire(self, base: Path, number_format: str, prepare: Prepare) -> Backend:
         while True:

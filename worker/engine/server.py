@@ -119,6 +119,7 @@ async def chat(request: Request) -> Response:
             str(body.get("number_format", "auto")),
             len(requests),
             lambda backend: backend.prepare(list(requests.values())),
+            background=any(one.get("background") for one in body["requests"]),
         )
     )
     return ChatResponse(_stream(backend, requests, stack), stack)

@@ -11,9 +11,9 @@ from finetune_app.fine_tuning_api.graders.templates import (
     Template,
     parse_template,
 )
-from finetune_app.fine_tuning_api.request_fields import refuse_unknown, required_text
 from finetune_app.gateway.errors import ApiError
 from finetune_app.gateway.json_body import JsonObject
+from finetune_app.gateway.request_fields import refuse_unknown, required_text
 
 MAX_GRADERS = 20
 # The field that says how a type compares, and its values.

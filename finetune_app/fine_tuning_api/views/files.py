@@ -1,4 +1,4 @@
-"""/v1/files: upload, list, read and delete training files."""
+"""/v1/files: upload, list, read and delete files."""
 
 from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponseBase, JsonResponse
@@ -11,16 +11,17 @@ from finetune_app.core.files import local_path
 from finetune_app.core.requests import whole_number
 from finetune_app.fine_tuning_api import services
 from finetune_app.fine_tuning_api.lookup import find_file, require_team_key
-from finetune_app.fine_tuning_api.models import ApiFile, Purpose
-from finetune_app.fine_tuning_api.pagination import page_of_rows, parse_page_request
-from finetune_app.fine_tuning_api.request_fields import lifetime_field, refuse_unknown
+from finetune_app.fine_tuning_api.models import UPLOADED, ApiFile, Purpose
 from finetune_app.fine_tuning_api.responses import file_object
 from finetune_app.fine_tuning_api.result_file import NAME
 from finetune_app.gateway.access import api_view
 from finetune_app.gateway.errors import ApiError
 from finetune_app.gateway.json_body import JsonObject
+from finetune_app.gateway.pagination import page_of_rows, parse_page_request, with_text_ids
+from finetune_app.gateway.request_fields import choice_field, lifetime_field, refuse_unknown
 
 MAX_LISTED = 10_000
+DOWNLOAD_NAME = "file.jsonl"
 EXPIRY = {"expires_after[anchor]": "anchor", "expires_after[seconds]": "seconds"}
 
 
@@ -45,7 +46,7 @@ async def file_content(request: HttpRequest, key: ApiKey, file_id: str) -> HttpR
     file = await sync_to_async(find_file)(require_team_key(key), file_id)
     set_audit_target(request, file)
     path = await sync_to_async(local_path)(file.storage_path)
-    name = NAME if file.purpose == Purpose.RESULTS else "file.jsonl"
+    name = NAME if file.purpose == Purpose.RESULTS else DOWNLOAD_NAME
     return download(request, file_chunks(path), name=name, content_type="application/octet-stream")
 
 
@@ -55,8 +56,7 @@ def _upload(request: HttpRequest, key: ApiKey) -> JsonObject:
     refuse_unknown(request.POST.dict(), ("purpose", *EXPIRY))
     if upload is None:
         raise ApiError(400, "Send the file as “file”, in a multipart form.", param="file")
-    if purpose != Purpose.FINE_TUNE:
-        raise ApiError(400, "The only “purpose” here is “fine-tune”.", param="purpose")
+    choice_field(request.POST.dict(), "purpose", UPLOADED)
     try:
         saved = services.save_file(
             team=key.team,
@@ -87,5 +87,4 @@ def _list(request: HttpRequest, key: ApiKey) -> JsonObject:
         cursor=lambda file_id: find_file(key, file_id, param="after"),
         as_object=file_object,
     )
-    # OpenAI describes these two as texts here, and as nullable in its other lists.
-    return page | {"first_id": page["first_id"] or "", "last_id": page["last_id"] or ""}
+    return with_text_ids(page)

@@ -10,10 +10,10 @@ from finetune_app.fine_tuning_api.graders.grading import Grade, grade
 from finetune_app.fine_tuning_api.graders.schemas import MultiGrader, TextGrader, parse_grader
 from finetune_app.fine_tuning_api.graders.templates import TextTooLong, sample_variables
 from finetune_app.fine_tuning_api.lookup import require_team_key
-from finetune_app.fine_tuning_api.request_fields import object_field, refuse_unknown
 from finetune_app.gateway.access import api_view
 from finetune_app.gateway.errors import ApiError
 from finetune_app.gateway.json_body import JsonObject, read_json_object
+from finetune_app.gateway.request_fields import object_field, refuse_unknown
 
 # OpenAI's names of what can go wrong; those of Python and of models never do here.
 ERRORS = (

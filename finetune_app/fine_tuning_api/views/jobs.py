@@ -16,15 +16,15 @@ from finetune_app.fine_tuning_api.lookup import (
     require_team_key,
 )
 from finetune_app.fine_tuning_api.models import ApiFile, FineTuningJob, Purpose
-from finetune_app.fine_tuning_api.pagination import (
-    page_of_objects,
-    page_of_rows,
-    parse_page_request,
-)
 from finetune_app.fine_tuning_api.responses import checkpoint_objects, event_objects, job_object
 from finetune_app.gateway.access import api_view
 from finetune_app.gateway.errors import ApiError
 from finetune_app.gateway.json_body import JsonObject
+from finetune_app.gateway.pagination import (
+    page_of_objects,
+    page_of_rows,
+    parse_page_request,
+)
 
 ACTIONS = {
     "pause": services.pause_job,

@@ -9,16 +9,17 @@ from finetune_app.api_keys.models import ApiKey
 from finetune_app.core.errors import PlainError
 from finetune_app.fine_tuning_api import uploads
 from finetune_app.fine_tuning_api.lookup import find_upload, require_team_key
-from finetune_app.fine_tuning_api.models import Purpose
-from finetune_app.fine_tuning_api.request_fields import (
-    lifetime_field,
-    refuse_unknown,
-    required_text,
-)
+from finetune_app.fine_tuning_api.models import UPLOADED
 from finetune_app.fine_tuning_api.responses import part_object, upload_object
 from finetune_app.gateway.access import api_view
 from finetune_app.gateway.errors import ApiError
 from finetune_app.gateway.json_body import JsonObject, read_json_object
+from finetune_app.gateway.request_fields import (
+    choice_field,
+    lifetime_field,
+    refuse_unknown,
+    required_text,
+)
 
 Work = Callable[[HttpRequest, ApiKey, str], JsonObject]
 
@@ -57,13 +58,16 @@ def _start(request: HttpRequest, key: ApiKey, upload_id: str) -> JsonObject:
     refuse_unknown(given, ("filename", "purpose", "bytes", "mime_type", "expires_after"))
     name = required_text(given, "filename")
     required_text(given, "mime_type")  # a job reads the content, whatever this says
-    if required_text(given, "purpose") != Purpose.FINE_TUNE:
-        raise ApiError(400, "The only “purpose” here is “fine-tune”.", param="purpose")
+    purpose = choice_field(given, "purpose", UPLOADED)
     size = given.get("bytes")
     if isinstance(size, bool) or not isinstance(size, int) or size < 1:
         raise ApiError(400, "“bytes” is the size of the whole file.", param="bytes")
     upload = uploads.start_upload(
-        team=key.team, name=name, size=size, file_lifetime=lifetime_field(given)
+        team=key.team,
+        name=name,
+        purpose=purpose,
+        size=size,
+        file_lifetime=lifetime_field(given),
     )
     return upload_object(upload)
 

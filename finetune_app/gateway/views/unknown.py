@@ -12,6 +12,7 @@ async def unknown_url(request: HttpRequest, key: ApiKey, rest: str) -> HttpRespo
     raise ApiError(
         404,
         f"/v1/{rest[:80]} is not served here. There are chat/completions, completions, "
-        "embeddings, models, files, uploads, fine_tuning/jobs and fine_tuning/alpha/graders.",
+        "embeddings, models, files, uploads, batches, fine_tuning/jobs and "
+        "fine_tuning/alpha/graders.",
         code="unknown_url",
     )

@@ -1,7 +1,8 @@
 """Requests are rejected at once while others have waited too long."""
 
 import asyncio
-from contextlib import AsyncExitStack
+import shutil
+from contextlib import AsyncExitStack, ExitStack
 
 import pytest
 
@@ -44,3 +45,48 @@ def test_requests_are_rejected_while_one_has_waited_too_long(base):
         return acquired
 
     assert asyncio.run(acquire_twice()) == ["afterwards"]
+
+
+def test_background_requests_fill_what_live_ones_leave():
+    queue = RequestQueue(background_limit=4)
+    with ExitStack() as stack:
+        for _ in range(4):
+            stack.enter_context(queue.places(1, 0.0, background=True))
+        with pytest.raises(QueueFull), queue.places(1, 0.0, background=True):
+            pass
+        stack.enter_context(queue.places(1, 0.0))
+        assert (queue.live, queue.background) == (1, 4)
+    assert (queue.length, queue.background) == (0, 0)
+
+
+def test_beside_a_live_request_there_is_a_single_one_in_the_background():
+    queue = RequestQueue()
+    with queue.places(1, 0.0), queue.places(1, 0.0, background=True):
+        with pytest.raises(QueueFull), queue.places(1, 0.0, background=True):
+            pass
+        with queue.places(1, 0.0):
+            assert queue.live == 2
+
+
+def test_a_background_request_takes_no_model_from_live_ones(base, tmp_path, monkeypatch):
+    other = base.parent / "other"
+    shutil.copytree(base, other)
+
+    async def acquire() -> list[str]:
+        manager, got = ModelManager(base.parent), []
+        async with manager.acquire(base, "fp32", 1):
+            with pytest.raises(QueueFull):
+                async with manager.acquire(other, "fp32", 1, background=True):
+                    got.append("beside a live request")
+            async with manager.acquire(base, "fp32", 1, background=True):
+                got.append("of the same model")
+        with pytest.raises(QueueFull):
+            async with manager.acquire(other, "fp32", 1, background=True):
+                got.append("right after a live request")
+        monkeypatch.setattr("worker.engine.model_manager.LIVE_SECONDS", 0.0)
+        async with manager.acquire(other, "fp32", 1, background=True):
+            got.append("later")
+        await manager.unload()
+        return got
+
+    assert asyncio.run(acquire()) == ["of the same model", "later"]

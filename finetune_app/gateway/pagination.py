@@ -82,3 +82,8 @@ def list_object(objects: list[JsonObject], *, has_more: bool) -> JsonObject:
         "first_id": objects[0]["id"] if objects else None,
         "last_id": objects[-1]["id"] if objects else None,
     }
+
+
+def with_text_ids(page: JsonObject) -> JsonObject:
+    """OpenAI describes the ids of some lists as texts, and as nullable in its other lists."""
+    return page | {"first_id": page["first_id"] or "", "last_id": page["last_id"] or ""}

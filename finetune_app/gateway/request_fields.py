@@ -29,6 +29,14 @@ def required_text(given: JsonObject, name: str) -> str:
     return value
 
 
+def choice_field(given: Mapping[str, object], name: str, choices: Iterable[str]) -> str:
+    """One of `choices`. Raises ApiError."""
+    value, names = given.get(name), [str(one) for one in choices]
+    if value not in names:
+        raise ApiError(400, f"“{name}” is {' or '.join(f'“{one}”' for one in names)}.", param=name)
+    return str(value)
+
+
 def object_field(given: JsonObject, name: str) -> JsonObject:
     """{} where it is missing or null. Raises ApiError if it is not an object."""
     value = given.get(name) or {}
@@ -37,9 +45,9 @@ def object_field(given: JsonObject, name: str) -> JsonObject:
     return value
 
 
-def lifetime_field(given: JsonObject) -> timedelta | None:
+def lifetime_field(given: JsonObject, name: str = "expires_after") -> timedelta | None:
     """From OpenAI's `expires_after`; None where it is missing. Raises ApiError."""
-    found = object_field(given, "expires_after")
+    found = object_field(given, name)
     if not found:
         return None
     refuse_unknown(found, ("anchor", "seconds"))
@@ -48,7 +56,30 @@ def lifetime_field(given: JsonObject) -> timedelta | None:
     if found.get("anchor") != "created_at" or not is_whole or not least <= seconds <= most:  # type: ignore[operator]
         raise ApiError(
             400,
-            f"“expires_after” has the “anchor” created_at and {least:,} to {most:,} “seconds”.",
-            param="expires_after",
+            f"“{name}” has the “anchor” created_at and {least:,} to {most:,} “seconds”.",
+            param=name,
         )
     return timedelta(seconds=seconds)  # type: ignore[arg-type]
+
+
+def metadata_field(given: JsonObject) -> dict[str, str]:
+    """Up to 16 texts by name; {} where it is missing. Raises ApiError."""
+    value = given.get("metadata")
+    if value is None:
+        return {}
+    is_valid = (
+        isinstance(value, dict)
+        and len(value) <= 16
+        and all(
+            isinstance(text, str) and len(text) <= 512 and len(name) <= 64
+            for name, text in value.items()
+        )
+    )
+    if not is_valid:
+        raise ApiError(
+            400,
+            "“metadata” is up to 16 texts by name: names of up to 64 characters, texts of up to "
+            "512.",
+            param="metadata",
+        )
+    return dict(value)  # type: ignore[call-overload, no-any-return]
