@@ -19,6 +19,9 @@ class InstallForm(forms.Form):
         error_messages={"required": _("Enter the hub id or folder of a model.")},
         widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
     )
+    revision = forms.RegexField(
+        r"^[0-9a-f]{40}$", required=False, widget=forms.HiddenInput
+    )  # of a search result
     licence_accepted = forms.BooleanField(
         label=_("I have read the model's licence and accept it"),
         required=True,
@@ -35,6 +38,18 @@ class InstallForm(forms.Form):
                 _("A hub id looks like “organisation/model”; a folder begins with “/”.")
             )
         return source
+
+
+class SearchForm(forms.Form):
+    q = forms.CharField(
+        label=_("Part of a model's name"),
+        max_length=100,
+        help_text=_("Like “qwen 1.5b instruct”. What you type is sent to the hub."),
+        error_messages={"required": _("Enter a part of a model's name.")},
+        widget=forms.TextInput(
+            attrs={"autocomplete": "off", "spellcheck": "false", "type": "search"}
+        ),
+    )
 
 
 class TokenForm(forms.Form):

@@ -45,6 +45,11 @@ def whoami(token: str) -> HubIdentity:
     return HubIdentity(name, [one for one in named if one], role)
 
 
+def place_of_hub() -> str:
+    """The hub's host, to name it on a page."""
+    return httpx.URL(hub_address()).host
+
+
 def get_json(
     path: str, *, token: str | None = None, params: Mapping[str, Any] | None = None
 ) -> Any:
@@ -92,6 +97,20 @@ def count(found: Any, name: str) -> int:
     """A whole number of an answer that is not negative, or 0."""
     value = found.get(name) if isinstance(found, dict) else None
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+
+
+def licence_of(found: Mapping[str, Any]) -> str:
+    """The hub's identifier of a licence, or the name that the maker gave it; "" for none."""
+    card = found.get("cardData")
+    licence = text(card, "license", 80)
+    if licence == "other":
+        licence = text(card, "license_name", 80) or licence
+    if licence:
+        return licence
+    tags = found.get("tags")
+    named = [tag for tag in tags if isinstance(tag, str)] if isinstance(tags, list) else []
+    start = "license:"
+    return next((tag[len(start) :][:80] for tag in named if tag.startswith(start)), "")
 
 
 def _body(answer: httpx.Response) -> bytes:

@@ -9,7 +9,6 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import httpx2
 
 from finetune_app.basemodels.catalogue import hub_address
@@ -95,11 +94,6 @@ def cause_of(error: BaseException, kind: type[BaseException]) -> Any:
     while found is not None and not isinstance(found, kind):
         found = found.__cause__ or found.__context__
     return found
-
-
-def place_of_hub() -> str:
-    """The hub's host, to name it on a page."""
-    return httpx.URL(hub_address()).host
 
 
 def _client(before: Callable[[], None]) -> httpx2.Client:

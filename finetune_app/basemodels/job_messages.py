@@ -1,6 +1,6 @@
 """The result of an install job, shared by the web side and the worker."""
 
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 
 class SavedTensors(TypedDict):
@@ -40,3 +40,5 @@ class InstalledModel(TypedDict):
     files: dict[str, str]  # name -> sha256
     shape: ModelDimensions
     can_think: bool
+    licence: NotRequired[str]  # as the hub told it
+    gated: NotRequired[bool]

@@ -28,6 +28,7 @@ class InstallHandler(JobHandler):
             folder=folder,
             spec={
                 "source": install.source,
+                "revision": install.revision,
                 "from_folder": install.from_folder,
                 "target": str(data_dir / "models" / install.slug),
                 "token": None if install.from_folder else services.hub_token(install.team),

@@ -92,6 +92,7 @@ class Install(models.Model):
     name = models.CharField(max_length=120)
     source = models.CharField(max_length=300)
     from_folder = models.BooleanField(default=False)
+    revision = models.CharField(max_length=40, blank=True)  # commit agreed to; "" is the latest
     licence = models.CharField(max_length=80, blank=True)
     licence_accepted_by = models.ForeignKey(
         User, null=True, on_delete=models.SET_NULL, related_name="+"

@@ -57,9 +57,16 @@ def choose(
 
 @transaction.atomic
 def install(
-    *, team: Team, user: User, source: str, licence_accepted: bool, from_folder: bool = False
+    *,
+    team: Team,
+    user: User,
+    source: str,
+    licence_accepted: bool,
+    from_folder: bool = False,
+    revision: str = "",
 ) -> Install:
-    """Queue the download of a hub id, or the copy of a folder on this machine.
+    """Queue the download of a hub id, or the copy of a folder on this machine. revision: the commit
+    that was agreed to; "" is the latest.
 
     Returns a running install of the same model, and continues a stopped one. Raises PlainError
     for a malformed id, an installed model, or a licence that was not accepted.
@@ -78,7 +85,7 @@ def install(
         return active
     stopped = Install.objects.filter(slug=slug, team=team, job__state__in=CAN_CONTINUE).first()
     if stopped:
-        Install.objects.filter(pk=stopped.pk).update(licence_accepted_by=user)
+        Install.objects.filter(pk=stopped.pk).update(licence_accepted_by=user, revision=revision)
         jobs.ask_continue(stopped.job)
         return stopped
     name = entry.name if entry else source.rstrip("/").rsplit("/", 1)[-1][:120]
@@ -92,6 +99,7 @@ def install(
         name=name,
         source=source,
         from_folder=from_folder,
+        revision=revision,
         licence=entry.licence if entry else "",
         licence_accepted_by=user,
     )
@@ -165,9 +173,15 @@ def _save_model(
     fields = {
         name: value for name, value in found.items() if name in InstalledModel.__annotations__
     }
-    values = fields | {"name": name, "licence": licence, "team": team}
+    told = found.get("licence") or licence
+    values = fields | {"name": name, "licence": told, "team": team}
     if entry := entry_of(slug):
-        values |= {"name": entry.name, "licence": entry.licence, "parameters": entry.parameters}
+        values |= {
+            "name": entry.name,
+            "licence": entry.licence,
+            "parameters": entry.parameters,
+            "gated": entry.gated,
+        }
     model, _created = BaseModel.objects.update_or_create(slug=slug, defaults=values)
     return model
 

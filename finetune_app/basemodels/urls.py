@@ -11,5 +11,6 @@ urlpatterns = [
     path("install/<int:install_id>/stop/", views.stop, name="stop"),
     path("install/<int:install_id>/cancel/", views.cancel, name="cancel"),
     path("install/<int:install_id>/continue/", views.resume, name="continue"),
+    path("search/", views.search, name="search"),
     path("token/", views.token, name="token"),
 ]

@@ -12,11 +12,12 @@ from django.utils.translation import gettext as _
 
 from finetune_app.accounts.models import Role
 from finetune_app.accounts.requests import HttpRequest
-from finetune_app.basemodels import services
+from finetune_app.basemodels import hub_search, services
 from finetune_app.basemodels.catalogue import STARTER
 from finetune_app.basemodels.catalogue_rows import catalogue_rows, memory_scale_gb
 from finetune_app.basemodels.estimates import work_of
-from finetune_app.basemodels.forms import InstallForm, TokenForm
+from finetune_app.basemodels.forms import InstallForm, SearchForm, TokenForm
+from finetune_app.basemodels.hub import place_of_hub
 from finetune_app.basemodels.models import BaseModelChoice, HubToken, Install, Thinking
 from finetune_app.basemodels.thinking_choices import thinking_choices
 from finetune_app.core import charts
@@ -63,8 +64,29 @@ def install(request: HttpRequest, goal: Goal) -> HttpResponse:
         source=source,
         licence_accepted=form.cleaned_data["licence_accepted"],
         from_folder=Path(source).is_absolute(),
+        revision=form.cleaned_data["revision"],
     )
     return _redirect(goal, at=f"install-{started.pk}")
+
+
+@goal_page(Role.EDITOR, "GET")
+def search(request: HttpRequest, goal: Goal) -> HttpResponse:
+    """?q: models on the hub with these words in their names."""
+    form = SearchForm(request.GET if "q" in request.GET else None)
+    found, status = None, 200
+    if form.is_valid():
+        try:
+            found = hub_search.search(goal.team, form.cleaned_data["q"])
+        except PlainError as problem:
+            form.add_error("q", problem.message)
+            status = problem.status
+    context = {
+        "form": form,
+        "found": found,
+        "host": place_of_hub(),
+        "hub_token": HubToken.objects.filter(team=goal.team).first(),
+    }
+    return render_page(request, "basemodels/search.html", context, status=status)
 
 
 @goal_page(Role.VIEWER, "GET")
@@ -157,6 +179,7 @@ def _context(request: HttpRequest, goal: Goal) -> dict[str, Any]:
         "version": version,
         "starter": next(row for row in rows if row.slug == STARTER),
         "install_form": InstallForm(),
+        "search_form": SearchForm(),
         "token_form": TokenForm(),
         "hub_token": HubToken.objects.filter(team=goal.team).first(),
     }

@@ -101,6 +101,7 @@ class StubHub:
         self.repositories: dict[tuple[str, str], Repository] = {}
         self.requests: list[tuple[str, str]] = []
         self.bodies: list[bytes] = []
+        self.queries: list[dict[str, list[str]]] = []
         self.faults: list[Fault] = []
         self.complaints: list[str] = []
         self.uploads: list[str] = []  # sha256 of each object that was received
@@ -182,6 +183,7 @@ class _Handler(BaseHTTPRequestHandler):
         with self.hub.lock:
             self.hub.requests.append((self.command, path))
             self.hub.bodies.append(body)
+            self.hub.queries.append(query)
             fault = self._fault(path)
             if fault and not fault.after:
                 return self._fail(fault)

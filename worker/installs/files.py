@@ -48,6 +48,8 @@ class Plan:
     revision: str
     files: list[File]
     pickled: bool = field(default=False)  # the source also has weights as pickles
+    licence: str = field(default="")  # as the source tells it; "" where it does not
+    gated: bool = field(default=False)  # its maker asks for an account and an agreement
 
     def save(self, path: Path) -> None:
         path.write_text(json.dumps(asdict(self)))

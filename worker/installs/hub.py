@@ -6,6 +6,7 @@ it is interrupted. Files are requested by commit, so they cannot change in betwe
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -13,6 +14,7 @@ from urllib.parse import quote
 import httpx
 
 from finetune_app.basemodels.catalogue import hub_address
+from finetune_app.basemodels.hub import licence_of
 from finetune_app.core.environment import hub_is_offline
 from worker.channel import UserError
 from worker.installs.files import File, Plan, Tell, plan_of
@@ -28,8 +30,9 @@ class TemporaryHubError(Exception):
 class Hub:
     """One model on a hub. `token` is sent to the hub only, not to redirect targets."""
 
-    def __init__(self, hub_id: str, token: str | None) -> None:
-        self.hub_id = hub_id
+    def __init__(self, hub_id: str, token: str | None, revision: str = "") -> None:
+        """revision: the commit that was agreed to; the latest one where none was."""
+        self.hub_id, self.revision = hub_id, revision
         self._has_token = bool(token)
         self._where = hub_address()
         headers = {"User-Agent": "finetune", "Accept-Encoding": "identity"}
@@ -46,18 +49,19 @@ class Hub:
         self._client.close()
 
     def plan(self) -> Plan:
-        """The files of the latest commit."""
+        """The files of the commit that was agreed to, or of the latest one."""
         if hub_is_offline():
             raise UserError(
                 "no_network",
                 "This installation is told to stay offline (HF_HUB_OFFLINE). Install the model "
                 "from a folder instead.",
             )
-        url = f"{self._where}/api/models/{quote(self.hub_id)}/revision/main"
+        url = f"{self._where}/api/models/{quote(self.hub_id)}/revision/{self.revision or 'main'}"
         try:
             found = self._retry(lambda: self._get_json(url))
             offered = [_file(one) for one in found["siblings"]]
-            return plan_of(self.hub_id, str(found["sha"]), offered)
+            plan = plan_of(self.hub_id, str(found["sha"]), offered)
+            return replace(plan, licence=licence_of(found), gated=bool(found.get("gated")))
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise UserError(
                 "no_network",

@@ -66,7 +66,7 @@ class Progress:
 
 
 def run(job: Job, channel: Channel) -> InstalledModel | Stopped:
-    """Spec: {"source", "from_folder", "target": final folder, "token"}."""
+    """Spec: {"source", "from_folder", "target": final folder, "token", "revision"}."""
     target = Path(job.spec["target"])
     if found := _installed(target, job.spec["source"]):
         return found  # only the report of completion was lost
@@ -85,7 +85,7 @@ def run(job: Job, channel: Channel) -> InstalledModel | Stopped:
 def _source(job: Job, data_dir: Path) -> Source:
     if job.spec["from_folder"]:
         return Folder(job.spec["source"], data_dir)
-    return Hub(job.spec["source"], job.spec.get("token"))
+    return Hub(job.spec["source"], job.spec.get("token"), job.spec.get("revision", ""))
 
 
 def _fetch_and_check(source: Source, job: Job, channel: Channel) -> InstalledModel:
@@ -111,6 +111,8 @@ def _fetch_and_check(source: Source, job: Job, channel: Channel) -> InstalledMod
     return {
         "source": plan.source,
         "revision": plan.revision,
+        "licence": plan.licence,
+        "gated": plan.gated,
         "architecture": shape.architecture,
         "context": shape.context,
         "parameters": parameters,

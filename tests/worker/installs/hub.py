@@ -20,6 +20,7 @@ class Repo:
     token: str = ""  # required to download
     extra: list[str] = field(default_factory=list)
     commit: str = COMMIT
+    facts: dict[str, Any] = field(default_factory=dict)  # that the list of files tells, too
 
 
 class FakeHub:
@@ -80,8 +81,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._send_page(self.hub.page)
             return
         if path.startswith("/api/models/"):
-            hub_id = path.removeprefix("/api/models/").removesuffix("/revision/main")
-            self._list(self.hub.repos.get(hub_id))
+            hub_id, _, revision = path.removeprefix("/api/models/").partition("/revision/")
+            repo = self.hub.repos.get(hub_id)
+            self._list(repo if repo and revision in ("main", repo.commit) else None)
             return
         hub_id, _, rest = path[1:].partition("/resolve/")
         commit, _, name = rest.partition("/")
@@ -108,7 +110,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         names = [_sibling(path) for path in sorted(repo.folder.iterdir()) if path.is_file()]
         names += [{"rfilename": name, "size": 9} for name in repo.extra]
-        body = json.dumps({"id": "x", "sha": repo.commit, "siblings": names}).encode()
+        body = json.dumps({"id": "x", "sha": repo.commit, "siblings": names, **repo.facts}).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
