@@ -9,11 +9,12 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import httpx2
 
 from finetune_app.basemodels.catalogue import hub_address
 from finetune_app.core.environment import hub_is_offline
-from finetune_app.providers.guarded_client import GuardedTransport
+from finetune_app.providers.guarded_httpx2 import GuardedTransport
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -44,13 +45,16 @@ class HubTransport(GuardedTransport):
     each request, may raise what ends the work."""
 
     def __init__(self, *, private: bool, before: Callable[[], None]) -> None:
-        super().__init__(private=private)
-        self.before = before
+        super().__init__(allowed=())
+        self.private, self.before = private, before
+
+    def may_be_private(self, url: httpx.URL) -> bool:
+        return self.private
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         self.before()
         try:
-            response = super().handle_request(request)
+            response: httpx2.Response = super().handle_request(request)
         except httpx2.TransportError:
             raise HubBusy(None) from None
         if response.status_code in BUSY:

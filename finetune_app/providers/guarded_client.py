@@ -1,26 +1,29 @@
-"""The HTTP client of the official libraries, connected only to addresses that were checked.
+"""What the HTTP clients of the official libraries share: they connect only to addresses that were
+checked, and read no answer of any size.
 
-The same guard as for remote models (providers/guard.py), for the fork of httpx that they use.
+The same guard as for remote models (providers/guard.py). The libraries use two: httpx
+(guarded_httpx.py) and its successor httpx2 (guarded_httpx2.py), which have the same classes.
 """
 
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from typing import Any
 
 import httpx
-import httpx2
 
 from finetune_app.providers import guard
 
-TIMEOUT = httpx2.Timeout(60.0, connect=10.0, write=600.0)
+TIMEOUT_SECONDS, CONNECT_SECONDS, WRITE_SECONDS = 60.0, 10.0, 600.0
+HEADERS = {"Accept-Encoding": "identity"}
 MAX_ANSWER_BYTES = 16_000_000
 MAX_ANSWER_SECONDS = 120.0
 
 
-class BoundedStream(httpx2.SyncByteStream):
+class BoundedBody:
     """The body of an answer. Raises ValueError where it is too long, or comes too slowly."""
 
-    def __init__(self, inner: httpx2.SyncByteStream) -> None:
+    def __init__(self, inner: Any) -> None:
         self.inner = inner
 
     def __iter__(self) -> Iterator[bytes]:
@@ -35,67 +38,71 @@ class BoundedStream(httpx2.SyncByteStream):
         self.inner.close()
 
 
-class GuardedTransport(httpx2.BaseTransport):
-    """private: the host and port are in ENDPOINTS_ALLOWED, so the address may be private."""
+class Guarded:
+    """A transport of `library`, httpx or httpx2, without its base class.
 
-    def __init__(self, *, private: bool) -> None:
-        self.private = private
-        self.inner = httpx2.HTTPTransport(trust_env=False, retries=0)
+    allowed: hosts with their ports whose addresses may be private (ENDPOINTS_ALLOWED). A platform
+    may name other hosts, such as a storage for files: those are held to it, too.
+    """
 
-    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+    library: Any
+    body: type[BoundedBody]
+
+    def __init__(self, allowed: Collection[str]) -> None:
+        self.allowed = allowed
+        self.inner = self.library.HTTPTransport(trust_env=False, retries=0)
+
+    def handle_request(self, request: Any) -> Any:
         url = httpx.URL(str(request.url))
-        guard.check(url, private=self.private)
+        private = self.may_be_private(url)
+        guard.check(url, private=private)
         host = guard.host_of(url)
-        addresses = _resolve(host, url.port or guard.DEFAULT_PORTS[url.scheme])
-        if not self.private and not all(map(guard.is_public, addresses)):
+        try:
+            addresses = _resolve(host, url.port or guard.DEFAULT_PORTS[url.scheme])
+        except OSError as problem:
+            raise self.library.ConnectError(f"{host} was not found.") from problem
+        if not private and not all(map(guard.is_public, addresses)):
             raise guard.private_address()
-        refused: Exception = httpx2.ConnectError(f"{host} was not found.")
+        refused: Exception = self.library.ConnectError(f"{host} was not found.")
         for address in addresses:
             try:
-                return _bounded(self.inner.handle_request(_towards(request, address, host)))
-            except (httpx2.ConnectError, httpx2.ConnectTimeout) as problem:
+                return self._bounded(
+                    self.inner.handle_request(self._towards(request, address, host))
+                )
+            except (self.library.ConnectError, self.library.ConnectTimeout) as problem:
                 refused = problem  # perhaps no route to this address: try the next
         raise refused
+
+    def may_be_private(self, url: httpx.URL) -> bool:
+        return guard.host_and_port(url) in self.allowed
+
+    def _towards(self, request: Any, address: str, host: str) -> Any:
+        """The same request to one address, with the name in the Host header and for TLS."""
+        return self.library.Request(
+            request.method,
+            request.url.copy_with(host=address),
+            headers=request.headers,  # include Host, made from the name
+            stream=request.stream,
+            extensions=request.extensions | {"sni_hostname": host},
+        )
+
+    def _bounded(self, response: Any) -> Any:
+        """Raises ValueError where the answer is compressed, which nobody asked for: it could unfold
+        to any size."""
+        if response.headers.get("content-encoding", "identity") != "identity":
+            response.close()
+            raise ValueError("the answer is compressed")
+        response.stream = self.body(response.stream)
+        return response
 
     def close(self) -> None:
         self.inner.close()
 
 
 def _resolve(host: str, port: int) -> list[str]:
+    """Raises OSError where it is not found."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as problem:
-        raise httpx2.ConnectError(f"{host} was not found.") from problem
+    except UnicodeError as problem:
+        raise OSError(f"{host} is no name") from problem
     return list(dict.fromkeys(str(where[0]) for *_rest, where in found))
-
-
-def _towards(request: httpx2.Request, address: str, host: str) -> httpx2.Request:
-    """The same request to one address, with the name in the Host header and for TLS."""
-    return httpx2.Request(
-        request.method,
-        request.url.copy_with(host=address),
-        headers=request.headers,  # include Host, made from the name
-        stream=request.stream,
-        extensions=request.extensions | {"sni_hostname": host},
-    )
-
-
-def _bounded(response: httpx2.Response) -> httpx2.Response:
-    """Raises ValueError where the answer is compressed, which nobody asked for: it could unfold to
-    any size."""
-    if response.headers.get("content-encoding", "identity") != "identity":
-        response.close()
-        raise ValueError("the answer is compressed")
-    assert isinstance(response.stream, httpx2.SyncByteStream)
-    response.stream = BoundedStream(response.stream)
-    return response
-
-
-def guarded_client(*, private: bool) -> httpx2.Client:
-    return httpx2.Client(
-        transport=GuardedTransport(private=private),
-        headers={"Accept-Encoding": "identity"},
-        trust_env=False,
-        follow_redirects=False,
-        timeout=TIMEOUT,
-    )

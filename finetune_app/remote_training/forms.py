@@ -14,10 +14,10 @@ from finetune_app.providers.forms import (
     usable_key,
 )
 from finetune_app.remote_training.models import PlatformAccount
+from finetune_app.remote_training.platform_kinds import OPENAI, TOGETHER, PlatformKind
 from finetune_app.remote_training.services import DEFAULT_EPOCHS
 
-OPENAI = "https://api.openai.com/v1"
-MAX_EPOCHS = 20
+OPENAI_ADDRESS = "https://api.openai.com/v1"
 
 
 class ChangeForm(forms.Form):
@@ -60,12 +60,47 @@ class ChangeForm(forms.Form):
 
 
 class AccountForm(ChangeForm):
-    """All fields of a new account."""
+    """A new account on a platform with a known address that needs a name and a key."""
 
-    url = forms.CharField(
+    name = name_field()
+    field_order = ["name", "key"]
+
+    def __init__(self, *args: Any, kind: PlatformKind, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.kind = kind
+        self.fields["name"].initial = kind.label
+
+    @property
+    def asked(self) -> list[forms.BoundField]:
+        """The fields above those about money."""
+        return [field for field in self if field.name not in ("price", "spending_cap")]
+
+    @property
+    def url(self) -> str:
+        return self.kind.address
+
+    @property
+    def options(self) -> dict[str, str]:
+        """What this platform needs beside, as its module in `platforms/` takes it."""
+        return {}
+
+    def given(self) -> dict[str, Any]:
+        """Arguments of services.connect_account."""
+        common = ("name", "key", "price", "spending_cap")
+        return {name: self.cleaned_data[name] for name in common} | {
+            "platform": self.kind.name,
+            "url": self.url,
+            "options": self.options,
+        }
+
+
+class OpenAIForm(AccountForm):
+    """Any service with OpenAI's API: its address is asked for."""
+
+    address = forms.CharField(
         label=_("Address of its API"),
         max_length=300,
-        initial=OPENAI,
+        initial=OPENAI_ADDRESS,
         help_text=_(
             "OpenAI's, another Finetune's (its address with /v1), or that of any service with "
             "OpenAI's fine-tuning API."
@@ -73,11 +108,25 @@ class AccountForm(ChangeForm):
         error_messages={"required": _("Enter its address.")},
         widget=forms.TextInput(attrs=PLAIN | {"inputmode": "url"}),
     )
-    name = name_field()
-    field_order = ["url", "name", "key"]
+    field_order = ["address", "name", "key"]
 
-    def clean_url(self) -> str:
-        return allowed_address(self.cleaned_data["url"])
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["name"].initial = None
+
+    def clean_address(self) -> str:
+        return allowed_address(self.cleaned_data["address"])
+
+    @property
+    def url(self) -> str:
+        return str(self.cleaned_data["address"])
+
+
+FORMS = {OPENAI: OpenAIForm, TOGETHER: AccountForm}
+
+
+def account_form(kind: PlatformKind) -> type[AccountForm]:
+    return FORMS[kind.name]
 
 
 class LaunchForm(forms.Form):
@@ -86,16 +135,8 @@ class LaunchForm(forms.Form):
     model = forms.CharField(
         label=_("Model to start from"),
         max_length=200,
-        help_text=_("Its name there, such as gpt-4.1-mini-2025-04-14."),
         error_messages={"required": _("Enter the model's name there.")},
         widget=forms.TextInput(attrs=PLAIN),
-    )
-    epochs = forms.IntegerField(
-        label=_("Passes over the examples"),
-        initial=DEFAULT_EPOCHS,
-        min_value=1,
-        max_value=MAX_EPOCHS,
-        help_text=_("Each one costs the same. Three are usual."),
     )
     agreed = forms.CharField(widget=forms.HiddenInput, required=False)
     personal = forms.BooleanField(
@@ -106,8 +147,20 @@ class LaunchForm(forms.Form):
         error_messages={"required": _("Nothing is sent there until you agree.")},
     )
 
-    def __init__(self, *args: Any, personal_rows: int = 0, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, kind: PlatformKind, personal_rows: int = 0, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
+        self.fields["model"].help_text = _("Its name there, such as %(model)s.") % {
+            "model": kind.model
+        }
+        self.fields["epochs"] = forms.IntegerField(
+            label=_("Passes over the examples"),
+            initial=DEFAULT_EPOCHS,
+            min_value=1,
+            max_value=kind.most_epochs,
+            help_text=_("Each one costs the same. Three are usual."),
+        )
         if personal_rows:
             self.fields["personal"].required = True
             self.fields["personal"].error_messages["required"] = _(

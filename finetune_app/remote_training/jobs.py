@@ -19,7 +19,7 @@ from finetune_app.core.errors import PlainError
 from finetune_app.jobs import lease
 from finetune_app.jobs.handlers import JobHandler, Later, Result
 from finetune_app.jobs.kinds import JobKind
-from finetune_app.jobs.models import Job
+from finetune_app.jobs.models import ACTIVE, Job
 from finetune_app.providers.models import Endpoint
 from finetune_app.remote_training.models import RemoteTraining, RemoteTrainingEvent
 from finetune_app.remote_training.platforms import platform_of
@@ -120,7 +120,9 @@ class Following:
             return  # all of them were there
         folder = settings.DATA_DIR / training.folder
         try:
-            written = write_training_files(training.version, training.spec["method"], folder)
+            written = write_training_files(
+                training.version, training.spec["method"], training.account.kind.row_format, folder
+            )
             for split, path in written.items():
                 if split not in training.files:
                     name = self.file_name(split)
@@ -145,10 +147,10 @@ class Following:
                 raise Later(wait, _("Looking whether it was started already."))
         if self.stop_asked():
             return False
+        files = [training.files[split] for split in SENT if split in training.files]
+        if training.start_tried_at is None:
+            self.platform.check_files(files)
         self.save(start_tried_at=timezone.now())
-        files = [
-            training.files[split] for split in ("train", "validation") if split in training.files
-        ]
         try:
             started = self.platform.start(self.order(), files)
         except PlatformError as problem:
@@ -220,12 +222,18 @@ class Following:
                 file_id = self.training.files.get(split) or self.platform.find_file(
                     self.file_name(split)
                 )
-                if file_id:
+                if file_id and not self.is_used_by_another(file_id):
                     self.platform.delete_file(file_id)
             except PlatformError as problem:
                 self.say_kept(split, problem)
         self.save(files={})  # sent anew if it goes on
         return result
+
+    def is_used_by_another(self, file_id: str) -> bool:
+        """A platform may keep one file for two trainings on the same examples."""
+        account = self.training.account
+        others = account.trainings.filter(job__state__in=ACTIVE).exclude(pk=self.training.pk)
+        return any(file_id in files.values() for files in others.values_list("files", flat=True))
 
     def say_kept(self, split: str, problem: PlatformError) -> None:
         """A file that could not be deleted there is not kept in silence."""

@@ -9,6 +9,7 @@ from finetune_app.accounts.models import Team, User
 from finetune_app.goals.models import Goal
 from finetune_app.jobs.models import Job
 from finetune_app.providers.models import Endpoint
+from finetune_app.remote_training.platform_kinds import BY_NAME, OPENAI, PlatformKind
 from finetune_app.versions.models import Version
 
 
@@ -20,8 +21,10 @@ class PlatformAccount(models.Model):
     """An account of a team on a training platform. The key is stored encrypted, never shown."""
 
     team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="platform_accounts")
+    platform = models.CharField(max_length=20, default=OPENAI)  # a name in platform_kinds.py
     name = models.CharField(_("name"), max_length=80)
     url = models.URLField(_("address"), max_length=300)
+    options = models.JSONField(default=dict)  # what this platform needs beside, nothing secret
     secret = models.TextField()  # the key, encrypted
     # In the account's currency per million tokens that are read in training; None is "not known".
     price = models.DecimalField(max_digits=10, decimal_places=4, null=True, blank=True)
@@ -42,6 +45,10 @@ class PlatformAccount(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def kind(self) -> PlatformKind:
+        return BY_NAME[self.platform]
 
 
 class RemoteTraining(models.Model):

@@ -1,5 +1,6 @@
 """Connect an account on a platform; start, stop and delete trainings there."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -20,6 +21,7 @@ from finetune_app.jobs import services as jobs
 from finetune_app.jobs.models import ACTIVE, CAN_CONTINUE
 from finetune_app.providers.services import MILLION, checked_address
 from finetune_app.remote_training.models import PlatformAccount, RemoteTraining
+from finetune_app.remote_training.platform_kinds import OPENAI
 from finetune_app.remote_training.platforms import connect
 from finetune_app.remote_training.platforms.contract import PlatformError
 from finetune_app.remote_training.training_files import require_enough
@@ -56,21 +58,25 @@ def connect_account(
     name: str,
     url: str,
     key: str,
+    platform: str = OPENAI,
+    options: Mapping[str, str] | None = None,
     price: Decimal | None = None,
     spending_cap: Decimal | None = None,
 ) -> PlatformAccount:
     """Stored once a cheap call there has succeeded. Raises PlainError."""
-    address = str(checked_address(url))
+    address, given = str(checked_address(url)), dict(options or {})
     try:
-        connect(address, key).check()
+        connect(platform, address, key, given).check()
     except PlatformError as problem:
         raise PlainError(problem.message, status=422) from None
     try:
         with transaction.atomic():
             return PlatformAccount.objects.create(
                 team=team,
+                platform=platform,
                 name=name.strip(),
                 url=address,
+                options=given,
                 secret=encrypt(key),
                 price=price,
                 price_of=timezone.localdate() if price is not None else None,
@@ -94,7 +100,7 @@ def change_account(
     account, too. Raises PlainError where it is not accepted."""
     if key:
         try:
-            connect(account.url, key).check()
+            connect(account.platform, account.url, key, account.options).check()
         except PlatformError as problem:
             raise PlainError(problem.message, status=422) from None
         secret = encrypt(key)
@@ -179,7 +185,7 @@ def start(
     if active:
         return active
     version = require_version(goal)
-    require_enough(version, method)
+    require_enough(version, method, account.kind.least_rows)
     account = PlatformAccount.objects.select_for_update().get(pk=account.pk)
     expected = quote(account, version, epochs)
     if agreed is not None and agreed != expected.agreement:

@@ -15,26 +15,29 @@ from finetune_app.datasets.version_rows import Row, Rows, facts_of, rows_in
 from finetune_app.versions.models import Version
 from finetune_app.versions.reader import write_without_test_rows
 
-MIN_ROWS = 10  # OpenAI takes no fewer
 SENT = (Split.TRAIN, Split.VALIDATION)
 
 
-def require_enough(version: Version, method: str) -> None:
+def require_enough(version: Version, method: str, least: int) -> None:
     """Raises PlainError where a platform would refuse the rows."""
     rows = version.pairs if method == DPO else version.counts.get("train", 0)
-    if rows < MIN_ROWS:
+    if rows < least:
         raise PlainError(
             _(
                 "A platform wants at least %(least)d examples to learn from; version %(v)d has "
                 "%(n)d."
             )
-            % {"least": MIN_ROWS, "v": version.number, "n": rows},
+            % {"least": least, "v": version.number, "n": rows},
             title=_("Too few examples"),
         )
 
 
-def write_training_files(version: Version, method: str, folder: Path) -> dict[str, Path]:
-    """A JSONL file in OpenAI's format for each split that is sent and has rows."""
+def write_training_files(
+    version: Version, method: str, row_format: str, folder: Path
+) -> dict[str, Path]:
+    """A JSONL file for each split that is sent and has rows. row_format: a function of
+    datasets/example_export.py."""
+    as_line = getattr(example_export, row_format)
     source = folder / "rows.jsonl"
     write_without_test_rows(version, source)
     written = {}
@@ -46,7 +49,7 @@ def write_training_files(version: Version, method: str, folder: Path) -> dict[st
         path = folder / f"{split}.jsonl"
         with path.open("w", encoding="utf-8") as file:
             for row in rows():
-                line = example_export.openai(row, facts)
+                line = as_line(row, facts)
                 file.write(json.dumps(line, ensure_ascii=False) + "\n")
         written[str(split)] = path
     return written

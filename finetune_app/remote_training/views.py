@@ -16,8 +16,10 @@ from finetune_app.core.requests import render_page
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
 from finetune_app.remote_training import presenters, services
-from finetune_app.remote_training.forms import AccountForm, ChangeForm, LaunchForm
+from finetune_app.remote_training.forms import ChangeForm, LaunchForm, account_form
 from finetune_app.remote_training.models import PlatformAccount, RemoteTraining
+from finetune_app.remote_training.platform_kinds import BY_NAME, KINDS
+from finetune_app.remote_training.platforms import missing_client
 
 # ---- Accounts ----
 
@@ -30,18 +32,23 @@ def accounts(request: HttpRequest) -> HttpResponse:
 
 @member(Role.OWNER, "GET", "POST", audit=AuditAction.PLATFORM_ADDED)
 def add_account(request: HttpRequest) -> HttpResponse:
-    form = AccountForm(request.POST or None)
+    """First the platform is chosen, then what that one needs is asked for."""
+    kind = BY_NAME.get(request.GET.get("platform", ""))
+    if kind is None or not kind.is_installed:
+        kinds = [(one, missing_client(one)) for one in KINDS]
+        return render_page(request, "remote_training/choose_platform.html", {"kinds": kinds})
+    form = account_form(kind)(request.POST or None, kind=kind)
     if request.method == "POST" and form.is_valid():
         assert request.team
         try:
-            services.connect_account(team=request.team, user=request.user, **form.cleaned_data)
+            services.connect_account(team=request.team, user=request.user, **form.given())
         except PlainError as problem:
             form.add_error(None, problem.message)
         else:
             messages.success(request, _("Connected: the key works."))
             return redirect("remote_training:accounts")
-    status = 422 if form.errors else 200
-    return render_page(request, "remote_training/add_account.html", {"form": form}, status=status)
+    context, status = {"form": form, "kind": kind}, 422 if form.errors else 200
+    return render_page(request, "remote_training/add_account.html", context, status=status)
 
 
 @member(Role.OWNER, "GET", "POST", audit=AuditAction.PLATFORM_CHANGED)
@@ -90,7 +97,10 @@ def launch(request: HttpRequest, goal: Goal, account_id: int) -> HttpResponse:
     account = _account_or_404(request, account_id)
     initial = {"epochs": request.GET["epochs"]} if "epochs" in request.GET else {}
     form = LaunchForm(
-        request.POST or None, initial=initial, personal_rows=presenters.personal_rows(goal)
+        request.POST or None,
+        initial=initial,
+        kind=account.kind,
+        personal_rows=presenters.personal_rows(goal),
     )
     if (
         request.method == "POST"

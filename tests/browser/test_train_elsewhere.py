@@ -25,7 +25,7 @@ from tests.browser.looker import NARROW, WIDE
 from tests.browser.steps import look, press
 from tests.example_rows import pair
 from tests.remote_training.conftest import platform, step  # noqa: F401
-from tests.remote_training.stub_platform import KEY
+from tests.remote_training.loopback import KEY
 from tests.worker.engine.tiny_models import make_base
 from worker import warm_child
 from worker.supervise import Supervision
@@ -54,6 +54,7 @@ def connect(page: Page, platform) -> None:  # noqa: F811
     press(page, "Train elsewhere")
     press(page, "Connect one first")
     press(page, "Connect a platform")
+    press(page, "OpenAI's fine-tuning API")
     page.get_by_label("Address of its API").fill(platform.url)
     page.get_by_label("A name for it").fill("Cloud")
     page.get_by_label("Key", exact=True).fill(KEY)

@@ -14,15 +14,20 @@ from finetune_app.jobs.models import Job
 from finetune_app.remote_training import services
 from finetune_app.remote_training.models import PlatformAccount, RemoteTraining
 from tests import journey
-from tests.remote_training import stub_platform
-from tests.remote_training.stub_platform import KEY, StubPlatform
+from tests.remote_training.loopback import LoopbackPlatform, running
+from tests.remote_training.stub_platform import StubPlatform
+from tests.remote_training.stub_together import StubTogether
 from worker import warm_child
 from worker.supervise import Supervision
 
+STUBS = {stub.kind: stub for stub in (StubPlatform, StubTogether)}
+on_every_platform = pytest.mark.parametrize("platform", list(STUBS), indirect=True)
+
 
 @pytest.fixture
-def platform(settings) -> Iterator[StubPlatform]:
-    with stub_platform.running() as stub:
+def platform(request, settings) -> Iterator[LoopbackPlatform]:
+    """One with OpenAI's API, or that of `on_every_platform`."""
+    with running(STUBS[getattr(request, "param", "openai")]) as stub:
         settings.ENDPOINTS_ALLOWED = frozenset({stub.place})
         yield stub
 
@@ -31,9 +36,11 @@ def platform(settings) -> Iterator[StubPlatform]:
 def account(platform, team, owner) -> PlatformAccount:
     return PlatformAccount.objects.create(
         team=team,
+        platform=platform.kind,
         name="Platform",
         url=platform.url,
-        secret=encrypt(KEY),
+        options=platform.options,
+        secret=encrypt(platform.secret),
         price=Decimal(5),
         added_by=owner,
     )
@@ -46,12 +53,12 @@ def frozen(goal, owner) -> Goal:
 
 
 @pytest.fixture
-def start(frozen, account, editor, monkeypatch) -> Callable[..., RemoteTraining]:
+def start(frozen, account, editor, platform, monkeypatch) -> Callable[..., RemoteTraining]:
     """Starts a training there; no worker is woken."""
     monkeypatch.setattr(jobs, "wake_worker", lambda job: True)
 
     def started(**fields) -> RemoteTraining:
-        given = {"goal": frozen, "account": account, "user": editor, "model": "gpt-4.1-mini"}
+        given = {"goal": frozen, "account": account, "user": editor, "model": platform.model}
         return services.start(**given | fields)
 
     return started

@@ -1,23 +1,14 @@
 """A training platform on loopback with OpenAI's fine-tuning API, strict about what it is sent.
 
 What it gets and what it answers is held to OpenAI's own description, and bodies may have only the
-fields that the official client knows. `faults` are used up one by one: each belongs to a method and
-a path, and says what goes wrong with it.
+fields that the official client knows.
 """
 
-import contextlib
 import json
-import os
-import re
-import signal
-import socket
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from email.parser import BytesParser
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -25,75 +16,38 @@ from jsonschema import Draft202012Validator
 from openai.types.fine_tuning import job_create_params
 
 from tests.openai_description import DESCRIPTION
+from tests.remote_training.loopback import LoopbackPlatform, chat
 
-KEY = "sk-platform-secret-0123456789"
 MODELS = ("gpt-4.1-mini", "starter")
 KNOWN_FIELDS = set(job_create_params.JobCreateParams.__annotations__)
 
 
-@dataclass
-class Fault:
-    """status: answered instead, after the request was carried out if `late`. Without a status the
-    connection is closed. content: a page that is answered instead of JSON. kill: who asked is
-    killed, too."""
+class StubPlatform(LoopbackPlatform):
+    kind = "openai"
+    model = "gpt-4.1-mini"
+    states = {"waiting": "validating_files", "running": "running", "cancelled": "cancelled"}
+    requests = {
+        "find file": ("GET", "/files"),
+        "upload": ("POST", "/files"),
+        "find": ("GET", "/fine_tuning/jobs"),
+        "start": ("POST", "/fine_tuning/jobs"),
+        "poll": ("GET", "/fine_tuning/jobs/ftjob-1"),
+        "events": ("GET", "/fine_tuning/jobs/ftjob-1/events"),
+        "cancel": ("POST", "/fine_tuning/jobs/ftjob-1/cancel"),
+        "delete file": ("DELETE", "/files/file-1"),
+    }
 
-    method: str
-    path: str  # regular expression of the whole path
-    status: int | None = None
-    message: str = "an error of the platform"
-    headers: dict[str, str] = field(default_factory=dict)
-    late: bool = False
-    kill: bool = False
-    content: bytes | None = None
-
-
-class StubPlatform:
     def __init__(self) -> None:
-        self.key = KEY
-        self.jobs: dict[str, dict[str, Any]] = {}
-        self.files: dict[str, tuple[str, bytes]] = {}
+        super().__init__()
         self.events: dict[str, list[dict[str, Any]]] = {}
-        self.posted: list[dict[str, Any]] = []  # bodies with which jobs were started
-        self.uploads: list[str] = []
-        self.asked: list[str] = []  # paths, in order
-        self.headers: dict[str, str] = {}  # of the last request
-        self.faults: list[Fault] = []
-        self.victim: int | None = None  # the process that a fault kills
         self.reply: Callable[[str, str], str] = lambda model, prompt: f"{model}: {prompt}"
-        stub = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def answer(self) -> None:
-                stub.answer(self)
-
-            do_GET = do_POST = do_DELETE = answer
-
-            def log_message(self, *args: Any) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
-
-    @property
-    def place(self) -> str:
-        return f"127.0.0.1:{self.server.server_port}"
-
-    @property
-    def url(self) -> str:
-        return f"http://{self.place}/v1"
-
-    @property
-    def job(self) -> dict[str, Any]:
-        """The only one."""
-        [found] = self.jobs.values()
-        return found
 
     def become(self, state: str, **fields: Any) -> None:
         """What the platform makes of its only job."""
         self.job.update(status=state, **fields)
+
+    def fail(self, why: str) -> None:
+        self.become("failed", error={"code": "x", "message": why, "param": None})
 
     def succeed(self, model: str = "ft:gpt-4.1-mini:team::9") -> None:
         self.become("succeeded", fine_tuned_model=model, trained_tokens=1234, finished_at=2)
@@ -113,40 +67,6 @@ class StubPlatform:
         )
 
     # ---- Requests ----
-
-    def answer(self, to: BaseHTTPRequestHandler) -> None:
-        body = to.rfile.read(int(to.headers.get("Content-Length") or 0))
-        path = urlsplit(to.path).path.removeprefix("/v1")
-        self.asked.append(path)
-        self.headers = {name.lower(): value for name, value in to.headers.items()}
-        fault = self._next_fault(to.command, path)
-        if to.headers.get("Authorization") != f"Bearer {self.key}":
-            return _send(to, 401, _error(f"Incorrect API key provided: {KEY}"))
-        if fault and not fault.late:
-            return self._fail(to, fault)
-        status, answer = self.route(to, path, body)
-        if fault:
-            return self._fail(to, fault)
-        return _send(to, status, answer)
-
-    def _fail(self, to: BaseHTTPRequestHandler, fault: Fault) -> None:
-        if fault.kill:
-            assert self.victim
-            os.kill(self.victim, signal.SIGKILL)
-        if fault.content is not None:
-            _send_page(to, fault.content, fault.headers)
-        elif fault.status is not None:
-            _send(to, fault.status, _error(fault.message), fault.headers)
-        else:
-            to.close_connection = True
-            to.connection.shutdown(socket.SHUT_RDWR)
-
-    def _next_fault(self, method: str, path: str) -> Fault | None:
-        for fault in self.faults:
-            if fault.method == method and re.fullmatch(fault.path, path):
-                self.faults.remove(fault)
-                return fault
-        return None
 
     def route(self, to: BaseHTTPRequestHandler, path: str, body: bytes) -> tuple[int, Any]:
         query = parse_qs(urlsplit(to.path).query)
@@ -212,12 +132,7 @@ class StubPlatform:
         return 200, job
 
     def _chat(self, body: dict[str, Any]) -> tuple[int, Any]:
-        """The whole answer, as a server that does not stream."""
-        answer = self.reply(body["model"], body["messages"][-1]["content"])
-        message = {"role": "assistant", "content": answer}
-        usage = {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12}
-        choice = {"index": 0, "message": message, "finish_reason": "stop"}
-        return 200, {"choices": [choice], "usage": usage}
+        return 200, chat(self.reply(body["model"], body["messages"][-1]["content"]))
 
     def _upload(self, content_type: str, body: bytes) -> tuple[int, Any]:
         head = f"Content-Type: {content_type}\r\n\r\n".encode()
@@ -270,40 +185,3 @@ def _error(message: str) -> dict[str, Any]:
 def schema_errors(name: str, body: Any) -> str:
     schema = {"$ref": f"#/components/schemas/{name}", "components": DESCRIPTION["components"]}
     return "; ".join(one.message for one in Draft202012Validator(schema).iter_errors(body))
-
-
-def _send(
-    to: BaseHTTPRequestHandler, status: int, body: Any, headers: dict[str, str] | None = None
-) -> None:
-    _send_content(
-        to,
-        status,
-        json.dumps(body).encode(),
-        {"Content-Type": "application/json", **(headers or {})},
-    )
-
-
-def _send_page(to: BaseHTTPRequestHandler, content: bytes, headers: dict[str, str]) -> None:
-    _send_content(to, 200, content, {"Content-Type": "text/html", **headers})
-
-
-def _send_content(
-    to: BaseHTTPRequestHandler, status: int, content: bytes, headers: dict[str, str]
-) -> None:
-    to.send_response(status)
-    for name, value in headers.items():
-        to.send_header(name, value)
-    to.send_header("Content-Length", str(len(content)))
-    to.end_headers()
-    with contextlib.suppress(ConnectionError):  # it may not be read to its end
-        to.wfile.write(content)
-
-
-@contextmanager
-def running() -> Iterator[StubPlatform]:
-    stub = StubPlatform()
-    try:
-        yield stub
-    finally:
-        stub.server.shutdown()
-        stub.server.server_close()

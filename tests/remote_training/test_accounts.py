@@ -9,13 +9,16 @@ from django.utils import timezone
 from finetune_app.core.encryption import decrypt, encrypt
 from finetune_app.remote_training.models import PlatformAccount
 from tests.remote_training.conftest import step
-from tests.remote_training.stub_platform import KEY
+from tests.remote_training.loopback import KEY
 
-ADD, PAGE = reverse("remote_training:add_account"), reverse("remote_training:accounts")
+ADD, PAGE = (
+    f"{reverse('remote_training:add_account')}?platform=openai",
+    reverse("remote_training:accounts"),
+)
 
 
 def given(platform, **fields) -> dict[str, str]:
-    return {"url": platform.url, "name": "Our cluster", "key": KEY} | fields
+    return {"address": platform.url, "name": "Our cluster", "key": KEY} | fields
 
 
 def test_an_owner_connects_it_and_the_key_is_tried(as_owner, platform, owner):
@@ -47,8 +50,8 @@ def test_a_key_that_does_not_work_is_not_stored(as_owner, platform):
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"url": "http://169.254.169.254/v1"}, "https"),
-        ({"url": "nonsense"}, "An address begins with https://"),
+        ({"address": "http://169.254.169.254/v1"}, "https"),
+        ({"address": "nonsense"}, "An address begins with https://"),
         ({"key": ""}, "Enter the key"),
         ({"name": ""}, "Give it a name"),
         ({"spending_cap": "20"}, "A cap needs the price"),
@@ -62,7 +65,7 @@ def test_what_is_wrong_is_said(as_owner, platform, fields, words):
 
 def test_a_platform_that_is_not_there_is_said(as_owner, platform, settings):
     settings.ENDPOINTS_ALLOWED = frozenset({platform.place, "127.0.0.1:9"})
-    answer = as_owner.post(ADD, given(platform, url="http://127.0.0.1:9/v1"))
+    answer = as_owner.post(ADD, given(platform, address="http://127.0.0.1:9/v1"))
     assert "cannot be reached" in answer.text
 
 

@@ -12,7 +12,7 @@ from finetune_app.remote_training import services
 from finetune_app.remote_training.jobs import MAX_CANCEL_TRIES
 from finetune_app.remote_training.models import RemoteTraining
 from tests.remote_training.conftest import step
-from tests.remote_training.stub_platform import Fault
+from tests.remote_training.loopback import Fault
 
 
 def test_before_anything_was_sent_it_just_stops(start, platform):

@@ -11,7 +11,7 @@ from finetune_app.jobs.models import Job, State
 from finetune_app.providers.models import Endpoint
 from finetune_app.remote_training import services
 from tests.remote_training.conftest import step
-from tests.remote_training.stub_platform import KEY, Fault
+from tests.remote_training.loopback import KEY, Fault
 
 
 def rows_sent(platform, split):

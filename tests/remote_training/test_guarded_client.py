@@ -5,7 +5,7 @@ import pytest
 from finetune_app.providers import guarded_client
 from finetune_app.remote_training.platforms.contract import PlatformError
 from finetune_app.remote_training.platforms.openai import OpenAIPlatform
-from tests.remote_training.stub_platform import KEY, Fault
+from tests.remote_training.loopback import KEY, Fault
 
 
 @pytest.fixture
@@ -24,21 +24,22 @@ def resolved_to(monkeypatch):
 def test_a_name_of_this_network_is_not_called(resolved_to, address):
     resolved_to("93.184.216.34", address)
     with pytest.raises(PlatformError, match="which Finetune does not call") as refused:
-        OpenAIPlatform("https://platform.example/v1", KEY, private=False).check()
+        OpenAIPlatform("https://platform.example/v1", KEY, allowed=()).check()
     assert refused.value.retry_after is None
 
 
 def test_where_one_address_has_no_route_the_next_is_tried(resolved_to, platform):
     resolved_to("::1", "127.0.0.1")  # the stub listens on the second alone
     url = platform.url.replace("127.0.0.1", "platform.example")
-    OpenAIPlatform(url, KEY, private=True).check()
+    place = platform.place.replace("127.0.0.1", "platform.example")
+    OpenAIPlatform(url, KEY, allowed={place}).check()
 
 
 def test_a_redirect_is_said_and_not_followed(platform):
     elsewhere = {"Location": "http://169.254.169.254/latest"}
     platform.faults.append(Fault("GET", "/fine_tuning/jobs", status=307, headers=elsewhere))
     with pytest.raises(PlatformError, match="redirects to another address"):
-        OpenAIPlatform(platform.url, KEY, private=True).check()
+        OpenAIPlatform(platform.url, KEY, allowed={platform.place}).check()
     assert platform.asked == ["/fine_tuning/jobs"]
 
 
@@ -48,6 +49,6 @@ def test_the_environment_of_the_installation_is_sent_to_no_platform(platform, mo
     monkeypatch.setenv(
         "OPENAI_CUSTOM_HEADERS", "X-Secret: operator\nAuthorization: Bearer operator"
     )
-    OpenAIPlatform(platform.url, KEY, private=True).check()
+    OpenAIPlatform(platform.url, KEY, allowed={platform.place}).check()
     assert platform.headers["authorization"] == f"Bearer {KEY}"
     assert "operator" not in str(platform.headers)

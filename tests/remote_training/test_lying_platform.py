@@ -11,7 +11,7 @@ from finetune_app.providers import guarded_client
 from finetune_app.providers import services as providers
 from finetune_app.remote_training.models import PlatformAccount, RemoteTraining
 from tests.remote_training.conftest import step
-from tests.remote_training.stub_platform import KEY, Fault
+from tests.remote_training.loopback import KEY, Fault
 from tests.remote_training.test_never_twice import settle
 
 START = "/fine_tuning/jobs"
@@ -40,8 +40,8 @@ def test_an_answer_without_a_list_does_not_start_it_again(start, platform, fault
 
 def test_a_web_page_is_no_platform(as_owner, platform):
     platform.faults.append(Fault("GET", START, content=PAGE))
-    form = {"url": platform.url, "name": "A page", "key": KEY}
-    answer = as_owner.post(reverse("remote_training:add_account"), form)
+    form = {"address": platform.url, "name": "A page", "key": KEY}
+    answer = as_owner.post(f"{reverse('remote_training:add_account')}?platform=openai", form)
     assert "is not OpenAI&#x27;s format" in answer.text
     assert not PlatformAccount.objects.exists()
 

@@ -12,11 +12,8 @@ from django.utils import timezone
 from finetune_app.jobs import lease
 from finetune_app.jobs.models import Job, State
 from finetune_app.remote_training.models import RemoteTraining
-from tests.remote_training.conftest import step
-from tests.remote_training.stub_platform import Fault
+from tests.remote_training.conftest import STUBS, on_every_platform, step
 from tests.worker.conftest import environment
-
-START, UPLOAD = "/fine_tuning/jobs", "/files"
 
 
 def settle(training: RemoteTraining) -> None:
@@ -37,37 +34,39 @@ def to_the_end(training: RemoteTraining, platform) -> RemoteTraining:
     raise AssertionError(training.job.message)
 
 
+@on_every_platform
 @pytest.mark.parametrize(
-    "fault",
+    ("what", "fault"),
     [
-        Fault("POST", START),  # it never arrived
-        Fault("POST", START, late=True),  # its answer never did
-        Fault("POST", START, status=500),
-        Fault("POST", START, status=500, late=True),  # it was carried out all the same
-        Fault("POST", START, status=429),
-        Fault("POST", UPLOAD, late=True),
-        Fault("GET", UPLOAD),
-        Fault("GET", START, status=503),
+        ("start", {}),  # it never arrived
+        ("start", {"late": True}),  # its answer never did
+        ("start", {"status": 500}),
+        ("start", {"status": 500, "late": True}),  # it was carried out all the same
+        ("start", {"status": 429}),
+        ("upload", {"late": True}),
+        ("find file", {}),
+        ("find", {"status": 503}),
     ],
-    ids=lambda one: f"{one.method} {one.path} {one.status} {'late' if one.late else ''}",
+    ids=str,
 )
-def test_a_request_without_an_answer_is_not_sent_again_unseen(start, platform, fault):
-    platform.faults.append(fault)
+def test_a_request_without_an_answer_is_not_sent_again_unseen(start, platform, what, fault):
+    platform.faults.append(platform.fault(what, **fault))
     training = to_the_end(step(start()), platform)
     assert training.job.state == State.SUCCEEDED
     assert len(platform.jobs) == 1
     assert len(platform.uploads) == 2
 
 
+@on_every_platform
 def test_a_request_that_may_still_arrive_is_waited_for(start, platform):
-    platform.faults.append(Fault("POST", START))
+    platform.faults.append(platform.fault("start"))
     training = step(step(start()))
     assert len(platform.posted) == 0
     assert training.job.message == "Looking whether it was started already."
 
 
 def test_it_is_found_by_its_file_where_the_mark_is_not_kept(start, platform):
-    platform.faults.append(Fault("POST", START, late=True))
+    platform.faults.append(platform.fault("start", late=True))
     training = step(start())
     platform.job["metadata"] = None
     settle(training)
@@ -81,26 +80,24 @@ def test_two_clicks_are_one_training(start):
     assert RemoteTraining.objects.count() == 1
 
 
+KILLED_AT = [
+    (name, what)
+    for name, stub in STUBS.items()
+    for what in stub.requests
+    if what not in ("find", "cancel")  # asked for only after something went wrong
+]
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("late", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize(
-    ("method", "path"),
-    [
-        ("GET", "/files"),
-        ("POST", "/files"),
-        ("POST", "/fine_tuning/jobs"),
-        ("GET", "/fine_tuning/jobs/ftjob-1"),
-        ("GET", "/fine_tuning/jobs/ftjob-1/events"),
-        ("DELETE", "/files/file-1"),
-    ],
-)
-def test_killed_at_any_request_it_goes_on(transactional_db, start, platform, method, path, late):
+@pytest.mark.parametrize(("platform", "what"), KILLED_AT, indirect=["platform"])
+def test_killed_at_any_request_it_goes_on(transactional_db, start, platform, what, late):
     """kill -9 of the worker, before or after the platform has carried the request out."""
     training = start()
-    if method == "DELETE":
+    if what == "delete file":
         training = step(training)
         platform.succeed()
-    platform.faults.append(Fault(method, path, late=late, kill=True))
+    platform.faults.append(platform.fault(what, late=late, kill=True))
     killed_while_it_steps(training, platform)
     job = Job.objects.get(pk=training.job_id)
     assert lease.release(job) == State.QUEUED  # as the clock does

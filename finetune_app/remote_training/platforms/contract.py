@@ -72,11 +72,15 @@ class Platform(Protocol):
     def check(self) -> None:
         """A cheap call that fails where the key does."""
 
-    def find_file(self, name: str) -> str | None:
+    def find_file(self, file_name: str) -> str | None:
         """Id of the file that was uploaded under this name."""
 
-    def upload(self, path: Path, name: str) -> str:
+    def upload(self, path: Path, file_name: str) -> str:
         """Id of the file."""
+
+    def check_files(self, file_ids: Sequence[str]) -> None:
+        """Returns once a training can be started with them: some platforms read files first, and
+        refuse what they cannot use. Asked again after `retry_after`."""
 
     def find(self, mark: str, training_file: str) -> RemoteJob | None:
         """The job that was started with this mark, or, where the platform does not keep it, with
@@ -94,4 +98,4 @@ class Platform(Protocol):
     def cancel(self, job_id: str) -> None: ...
 
     def delete_file(self, file_id: str) -> None:
-        """Nothing happens where it is gone already."""
+        """Nothing happens where it is gone already, or is another's."""

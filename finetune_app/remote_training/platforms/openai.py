@@ -4,8 +4,7 @@ Written for the official client, `openai` 3.57; tested against Finetune's own AP
 held to OpenAI's description, never against OpenAI itself.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -15,34 +14,32 @@ import httpx2
 import openai
 from openai.types.fine_tuning import FineTuningJob, FineTuningJobEvent
 
-from finetune_app.providers import guard
-from finetune_app.providers.guarded_client import guarded_client
-from finetune_app.remote_training.platforms.contract import (
-    Order,
-    PlatformError,
-    RemoteEvent,
-    RemoteJob,
-    UnknownJob,
-)
+from finetune_app.providers.guarded_httpx2 import guarded_client
+from finetune_app.remote_training.platforms.answers import count, items, name, numbers, one_line
+from finetune_app.remote_training.platforms.contract import Order, RemoteEvent, RemoteJob
+from finetune_app.remote_training.platforms.plain_errors import PlainErrors
 
 MARK = "finetune_order"  # key of the metadata
 MAX_LOOKED_THROUGH = 200  # newest jobs and files
 MAX_PAGES = 20  # in which they come
 MAX_EVENTS = 1000  # newest
-MAX_MESSAGE = 300
-MAX_NAME = 200  # of a model, a file or a job there
-MAX_METRICS = 20  # of an event
-MAX_NUMBER = 10**15
-RETRY_SECONDS = 30.0
 SUFFIX_LENGTH = 40
 
 
 class OpenAIPlatform:
-    def __init__(self, url: str, key: str, *, private: bool) -> None:
-        self._key, self._host = key, httpx.URL(url).host
+    def __init__(self, url: str, key: str, *, allowed: Collection[str]) -> None:
+        self._key = key
+        self._errors = PlainErrors(
+            openai,
+            openai.OpenAIError,
+            httpx2.HTTPError,
+            host=httpx.URL(url).host,
+            key=key,
+            whose="OpenAI's",
+        )
         # Never tried again by itself: what may have been posted is looked for first.
         self._client = openai.OpenAI(
-            api_key=key, base_url=url, max_retries=0, http_client=guarded_client(private=private)
+            api_key=key, base_url=url, max_retries=0, http_client=guarded_client(allowed)
         )
         # It takes these from the environment of whoever runs Finetune, for any team's platform.
         self._client.organization = self._client.project = None
@@ -50,19 +47,22 @@ class OpenAIPlatform:
 
     def check(self) -> None:
         with self._errors():
-            _items(self._client.fine_tuning.jobs.list(limit=1))
+            items(self._client.fine_tuning.jobs.list(limit=1))
 
-    def find_file(self, name: str) -> str | None:
+    def find_file(self, file_name: str) -> str | None:
         with self._errors():
             files = self._client.files.list(purpose="fine-tune", order="desc", limit=100)
             for file in islice(_every(files), MAX_LOOKED_THROUGH):
-                if file.filename == name:
-                    return _name(file.id)
+                if file.filename == file_name:
+                    return name(file.id)
         return None
 
-    def upload(self, path: Path, name: str) -> str:
+    def upload(self, path: Path, file_name: str) -> str:
         with self._errors(), path.open("rb") as file:
-            return _name(self._client.files.create(file=(name, file), purpose="fine-tune").id)
+            return name(self._client.files.create(file=(file_name, file), purpose="fine-tune").id)
+
+    def check_files(self, file_ids: Sequence[str]) -> None:
+        """A job there waits for its files by itself."""
 
     def find(self, mark: str, training_file: str) -> RemoteJob | None:
         with self._errors():
@@ -112,85 +112,28 @@ class OpenAIPlatform:
             except openai.NotFoundError:
                 return
 
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        """Errors of the client in plain words."""
-        try:
-            yield
-        except guard.NotAllowed as problem:
-            raise PlatformError(str(problem)) from None
-        except openai.APIStatusError as problem:
-            raise self._refusal(problem) from None
-        except (openai.APIConnectionError, httpx.HTTPError, httpx2.HTTPError):
-            raise PlatformError(
-                f"{self._host} cannot be reached just now.", retry_after=RETRY_SECONDS
-            ) from None
-        except (openai.OpenAIError, ValueError, AttributeError, TypeError, RecursionError):
-            # An answer that is not what the client reads: perhaps a proxy's page.
-            raise PlatformError(
-                f"{self._host} answered with something that is not OpenAI's format.",
-                retry_after=RETRY_SECONDS,
-            ) from None
-
-    def _refusal(self, problem: openai.APIStatusError) -> PlatformError:
-        status, said = problem.status_code, self._said(problem)
-        if 300 <= status < 400:
-            return PlatformError(
-                f"{self._host} redirects to another address, which Finetune does not follow. "
-                "Connect an account with the address it redirects to instead."
-            )
-        if status in (401, 403):
-            return PlatformError(
-                f"{self._host} does not accept the key, or it may not train: {said} Ask an owner "
-                "to enter another."
-            )
-        if status == 404:
-            return UnknownJob(f"{self._host} does not know it: {said}")
-        if status == 429 and "quota" in said.lower():
-            return PlatformError(f"The account at {self._host} has no credit left: {said}")
-        if status in (408, 409, 429) or status >= 500:
-            wait = problem.response.headers.get("retry-after", "")
-            seconds = float(wait) if wait.isdecimal() else RETRY_SECONDS
-            return PlatformError(
-                f"{self._host} is busy, or has an error of its own ({status}).",
-                retry_after=min(seconds, 3600.0),
-            )
-        return PlatformError(f"{self._host} refused it: {said}")
-
-    def _said(self, problem: openai.APIStatusError) -> str:
-        """The platform's own message."""
-        body = problem.body
-        said = body.get("message") if isinstance(body, dict) else None
-        return self._line(said or problem.message)
-
-    def _line(self, text: object) -> str:
-        """A text of the platform: one line, shortened, without the key."""
-        said = str(text or "")[: 4 * MAX_MESSAGE].replace(self._key, "…")
-        line = " ".join("".join(c if c.isprintable() else " " for c in said).split())
-        return line if len(line) <= MAX_MESSAGE else line[: MAX_MESSAGE - 1] + "…"
-
     def _remote_job(self, job: FineTuningJob) -> RemoteJob:
         """Fields that a platform leaves out are None in what the client makes of them.
 
         Raises ValueError unless it has an id and a state: it would be taken for another.
         """
         return RemoteJob(
-            job_id=_name(job.id),
-            state=_name(job.status),
-            model=_name(job.fine_tuned_model) if job.fine_tuned_model else "",
-            trained_tokens=_count(job.trained_tokens),
-            error=self._line(job.error.message) if job.error else "",
-            finishes_at=_count(job.estimated_finish),
+            job_id=name(job.id),
+            state=name(job.status),
+            model=name(job.fine_tuned_model) if job.fine_tuned_model else "",
+            trained_tokens=count(job.trained_tokens),
+            error=one_line(job.error.message, self._key) if job.error else "",
+            finishes_at=count(job.estimated_finish),
         )
 
     def _remote_event(self, event: FineTuningJobEvent) -> RemoteEvent:
-        at, message = _count(event.created_at) or 0, self._line(event.message)
+        at, message = count(event.created_at) or 0, one_line(event.message, self._key)
         return RemoteEvent(
-            event_id=self._line(event.id or f"{at} {message}"),
+            event_id=one_line(event.id or f"{at} {message}", self._key),
             at=at,
             message=message,
-            level=self._line(event.level or "info"),
-            metrics=_numbers(event.data),
+            level=one_line(event.level or "info", self._key),
+            metrics=numbers(event.data),
         )
 
 
@@ -201,48 +144,10 @@ def _method(order: Order) -> Any:
     }
 
 
-def _items(page: Any) -> list[Any]:
-    """Raises ValueError unless the answer has a list: without one it does not say that something
-    is not there, and what is not there is sent again."""
-    items = getattr(page, "data", None)
-    if not isinstance(items, list):
-        raise ValueError("not a list")
-    return items
-
-
 def _every(page: Any) -> Iterator[Any]:
     """The items of this page and of those after it."""
     for _n in range(MAX_PAGES):
-        yield from _items(page)
+        yield from items(page)
         if not page.has_next_page():
             return
         page = page.get_next_page()
-
-
-def _name(value: object) -> str:
-    """Raises ValueError unless it can be the name of a thing there, or of a state."""
-    if not (isinstance(value, str) and 0 < len(value) <= MAX_NAME and value.isprintable()):
-        raise ValueError("not a name")
-    return value
-
-
-def _count(value: object) -> int | None:
-    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < MAX_NUMBER:
-        return value
-    return None
-
-
-def _numbers(data: object) -> dict[str, float]:
-    """Those that can be stored and drawn: neither infinite nor "not a number"."""
-    if not isinstance(data, dict):
-        return {}
-    found = {
-        str(name)[:40]: value
-        for name, value in islice(data.items(), MAX_METRICS)
-        if isinstance(value, int | float) and not isinstance(value, bool)
-    }
-    return {
-        name: value
-        for name, value in found.items()
-        if name.isprintable() and abs(value) < MAX_NUMBER
-    }

@@ -1,0 +1,86 @@
+"""What is known of each training platform before its client is loaded."""
+
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from django.utils.translation import gettext_lazy as _
+
+from finetune_app.basemodels.automatic_settings import SUPERVISED
+
+if TYPE_CHECKING:
+    from django_stubs_ext import StrPromise
+
+OPENAI, TOGETHER = "openai", "together"
+
+
+@dataclass(frozen=True)
+class PlatformKind:
+    """A platform, its rules, and what has to be said of it.
+
+    name: stored with the account, and the module in `platforms/`. package: what its client is
+    imported as. extra: of pyproject, which installs it. client: the version it was tested with.
+    address: of its API; "" where the owner enters it. model: an example of a name there.
+    row_format: a function of datasets/example_export.py. least_rows, most_epochs: as its
+    documentation has them. deployment: what has to be done there before the tuned model answers;
+    "" where it answers at once.
+    """
+
+    name: str
+    label: "StrPromise | str"
+    about: "StrPromise"
+    package: str
+    extra: str
+    client: str
+    model: str
+    tested: "StrPromise"
+    address: str = ""
+    row_format: str = "openai"
+    least_rows: int = 10
+    most_epochs: int = 20
+    methods: tuple[str, ...] = field(default=(SUPERVISED,))
+    deployment: "StrPromise | str" = ""
+
+    @property
+    def is_installed(self) -> bool:
+        return find_spec(self.package) is not None
+
+
+KINDS = (
+    PlatformKind(
+        name=OPENAI,
+        label=_("OpenAI's fine-tuning API"),
+        about=_(
+            "Another Finetune, for example on a machine with a graphics card; OpenAI; and any "
+            "service with its fine-tuning API."
+        ),
+        package="openai",
+        extra="openai",
+        client="openai 3.57",
+        model="gpt-4.1-mini-2025-04-14",
+        tested=_(
+            "OpenAI takes no new customers for fine-tuning, and no new trainings from 7 January "
+            "2027. This was tested with Finetune's own API and with OpenAI's description of "
+            "theirs, never with OpenAI itself."
+        ),
+    ),
+    PlatformKind(
+        name=TOGETHER,
+        label="Together",
+        about=_("Open models such as Llama and Qwen. Needs an account and its key."),
+        package="together",
+        extra="together",
+        client="together 3.1",
+        address="https://api.together.ai/v1",
+        model="Qwen/Qwen3-8B",
+        tested=_(
+            "The requests were tested with Together's client 3.1 and a stand-in for the platform, "
+            "never with Together itself."
+        ),
+        deployment=_(
+            "Together lets a tuned model answer once you have deployed it there on a dedicated "
+            "endpoint, which is billed by the minute, also while nobody asks."
+        ),
+    ),
+)
+BY_NAME = {kind.name: kind for kind in KINDS}
