@@ -35,6 +35,7 @@ from finetune_app.basemodels.training_work import (
     TrainingWork,
     everyday_tokens,
     largest_batch,
+    longest_answer,
     replay_rows,
     tokens_of,
     tokens_per_answer,
@@ -217,6 +218,7 @@ def work_of(
         replay_tokens=everyday_tokens(rows, share),
         measured_tokens=read + asked * tokens // max(rows, 1),
         answer_tokens=asked * answer,
+        longest_answer=longest_answer(version, answer) if asked else 0,
         start_tokens=min(practice, START_ANSWERS) * answer,
     )
 

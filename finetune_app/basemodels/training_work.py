@@ -18,12 +18,15 @@ TEMPLATE_TOKENS = 20  # per row: role markers of the chat template
 ANSWER_SHARE = 0.25  # of a row's tokens, at least; several answers of a row are learned
 MAX_VALIDATION_ROWS = 64  # that a run measures itself on
 START_ANSWERS = 2  # that are shown as they were before the first update
+ANSWERED_AT_ONCE = 32
+LONGEST_OF_ANSWERS = 3.0  # the longest of a few answers, in that of a typical one
+EVERYDAY_TEXT_TOKENS = 500  # that each measurement reads besides (worker/training/general_ability)
 
 POINTS = 8  # measurements at least, where their cost allows it
 COST_SHARE = 0.15  # of a run's work for measurements, at most
-# Work for one token, in that of a training step: forward and backward cost three times a forward
-# pass, and decoding, which reads all weights for a few tokens, about as much as both.
-FORWARD_COST, DECODE_COST = 1 / 3, 1.0
+# Work in tokens of a training step: forward and backward cost three times a forward pass; a step of
+# decoding reads all weights for a few tokens, which takes about as long as training on ten.
+FORWARD_COST, DECODING_STEP_COST = 1 / 3, 10.0
 REPLAY_COST = 4 / 3  # its targets take another forward pass
 MIN_STEPS = 80  # before a run may end early: fewer updates teach hardly anything
 
@@ -31,8 +34,8 @@ MIN_STEPS = 80  # before a run may end early: fewer updates teach hardly anythin
 @dataclass(frozen=True)
 class TrainingWork:
     """Amount of work. `tokens` are those of one epoch, `replay_tokens` of the everyday rows beside
-    them. A measurement reads `measured_tokens` and writes `answer_tokens`; before the first update
-    `start_tokens` are written."""
+    them. A measurement reads `measured_tokens` and writes `answer_tokens`, `longest_answer` of them
+    one after the other; before the first update `start_tokens` are written."""
 
     tokens: int
     rows: int
@@ -45,6 +48,7 @@ class TrainingWork:
     replay_tokens: int = 0
     measured_tokens: int = 0
     answer_tokens: int = 0
+    longest_answer: int = 0
     start_tokens: int = 0
 
     @property
@@ -63,15 +67,22 @@ class TrainingWork:
     @property
     def measuring(self) -> float:
         """Work of all measurements."""
-        cost = measurement_cost(self.measured_tokens, 0, self.answer_tokens)
+        cost = measurement_cost(self.measured_tokens, 0, self.answer_tokens, self.longest_answer)
         if not cost:
             return 0.0
+        cost += FORWARD_COST * EVERYDAY_TEXT_TOKENS
         count = len(validation_steps(self.steps, self.epochs, int(self.updates), cost))
         return count * cost
 
     @property
+    def preparing(self) -> float:
+        """Work before the first update: a rehearsal of the largest batch, and the first answers."""
+        answers = decoding_cost(self.start_tokens, self.start_tokens // START_ANSWERS)
+        return self.largest.tokens + answers + FORWARD_COST * EVERYDAY_TEXT_TOKENS
+
+    @property
     def total(self) -> float:
-        return self.updates + self.measuring + DECODE_COST * self.start_tokens
+        return self.preparing + self.updates + self.measuring
 
     @property
     def earliest_end(self) -> float:
@@ -90,10 +101,20 @@ def validation_steps(total: int, epochs: int, train_tokens: int, cost: float) ->
     return sorted({round(total * n / count) for n in range(1, count + 1)})
 
 
-def measurement_cost(loss_tokens: int, prompt_tokens: int, answer_tokens: int) -> float:
+def measurement_cost(
+    loss_tokens: int, prompt_tokens: int, answer_tokens: int, longest_answer: int
+) -> float:
     """Work of one measurement, in training tokens: all examples are read for the loss, then the
     prompts are read and their answers written."""
-    return FORWARD_COST * (loss_tokens + prompt_tokens) + DECODE_COST * answer_tokens
+    reading = FORWARD_COST * (loss_tokens + prompt_tokens)
+    return reading + decoding_cost(answer_tokens, longest_answer)
+
+
+def decoding_cost(tokens: int, longest: int) -> float:
+    """Work of writing answers, ANSWERED_AT_ONCE of them together: the longest takes as many steps
+    as it has tokens."""
+    steps = max(longest, tokens / ANSWERED_AT_ONCE)
+    return FORWARD_COST * tokens + DECODING_STEP_COST * steps
 
 
 DEFAULT_WORK = TrainingWork(
@@ -107,6 +128,8 @@ DEFAULT_WORK = TrainingWork(
     replay_tokens=2_900,
     measured_tokens=6_000,
     answer_tokens=900,
+    longest_answer=90,
+    start_tokens=60,
 )
 
 
@@ -128,6 +151,12 @@ def tokens_per_answer(version: "Version") -> int:
     # A version that was frozen before the answers were counted has the usual share.
     characters = version.answer_characters or ANSWER_SHARE * version.characters
     return answer_limit(int(characters / CHARACTERS_PER_TOKEN / rows))
+
+
+def longest_answer(version: "Version", typical: int) -> int:
+    """Tokens of the longest of the answers to a few prompts, of `typical` tokens each."""
+    longest = answer_limit(int(version.longest_answer / CHARACTERS_PER_TOKEN))
+    return min(longest, int(LONGEST_OF_ANSWERS * typical))
 
 
 def tokens_of(version: "Version") -> int:

@@ -121,7 +121,10 @@ class Run:
         """Of one measurement, without the everyday text."""
         answers = self.validation_answers
         return measurement_cost(
-            count_tokens(self.validation_examples), answers.prompt_tokens, answers.answer_tokens
+            count_tokens(self.validation_examples),
+            answers.prompt_tokens,
+            answers.answer_tokens,
+            answers.longest_answer,
         )
 
     @cached_property

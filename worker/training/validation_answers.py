@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import PreTrainedTokenizerBase
 
-from finetune_app.basemodels.training_work import answer_limit
+from finetune_app.basemodels.training_work import ANSWERED_AT_ONCE, answer_limit
 from finetune_app.core.thinking import SHORT, THOUGHT_TOKENS
 from finetune_app.core.tool_calls import compared_text
 from finetune_app.goals.measures import Measure, get_measure
@@ -35,7 +35,6 @@ from worker.training.model_loader import AdaptedModel
 from worker.training.packing import masked_attention
 from worker.training.spec import TrainingSpec
 
-MAX_SEQUENCES = 32  # answered at once
 CURRENT = "current"  # name of the adapter as it is now
 START = "start"  # and as it was before the first update
 
@@ -74,6 +73,11 @@ class ValidationAnswers:
     def answer_tokens(self) -> int:
         """About as many as a trained model writes."""
         return sum(prompt.request.max_tokens for prompt in self._prompts) * 2 // 3
+
+    @property
+    def longest_answer(self) -> int:
+        """The most tokens that one of them may have."""
+        return max((prompt.request.max_tokens for prompt in self._prompts), default=0)
 
     def ask(self, step: int) -> tuple[list[SampleAnswer], float | None]:
         """The sample answers after `step`, and the mean score of all answers."""
@@ -215,7 +219,7 @@ def _prompt(tokenizer: PreTrainedTokenizerBase, row: DatasetRow, spec: TrainingS
 def _decode(decoder: Any, sequences: Sequence[SequenceState]) -> None:
     waiting = deque(sequences)
     while waiting or decoder.sequences:
-        free = MAX_SEQUENCES - len(decoder.sequences)
+        free = ANSWERED_AT_ONCE - len(decoder.sequences)
         new = [waiting.popleft() for _ in range(min(free, len(waiting)))]
         if new:
             decoder.add(new)

@@ -4,6 +4,7 @@ import pytest
 
 from finetune_app.basemodels.training_work import (
     MIN_STEPS,
+    decoding_cost,
     measurement_cost,
     validation_steps,
 )
@@ -70,4 +71,9 @@ def test_what_costs_much_is_measured_less_often():
 
 
 def test_writing_an_answer_costs_more_than_reading_it():
-    assert measurement_cost(0, 0, 90) > measurement_cost(90, 0, 0)
+    assert measurement_cost(0, 0, 90, 10) > measurement_cost(90, 0, 0, 0)
+
+
+def test_one_long_answer_takes_longer_than_many_short_ones():
+    assert decoding_cost(300, longest=300) > decoding_cost(300, longest=10)
+    assert decoding_cost(32_000, longest=10) == 32_000 / 3 + 10 * 1_000
