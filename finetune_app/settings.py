@@ -127,6 +127,7 @@ INSTALLED_APPS = [
     "finetune_app.gateway",
     "finetune_app.fine_tuning_api",
     "finetune_app.batches",
+    "finetune_app.openai_import",
     "finetune_app.playground",
     "finetune_app.alerts",
     "finetune_app.guide",

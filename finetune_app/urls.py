@@ -20,6 +20,7 @@ urlpatterns = [
     path("team/audit/", include("finetune_app.audit.urls")),
     path("team/models/", include("finetune_app.providers.urls")),
     path("", include("finetune_app.remote_training.urls")),
+    path("from-openai/", include("finetune_app.openai_import.urls")),
     path("goals/", include("finetune_app.goals.urls")),
     path("goals/<int:goal_id>/dataset/", include("finetune_app.datasets.urls")),
     path("goals/<int:goal_id>/dataset/", include("finetune_app.checks.urls")),

@@ -28,6 +28,7 @@ from finetune_app.jobs.models import State
 from finetune_app.judging.models import JudgeRun
 from finetune_app.knowledge.models import Document
 from finetune_app.model_export.models import HubPush, ModelExport
+from finetune_app.openai_import.models import OpenAIImport
 from finetune_app.playground.models import PublicChat
 from finetune_app.preferences.models import AnswerPair
 from finetune_app.prompt_sheets.models import PromptSheet
@@ -67,6 +68,7 @@ class World:
     advice: Advice
     endpoint: Endpoint
     platform_account: PlatformAccount
+    openai_import: OpenAIImport
     kept: Candidate
     document: Document
     api_key: ApiKey
@@ -135,6 +137,7 @@ def build_world(team: Team, by: User) -> World:
         advice=_advice(goal, by),
         endpoint=endpoint,
         platform_account=_remote_training(goal, version, by).account,
+        openai_import=_openai_import(team, by),
         kept=factories_evaluation.saved_prompts(goal, base, by),
         document=factories_datasets.document(goal, by),
         api_key=api_key,
@@ -176,6 +179,13 @@ def _endpoint(team: Team, by: User) -> Endpoint:
         consented_by=by,
         consented_at=timezone.now(),
     )
+
+
+def _openai_import(team: Team, by: User) -> OpenAIImport:
+    """The tests of an evaluation, of which no goal has been made yet."""
+    row = [{"role": "user", "content": "Is it open?"}, {"role": "assistant", "content": "hours"}]
+    suite = {"name": "Shop", "rows": [row], "measure": "exact", "measure_settings": {}, "notes": []}
+    return OpenAIImport.objects.create(team=team, created_by=by, suite=suite)
 
 
 def _remote_training(goal: Goal, version: Version, by: User) -> RemoteTraining:

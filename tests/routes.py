@@ -52,6 +52,7 @@ BUILD: dict[str, Callable[[World], Any]] = {
     "advice_id": lambda world: world.advice.pk,
     "endpoint_id": lambda world: world.endpoint.pk,
     "account_id": lambda world: world.platform_account.pk,
+    "openai_import_id": lambda world: world.openai_import.pk,
     "saved_id": lambda world: world.kept.pk,
     "document_id": lambda world: world.document.pk,
     "key_id": lambda world: world.api_key.pk,

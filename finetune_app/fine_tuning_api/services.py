@@ -4,6 +4,7 @@ A job becomes a goal, a frozen dataset version and a training by the services th
 the goal is on the pages like any other.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import timedelta
 
@@ -16,7 +17,6 @@ from django.utils.translation import gettext as _
 
 from finetune_app.accounts import storage
 from finetune_app.accounts.models import Team, User
-from finetune_app.api_keys.models import ApiKey
 from finetune_app.basemodels import services as basemodels
 from finetune_app.checks.models import Severity
 from finetune_app.core.errors import PlainError
@@ -35,6 +35,7 @@ from finetune_app.fine_tuning_api.training_file import (
 )
 from finetune_app.gateway.json_body import JsonObject
 from finetune_app.goals import services as goals
+from finetune_app.goals.measures import Proposal
 from finetune_app.goals.models import Goal, GoalKind, Method
 from finetune_app.imports.cell_values import RowError
 from finetune_app.jobs import services as jobs
@@ -95,20 +96,23 @@ def require_room(team: Team, size: int, purpose: str = Purpose.FINE_TUNE) -> Non
 
 def start_job(
     *,
-    key: ApiKey,
+    team: Team,
+    by: User | None,
     request: JobRequest,
     model: ModelToTrain,
     file: ApiFile,
     validation_file: ApiFile | None,
+    tests: Sequence[RowToAdd] = (),
+    measure: Proposal | None = None,
 ) -> FineTuningJob:
     """A queued job, or a failed one whose `problem` says what is wrong with the file.
 
+    tests: rows of the test split, beside those of the files. measure: None for the proposed one.
     Raises PlainError if the base model is not installed.
     """
-    by = key.created_by
     with transaction.atomic():
         job = FineTuningJob(
-            team=key.team,
+            team=team,
             model=request.model,
             suffix=request.suffix,
             seed=trainings.DEFAULT_SEED if request.seed is None else request.seed,
@@ -124,12 +128,15 @@ def start_job(
             rows, held_back = [], []
             job.problem, job.problem_param = str(problem), problem.param
         job.goal = _create_goal(job, rows, by)
+        if measure:
+            goals.choose_measure(goal=job.goal, kind=measure.kind, settings=measure.settings)
         basemodels.choose(goal=job.goal, slug=model.base_model, user=by)
         job.save()
         if job.problem:
             return job
         dataset = datasets.dataset_of(job.goal)
-        datasets.add_rows(dataset=dataset, by=by, rows=[*rows, *held_back], source=file.name)
+        rows = [*rows, *held_back, *tests]
+        datasets.add_rows(dataset=dataset, by=by, rows=rows, source=file.name)
     _freeze_and_train(job, by, model.starts_from)
     return job
 

@@ -51,6 +51,7 @@ OF_THE_TEAM = frozenset(
         "fine_tuning_api.ApiUpload",
         "fine_tuning_api.ApiUploadPart",
         "imports.SavedMapping",
+        "openai_import.OpenAIImport",
         "providers.Endpoint",
         "remote_training.PlatformAccount",
     }

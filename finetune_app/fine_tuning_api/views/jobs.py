@@ -72,7 +72,8 @@ def _create(request: HttpRequest, key: ApiKey) -> JsonObject:
     validation_id = asked.validation_file
     try:
         job = services.start_job(
-            key=key,
+            team=key.team,
+            by=key.created_by,
             request=asked,
             model=find_model_to_train(key, asked.model),
             file=_file_to_learn(key, asked.training_file, "training_file"),

@@ -21,6 +21,7 @@ from finetune_app.remote_training.platforms.plain_errors import PlainErrors
 
 MARK = "finetune_order"  # key of the metadata
 MAX_LOOKED_THROUGH = 200  # newest jobs and files
+MAX_LISTED = 200  # jobs, for somebody to choose from
 MAX_PAGES = 20  # in which they come
 MAX_EVENTS = 1000  # newest
 SUFFIX_LENGTH = 40
@@ -104,6 +105,20 @@ class OpenAIPlatform:
     def cancel(self, job_id: str) -> None:
         with self._errors():
             self._client.fine_tuning.jobs.cancel(job_id)
+
+    def jobs(self) -> list[dict[str, Any]]:
+        """The newest jobs of the account, whoever started them, as the platform describes them."""
+        with self._errors():
+            found = islice(_every(self._client.fine_tuning.jobs.list(limit=100)), MAX_LISTED)
+            return [job.to_dict() for job in found]
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        with self._errors():
+            return self._client.fine_tuning.jobs.retrieve(job_id).to_dict()
+
+    def file_content(self, file_id: str) -> bytes:
+        with self._errors():
+            return self._client.files.content(file_id).read()
 
     def delete_file(self, file_id: str) -> None:
         with self._errors():

@@ -1,0 +1,53 @@
+"""What the pages of an import show."""
+
+from typing import Any
+
+from finetune_app.deployment.code_snippets import api_address
+from finetune_app.goals.measures import summary
+from finetune_app.openai_import import services
+from finetune_app.openai_import.models import OpenAIImport
+
+MAX_TESTS_SHOWN = 3
+SHOWN_CHARACTERS = 300
+
+
+def initial(item: OpenAIImport) -> dict[str, Any]:
+    """Of the form: what the job says."""
+    name = item.job.get("name") or item.suite.get("name") or ""
+    return {"name": name[:64], **item.job.get("hyperparameters", {})}
+
+
+def found(item: OpenAIImport) -> dict[str, Any]:
+    inside = services.look_into(item)
+    suite, rows = item.suite, item.suite.get("rows", [])
+    return {
+        "item": item,
+        "inside": inside,
+        "job": item.job,
+        "tests": len(rows),
+        "first_tests": [
+            {
+                "prompt": row[-2]["content"][:SHOWN_CHARACTERS],
+                "wanted": row[-1]["content"][:SHOWN_CHARACTERS],
+            }
+            for row in rows[:MAX_TESTS_SHOWN]
+        ],
+        "measure": summary(suite["measure"], suite["measure_settings"]) if suite else "",
+        "notes": [
+            *item.job.get("notes", []),
+            *(inside.notes if inside else []),
+            *suite.get("notes", []),
+        ],
+    }
+
+
+def made(item: OpenAIImport) -> dict[str, Any]:
+    job = item.fine_tuning_job
+    return {
+        "item": item,
+        "goal": item.goal,
+        "model_name": job.tuned_model_name if job else "",
+        "training": job.training if job else None,
+        "address": api_address(),
+        "old_model": item.job.get("model", ""),
+    }

@@ -1,0 +1,204 @@
+"""Reads a Promptfoo configuration, which OpenAI's Evals export to, as test rows and a measure.
+
+After Promptfoo's reference of its configuration. Nothing that the file brings is run, and no other
+file or address that it names is opened.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from finetune_app.core.chat_messages import Message
+from finetune_app.core.errors import PlainError
+from finetune_app.goals.measures import MeasureSettings
+from finetune_app.openai_import.assertions import Assertion, choose_measure, is_reference
+from finetune_app.openai_import.yaml_texts import InvalidYaml, read_yaml
+
+MAX_BYTES = 5 * 1024 * 1024
+MAX_TESTS = 5_000
+MAX_NAMED = 3  # tests in a note
+WANTED = ("expected", "expected_output", "ideal", "reference", "reference_answer", "ground_truth")
+ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
+
+_VARIABLE = re.compile(r"\{\{-?\s*([\w.]+)\s*-?\}\}")
+_OTHER_TEMPLATE = re.compile(r"\{%|\{\{")
+
+
+@dataclass
+class Suite:
+    """rows: messages, the wanted answer last. notes: sentences about what is not taken over."""
+
+    name: str
+    rows: list[list[Message]] = field(default_factory=list)
+    measure: str = ""
+    measure_settings: MeasureSettings = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+class _Unusable(ValueError):
+    """Why a test cannot be taken over."""
+
+
+def read_suite(content: bytes) -> Suite:
+    """Raises PlainError where the configuration cannot be read, or has no usable test."""
+    if len(content) > MAX_BYTES:
+        raise _refused(f"it is larger than {MAX_BYTES // 1024**2} MB")
+    try:
+        config = read_yaml(content)
+    except InvalidYaml as problem:
+        raise _refused(str(problem)) from None
+    if not isinstance(config, dict) or not {"prompts", "tests"} <= config.keys():
+        raise _refused("it has no “prompts” or no “tests”")
+    suite = Suite(name=str(config.get("description") or "")[:100])
+    prompt = _first_prompt(config["prompts"], suite)
+    asserted: list[list[Assertion]] = []
+    unusable: dict[str, list[int]] = {}
+    default = config.get("defaultTest")
+    for number, test in enumerate(_tests(config["tests"]), 1):
+        try:
+            messages, assertions = _row(prompt, test, default if isinstance(default, dict) else {})
+        except _Unusable as problem:
+            unusable.setdefault(str(problem), []).append(number)
+            continue
+        suite.rows.append(messages)
+        asserted.append(assertions)
+    suite.notes += [_left_out(why, numbers) for why, numbers in unusable.items()]
+    if not suite.rows:
+        raise _refused("none of its tests can be used. " + " ".join(suite.notes))
+    wanted = [messages[-1]["content"] for messages in suite.rows]
+    suite.measure, suite.measure_settings, notes = choose_measure(asserted, wanted)
+    suite.notes += notes
+    return suite
+
+
+def _refused(why: str) -> PlainError:
+    return PlainError(
+        f"The Promptfoo configuration cannot be read: {why}.".replace("..", "."), status=422
+    )
+
+
+def _first_prompt(prompts: Any, suite: Suite) -> list[Message]:
+    """As messages with variables."""
+    every = prompts if isinstance(prompts, list) else [prompts]
+    if len(every) > 1:
+        suite.notes.append(
+            f"The first of {len(every)} prompts is used. Try the others in step 4, as instructions."
+        )
+    first = every[0] if every else ""
+    text = str(first.get("raw") or first.get("id") or "") if isinstance(first, dict) else str(first)
+    if text.startswith("file://"):
+        raise _refused("its prompts are in another file. Write them into the configuration")
+    messages = _chat(text) or [Message(role="user", content=text)]
+    for message in messages:
+        if _OTHER_TEMPLATE.search(_VARIABLE.sub("", message["content"])):
+            raise _refused("its prompt has more than plain variables such as {{question}}")
+    if not any(message["content"].strip() for message in messages):
+        raise _refused("its prompt is empty")
+    return messages
+
+
+def _chat(text: str) -> list[Message]:
+    """The messages of a prompt in JSON; none where it is plain text."""
+    try:
+        given = json.loads(text)
+    except (ValueError, RecursionError):
+        return []
+    if not isinstance(given, list) or not all(isinstance(one, dict) for one in given):
+        return []
+    messages = []
+    for one in given:
+        content, role = one.get("content"), ROLES.get(str(one.get("role")))
+        if isinstance(content, list):
+            content = "\n".join(
+                str(part.get("text", "")) for part in content if isinstance(part, dict)
+            )
+        if not isinstance(content, str) or role is None:
+            raise _refused("a message of its prompt has no text, or a role that is not known")
+        messages.append(Message(role=role, content=content))
+    return messages
+
+
+def _tests(tests: Any) -> Iterator[dict[str, Any]]:
+    if not isinstance(tests, list) or any(not isinstance(one, dict) for one in tests):
+        raise _refused("its tests are in another file. Write them into the configuration")
+    if len(tests) > MAX_TESTS:
+        raise _refused(f"it has more than {MAX_TESTS:,} tests")
+    yield from tests
+
+
+def _row(
+    prompt: list[Message], test: dict[str, Any], default: dict[str, Any]
+) -> tuple[list[Message], list[Assertion]]:
+    """The messages with the wanted answer last, and all that is asserted. Raises _Unusable."""
+    variables = {**_mapping(default.get("vars")), **_mapping(test.get("vars"))}
+    messages = [
+        Message(role=message["role"], content=_filled(message["content"], variables))
+        for message in prompt
+    ]
+    if messages[-1]["role"] != "user":
+        raise _Unusable("the prompt does not end with a question")
+    assertions = [
+        *_assertions(default.get("assert"), variables),
+        *_assertions(test.get("assert"), variables),
+    ]
+    wanted = next((one.value for one in assertions if is_reference(one)), "")
+    wanted = wanted or next((_text(variables[name]) for name in WANTED if name in variables), "")
+    if not wanted.strip():
+        raise _Unusable("no wanted answer is given")
+    return [*messages, Message(role="assistant", content=wanted)], assertions
+
+
+def _assertions(given: Any, variables: Mapping[str, Any]) -> Iterator[Assertion]:
+    for one in given if isinstance(given, list) else []:
+        if not isinstance(one, dict):
+            continue
+        if one.get("type") == "assert-set":
+            yield from _assertions(one.get("assert"), variables)
+            continue
+        value, threshold = one.get("value"), one.get("threshold")
+        try:
+            text = _filled(value, variables) if isinstance(value, str) else _text(value)
+        except _Unusable:
+            text = ""
+        yield Assertion(
+            kind=str(one.get("type", ""))[:40],
+            value=text,
+            threshold=threshold if isinstance(threshold, int | float) else None,
+            weighted=one.get("weight") not in (None, 1),
+        )
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _filled(text: str, variables: Mapping[str, Any]) -> str:
+    """Raises _Unusable for a variable without a value."""
+
+    def value(found: re.Match[str]) -> str:
+        name, at = found[1], variables
+        for step in name.split("."):
+            at = at[step] if isinstance(at, Mapping) and step in at else None  # type: ignore[assignment]
+        if at is None or isinstance(at, list):
+            raise _Unusable(f"“{name[:40]}” has no single value")
+        shown = _text(at)
+        if shown.startswith("file://"):
+            raise _Unusable(f"“{name[:40]}” is in another file")
+        return shown
+
+    return _VARIABLE.sub(value, text)
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _left_out(why: str, numbers: list[int]) -> str:
+    shown = ", ".join(map(str, numbers[:MAX_NAMED])) + (", …" if len(numbers) > MAX_NAMED else "")
+    if len(numbers) == 1:
+        return f"Test {shown} is left out: {why}."
+    return f"{len(numbers):,} tests are left out ({shown}): {why}."

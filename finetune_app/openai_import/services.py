@@ -1,0 +1,202 @@
+"""Takes in what a team brings from OpenAI, and makes a goal, a dataset and a training of it."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.core.files.base import ContentFile, File
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from finetune_app.accounts.models import Team, User
+from finetune_app.basemodels import services as basemodels
+from finetune_app.basemodels.models import BaseModel
+from finetune_app.core.chat_messages import Message
+from finetune_app.core.errors import PlainError
+from finetune_app.datasets import services as datasets
+from finetune_app.datasets.models import Split
+from finetune_app.datasets.schemas import RowToAdd
+from finetune_app.fine_tuning_api import services as fine_tuning
+from finetune_app.fine_tuning_api.job_request import Hyperparameters, JobRequest
+from finetune_app.fine_tuning_api.lookup import ModelToTrain
+from finetune_app.fine_tuning_api.models import ApiFile, Purpose
+from finetune_app.fine_tuning_api.training_file import FileNotes, read_training_rows, unread_notices
+from finetune_app.goals import services as goals
+from finetune_app.goals.measures import Proposal
+from finetune_app.goals.models import Goal, GoalKind, Method
+from finetune_app.imports.cell_values import RowError
+from finetune_app.openai_import.models import OpenAIImport
+from finetune_app.openai_import.openai_job import JobDescription
+from finetune_app.openai_import.promptfoo import Suite
+
+LIFETIME = timedelta(days=1)  # of files and of what nobody has made a goal of
+PAIRS_IN_GOAL = 3
+MAX_SHOWN = 300  # characters of an example
+
+
+@dataclass(frozen=True)
+class Found:
+    """What is in the files. `first`: messages of the first example; `system`: the instructions that
+    all examples have in common, empty where they differ."""
+
+    rows: int
+    pairs: int
+    first: list[Message]
+    system: str
+    notes: list[str]
+
+
+def bring(
+    *,
+    team: Team,
+    by: User,
+    training_file: "File[bytes] | None" = None,
+    validation_file: "File[bytes] | None" = None,
+    job: JobDescription | None = None,
+    suite: Suite | None = None,
+) -> OpenAIImport:
+    """Keep what was brought for a day. Raises PlainError where a file cannot be kept or read."""
+    with transaction.atomic():
+        item = OpenAIImport(team=team, created_by=by)
+        item.training_file = _kept(team, training_file)
+        item.validation_file = _kept(team, validation_file)
+        item.job = asdict(job) if job else {}
+        item.suite = asdict(suite) if suite else {}
+        item.save()
+        look_into(item)
+    return item
+
+
+def _kept(team: Team, file: "File[bytes] | None") -> ApiFile | None:
+    if file is None:
+        return None
+    return fine_tuning.save_file(
+        team=team,
+        name=str(file.name or "openai.jsonl"),
+        purpose=Purpose.FINE_TUNE,
+        file=file,
+        lifetime=LIFETIME,
+    )
+
+
+def file_of(content: bytes, name: str) -> "File[bytes]":
+    return ContentFile(content, name=name)
+
+
+def look_into(item: OpenAIImport) -> Found | None:
+    """What its training file holds; None without one. Raises PlainError for an invalid line."""
+    if item.training_file is None:
+        return None
+    notes = FileNotes()
+    try:
+        rows = read_training_rows(item.training_file, "", notes)
+    except RowError as problem:
+        raise PlainError(str(problem), status=422, title=_("The training file")) from None
+    systems = {_system(row["messages"]) for row in rows}
+    return Found(
+        rows=len(rows),
+        pairs=sum(bool(row.get("rejected")) for row in rows),
+        first=[
+            Message(role=message["role"], content=message["content"][:MAX_SHOWN])
+            for message in rows[0]["messages"]
+        ],
+        system=systems.pop() if len(systems) == 1 else "",
+        notes=unread_notices(item.training_file, notes),
+    )
+
+
+def _system(messages: list[Message]) -> str:
+    return messages[0]["content"] if messages[0]["role"] == "system" else ""
+
+
+def installed_models(team: Team) -> list[BaseModel]:
+    """That can be trained here, the smallest first."""
+    return [one for one in basemodels.usable_by(team) if one.is_here]
+
+
+@transaction.atomic
+def make(*, item: OpenAIImport, by: User, name: str, settings: Mapping[str, Any]) -> Goal:
+    """The goal, with its dataset and, where there is a training file, a queued training. The same
+    goal again where it was made before.
+
+    settings: base_model and the hyperparameters of MakeForm. Raises PlainError.
+    """
+    item = OpenAIImport.objects.select_for_update().get(pk=item.pk)
+    if item.goal:
+        return item.goal
+    item.goal = _train(item, by, name, settings) if item.training_file else _test(item, by, name)
+    item.suite = {}  # an example that is deleted in the dataset must not stay here
+    item.save()
+    return item.goal
+
+
+def _train(item: OpenAIImport, by: User, name: str, settings: Mapping[str, Any]) -> Goal:
+    assert item.training_file
+    chosen = {
+        field: settings[field]
+        for field in ("n_epochs", "batch_size", "learning_rate_multiplier")
+        if settings.get(field) is not None
+    }
+    if beta := item.job.get("hyperparameters", {}).get("beta"):
+        chosen["beta"] = beta
+    model = str(settings["base_model"])
+    job = fine_tuning.start_job(
+        team=item.team,
+        by=by,
+        request=JobRequest(
+            model=model,
+            training_file=item.training_file.api_id,
+            validation_file=item.validation_file.api_id if item.validation_file else "",
+            suffix=name,
+            seed=item.job.get("seed"),
+            method=item.job.get("method", "supervised"),
+            hyperparameters=Hyperparameters(**chosen),
+            metadata={"openai_job": item.job["job_id"]} if item.job.get("job_id") else {},
+        ),
+        model=ModelToTrain(model),
+        file=item.training_file,
+        validation_file=item.validation_file,
+        tests=_tests(item),
+        measure=_measure(item),
+    )
+    if job.problem:
+        raise PlainError(job.problem, status=422, title=_("Nothing was made of it"))
+    item.fine_tuning_job = job
+    return job.goal
+
+
+def _test(item: OpenAIImport, by: User, name: str) -> Goal:
+    """A goal whose examples are questions to test instructions with."""
+    tests, measure = _tests(item), _measure(item)
+    assert measure
+    goal = goals.create_goal(
+        team=item.team,
+        user=by,
+        name=name,
+        description=_("Answer as in the tests of a Promptfoo configuration."),
+        kind=GoalKind.TASK,
+        pairs=[
+            {
+                "prompt": row["messages"][-2]["content"][:2000],
+                "answer": row["messages"][-1]["content"][:2000],
+            }
+            for row in tests[:PAIRS_IN_GOAL]
+        ],
+    )
+    goals.choose_method(goal=goal, method=Method.PROMPT)
+    goals.choose_measure(goal=goal, kind=measure.kind, settings=measure.settings)
+    datasets.add_rows(
+        dataset=datasets.dataset_of(goal), by=by, rows=tests, source=_("Promptfoo configuration")
+    )
+    return goal
+
+
+def _tests(item: OpenAIImport) -> list[RowToAdd]:
+    return [{"messages": row, "split": Split.TEST} for row in item.suite.get("rows", [])]
+
+
+def _measure(item: OpenAIImport) -> Proposal | None:
+    if not item.suite:
+        return None
+    return Proposal(item.suite["measure"], item.suite["measure_settings"], "")

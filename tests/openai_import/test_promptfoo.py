@@ -1,0 +1,144 @@
+"""A Promptfoo configuration becomes test rows and a measure; what it cannot become is named."""
+
+import json
+
+import pytest
+
+from finetune_app.core.errors import PlainError
+from finetune_app.openai_import.promptfoo import Suite, read_suite
+from tests.openai_import.conftest import SUITE
+
+
+def suite(**fields) -> Suite:
+    """Of a configuration whose one prompt is the question."""
+    return read_suite(json.dumps({"prompts": ["{{question}}"]} | fields).encode())
+
+
+def asserts(kind: str, value=None, **fields) -> dict:
+    """A test that asserts this."""
+    assertion = {"type": kind, "value": value} | fields
+    return {"vars": {"question": "What?"}, "assert": [assertion]}
+
+
+def test_an_exported_evaluation():
+    found = read_suite(SUITE.encode())
+    assert found.name == "Card questions"
+    assert found.rows == [
+        [
+            {"role": "system", "content": "Answer with one label."},
+            {"role": "user", "content": "Where is my card?"},
+            {"role": "assistant", "content": "card_lost"},
+        ],
+        [
+            {"role": "system", "content": "Answer with one label."},
+            {"role": "user", "content": "Is it yes or no?"},
+            {"role": "assistant", "content": "yes"},  # a text, as in JavaScript
+        ],
+    ]
+    assert (found.measure, found.measure_settings) == ("exact", {})
+    assert found.notes == [
+        "“latency” in every test is left out: step 6 shows costs and waiting times."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("assertion", "measure", "chosen"),
+    [
+        (("equals", "Paris"), "exact", {}),
+        (("equals", {"city": "Paris"}), "json", {}),
+        (("icontains", "Paris"), "exact", {"within": True}),
+        (("similar", "Paris"), "meaning", {}),
+        (("rouge-n", "Paris"), "rouge", {}),
+        (("levenshtein", "Paris"), "close", {}),
+        (("factuality", "It is Paris"), "choice", {}),
+    ],
+)
+def test_each_assertion_has_its_measure(assertion, measure, chosen):
+    found = suite(tests=[asserts(*assertion)])
+    assert (found.measure, found.measure_settings) == (measure, chosen)
+    assert not found.notes
+
+
+def test_a_threshold_is_taken_over():
+    found = suite(tests=[asserts("similar", "Paris", threshold=0.7)])
+    assert found.measure_settings == {"threshold": 0.7}
+    assert not suite(tests=[asserts("similar", "Paris", threshold=40)]).measure_settings
+
+
+def test_one_pattern_for_all_tests_is_the_measure():
+    with_answer = {"vars": {"question": "?", "expected": "A-12"}}
+    checked = with_answer | {"assert": [{"type": "regex", "value": "[A-Z]-[0-9]+"}]}
+    found = suite(tests=[checked, checked])
+    assert found.measure == "pattern"
+    assert found.measure_settings["pattern"] == "[A-Z]-[0-9]+"
+
+
+def test_the_measure_of_most_tests_wins_and_the_others_are_named():
+    found = suite(tests=[asserts("equals", "a"), asserts("equals", "b"), asserts("rouge-n", "c")])
+    assert found.measure == "exact"
+    assert found.notes == [
+        "“rouge-n” in 1 of 3 tests is left out: the measure checks something else."
+    ]
+
+
+def test_nothing_of_the_file_is_run():
+    test = asserts("equals", "Paris")
+    test["assert"].append({"type": "javascript", "value": "output.length < process.exit()"})
+    assert suite(tests=[test]).notes == [
+        "“javascript” in every test is left out: nothing that a file brings is run."
+    ]
+
+
+def test_tests_without_a_wanted_answer_are_named():
+    found = suite(tests=[asserts("equals", "Paris"), asserts("llm-rubric", "is friendly")])
+    assert len(found.rows) == 1
+    assert found.notes == ["Test 2 is left out: no wanted answer is given."]
+
+
+def test_tests_with_lists_or_files_as_values_are_named():
+    lists = {"vars": {"question": ["a", "b"], "expected": "c"}}
+    files = {"vars": {"question": "file:///etc/passwd", "expected": "c"}}
+    found = suite(tests=[asserts("equals", "Paris"), lists, files, files])
+    assert len(found.rows) == 1
+    assert found.notes == [
+        "Test 2 is left out: “question” has no single value.",
+        "2 tests are left out (3, 4): “question” is in another file.",
+    ]
+
+
+def test_other_prompts_are_named():
+    found = suite(prompts=["{{question}}", "Short: {{question}}"], tests=[asserts("equals", "a")])
+    assert found.rows[0][0]["content"] == "What?"
+    assert found.notes == [
+        "The first of 2 prompts is used. Try the others in step 4, as instructions."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"prompts: [", "line"),
+        (b"\xff\xfe\x00", "cannot be read"),
+        (b"- a list", "no “prompts” or no “tests”"),
+        (b"prompts: [file://prompt.txt]\ntests: []", "prompts are in another file"),
+        (b"prompts: [hello]\ntests: file://tests.csv", "tests are in another file"),
+        (b"prompts: ['{% for a in b %}']\ntests: []", "more than plain variables"),
+        (b"prompts: ['{{ a | dump }}']\ntests: []", "more than plain variables"),
+        (b"prompts: ['{{ a }}']\ntests: []", "none of its tests can be used"),
+        (b"a: &a [*a]\nprompts: [hi]\ntests: []", "values"),
+        (b"[" * 100_000, "cannot be read"),
+        (b"!!python/object/apply:os.system ['true']", "cannot be read"),
+    ],
+)
+def test_what_cannot_be_read_says_why(content, why):
+    with pytest.raises(PlainError) as refused:
+        read_suite(content)
+    assert why in refused.value.message
+
+
+def test_a_few_lines_that_stand_for_billions_are_refused():
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10)]
+    bomb = "\n".join([*lines, "prompts: ['{{a}}']", "tests: [{vars: {a: *a9}}]"])
+    with pytest.raises(PlainError, match="values"):
+        read_suite(bomb.encode())
