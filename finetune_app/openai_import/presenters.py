@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from finetune_app.deployment.code_snippets import api_address
+from finetune_app.deployment.code_snippets import snippets_for
 from finetune_app.goals.measures import summary
 from finetune_app.openai_import import services
 from finetune_app.openai_import.models import OpenAIImport
@@ -46,8 +46,7 @@ def made(item: OpenAIImport) -> dict[str, Any]:
     return {
         "item": item,
         "goal": item.goal,
-        "model_name": job.tuned_model_name if job else "",
         "training": job.training if job else None,
-        "address": api_address(),
+        "snippets": snippets_for(job.tuned_model_name) if job else [],
         "old_model": item.job.get("model", ""),
     }

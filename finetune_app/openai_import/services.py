@@ -102,7 +102,10 @@ def look_into(item: OpenAIImport) -> Found | None:
             for message in rows[0]["messages"]
         ],
         system=systems.pop() if len(systems) == 1 else "",
-        notes=unread_notices(item.training_file, notes),
+        notes=[
+            note.replace(item.training_file.api_id, item.training_file.name)
+            for note in unread_notices(item.training_file, notes)
+        ],
     )
 
 
