@@ -17,7 +17,8 @@ pytestmark = pytest.mark.no_database
 
 ROOT = Path(settings.BASE_DIR)
 # Loaded only by `platforms.connect`, which says what to install.
-OF_AN_EXTRA = {"finetune_app/remote_training/platforms": {"openai", "httpx2", "together"}}
+CLIENTS = {"openai", "together", "google", "requests"}
+OF_AN_EXTRA = {"finetune_app/remote_training/platforms": CLIENTS}
 OURS = {"finetune_app", "worker"}
 
 

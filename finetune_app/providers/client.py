@@ -21,11 +21,12 @@ from django.conf import settings
 
 from finetune_app.core.chat_messages import Message, without_thoughts, without_weights
 from finetune_app.core.encryption import decrypt
-from finetune_app.providers import guard
+from finetune_app.providers import gemini, guard, service_account
 
 if TYPE_CHECKING:
     from finetune_app.providers.models import Endpoint
 
+GEMINI = "gemini"
 CONNECT_TIMEOUT_SECONDS = 10.0
 CHUNK_TIMEOUT_SECONDS = 60.0  # between two chunks of an answer
 FIRST_CHUNK_TIMEOUT_SECONDS = 120.0  # until an answer begins; reasoning models may take long
@@ -66,22 +67,31 @@ class TargetSpec(TypedDict):
     model: str
     key: str
     private: bool
+    api: str
 
 
 @dataclass(frozen=True)
 class Target:
     """Everything a request needs: for a child's standard input, never for the database.
 
-    `private`: the host is listed in ENDPOINTS_ALLOWED.
+    `private`: the host is listed in ENDPOINTS_ALLOWED. `api`: the format that it speaks; with
+    "gemini" the key is that of a service account, and the model a whole name.
     """
 
     url: str
     model: str
     key: str = field(default="", repr=False)
     private: bool = False
+    api: str = "openai"
 
     def to_json(self) -> TargetSpec:
-        return {"url": self.url, "model": self.model, "key": self.key, "private": self.private}
+        return {
+            "url": self.url,
+            "model": self.model,
+            "key": self.key,
+            "private": self.private,
+            "api": self.api,
+        }
 
     @classmethod
     def from_json(cls, spec: TargetSpec) -> Target:
@@ -112,7 +122,8 @@ def target_of(endpoint: Endpoint) -> Target:
             f"The key of {endpoint.name} cannot be read any more. Ask an owner to enter it again."
         ) from None
     place = guard.host_and_port(httpx.URL(endpoint.url))
-    return Target(endpoint.url, endpoint.model, key, place in settings.ENDPOINTS_ALLOWED)
+    private = place in settings.ENDPOINTS_ALLOWED
+    return Target(endpoint.url, endpoint.model, key, private, endpoint.api)
 
 
 def answer(
@@ -157,21 +168,18 @@ async def stream(
     """
     target = endpoint if isinstance(endpoint, Target) else target_of(endpoint)
     began = time.monotonic()
-    body: dict[str, Any] = {
-        "model": target.model,
-        "messages": without_weights(without_thoughts(messages)),
-        "max_tokens": max_tokens,
-        "temperature": temperature,
-        "stream": True,
-        "stream_options": {"include_usage": True},
-    }
+    body = _body(target, messages, max_tokens, temperature)
     end: StreamEvent = {"finish_reason": "", "tokens": None, "prompt_tokens": None}
     try:
         async with _client(target) as client:
+            if target.api == GEMINI:
+                client.headers["Authorization"] = f"Bearer {await _token(client, target)}"
             response = await _send(client, target, body)
             try:
                 async with aclosing(_chunks(response, began)) as chunks:
                     async for chunk in chunks:
+                        if target.api == GEMINI:
+                            chunk = gemini.as_openai_chunk(chunk)
                         if text := _read(chunk, end, target):
                             yield {"text": text}
             finally:
@@ -188,9 +196,40 @@ async def stream(
 # ---- One request ----
 
 
+def _body(
+    target: Target, messages: Sequence[Message], max_tokens: int, temperature: float
+) -> dict[str, Any]:
+    said = without_weights(without_thoughts(messages))
+    if target.api == GEMINI:
+        return gemini.body(said, max_tokens, temperature)
+    return {
+        "model": target.model,
+        "messages": said,
+        "max_tokens": max_tokens,
+        "temperature": temperature,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+
+
+async def _token(client: httpx.AsyncClient, target: Target) -> str:
+    """What the key of a service account is exchanged for. Raises RemoteError."""
+    if known := service_account.known_token(target.key):
+        return known
+    address, form = service_account.token_form(target.key)
+    async with asyncio.timeout(FIRST_CHUNK_TIMEOUT_SECONDS):
+        response = await client.post(address, data=form)
+    try:
+        return service_account.read_token(target.key, response.status_code, response.json())
+    except (service_account.KeyRefused, ValueError, RecursionError):
+        raise RemoteError(
+            f"Google gives no token for the key of {target.host}. Ask an owner to enter it again."
+        ) from None
+
+
 def _client(target: Target) -> httpx.AsyncClient:
     headers = {"Accept": "text/event-stream, application/json", "Accept-Encoding": "identity"}
-    if target.key:
+    if target.key and target.api != GEMINI:
         headers["Authorization"] = f"Bearer {target.key}"
     return httpx.AsyncClient(
         transport=guard.GuardedTransport(private=target.private),
@@ -207,6 +246,8 @@ async def _send(client: httpx.AsyncClient, target: Target, body: dict[str, Any])
     """The first successful response. Parameters that the model rejects by name are left out or
     renamed, and the request is sent again."""
     url = f"{target.url.rstrip('/')}/chat/completions"
+    if target.api == GEMINI:
+        url = gemini.address(target.url, target.model)
     while True:
         async with asyncio.timeout(FIRST_CHUNK_TIMEOUT_SECONDS):
             response = await client.send(client.build_request("POST", url, json=body), stream=True)
@@ -340,6 +381,7 @@ def _status_error(response: httpx.Response, message: str, target: Target) -> Rem
             "address it redirects to instead."
         )
     if status in (401, 403):
+        service_account.forget_token(target.key)
         return RemoteError(f"{host} did not accept the key. Ask an owner to enter it again.")
     if status == 402:
         return RemoteError(f"{host} says that the account has no credit left.")

@@ -5,6 +5,7 @@ from django.utils.translation import gettext_lazy as _
 
 from finetune_app.accounts.models import Team, User
 
+OPENAI = "openai"
 DEFAULT_CONTEXT = 8_192  # tokens, of a model whose context length nobody gave
 
 
@@ -14,6 +15,7 @@ class Endpoint(models.Model):
     team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="endpoints")
     name = models.CharField(_("name"), max_length=80)
     url = models.URLField(_("address"), max_length=300)  # ends before /chat/completions
+    api = models.CharField(max_length=20, default=OPENAI)  # the format that it speaks: client.py
     model = models.CharField(_("model"), max_length=200)  # its name on the platform
     secret = models.TextField(blank=True)  # the key, encrypted; never shown again
     context = models.PositiveIntegerField(default=DEFAULT_CONTEXT)  # tokens

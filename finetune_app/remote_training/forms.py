@@ -1,11 +1,12 @@
 """Forms: an account on a platform, and what is trained there."""
 
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
+from finetune_app.providers import service_account
 from finetune_app.providers.forms import (
     PLAIN,
     allowed_address,
@@ -14,10 +15,45 @@ from finetune_app.providers.forms import (
     usable_key,
 )
 from finetune_app.remote_training.models import PlatformAccount
-from finetune_app.remote_training.platform_kinds import OPENAI, TOGETHER, PlatformKind
+from finetune_app.remote_training.platform_kinds import OPENAI, TOGETHER, VERTEX, PlatformKind
 from finetune_app.remote_training.services import DEFAULT_EPOCHS
 
+if TYPE_CHECKING:
+    from django_stubs_ext import StrPromise
+
 OPENAI_ADDRESS = "https://api.openai.com/v1"
+
+
+class SecretTextarea(forms.Textarea):
+    """Like a field for passwords, it does not come back with what was typed."""
+
+    def format_value(self, value: Any) -> None:
+        return None
+
+
+def service_account_field() -> forms.CharField:
+    return forms.CharField(
+        label=_("Key of the service account"),
+        max_length=20_000,
+        help_text=_(
+            "The whole JSON file. The account needs the roles “Vertex AI User” and, for the "
+            "bucket, “Storage Object Admin”. Tried once, kept encrypted and never shown again."
+        ),
+        error_messages={"required": _("Paste the key of the service account.")},
+        widget=SecretTextarea(attrs=PLAIN | {"rows": 6, "class": "model"}),
+    )
+
+
+def pattern_field(
+    label: "StrPromise", help_text: "StrPromise", pattern: str, wrong: "StrPromise"
+) -> forms.RegexField:
+    return forms.RegexField(
+        f"^{pattern}$",
+        label=label,
+        help_text=help_text,
+        error_messages={"invalid": wrong, "required": wrong},
+        widget=forms.TextInput(attrs=PLAIN),
+    )
 
 
 class ChangeForm(forms.Form):
@@ -43,14 +79,28 @@ class ChangeForm(forms.Form):
         min_value=Decimal("0.01"),
     )
 
-    def __init__(self, *args: Any, account: PlatformAccount | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        kind: PlatformKind,
+        account: PlatformAccount | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(*args, **kwargs)
+        self.kind = kind
+        if kind.name == VERTEX:
+            self.fields["key"] = service_account_field()
         if account:
             self.fields["key"].required = False
             self.fields["key"].help_text = _("A key is stored. Type another to replace it.")
 
     def clean_key(self) -> str:
-        return usable_key(self.cleaned_data["key"])
+        if self.kind.name != VERTEX or not self.cleaned_data["key"]:
+            return usable_key(self.cleaned_data["key"])
+        try:
+            return service_account.read_key(self.cleaned_data["key"])
+        except ValueError as problem:
+            raise forms.ValidationError(str(problem)) from None
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or {}
@@ -66,8 +116,7 @@ class AccountForm(ChangeForm):
     field_order = ["name", "key"]
 
     def __init__(self, *args: Any, kind: PlatformKind, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.kind = kind
+        super().__init__(*args, kind=kind, **kwargs)
         self.fields["name"].initial = kind.label
 
     @property
@@ -122,7 +171,37 @@ class OpenAIForm(AccountForm):
         return str(self.cleaned_data["address"])
 
 
-FORMS = {OPENAI: OpenAIForm, TOGETHER: AccountForm}
+class VertexForm(AccountForm):
+    project = pattern_field(
+        _("Project"),
+        _("Its id on Google Cloud, such as support-tuning-4711."),
+        r"[a-z][a-z0-9-]{4,28}[a-z0-9]",
+        _("The id of a project has 6 to 30 small letters, digits and hyphens."),
+    )
+    region = pattern_field(
+        _("Region"),
+        _("Where it trains and answers, such as us-central1 or europe-west4."),
+        r"[a-z]{2,20}-[a-z]{2,20}[0-9]{1,2}",
+        _("A region looks like us-central1."),
+    )
+    bucket = pattern_field(
+        _("Bucket"),
+        _("In Cloud Storage, in the same region. The examples lie there while it trains."),
+        r"[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]",
+        _("The name of a bucket has 3 to 63 small letters, digits, dots and hyphens."),
+    )
+    field_order = ["name", "project", "region", "bucket", "key"]
+
+    @property
+    def url(self) -> str:
+        return self.kind.address.format(region=self.cleaned_data["region"])
+
+    @property
+    def options(self) -> dict[str, str]:
+        return {name: self.cleaned_data[name] for name in ("project", "region", "bucket")}
+
+
+FORMS = {OPENAI: OpenAIForm, TOGETHER: AccountForm, VERTEX: VertexForm}
 
 
 def account_form(kind: PlatformKind) -> type[AccountForm]:

@@ -73,7 +73,10 @@ class RemoteTrainingHandler(JobHandler):
             name = _("%(goal)s, training %(n)d (%(pk)d)") % names
             training.endpoint = _endpoint_for(training, training.remote_model, name)
             training.save(update_fields=["endpoint"])
-            _endpoint_for(training, training.spec["model"], training.spec["model"][:80])
+            untuned = training.account.kind.untuned.format(
+                model=training.spec["model"], **training.account.options
+            )
+            _endpoint_for(training, untuned, training.spec["model"][:80])
 
 
 class Following:
@@ -291,13 +294,14 @@ def _endpoint_for(training: RemoteTraining, model: str, name: str) -> Endpoint:
     """A model there, with the account's own address and key. One that the team has is kept, but no
     other one of this name."""
     account, team = training.account, training.goal.team
-    known = team.endpoints.filter(url=account.url, model=model).first()
+    known = team.endpoints.filter(url=account.chat_url, model=model).first()
     if team.endpoints.filter(name=name).exists():
         name = f"{name[:60]} {training.mark[-8:]}"
     return known or Endpoint.objects.create(
         team=team,
         name=name,
-        url=account.url,
+        url=account.chat_url,
+        api=account.kind.chat_api,
         model=model,
         secret=account.secret,
         consented_by=training.agreed_by,

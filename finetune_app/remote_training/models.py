@@ -50,6 +50,11 @@ class PlatformAccount(models.Model):
     def kind(self) -> PlatformKind:
         return BY_NAME[self.platform]
 
+    @property
+    def chat_url(self) -> str:
+        """Address below which its models answer."""
+        return f"{self.url}{self.kind.chat_path}"
+
 
 class RemoteTraining(models.Model):
     """A training on a platform. What it is to be is written before anything is sent there."""

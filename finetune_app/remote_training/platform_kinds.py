@@ -11,7 +11,7 @@ from finetune_app.basemodels.automatic_settings import SUPERVISED
 if TYPE_CHECKING:
     from django_stubs_ext import StrPromise
 
-OPENAI, TOGETHER = "openai", "together"
+OPENAI, TOGETHER, VERTEX = "openai", "together", "vertex"
 
 
 @dataclass(frozen=True)
@@ -21,9 +21,10 @@ class PlatformKind:
     name: stored with the account, and the module in `platforms/`. package: what its client is
     imported as. extra: of pyproject, which installs it. client: the version it was tested with.
     address: of its API; "" where the owner enters it. model: an example of a name there.
-    row_format: a function of datasets/example_export.py. least_rows, most_epochs: as its
-    documentation has them. deployment: what has to be done there before the tuned model answers;
-    "" where it answers at once.
+    row_format: of row_formats.py. chat_api, chat_path: how its models are asked, and below which
+    part of the address. untuned: the whole name of a model that was not tuned. least_rows,
+    most_epochs: as its documentation has them. deployment: what has to be done there before the
+    tuned model answers; "" where it answers at once.
     """
 
     name: str
@@ -36,6 +37,9 @@ class PlatformKind:
     tested: "StrPromise"
     address: str = ""
     row_format: str = "openai"
+    chat_api: str = "openai"
+    chat_path: str = ""
+    untuned: str = "{model}"
     least_rows: int = 10
     most_epochs: int = 20
     methods: tuple[str, ...] = field(default=(SUPERVISED,))
@@ -43,7 +47,10 @@ class PlatformKind:
 
     @property
     def is_installed(self) -> bool:
-        return find_spec(self.package) is not None
+        try:
+            return find_spec(self.package) is not None
+        except ModuleNotFoundError:  # of the package that it is in
+            return False
 
 
 KINDS = (
@@ -80,6 +87,28 @@ KINDS = (
         deployment=_(
             "Together lets a tuned model answer once you have deployed it there on a dedicated "
             "endpoint, which is billed by the minute, also while nobody asks."
+        ),
+    ),
+    PlatformKind(
+        name=VERTEX,
+        label="Google Vertex AI",
+        about=_(
+            "Gemini. Needs a project on Google Cloud, a bucket in it, and the key of a service "
+            "account that may use both."
+        ),
+        package="google.genai",
+        extra="vertex",
+        client="google-genai 3.6, google-cloud-storage 3.17",
+        address="https://{region}-aiplatform.googleapis.com",
+        model="gemini-2.5-flash",
+        row_format="gemini",
+        chat_api="gemini",
+        chat_path="/v1",
+        untuned="projects/{project}/locations/{region}/publishers/google/models/{model}",
+        tested=_(
+            "The requests were tested with Google's clients (google-genai 3.6, "
+            "google-cloud-storage 3.17) and a stand-in for the platform, never with Google Cloud "
+            "itself."
         ),
     ),
 )

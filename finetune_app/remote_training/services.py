@@ -104,7 +104,7 @@ def change_account(
         except PlatformError as problem:
             raise PlainError(problem.message, status=422) from None
         secret = encrypt(key)
-        models = account.team.endpoints.filter(url=account.url)
+        models = account.team.endpoints.filter(url=account.chat_url)
         same = [one.pk for one in models if _same_key(one.secret, account.secret)]
         models.filter(pk__in=same).update(secret=secret)
         account.secret = secret

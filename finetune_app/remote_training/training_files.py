@@ -9,9 +9,9 @@ from django.utils.translation import gettext as _
 from finetune_app.basemodels.automatic_settings import DPO
 from finetune_app.core.chat_messages import without_thoughts
 from finetune_app.core.errors import PlainError
-from finetune_app.datasets import example_export
 from finetune_app.datasets.models import Split
 from finetune_app.datasets.version_rows import Row, Rows, facts_of, rows_in
+from finetune_app.remote_training import row_formats
 from finetune_app.versions.models import Version
 from finetune_app.versions.reader import write_without_test_rows
 
@@ -35,9 +35,11 @@ def require_enough(version: Version, method: str, least: int) -> None:
 def write_training_files(
     version: Version, method: str, row_format: str, folder: Path
 ) -> dict[str, Path]:
-    """A JSONL file for each split that is sent and has rows. row_format: a function of
-    datasets/example_export.py."""
-    as_line = getattr(example_export, row_format)
+    """A JSONL file for each split that is sent and has rows. row_format: of row_formats.py.
+
+    Raises PlainError where the rows cannot be written in it.
+    """
+    as_line = row_formats.FORMATS[row_format]
     source = folder / "rows.jsonl"
     write_without_test_rows(version, source)
     written = {}
@@ -46,6 +48,7 @@ def write_training_files(
         facts = facts_of(rows)
         if not facts.rows:
             continue
+        row_formats.require_possible(row_format, rows, facts)
         path = folder / f"{split}.jsonl"
         with path.open("w", encoding="utf-8") as file:
             for row in rows():

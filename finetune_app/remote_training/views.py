@@ -55,7 +55,7 @@ def add_account(request: HttpRequest) -> HttpResponse:
 def change_account(request: HttpRequest, account_id: int) -> HttpResponse:
     account = _account_or_404(request, account_id)
     initial = {"price": account.price, "spending_cap": account.spending_cap}
-    form = ChangeForm(request.POST or None, account=account, initial=initial)
+    form = ChangeForm(request.POST or None, kind=account.kind, account=account, initial=initial)
     if request.method == "POST" and form.is_valid():
         try:
             services.change_account(account=account, **form.cleaned_data)

@@ -17,10 +17,11 @@ from tests import journey
 from tests.remote_training.loopback import LoopbackPlatform, running
 from tests.remote_training.stub_platform import StubPlatform
 from tests.remote_training.stub_together import StubTogether
+from tests.remote_training.stub_vertex import StubVertex
 from worker import warm_child
 from worker.supervise import Supervision
 
-STUBS = {stub.kind: stub for stub in (StubPlatform, StubTogether)}
+STUBS = {stub.kind: stub for stub in (StubPlatform, StubTogether, StubVertex)}
 on_every_platform = pytest.mark.parametrize("platform", list(STUBS), indirect=True)
 
 

@@ -52,7 +52,8 @@ class StubPlatform(LoopbackPlatform):
     def succeed(self, model: str = "ft:gpt-4.1-mini:team::9") -> None:
         self.become("succeeded", fine_tuned_model=model, trained_tokens=1234, finished_at=2)
 
-    def say(self, message: str, **data: float) -> None:
+    def say(self, message: str, **data: float) -> str:
+        """Returns what of it is to be seen."""
         events = self.events.setdefault(self.job["id"], [])
         events.append(
             {
@@ -65,6 +66,7 @@ class StubPlatform(LoopbackPlatform):
                 "data": data,
             }
         )
+        return message
 
     # ---- Requests ----
 

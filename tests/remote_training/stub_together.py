@@ -95,7 +95,7 @@ class StubTogether(LoopbackPlatform):
         self.become("error")
         self._tell("job_error", why, level="error")
 
-    def say(self, message: str, **data: float) -> None:
+    def say(self, message: str, **data: float) -> str:
         if data:
             self.metrics.append(
                 {"global_step": data["step"], "train/loss": data["train_loss"]}
@@ -103,6 +103,7 @@ class StubTogether(LoopbackPlatform):
             )
         else:
             self._tell("training_start", message)
+        return message
 
     def _tell(self, kind: str, message: str, level: str = "info") -> None:
         event = {"object": "fine-tune-event", "created_at": now(), "message": message}

@@ -11,10 +11,20 @@ from django.utils.translation import gettext as _
 from finetune_app.core.encryption import decrypt
 from finetune_app.core.errors import PlainError
 from finetune_app.remote_training.models import PlatformAccount
-from finetune_app.remote_training.platform_kinds import BY_NAME, OPENAI, TOGETHER, PlatformKind
+from finetune_app.remote_training.platform_kinds import (
+    BY_NAME,
+    OPENAI,
+    TOGETHER,
+    VERTEX,
+    PlatformKind,
+)
 from finetune_app.remote_training.platforms.contract import Platform
 
-CLASSES = {OPENAI: "OpenAIPlatform", TOGETHER: "TogetherPlatform"}  # in the module of that name
+CLASSES = {  # in the module of that name
+    OPENAI: "OpenAIPlatform",
+    TOGETHER: "TogetherPlatform",
+    VERTEX: "VertexPlatform",
+}
 
 
 def connect(platform: str, url: str, key: str, options: Mapping[str, str]) -> Platform:
