@@ -23,7 +23,9 @@ def push(request: HttpRequest, goal: Goal) -> HttpResponse:
     """GET: ?training, ?step and ?format, and what would go where. POST: start."""
     given = request.POST if request.method == "POST" else request.GET
     trained = goal.trainings.with_adapter().select_related("base_model", "version", "goal")
-    training = get_object_or_404(trained, number=whole_number(given.get("training")) or 0)
+    if "training" not in given:
+        raise PlainError(_("Choose what to push on the page of the exports."), status=422)
+    training = get_object_or_404(trained, number=whole_number(given["training"]) or 0)
     step, format = whole_number(given.get("step")), given.get("format", "")
     export = pushing.require_pushable(training, step, format)
     token = pushing.require_token(goal)
