@@ -16,8 +16,9 @@ from finetune_app.jobs.models import Job, State
 from finetune_app.model_export.models import ExportFormat, HubPush, ModelExport
 from finetune_app.monitoring.models import DriftCheck
 from finetune_app.playground.models import PublicChat
-from finetune_app.request_log import feedback, retention
+from finetune_app.request_log import feedback, retention, stored_responses
 from finetune_app.request_log.models import Request
+from finetune_app.request_log.stored_responses import ResponseToStore
 from finetune_app.training.models import Training
 from tests.journey import write
 
@@ -57,6 +58,12 @@ def live(goal: Goal, candidates: list[Candidate], by: User) -> tuple[ApiKey, Req
     retention.change(deployment=live, by=by, on=True)
     asked = [{"role": "user", "content": "Call me on +49 30 901820 when my bike is ready."}]
     retention.store_transcript(went_well, asked, "repair_status")
+    stored_responses.store(
+        went_well,
+        ResponseToStore(
+            f"resp_{went_well.pk}", "", [{"id": "msg_1", "text": "Hello"}], {"id": "resp_1"}
+        ),
+    )
     Request.objects.filter(pk=went_well.pk).update(refused=False)
     _drift(live, went_well)
     feedback.give(request=went_well, rating=-1, comment="Too short.", expected="pickup", by=by)

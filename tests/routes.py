@@ -64,6 +64,7 @@ BUILD: dict[str, Callable[[World], Any]] = {
     "name": lambda world: world.base_model.slug,  # of a model, in the API
     "rest": lambda world: "assistants",
     "file_id": lambda world: "file-0",
+    "response_id": lambda world: "resp_0",
     "batch_id": lambda world: "batch_0",
     "action": lambda world: "pause",
 }

@@ -16,7 +16,7 @@ from finetune_app.core.engine_protocol import Sampling
 from finetune_app.gateway import model_lookup
 from finetune_app.gateway.errors import CLIENT_CLOSED_REQUEST, ApiError
 from finetune_app.gateway.json_body import JsonObject
-from finetune_app.gateway.responses import STREAM_END, ChatResponse, server_sent_event
+from finetune_app.gateway.responses import ChatResponse
 from finetune_app.gateway.schemas import TextRequest
 from finetune_app.request_log import recording
 
@@ -78,9 +78,7 @@ class Generation:
         """The first event and the others. Raises ApiError."""
         assert self.key is not None, "a page uses events(), and resolves the model itself"
         try:
-            self.model = await sync_to_async(model_lookup.resolve)(
-                self.key, self.request.model, self.request.options.conversation_id
-            )
+            self.model = await sync_to_async(self._resolve)(self.key)
             events = self.events()
             # Wait for the first event: the status of a busy or broken model must not be 200.
             return await anext(events, None), events
@@ -90,6 +88,12 @@ class Generation:
         except Exception:
             await self.log(500, "server_error")
             raise
+
+    def _resolve(self, key: ApiKey) -> model_lookup.ResolvedModel:
+        """Raises ApiError."""
+        model = model_lookup.resolve(key, self.request.model, self.request.options.conversation_id)
+        self.answer.require_storage(model.deployment)
+        return model
 
     async def events(self) -> AsyncGenerator[InferenceEvent, None]:
         """The engine's events for all choices. Closing it cancels the answers.
@@ -110,6 +114,7 @@ class Generation:
             return
         self.is_logged = True
         usage = self.answer.usage
+        to_store = self.answer.response_to_store() if status < 400 else None
         streamed, first_text_at = self.request.options.stream, self.first_text_at
         await recording.arecord(
             key=self.key,
@@ -127,10 +132,16 @@ class Generation:
             reply_id=self.answer.id,
             confidence=self._mean_logprob(),
             is_background=self.is_background,
-            # A transcript has no tools, and without them it would be another example.
-            messages=() if self.request.prompts[0].has_calls else self.request.messages,
+            messages=self.request.messages if self._may_keep_text else (),
             answer=self.answer.choices[0].text,
+            keeps_text=True if to_store else None,
+            to_store=to_store,
         )
+
+    @property
+    def _may_keep_text(self) -> bool:
+        """A transcript has no tools, and without them it would be another example."""
+        return self.answer.keeps_text and not self.request.prompts[0].has_calls
 
     def _batch(self) -> inference.RequestBatch:
         """One request to the candidate for each choice."""
@@ -243,10 +254,12 @@ class Generation:
             # it, and may send feedback at once.
             status, code = 200, ""
             await self.log(status, code)
-            yield STREAM_END
+            for sent in self.answer.end_events():
+                yield sent
         except ApiError as error:
             status, code = error.status, error.code
-            yield server_sent_event(error.body())
+            for sent in self.answer.error_events(error):
+                yield sent
         finally:
             await self.log(status, code)
 

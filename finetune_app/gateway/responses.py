@@ -10,7 +10,10 @@ from typing import TypedDict
 from finetune_app.core.chat_messages import Tool, ToolCall
 from finetune_app.core.engine_protocol import TokenLogprob
 from finetune_app.core.tool_calls import calls_in
+from finetune_app.deployment.models import Deployment
+from finetune_app.gateway.errors import ApiError
 from finetune_app.gateway.json_body import JsonObject
+from finetune_app.request_log.stored_responses import ResponseToStore
 
 STREAM_END = b"data: [DONE]\n\n"
 
@@ -67,6 +70,7 @@ class ChatResponse:
     """The response to one request, under one id. `n` choices for each of `prompts`."""
 
     OBJECT, CHUNK_OBJECT, ID_PREFIX = "chat.completion", "chat.completion.chunk", "chatcmpl"
+    keeps_text = True  # False: this request is not among those whose text is kept
 
     def __init__(self, model: str, n: int, *, prompts: int = 1, logprobs: bool = False) -> None:
         self.id = f"{self.ID_PREFIX}-{uuid.uuid4().hex}"
@@ -132,6 +136,22 @@ class ChatResponse:
         return server_sent_event(
             self._head(self.CHUNK_OBJECT) | {"choices": [], "usage": self.usage}
         )
+
+    def end_events(self) -> list[bytes]:
+        """The last of a stream, once the request is logged."""
+        return [STREAM_END]
+
+    def error_events(self, error: ApiError) -> list[bytes]:
+        """The last of a stream in which the answer failed."""
+        return [server_sent_event(error.body())]
+
+    def require_storage(self, deployment: Deployment | None) -> None:
+        """Called before the answer begins. Raises ApiError if the request wants the response to be
+        stored, and that is not possible."""
+
+    def response_to_store(self) -> ResponseToStore | None:
+        """The finished response, if it is to be stored beside the text of the request."""
+        return None
 
     def _chunk(
         self,

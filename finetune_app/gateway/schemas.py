@@ -128,7 +128,11 @@ class TextRequest:
 
 def parse_chat_request(body: bytes) -> TextRequest:
     """Raises ApiError if something cannot be read, or would be ignored to the caller's harm."""
-    given = read_json_object(body)
+    return chat_request(read_json_object(body))
+
+
+def chat_request(given: JsonObject) -> TextRequest:
+    """As parse_chat_request, of a body that was read already."""
     for name in UNSUPPORTED:
         if given.get(name) and given[name] != ["text"]:  # the only modality here
             raise invalid_request(f"“{name}” is not supported here. Leave it out.", name)
@@ -171,7 +175,8 @@ def sampling_options(given: JsonObject, default_new_tokens: int = DEFAULT_NEW_TO
         sampling["presence_penalty"] = presence_penalty
     if frequency_penalty := number_field(given, "frequency_penalty", 0.0, -2.0, 2.0):
         sampling["frequency_penalty"] = frequency_penalty
-    name = "max_completion_tokens" if given.get("max_completion_tokens") else "max_tokens"
+    is_new = given.get("max_completion_tokens") is not None
+    name = "max_completion_tokens" if is_new else "max_tokens"
     new_tokens = number_field(given, name, default_new_tokens, 1, MAX_NEW_TOKENS)
     sampling["max_new_tokens"] = int(new_tokens)
     if given.get("stop"):

@@ -3,7 +3,15 @@ URLs under /v1 are included before this one."""
 
 from django.urls import path, register_converter
 
-from finetune_app.gateway.views import chat, completions, embeddings, feedback, models, unknown
+from finetune_app.gateway.views import (
+    chat,
+    completions,
+    embeddings,
+    feedback,
+    models,
+    responses,
+    unknown,
+)
 
 
 class AnythingConverter:
@@ -26,6 +34,9 @@ urlpatterns = [
     path("models/<anything:name>", models.model_detail, name="model_detail"),
     path("chat/completions", chat.chat_completions, name="chat_completions"),
     path("completions", completions.text_completions, name="completions"),
+    path("responses", responses.create_response, name="create_response"),
+    path("responses/<slug:response_id>", responses.response_detail, name="response_detail"),
+    path("responses/<slug:response_id>/input_items", responses.input_items, name="input_items"),
     path("embeddings", embeddings.embeddings, name="embeddings"),
     path("feedback", feedback.feedback, name="feedback"),
     path("<anything:rest>", unknown.unknown_url, name="unknown_url"),

@@ -16,8 +16,9 @@ from finetune_app.api_keys.models import ApiKey
 from finetune_app.core.chat_messages import Message
 from finetune_app.core.refusals import refusal_length
 from finetune_app.deployment.models import Deployment, Release
-from finetune_app.request_log import feedback, prometheus, retention
+from finetune_app.request_log import feedback, prometheus, retention, stored_responses
 from finetune_app.request_log.models import Request
+from finetune_app.request_log.stored_responses import ResponseToStore
 
 log = logging.getLogger(__name__)
 RESPONSE_WAITS_SECONDS = 1.0
@@ -30,7 +31,9 @@ async def arecord(**facts: Any) -> None:
     task = asyncio.create_task(sync_to_async(_record_and_close, thread_sensitive=False)(**facts))
     _tasks.add(task)
     task.add_done_callback(_tasks.discard)
-    done, _unfinished = await asyncio.wait([task], timeout=RESPONSE_WAITS_SECONDS)
+    # What a program may ask for next has to be there.
+    wait = None if facts.get("to_store") else RESPONSE_WAITS_SECONDS
+    done, _unfinished = await asyncio.wait([task], timeout=wait)
     for ended in done:
         ended.result()
 
@@ -62,6 +65,8 @@ def record(
     answer: str | None = None,
     at: datetime | None = None,
     is_background: bool = False,
+    keeps_text: bool | None = None,
+    to_store: ResponseToStore | None = None,
 ) -> Request:
     """Store one request and count its tokens for its key.
 
@@ -69,6 +74,7 @@ def record(
     `answer` are stored only where the team has switched that on (retention.py). `answer` is None
     if there is no text answer (embeddings). `at` is when the request ended; by default now.
     `is_background`: nobody waits for it, so it uses up none of the key's tokens a minute.
+    `keeps_text`: whether its text is among those that are kept; None: it is drawn.
     """
     if key and not is_background:
         rate_limits.count_tokens(key, prompt_tokens + tokens)
@@ -103,15 +109,28 @@ def record(
         tokens=tokens,
     )
     if deployment and messages:
-        _store_text(request, messages, answer or "")
+        _store_text(request, messages, answer or "", keeps_text)
+    if deployment and to_store:
+        _store_response(request, to_store)
     return request
 
 
-def _store_text(request: Request, messages: Sequence[Message], answer: str) -> None:
+def _store_response(request: Request, to_store: ResponseToStore) -> None:
+    """As `_store_text`."""
+    try:
+        stored_responses.store(request, to_store)
+    except Exception as problem:
+        to_store.has_failed = True
+        log.error("response of request %s was not kept: %s", request.pk, type(problem).__name__)
+
+
+def _store_text(
+    request: Request, messages: Sequence[Message], answer: str, keeps_text: bool | None
+) -> None:
     """An error loses the text and nothing else. Only its type is logged, since its message may
     contain some of the text."""
     try:
-        transcript = retention.store_transcript(request, messages, answer)
+        transcript = retention.store_transcript(request, messages, answer, keeps_text)
         if transcript:
             feedback.queue_if_unsure(request, transcript)
     except Exception as problem:

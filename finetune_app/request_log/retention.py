@@ -20,7 +20,13 @@ from finetune_app.core.chat_messages import Message
 from finetune_app.core.retention import delete_in_batches, retention_end
 from finetune_app.datasets.text import last_content
 from finetune_app.deployment.models import Deployment
-from finetune_app.request_log.models import Feedback, Request, Retention, Transcript
+from finetune_app.request_log.models import (
+    Feedback,
+    Request,
+    Retention,
+    StoredResponse,
+    Transcript,
+)
 from finetune_app.request_log.redaction import MAX_CHARACTERS
 from finetune_app.request_log.redactor import redactor
 from finetune_app.request_log.rollups import rolled_up_until
@@ -73,15 +79,25 @@ def change(
     return retention
 
 
+def is_chosen(deployment_id: int) -> bool:
+    """Draws whether the text of one request is kept: never where the deployment keeps none, else
+    with the chosen percentage."""
+    retention = Retention.objects.filter(deployment=deployment_id, on=True).first()
+    return retention is not None and random.random() * 100 < retention.percent
+
+
 def store_transcript(
-    request: Request, messages: Sequence[Message], answer: str
+    request: Request,
+    messages: Sequence[Message],
+    answer: str,
+    keeps_text: bool | None = None,
 ) -> Transcript | None:
-    """Store the redacted text of a request, if its deployment keeps texts and the request is among
-    the chosen percentage."""
+    """Store the redacted text of a request, if it is to be kept; None: that is drawn now."""
     if request.deployment_id is None:
         return None
-    retention = Retention.objects.filter(deployment=request.deployment_id, on=True).first()
-    if retention is None or random.random() * 100 >= retention.percent:
+    if keeps_text is None:
+        keeps_text = is_chosen(request.deployment_id)
+    if not keeps_text:
         return None
     latest = _latest(messages)
     *texts, redacted_answer = redactor.redact([*(one["content"] for one in latest), answer])
@@ -132,6 +148,7 @@ def delete_text(request: Request) -> None:
     """Delete the text of one request, and the words of its feedback."""
     with transaction.atomic():
         Transcript.objects.filter(request=request).delete()
+        StoredResponse.objects.filter(request=request).delete()
         Feedback.objects.filter(request=request).update(comment="", expected="")
 
 
@@ -140,6 +157,7 @@ def delete_all_texts(deployment: Deployment) -> int:
     count = Transcript.objects.filter(deployment=deployment).count()
     while _delete_batch(Transcript.objects.filter(deployment=deployment)):
         pass
+    StoredResponse.objects.filter(deployment=deployment).delete()
     Feedback.objects.filter(deployment=deployment).update(comment="", expected="")
     texts_deleted.send(Retention, deployment_id=deployment.pk, before=None)
     return count
@@ -157,6 +175,11 @@ def delete_expired() -> bool:
         while _delete_batch(expired):
             if time.monotonic() - started > DELETE_SECONDS:
                 return True
+        responses = StoredResponse.objects.filter(
+            deployment=retention.deployment_id, request__at__lte=before
+        )
+        if delete_in_batches(responses):
+            return True
     return False
 
 

@@ -31,6 +31,9 @@ ADDRESSES = {
     "gateway:feedback": "/v1/feedback",
     "gateway:completions": "/v1/completions",
     "gateway:embeddings": "/v1/embeddings",
+    "gateway:create_response": "/v1/responses",
+    "gateway:response_detail": "/v1/responses/resp_0",
+    "gateway:input_items": "/v1/responses/resp_0/input_items",
 }
 ROOMS = ("gateway:", "fine_tuning_api:", "batches:")
 V1 = [route for route in DECLARED if route.name.startswith(ROOMS)]

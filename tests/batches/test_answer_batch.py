@@ -53,7 +53,7 @@ def test_a_model_answers_as_it_does_when_it_is_asked_live(client, live):
     assert answer["usage"]["prompt_tokens"] == asked.usage.prompt_tokens
 
 
-def test_texts_are_continued_and_embedded_too(client, engine, live, monkeypatch):
+def test_other_endpoints_are_asked_too(client, engine, live, monkeypatch):
     url = "/v1/completions"
     body = {"model": "starter", "prompt": "Once", "max_tokens": 3}
     rows = [line(1, url=url) | {"body": body}]
@@ -65,6 +65,15 @@ def test_texts_are_continued_and_embedded_too(client, engine, live, monkeypatch)
         return [[0.6, 0.8] for _text in texts], 2
 
     monkeypatch.setattr("finetune_app.core.engine_client.embed", embed)
+    url = "/v1/responses"
+    rows = [line(1, url=url) | {"body": {"model": MODEL, "input": "Once"}}]
+    rows += [line(2, url=url) | {"body": {"model": MODEL, "input": []}}]
+    done = run_to_end(client, send(client, rows, endpoint=url))
+    response = read(client, done.output_file_id)["row-1"]["response"]["body"]
+    assert (response["object"], response["status"]) == ("response", "completed")
+    assert (done.usage.input_tokens, done.usage.output_tokens) == (5, 3)
+    error = read(client, done.error_file_id)["row-2"]["response"]["body"]["error"]
+    assert error["param"] == "input"
     url = "/v1/embeddings"
     rows = [line(1, url=url) | {"body": {"model": "all-minilm-l6-v2", "input": "Hello"}}]
     done = run_to_end(client, send(client, rows, endpoint=url))

@@ -11,8 +11,8 @@ from finetune_app.gateway.errors import ApiError
 async def unknown_url(request: HttpRequest, key: ApiKey, rest: str) -> HttpResponseBase:
     raise ApiError(
         404,
-        f"/v1/{rest[:80]} is not served here. There are chat/completions, completions, "
-        "embeddings, models, files, uploads, batches, fine_tuning/jobs and "
+        f"/v1/{rest[:80]} is not served here. There are chat/completions, responses, "
+        "completions, embeddings, models, files, uploads, batches, fine_tuning/jobs and "
         "fine_tuning/alpha/graders.",
         code="unknown_url",
     )

@@ -1,4 +1,10 @@
-from finetune_app.request_log.models.requests import ERROR_LABELS, Feedback, Request, Transcript
+from finetune_app.request_log.models.requests import (
+    ERROR_LABELS,
+    Feedback,
+    Request,
+    StoredResponse,
+    Transcript,
+)
 from finetune_app.request_log.models.retention import Retention
 from finetune_app.request_log.models.rollups import HourlyAnswers, HourlyUsage, RollupCursor
 
@@ -10,5 +16,6 @@ __all__ = [
     "Request",
     "Retention",
     "RollupCursor",
+    "StoredResponse",
     "Transcript",
 ]

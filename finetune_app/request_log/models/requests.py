@@ -136,6 +136,24 @@ class Transcript(models.Model):
         return f"text of request {self.request_id}"
 
 
+class StoredResponse(models.Model):
+    """A response of the Responses API, redacted (stored_responses.py)."""
+
+    request = models.OneToOneField(
+        Request, primary_key=True, on_delete=models.CASCADE, related_name="stored_response"
+    )
+    deployment = models.ForeignKey(
+        Deployment, on_delete=models.CASCADE, related_name="stored_responses"
+    )
+    response_id = models.CharField(max_length=60, unique=True)
+    previous_id = models.CharField(max_length=60, blank=True)  # the response that it goes on from
+    input = models.JSONField(default=list)  # items, without those of the previous response
+    response = models.JSONField(default=dict)  # OpenAI's object
+
+    def __str__(self) -> str:
+        return self.response_id
+
+
 class Feedback(models.Model):
     """A rating of one answer. A second rating of the same answer replaces the first."""
 
