@@ -9,11 +9,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypedDict
 
+from finetune_app.core.secrets import Secrets
 from finetune_app.operations.errors import BackupError
+from finetune_app.operations.passphrase import decrypt_secrets, given_passphrase
 
 DATABASE = "database.sqlite3"
 DUMP = "database.dump"
 SECRETS = "secrets.json"
+ENCRYPTED_SECRETS = "secrets.json.encrypted"  # with a passphrase (passphrase.py)
 MANIFEST = "manifest.json"
 
 READ_BYTES = 1_000_000
@@ -56,6 +59,17 @@ def _require_whole(source: Path) -> None:
                 pass
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise BackupError(DAMAGED.format(source)) from error
+
+
+def read_secrets(archive: tarfile.TarFile) -> Secrets:
+    """Asks for the passphrase of a backup that has one. Raises BackupError for another one."""
+    name = SECRETS if SECRETS in archive.getnames() else ENCRYPTED_SECRETS
+    member = archive.extractfile(name)
+    assert member is not None, "a file, not a folder"
+    if name == ENCRYPTED_SECRETS:
+        return decrypt_secrets(member.read(), given_passphrase())
+    found: Secrets = json.load(member)
+    return found
 
 
 def read_manifest(archive: tarfile.TarFile) -> Manifest | None:

@@ -23,8 +23,16 @@ from django.utils import timezone
 
 from finetune_app.core import files, secrets
 from finetune_app.goals.models import Goal
-from finetune_app.operations.archives import DATABASE, DUMP, MANIFEST, SECRETS, Manifest
+from finetune_app.operations.archives import (
+    DATABASE,
+    DUMP,
+    ENCRYPTED_SECRETS,
+    MANIFEST,
+    SECRETS,
+    Manifest,
+)
 from finetune_app.operations.errors import BackupError
+from finetune_app.operations.passphrase import encrypt_secrets
 from finetune_app.operations.postgres import dump_postgres
 
 FOLDERS = ("versions", "uploads", "api-files", "runs", "evaluations", "knowledge")
@@ -39,10 +47,12 @@ OTHER_SECRETS = (
 )
 
 
-def backup(target: Path) -> Path:
+def backup(target: Path, passphrase: str = "") -> Path:
     """Write a backup to `target` (a .tar.gz), which exists only once it is complete.
 
-    Raises BackupError for an empty database and for other secrets than Finetune started with.
+    With a passphrase the secrets in it, and so the stored keys of others, are read only with that.
+    Raises BackupError for an empty database, for other secrets than Finetune started with, and for
+    a passphrase that is easily guessed.
     """
     _require_installation()
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -63,7 +73,12 @@ def backup(target: Path) -> Path:
             _add_json(archive, MANIFEST, manifest)
             archive.add(saved, saved.name)
             # Those in force; the file does not have the ones that the environment sets.
-            _add_json(archive, SECRETS, settings.SECRETS)
+            if passphrase:
+                _add_bytes(
+                    archive, ENCRYPTED_SECRETS, encrypt_secrets(settings.SECRETS, passphrase)
+                )
+            else:
+                _add_json(archive, SECRETS, settings.SECRETS)
             for folder in FOLDERS:
                 for name in _names(folder):
                     _add(archive, name)
@@ -99,10 +114,13 @@ def applied_migrations() -> dict[str, list[str]]:
 
 
 def _add_json(archive: tarfile.TarFile, name: str, content: object) -> None:
-    text = json.dumps(content).encode()
+    _add_bytes(archive, name, json.dumps(content).encode())
+
+
+def _add_bytes(archive: tarfile.TarFile, name: str, content: bytes) -> None:
     entry = tarfile.TarInfo(name)
-    entry.size, entry.mode = len(text), 0o600
-    archive.addfile(entry, io.BytesIO(text))
+    entry.size, entry.mode = len(content), 0o600
+    archive.addfile(entry, io.BytesIO(content))
 
 
 def _names(folder: str) -> list[str]:

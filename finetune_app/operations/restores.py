@@ -1,6 +1,5 @@
 """Puts a backup in the place of an installation's database, files and secrets."""
 
-import json
 import shutil
 import tarfile
 import tempfile
@@ -15,15 +14,22 @@ from django.db.migrations.executor import MigrationExecutor
 
 from finetune_app.core import files
 from finetune_app.core.schema import unknown_migrations
-from finetune_app.core.secrets import forget_in_force, names_set_otherwise
+from finetune_app.core.secrets import (
+    Secrets,
+    forget_in_force,
+    names_set_otherwise,
+    write_secrets,
+)
 from finetune_app.knowledge import services as knowledge
 from finetune_app.operations.archives import (
     DATABASE,
     DUMP,
+    ENCRYPTED_SECRETS,
     NOT_A_BACKUP,
     SECRETS,
     open_archive,
     read_manifest,
+    read_secrets,
 )
 from finetune_app.operations.backups import FOLDERS, has_goals
 from finetune_app.operations.errors import BackupError
@@ -42,11 +48,13 @@ def restore(source: Path, *, force: bool = False) -> Restored:
     """Restore a backup into DATA_DIR, the store of files and the database.
 
     Raises BackupError while anything uses the installation, for a file that is not a backup, is
-    damaged or was made by a newer version, and without `force` if there are goals already.
+    damaged or was made by a newer version, for another passphrase, and without `force` if there
+    are goals already.
     """
     data = Path(settings.DATA_DIR)
     with open_archive(source) as archive:
         _check(archive, source)
+        secrets = read_secrets(archive)
         with exclusive_use():
             if has_goals() and not force:
                 raise BackupError(
@@ -55,14 +63,14 @@ def restore(source: Path, *, force: bool = False) -> Restored:
                 )
             with tempfile.TemporaryDirectory(prefix="finetune-restore-", dir=data) as folder:
                 archive.extractall(folder, filter="data")
-                restored = _replace_data(Path(folder), data)
+                restored = _replace_data(Path(folder), data, secrets)
                 _bring_up_to_date()
     return restored
 
 
 def _check(archive: tarfile.TarFile, source: Path) -> None:
     names = archive.getnames()
-    if SECRETS not in names or not {DATABASE, DUMP} & set(names):
+    if not {SECRETS, ENCRYPTED_SECRETS} & set(names) or not {DATABASE, DUMP} & set(names):
         raise BackupError(NOT_A_BACKUP.format(source))
     if (DATABASE in names) != settings.ON_SQLITE:
         raise BackupError("That backup is of another kind of database (see DATABASE_URL).")
@@ -79,7 +87,7 @@ def _check(archive: tarfile.TarFile, source: Path) -> None:
         )
 
 
-def _replace_data(found: Path, data: Path) -> Restored:
+def _replace_data(found: Path, data: Path, secrets: Secrets) -> Restored:
     connections.close_all()
     if settings.ON_SQLITE:
         place = Path(connection.settings_dict["NAME"])
@@ -89,8 +97,8 @@ def _replace_data(found: Path, data: Path) -> Restored:
     else:
         replace_postgres(found / DUMP)
     removed = [name for folder in FOLDERS for name in _replace_folder(found, data, folder)]
-    other_secrets = names_set_otherwise(json.loads((found / SECRETS).read_text()))
-    shutil.move(found / SECRETS, data / SECRETS)
+    other_secrets = names_set_otherwise(secrets)
+    write_secrets(data, secrets)
     forget_in_force(data)
     return Restored(removed, other_secrets)
 
