@@ -17,7 +17,7 @@ pytestmark = pytest.mark.no_database
 
 ROOT = Path(settings.BASE_DIR)
 # Loaded only by `platforms.connect`, which says what to install.
-CLIENTS = {"openai", "together", "google", "requests"}
+CLIENTS = {"openai", "together", "fireworks", "google", "requests"}
 OF_AN_EXTRA = {"finetune_app/remote_training/platforms": CLIENTS}
 OURS = {"finetune_app", "worker"}
 

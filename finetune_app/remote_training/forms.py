@@ -15,7 +15,13 @@ from finetune_app.providers.forms import (
     usable_key,
 )
 from finetune_app.remote_training.models import PlatformAccount
-from finetune_app.remote_training.platform_kinds import OPENAI, TOGETHER, VERTEX, PlatformKind
+from finetune_app.remote_training.platform_kinds import (
+    FIREWORKS,
+    OPENAI,
+    TOGETHER,
+    VERTEX,
+    PlatformKind,
+)
 from finetune_app.remote_training.services import DEFAULT_EPOCHS
 
 if TYPE_CHECKING:
@@ -171,6 +177,20 @@ class OpenAIForm(AccountForm):
         return str(self.cleaned_data["address"])
 
 
+class FireworksForm(AccountForm):
+    account = pattern_field(
+        _("Account"),
+        _("Its id there, such as kettle-lane."),
+        r"[a-z0-9][a-z0-9-]{0,62}",
+        _("Enter the account's id as its page shows it: small letters, digits and hyphens."),
+    )
+    field_order = ["name", "account", "key"]
+
+    @property
+    def options(self) -> dict[str, str]:
+        return {"account": self.cleaned_data["account"]}
+
+
 class VertexForm(AccountForm):
     project = pattern_field(
         _("Project"),
@@ -201,7 +221,7 @@ class VertexForm(AccountForm):
         return {name: self.cleaned_data[name] for name in ("project", "region", "bucket")}
 
 
-FORMS = {OPENAI: OpenAIForm, TOGETHER: AccountForm, VERTEX: VertexForm}
+FORMS = {OPENAI: OpenAIForm, TOGETHER: AccountForm, FIREWORKS: FireworksForm, VERTEX: VertexForm}
 
 
 def account_form(kind: PlatformKind) -> type[AccountForm]:

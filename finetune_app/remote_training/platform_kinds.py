@@ -11,7 +11,7 @@ from finetune_app.basemodels.automatic_settings import SUPERVISED
 if TYPE_CHECKING:
     from django_stubs_ext import StrPromise
 
-OPENAI, TOGETHER, VERTEX = "openai", "together", "vertex"
+OPENAI, TOGETHER, FIREWORKS, VERTEX = "openai", "together", "fireworks", "vertex"
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,25 @@ KINDS = (
         deployment=_(
             "Together lets a tuned model answer once you have deployed it there on a dedicated "
             "endpoint, which is billed by the minute, also while nobody asks."
+        ),
+    ),
+    PlatformKind(
+        name=FIREWORKS,
+        label="Fireworks",
+        about=_("Open models such as Llama and Qwen. Needs an account, its id and a key."),
+        package="fireworks",
+        extra="fireworks",
+        client="fireworks-ai 1.2",
+        address="https://api.fireworks.ai",
+        model="accounts/fireworks/models/qwen3-8b",
+        chat_path="/inference/v1",
+        tested=_(
+            "The requests were tested with Fireworks' client 1.2 and a stand-in for the platform, "
+            "never with Fireworks itself."
+        ),
+        deployment=_(
+            "Fireworks lets a tuned model answer once you have deployed it there, which is billed "
+            "by the hour of its graphics card, also while nobody asks."
         ),
     ),
     PlatformKind(

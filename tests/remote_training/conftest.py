@@ -15,13 +15,14 @@ from finetune_app.remote_training import services
 from finetune_app.remote_training.models import PlatformAccount, RemoteTraining
 from tests import journey
 from tests.remote_training.loopback import LoopbackPlatform, running
+from tests.remote_training.stub_fireworks import StubFireworks
 from tests.remote_training.stub_platform import StubPlatform
 from tests.remote_training.stub_together import StubTogether
 from tests.remote_training.stub_vertex import StubVertex
 from worker import warm_child
 from worker.supervise import Supervision
 
-STUBS = {stub.kind: stub for stub in (StubPlatform, StubTogether, StubVertex)}
+STUBS = {stub.kind: stub for stub in (StubPlatform, StubTogether, StubFireworks, StubVertex)}
 on_every_platform = pytest.mark.parametrize("platform", list(STUBS), indirect=True)
 
 

@@ -13,6 +13,7 @@ from finetune_app.core.errors import PlainError
 from finetune_app.remote_training.models import PlatformAccount
 from finetune_app.remote_training.platform_kinds import (
     BY_NAME,
+    FIREWORKS,
     OPENAI,
     TOGETHER,
     VERTEX,
@@ -21,6 +22,7 @@ from finetune_app.remote_training.platform_kinds import (
 from finetune_app.remote_training.platforms.contract import Platform
 
 CLASSES = {  # in the module of that name
+    FIREWORKS: "FireworksPlatform",
     OPENAI: "OpenAIPlatform",
     TOGETHER: "TogetherPlatform",
     VERTEX: "VertexPlatform",
