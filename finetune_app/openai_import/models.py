@@ -18,6 +18,7 @@ class OpenAIImport(models.Model):
     validation_file = models.ForeignKey(
         ApiFile, null=True, on_delete=models.SET_NULL, related_name="+"
     )
+    found = models.JSONField(default=dict)  # services.Found; empty without a training file
     job = models.JSONField(default=dict)  # openai_job.JobDescription
     suite = models.JSONField(default=dict)  # promptfoo.Suite; empty without a configuration
     # What came of it; the job is None where only tests were brought.

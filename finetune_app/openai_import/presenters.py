@@ -4,7 +4,6 @@ from typing import Any
 
 from finetune_app.deployment.code_snippets import snippets_for
 from finetune_app.goals.measures import summary
-from finetune_app.openai_import import services
 from finetune_app.openai_import.models import OpenAIImport
 
 MAX_TESTS_SHOWN = 3
@@ -18,7 +17,7 @@ def initial(item: OpenAIImport) -> dict[str, Any]:
 
 
 def found(item: OpenAIImport) -> dict[str, Any]:
-    inside = services.look_into(item)
+    inside = item.found
     suite, rows = item.suite, item.suite.get("rows", [])
     return {
         "item": item,
@@ -35,7 +34,7 @@ def found(item: OpenAIImport) -> dict[str, Any]:
         "measure": summary(suite["measure"], suite["measure_settings"]) if suite else "",
         "notes": [
             *item.job.get("notes", []),
-            *(inside.notes if inside else []),
+            *inside.get("notes", []),
             *suite.get("notes", []),
         ],
     }

@@ -63,8 +63,8 @@ def bring(
         item.validation_file = _kept(team, validation_file)
         item.job = asdict(job) if job else {}
         item.suite = asdict(suite) if suite else {}
+        item.found = asdict(look_into(item.training_file)) if item.training_file else {}
         item.save()
-        look_into(item)
     return item
 
 
@@ -84,13 +84,11 @@ def file_of(content: bytes, name: str) -> "File[bytes]":
     return ContentFile(content, name=name)
 
 
-def look_into(item: OpenAIImport) -> Found | None:
-    """What its training file holds; None without one. Raises PlainError for an invalid line."""
-    if item.training_file is None:
-        return None
+def look_into(file: ApiFile) -> Found:
+    """What a training file holds. Raises PlainError for an invalid line."""
     notes = FileNotes()
     try:
-        rows = read_training_rows(item.training_file, "", notes)
+        rows = read_training_rows(file, "", notes)
     except RowError as problem:
         raise PlainError(str(problem), status=422, title=_("The training file")) from None
     systems = {_system(row["messages"]) for row in rows}
@@ -102,10 +100,7 @@ def look_into(item: OpenAIImport) -> Found | None:
             for message in rows[0]["messages"]
         ],
         system=systems.pop() if len(systems) == 1 else "",
-        notes=[
-            note.replace(item.training_file.api_id, item.training_file.name)
-            for note in unread_notices(item.training_file, notes)
-        ],
+        notes=[note.replace(file.api_id, file.name) for note in unread_notices(file, notes)],
     )
 
 
@@ -129,7 +124,7 @@ def make(*, item: OpenAIImport, by: User, name: str, settings: Mapping[str, Any]
     if item.goal:
         return item.goal
     item.goal = _train(item, by, name, settings) if item.training_file else _test(item, by, name)
-    item.suite = {}  # an example that is deleted in the dataset must not stay here
+    item.found = item.suite = {}  # an example that is deleted in the dataset must not stay here
     item.save()
     return item.goal
 
