@@ -106,7 +106,9 @@ class Generation:
                     self._record(event)
                     yield event
         except EngineUnavailable as problem:
-            raise engine_error(problem) from problem
+            error = engine_error(problem)
+            error.param = self._param(error.param)
+            raise error from problem
 
     async def log(self, status: int, code: str = "") -> None:
         """Log the request, with its result. Only the first call has an effect."""
@@ -195,7 +197,7 @@ class Generation:
         problem = event.get("error") or event.get("trouble")
         if problem:
             if event.get("param"):
-                raise ApiError(400, str(problem), param=event["param"])
+                raise ApiError(400, str(problem), param=self._param(event["param"]))
             too_long = event.get("code") == "context_length_exceeded"
             raise ApiError(
                 400 if too_long else 503,
@@ -216,7 +218,12 @@ class Generation:
             choice.thought_tokens = int(event.get("thought_tokens") or 0)
             choice.thought = choice.thought.strip()
             choice.prompt_tokens = int(event.get("prompt_tokens") or 0)
-            choice.find_calls(self.request.prompts[0].tools)
+            prompt = self.request.prompts[0]
+            choice.find_calls(prompt.tools, is_single=prompt.is_single_call)
+
+    def _param(self, name: str | None) -> str | None:
+        """The part of the request that is at fault: the schema of a call comes from its tools."""
+        return "tools" if name == "response_format" and self.request.prompts[0].tools else name
 
     async def _complete(self, events: AsyncGenerator[InferenceEvent, None]) -> JsonObject:
         """The response as one object, once all events have arrived."""

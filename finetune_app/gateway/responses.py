@@ -46,9 +46,11 @@ class Choice:
     logprobs: list[TokenLogprob] | None = None  # None: not requested
     tool_calls: list[ToolCall] = field(default_factory=list)
 
-    def find_calls(self, tools: Sequence[Tool]) -> None:
-        """Move the calls from the text of a finished answer to `tool_calls`."""
+    def find_calls(self, tools: Sequence[Tool], *, is_single: bool = False) -> None:
+        """Move the calls from the text of a finished answer to `tool_calls`; is_single: the first
+        alone."""
         self.text, calls = calls_in(self.text, tools) if tools else (self.text, [])
+        calls = calls[:1] if is_single else calls
         self.tool_calls = [
             {"id": f"call_{uuid.uuid4().hex[:24]}", "type": "function", "function": call}
             for call in calls

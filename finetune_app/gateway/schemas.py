@@ -18,7 +18,12 @@ from finetune_app.gateway.json_body import (
     number_field,
     read_json_object,
 )
-from finetune_app.gateway.tool_calls import requested_tools, require_answered_calls, tool_fields
+from finetune_app.gateway.tool_calls import (
+    MAX_SCHEMA_CHARACTERS,
+    requested_tools,
+    require_answered_calls,
+    tool_fields,
+)
 
 ROLES = {
     "system": "system",
@@ -29,7 +34,6 @@ ROLES = {
 }
 MAX_MESSAGES = 500
 MAX_CHARACTERS = 400_000  # of all messages together
-MAX_SCHEMA_CHARACTERS = 64_000
 DEFAULT_NEW_TOKENS = 1_024
 DEFAULT_SEED = 17
 UNSUPPORTED = (
@@ -67,11 +71,13 @@ LOCAL_ONLY = {
 @dataclass(frozen=True)
 class Prompt:
     """The input for `n` answers. `raw_text`, if given, is continued as it is, without a chat
-    template. `tools` are functions that the answers may call."""
+    template. `tools` are functions that the answers may call; with `is_single_call` an answer ends
+    with its first call."""
 
     messages: list[Message]
     raw_text: str | None = None
     tools: list[Tool] = field(default_factory=list)
+    is_single_call: bool = False
 
     @property
     def question(self) -> str:
@@ -140,7 +146,10 @@ def chat_request(given: JsonObject) -> TextRequest:
     messages = _messages(given.get("messages"))
     sampling = _chat_sampling(given)
     first_question = next(one["content"] for one in messages if one["role"] == "user")
-    prompt = Prompt(messages, tools=requested_tools(given))
+    asked = requested_tools(given)
+    if asked.schema:
+        sampling["schema"] = asked.schema
+    prompt = Prompt(messages, tools=asked.tools, is_single_call=asked.is_single)
     return TextRequest(model, [prompt], sampling, common_options(given, first_question))
 
 

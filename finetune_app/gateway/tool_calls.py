@@ -1,9 +1,13 @@
 """Tools in requests for chat completions: which functions may be called, and earlier calls."""
 
+import json
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from finetune_app.core.chat_messages import Message, Tool
+from finetune_app.core.tool_calls import name_of
 from finetune_app.gateway.errors import invalid_request
 from finetune_app.gateway.json_body import JsonObject
 from finetune_app.imports.cell_values import RowError
@@ -14,34 +18,109 @@ from finetune_app.imports.tool_calls import (
     row_tools,
 )
 
+MAX_SCHEMA_CHARACTERS = 64_000
+DEFINITIONS = ("$defs", "definitions")  # the older name, too
+REFERENCE = re.compile(r"#/\$?(defs|definitions)/([^/]+)")
 
-def requested_tools(given: JsonObject) -> list[Tool]:
-    """The functions that the answer may call. Raises ApiError.
 
-    What a prompt cannot bring about is refused: that some function is called, or only one.
+@dataclass(frozen=True)
+class ToolRequest:
+    """Which functions an answer may call.
+
+    schema: of a call that the answer has to be, as JSON text; "" if the model decides.
+    is_single: it may call one function at most.
     """
+
+    tools: list[Tool] = field(default_factory=list)
+    schema: str = ""
+    is_single: bool = False
+
+
+def requested_tools(given: JsonObject) -> ToolRequest:
+    """Raises ApiError."""
     try:
         tools = row_tools({"tools": given.get("tools")}).get("tools", [])
     except RowError as problem:
         raise invalid_request(str(problem), "tools") from problem
-    choice = given.get("tool_choice")
-    if choice not in (None, "auto", "none"):
-        raise invalid_request(
-            "“tool_choice” can be “auto” or “none” here; the model decides.", "tool_choice"
-        )
+    choice, parallel = given.get("tool_choice"), given.get("parallel_tool_calls")
+    if parallel not in (None, True, False):
+        raise invalid_request("“parallel_tool_calls” is true or false.", "parallel_tool_calls")
     if choice == "none":
-        return []
-    if tools and given.get("parallel_tool_calls") is False:
-        raise invalid_request(
-            "“parallel_tool_calls” cannot be switched off here; the model decides. Leave it out.",
-            "parallel_tool_calls",
-        )
+        return ToolRequest()
+    if choice not in (None, "auto"):
+        tools_to_choose = _chosen(choice, tools)
+        schema = call_schema(tools_to_choose)
+    else:
+        schema = ""
     if tools and given.get("response_format"):
         raise invalid_request(
             "“response_format” cannot be used with “tools”: a call would break it.",
             "response_format",
         )
-    return tools
+    return ToolRequest(tools, schema, is_single=parallel is False)
+
+
+def _chosen(choice: object, tools: Sequence[Tool]) -> Sequence[Tool]:
+    """The functions of which one has to be called. Raises ApiError."""
+    if choice == "required" and tools:
+        return tools
+    function = choice.get("function") if isinstance(choice, dict) else None
+    name = function.get("name") if isinstance(function, dict) else None
+    chosen = [tool for tool in tools if name_of(tool) == name]
+    if not chosen:
+        raise invalid_request(
+            "“tool_choice” is “auto”, “none”, “required”, or {“type”: “function”, “function”: "
+            "{“name”: …}} with the name of one of “tools”.",
+            "tool_choice",
+        )
+    return chosen
+
+
+def call_schema(tools: Sequence[Tool]) -> str:
+    """The JSON schema of a call of one of these functions, in the form that `calls_in` reads.
+
+    Definitions of each function's parameters move to the root, where references look for them.
+    """
+    calls: list[JsonObject] = []
+    definitions: JsonObject = {}
+    for number, tool in enumerate(tools):
+        parameters = dict(tool["function"].get("parameters") or {})
+        for key in DEFINITIONS:
+            for name, found in dict(parameters.pop(key, None) or {}).items():
+                definitions[f"{key.strip('$')}{number}.{name}"] = _moved(found, number)
+        arguments = {"type": "object"} | _moved(parameters, number)
+        calls.append(
+            {
+                "type": "object",
+                "properties": {"name": {"const": name_of(tool)}, "arguments": arguments},
+                "required": ["name", "arguments"],
+                "additionalProperties": False,
+            }
+        )
+    schema: JsonObject = {"anyOf": calls} if len(calls) > 1 else calls[0]
+    try:
+        text = json.dumps(schema | ({"$defs": definitions} if definitions else {}))
+    except (RecursionError, ValueError):
+        raise invalid_request("The parameters are nested too deeply.", "tools") from None
+    if len(text) > MAX_SCHEMA_CHARACTERS:
+        raise invalid_request(
+            f"The parameters are longer than {MAX_SCHEMA_CHARACTERS:,} characters.", "tools"
+        )
+    return text
+
+
+def _moved(value: Any, number: int) -> Any:
+    """`value` with its references to definitions of the function `number` as they are called at
+    the root."""
+    if isinstance(value, list):
+        return [_moved(one, number) for one in value]
+    if not isinstance(value, dict):
+        return value
+    moved = {name: _moved(one, number) for name, one in value.items()}
+    found = REFERENCE.fullmatch(moved["$ref"]) if isinstance(moved.get("$ref"), str) else None
+    if found:
+        moved["$ref"] = f"#/$defs/{found[1]}{number}.{found[2]}"
+    return moved
 
 
 def tool_fields(item: Mapping[str, Any], role: str, at: int) -> Message:

@@ -2,6 +2,7 @@
 
 import json
 
+import jsonschema
 import openai
 import pytest
 
@@ -81,6 +82,50 @@ def test_texts_of_requests_with_tools_are_not_kept(client, answers, live, owner)
     assert wait_for(lambda: Transcript.objects.count() == 1)
 
 
+BARE_CALL = '{"name": "get_weather", "arguments": {"city": "Rome"}}'
+NAMED = {"type": "function", "function": {"name": "get_weather"}}
+
+
+@pytest.mark.parametrize("choice", ["required", NAMED])
+def test_a_call_can_be_required(client, answers, choice):
+    """The engine keeps the answer to the form of a call."""
+    answers["text"] = BARE_CALL
+    [choice] = ask(client, messages=ROME, tools=TOOLS, tool_choice=choice).choices
+    assert choice.finish_reason == "tool_calls"
+    assert choice.message.tool_calls[0].function.name == "get_weather"
+    schema = json.loads(answers["asked"][0]["schema"])
+    jsonschema.validate(json.loads(BARE_CALL), schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({"name": "fly", "arguments": {}}, schema)
+    assert answers["asked"][0]["tools"] == TOOLS
+
+
+def test_without_a_choice_the_model_decides(client, answers):
+    ask(client, messages=ROME, tools=TOOLS)
+    assert "schema" not in answers["asked"][0]
+
+
+def test_without_parallel_calls_an_answer_ends_with_its_first(client, answers):
+    answers["text"] = CALL + CALL.replace("Rome", "Oslo")
+    both, one = (
+        ask(client, messages=ROME, tools=TOOLS, parallel_tool_calls=parallel).choices[0].message
+        for parallel in (True, False)
+    )
+    assert len(both.tool_calls) == 2
+    assert [json.loads(call.function.arguments)["city"] for call in one.tool_calls] == ["Rome"]
+
+
+def test_parameters_that_cannot_be_kept_to_are_told(client, answers, monkeypatch):
+    async def refuse(base_model, requests, **_settings):
+        raise engine_client.RequestRejected("cannot be followed", "response_format")
+        yield
+
+    monkeypatch.setattr(engine_client, "stream_chat", refuse)
+    with pytest.raises(openai.BadRequestError) as refused:
+        ask(client, messages=ROME, tools=TOOLS, tool_choice="required")
+    assert refused.value.param == "tools"
+
+
 def test_a_model_without_tools_says_so(client):
     """Its template has none: the tiny model speaks plain ChatML."""
     with pytest.raises(openai.BadRequestError, match="chat template has no tools") as refused:
@@ -98,8 +143,14 @@ ANSWER = {"role": "assistant", "content": "Warm."}
     [
         ({"tools": [{"type": "function"}]}, "tools"),
         ({"tools": "get_weather"}, "tools"),
-        ({"tools": TOOLS, "tool_choice": "required"}, "tool_choice"),
-        ({"tools": TOOLS, "parallel_tool_calls": False}, "parallel_tool_calls"),
+        ({"tool_choice": "required"}, "tool_choice"),
+        ({"tools": TOOLS, "tool_choice": "always"}, "tool_choice"),
+        ({"tools": TOOLS, "tool_choice": {"type": "function"}}, "tool_choice"),
+        (
+            {"tools": TOOLS, "tool_choice": {"type": "function", "function": {"name": "fly"}}},
+            "tool_choice",
+        ),
+        ({"tools": TOOLS, "parallel_tool_calls": "no"}, "parallel_tool_calls"),
         ({"tools": TOOLS, "response_format": {"type": "json_object"}}, "response_format"),
         ({"functions": [{"name": "f"}]}, "functions"),
         ({"messages": [*ROME, calling({"id": "1"})]}, "messages[1].tool_calls"),
