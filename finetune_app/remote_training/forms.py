@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
+from finetune_app.basemodels.automatic_settings import SUPERVISED
 from finetune_app.providers import service_account
 from finetune_app.providers.forms import (
     PLAIN,
@@ -237,6 +238,7 @@ class LaunchForm(forms.Form):
         error_messages={"required": _("Enter the model's name there.")},
         widget=forms.TextInput(attrs=PLAIN),
     )
+    method = forms.CharField(widget=forms.HiddenInput, initial=SUPERVISED, required=False)
     agreed = forms.CharField(widget=forms.HiddenInput, required=False)
     personal = forms.BooleanField(
         label=_("They may have it: nobody has to be asked, or everybody was"), required=False

@@ -1,12 +1,12 @@
 """What is known of each training platform before its client is loaded."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from django.utils.translation import gettext_lazy as _
 
-from finetune_app.basemodels.automatic_settings import SUPERVISED
+from finetune_app.basemodels.automatic_settings import DPO, SUPERVISED
 
 if TYPE_CHECKING:
     from django_stubs_ext import StrPromise
@@ -42,7 +42,7 @@ class PlatformKind:
     untuned: str = "{model}"
     least_rows: int = 10
     most_epochs: int = 20
-    methods: tuple[str, ...] = field(default=(SUPERVISED,))
+    methods: tuple[str, ...] = (SUPERVISED, DPO)
     deployment: "StrPromise | str" = ""
 
     @property

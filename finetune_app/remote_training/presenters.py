@@ -7,6 +7,7 @@ import httpx
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from finetune_app.basemodels.automatic_settings import DPO, SUPERVISED
 from finetune_app.basemodels.estimates import at_most
 from finetune_app.core import charts
 from finetune_app.datasets.models import Dataset
@@ -16,6 +17,7 @@ from finetune_app.providers import guard
 from finetune_app.remote_training.forms import LaunchForm
 from finetune_app.remote_training.models import PlatformAccount, RemoteTraining
 from finetune_app.remote_training.services import Quote, quote
+from finetune_app.training.methods import method_options
 from finetune_app.training.services import newest_version
 
 MAX_EVENTS_SHOWN = 12
@@ -48,7 +50,11 @@ def launch_context(goal: Goal, account: PlatformAccount, form: LaunchForm) -> di
     version = newest_version(goal)
     epochs = form["epochs"].value()
     passes = int(epochs) if str(epochs).isdecimal() and len(str(epochs)) < 4 else 1
-    expected = quote(account, version, passes) if version else Quote(0, 0, None)
+    methods = [one for one in method_options(version) if one.name in account.kind.methods]
+    possible = [one.name for one in methods if not one.why_not]
+    method = form["method"].value()
+    method = method if method in possible else SUPERVISED
+    expected = quote(account, version, passes, method) if version else Quote(0, 0, None)
     return {
         "goal": goal,
         "account": account,
@@ -57,6 +63,8 @@ def launch_context(goal: Goal, account: PlatformAccount, form: LaunchForm) -> di
         "sent": version.counts.get("train", 0) + version.counts.get("validation", 0)
         if version
         else 0,
+        "method": method,
+        "method_options": methods,
         "form": form,
         "quote": expected,
         "cost": money(expected.cost),
@@ -89,6 +97,7 @@ def live_context(training: RemoteTraining) -> dict[str, Any]:
         "host": host_of(training.account),
         "ready": training.endpoint_id is not None,
         "counts": training.version.counts,
+        "by_pairs": training.spec["method"] == DPO,
         "times": at_most(int(training.spec["hyperparameters"].get("n_epochs", 1))),
         "cost": money(training.expected_cost),
     }

@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from finetune_app.accounts.models import Team, User
-from finetune_app.basemodels.automatic_settings import SUPERVISED
+from finetune_app.basemodels.automatic_settings import DPO, SUPERVISED
 from finetune_app.basemodels.training_work import tokens_of
 from finetune_app.core.encryption import decrypt, encrypt
 from finetune_app.core.errors import PlainError
@@ -25,6 +25,7 @@ from finetune_app.remote_training.platform_kinds import OPENAI
 from finetune_app.remote_training.platforms import connect
 from finetune_app.remote_training.platforms.contract import PlatformError
 from finetune_app.remote_training.training_files import require_enough
+from finetune_app.training.methods import require_method
 from finetune_app.training.services import DEFAULT_SEED, require_version
 from finetune_app.versions.models import Version
 
@@ -44,11 +45,12 @@ class Quote:
     version: int
     tokens: int
     cost: Decimal | None
+    method: str = SUPERVISED
 
     @property
     def agreement(self) -> str:
         """What the form carries, to tell whether it is still what was shown."""
-        return f"{self.version}, {self.tokens}, {self.cost}"
+        return f"{self.version}, {self.method}, {self.tokens}, {self.cost}"
 
 
 def connect_account(
@@ -131,11 +133,16 @@ def delete_account(*, account: PlatformAccount) -> None:
     account.delete()
 
 
-def quote(account: PlatformAccount, version: Version, epochs: int) -> Quote:
+def quote(
+    account: PlatformAccount, version: Version, epochs: int, method: str = SUPERVISED
+) -> Quote:
+    """A pair is read with each of its answers; pairs are taken to be as long as other rows."""
     tokens = int(tokens_of(version) * epochs * TOKENIZER_SPREAD)
+    if method == DPO:
+        tokens = 2 * tokens * version.pairs // max(version.counts.get("train", 0), 1)
     price = account.price
     cost = None if price is None else (price * tokens / MILLION).quantize(Decimal("0.0001"))
-    return Quote(version.number, tokens, cost)
+    return Quote(version.number, tokens, cost, method)
 
 
 def this_month() -> datetime:
@@ -185,9 +192,9 @@ def start(
     if active:
         return active
     version = require_version(goal)
-    require_enough(version, method, account.kind.least_rows)
+    require_possible(account, version, method)
     account = PlatformAccount.objects.select_for_update().get(pk=account.pk)
-    expected = quote(account, version, epochs)
+    expected = quote(account, version, epochs, method)
     if agreed is not None and agreed != expected.agreement:
         raise AnotherQuote(
             _("What is sent or what it costs has changed. Read it again, then agree to that."),
@@ -219,6 +226,14 @@ def start(
         expected_cost=expected.cost,
         agreed_by=user,
     )
+
+
+def require_possible(account: PlatformAccount, version: Version, method: str) -> None:
+    """Raises PlainError where the platform does not train in this way, or not on so few rows."""
+    if method not in account.kind.methods:
+        raise PlainError(_("%(name)s does not train in this way.") % {"name": account.name})
+    require_method(method, version)
+    require_enough(version, method, account.kind.least_rows)
 
 
 def require_affordable(account: PlatformAccount, expected: Quote) -> None:
@@ -260,7 +275,10 @@ def resume(*, training: RemoteTraining) -> None:
     if training.start_tried_at is None:
         account = PlatformAccount.objects.select_for_update().get(pk=training.account_id)
         expected = quote(
-            account, training.version, int(training.spec["hyperparameters"]["n_epochs"])
+            account,
+            training.version,
+            int(training.spec["hyperparameters"]["n_epochs"]),
+            training.spec["method"],
         )
         if expected.cost != training.expected_cost:
             raise PlainError(_("Its price has changed since it was agreed to. Start another."))

@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 from finetune_app.accounts.access import is_owner, may_edit, member
 from finetune_app.accounts.models import Role
 from finetune_app.accounts.requests import HttpRequest
+from finetune_app.basemodels.automatic_settings import SUPERVISED
 from finetune_app.core.audit import AuditAction
 from finetune_app.core.errors import PlainError
 from finetune_app.core.requests import render_page
@@ -95,7 +96,7 @@ def where(request: HttpRequest, goal: Goal) -> HttpResponse:
 def launch(request: HttpRequest, goal: Goal, account_id: int) -> HttpResponse:
     """What leaves, what it costs, and the agreement."""
     account = _account_or_404(request, account_id)
-    initial = {"epochs": request.GET["epochs"]} if "epochs" in request.GET else {}
+    initial = {name: request.GET[name] for name in ("epochs", "method") if name in request.GET}
     form = LaunchForm(
         request.POST or None,
         initial=initial,
@@ -154,6 +155,7 @@ def _started(
             user=request.user,
             model=given["model"],
             epochs=given["epochs"],
+            method=given["method"] or SUPERVISED,
             agreed=given["agreed"],
         )
     except services.AnotherQuote as problem:
