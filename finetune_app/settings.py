@@ -11,6 +11,8 @@ PUBLIC_URL      the address people use, when it is not http://HOST:PORT
 WEB_PROCESSES   how many processes answer requests (default 2; 1 on a single core)
 ENDPOINTS_ALLOWED  host:port of model servers in your own network that teams may add, with
                 commas between: "localhost:11434,gpu-box.lan:8000" (docs/remote-models.md)
+HF_ENDPOINT     the model hub (default https://huggingface.co); HF_HUB_OFFLINE=1 asks none
+HUB_JOBS_IMAGE  image for trainings on Hugging Face Jobs (default: python:X.Y-slim as here)
 REQUEST_LOG_DAYS, JOB_LOG_DAYS, AUDIT_LOG_DAYS  how long requests (default 180), journals of jobs
                 (90) and lines of the audit log (365, at least 30) are kept; 0: for ever;
                 less than 0 is refused
@@ -114,6 +116,7 @@ INSTALLED_APPS = [
     "finetune_app.training",
     "finetune_app.hyperparameter_search",
     "finetune_app.remote_training",
+    "finetune_app.hub_training",
     "finetune_app.candidates",
     "finetune_app.evaluation",
     "finetune_app.judging",

@@ -21,6 +21,7 @@ urlpatterns = [
     path("team/models/", include("finetune_app.providers.urls")),
     path("", include("finetune_app.remote_training.urls")),
     path("from-openai/", include("finetune_app.openai_import.urls")),
+    path("", include("finetune_app.hub_training.urls")),
     path("goals/", include("finetune_app.goals.urls")),
     path("goals/<int:goal_id>/dataset/", include("finetune_app.datasets.urls")),
     path("goals/<int:goal_id>/dataset/", include("finetune_app.checks.urls")),

@@ -22,6 +22,7 @@ from finetune_app.goals.models import Goal, MeasureKind
 from finetune_app.guide.models import Advice
 from finetune_app.guide.wizard import services as wizard
 from finetune_app.guide.wizard.question_screens import ALL
+from finetune_app.hub_training.models import HubTraining
 from finetune_app.hyperparameter_search.models import HyperparameterSearch
 from finetune_app.imports.models import Upload
 from finetune_app.jobs.models import State
@@ -40,6 +41,7 @@ from finetune_app.versions.models import Version
 from tests import factories_datasets, factories_evaluation, factories_live
 from tests.accounts.passkey_credential import passkey_credential
 from tests.factories_live import job
+from tests.journey import write
 
 
 @dataclass
@@ -149,6 +151,7 @@ def build_world(team: Team, by: User) -> World:
         passkey=_passkey(by),
     )
     factories_evaluation.suggestion_run(world.kept, by)
+    _hub_training(training, by)
     return world
 
 
@@ -219,6 +222,37 @@ def _remote_training(goal: Goal, version: Version, by: User) -> RemoteTraining:
             event_id=f"m{step}", at=timezone.now(), message=f"Step {step}", metrics=metrics
         )
     return training
+
+
+def _hub_training(training: Training, by: User) -> HubTraining:
+    """Over, and its training is here."""
+    made = HubTraining.objects.create(
+        goal=training.goal,
+        number=training.number,
+        version=training.version,
+        base_model=training.base_model,
+        job=job(training.goal.team, "hub_train", done=3, total=3),
+        spec=training.spec,
+        namespace="kettle",
+        flavor="t4-small",
+        image="python:3.11-slim",
+        timeout_seconds=7200,
+        price=Decimal("0.006667"),
+        expected_cost=Decimal("0.8000"),
+        data_commit="8" * 40,
+        remote_id="69290f9e4b2e1a0001a1b2c3",
+        stage="COMPLETED",
+        events=[
+            {"event": "phase", "text": "Learning from your examples"},
+            {"event": "point", "step": 1, "loss": 2.0, "validation_loss": 2.1},
+            {"event": "point", "step": 3, "loss": 1.2, "validation_loss": 1.5},
+        ],
+        seconds=372,
+        training=training,
+        agreed_by=by,
+    )
+    write(f"{made.folder}/left.txt", "left")
+    return made
 
 
 def _install(team: Team) -> Install:

@@ -75,8 +75,11 @@ def hub_api(token: str, before: Callable[[], None] = lambda: None) -> "HfApi":
     os.environ["HF_HUB_DISABLE_XET"] = "1"
     os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
-    from huggingface_hub import HfApi, set_client_factory
+    from huggingface_hub import HfApi, constants, set_client_factory
+    from huggingface_hub.utils.tqdm import disable_progress_bars
 
+    constants.HF_HUB_DISABLE_XET = True  # where the library was imported before
+    disable_progress_bars()
     set_client_factory(lambda: _client(before))
     return HfApi(endpoint=hub_address(), token=token, library_name="finetune")
 

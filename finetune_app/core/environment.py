@@ -55,6 +55,11 @@ def flag(name: str, default: bool = False, environment: Mapping[str, str] = os.e
     return given.lower() in YES
 
 
+def text_setting(name: str) -> str:
+    """ "" where it is not set."""
+    return os.environ.get(name, "").strip()
+
+
 def niceness() -> int:
     """How far the processes of heavy jobs stand back, as in nice(1). Read without settings, too."""
     return whole_number("FINETUNE_NICENESS", NICENESS, least=0, most=19)

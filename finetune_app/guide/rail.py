@@ -23,6 +23,7 @@ STEP_OF_NAMESPACE = {
     "training": 4,
     "hyperparameter_search": 4,
     "remote_training": 4,
+    "hub_training": 4,
     "knowledge": 4,
     "candidates": 4,
     "evaluation": 5,

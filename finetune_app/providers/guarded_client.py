@@ -18,19 +18,25 @@ TIMEOUT_SECONDS, CONNECT_SECONDS, WRITE_SECONDS = 60.0, 10.0, 600.0
 HEADERS = {"Accept-Encoding": "identity"}
 MAX_ANSWER_BYTES = 16_000_000
 MAX_ANSWER_SECONDS = 120.0
+SLOWEST_BYTES_A_SECOND = 100_000
 
 
 class BoundedBody:
-    """The body of an answer. Raises ValueError where it is too long, or comes too slowly."""
+    """The body of an answer. Raises ValueError where it is too long, or comes too slowly.
 
-    def __init__(self, inner: Any) -> None:
-        self.inner = inner
+    most_bytes: of a file whose size is known (the request's extension of this name).
+    """
+
+    def __init__(self, inner: Any, most_bytes: int | None = None) -> None:
+        self.inner, self.most_bytes = inner, most_bytes
 
     def __iter__(self) -> Iterator[bytes]:
-        size, until = 0, time.monotonic() + MAX_ANSWER_SECONDS
+        most = MAX_ANSWER_BYTES if self.most_bytes is None else self.most_bytes
+        seconds = MAX_ANSWER_SECONDS + (self.most_bytes or 0) / SLOWEST_BYTES_A_SECOND
+        size, until = 0, time.monotonic() + seconds
         for chunk in self.inner:
             size += len(chunk)
-            if size > MAX_ANSWER_BYTES or time.monotonic() > until:
+            if size > most or time.monotonic() > until:
                 raise ValueError("the answer is too long")
             yield chunk
 
@@ -66,9 +72,8 @@ class Guarded:
         refused: Exception = self.library.ConnectError(f"{host} was not found.")
         for address in addresses:
             try:
-                return self._bounded(
-                    self.inner.handle_request(self._towards(request, address, host))
-                )
+                response = self.inner.handle_request(self._towards(request, address, host))
+                return self._bounded(response, request.extensions.get("most_bytes"))
             except (self.library.ConnectError, self.library.ConnectTimeout) as problem:
                 refused = problem  # perhaps no route to this address: try the next
         raise refused
@@ -86,13 +91,13 @@ class Guarded:
             extensions=request.extensions | {"sni_hostname": host},
         )
 
-    def _bounded(self, response: Any) -> Any:
+    def _bounded(self, response: Any, most_bytes: int | None) -> Any:
         """Raises ValueError where the answer is compressed, which nobody asked for: it could unfold
         to any size."""
         if response.headers.get("content-encoding", "identity") != "identity":
             response.close()
             raise ValueError("the answer is compressed")
-        response.stream = self.body(response.stream)
+        response.stream = self.body(response.stream, most_bytes)
         return response
 
     def close(self) -> None:

@@ -11,6 +11,7 @@ from finetune_app.accounts.access import is_owner, may_edit, member
 from finetune_app.accounts.models import Role
 from finetune_app.accounts.requests import HttpRequest
 from finetune_app.basemodels.automatic_settings import SUPERVISED
+from finetune_app.basemodels.models import HubToken
 from finetune_app.core.audit import AuditAction
 from finetune_app.core.errors import PlainError
 from finetune_app.core.requests import render_page
@@ -87,6 +88,9 @@ def where(request: HttpRequest, goal: Goal) -> HttpResponse:
         "goal": goal,
         "accounts": [(one, presenters.host_of(one)) for one in _accounts(request)],
         "trainings": goal.remote_trainings.select_related("job", "account"),
+        # Of the room above, by the goal's own relation.
+        "on_hub": goal.hub_trainings.select_related("job"),
+        "hub_account": HubToken.objects.filter(team=goal.team).exclude(account="").first(),
         "is_owner": is_owner(request),
     }
     return render_page(request, "remote_training/where.html", context)

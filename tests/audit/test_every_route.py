@@ -109,6 +109,8 @@ NOT_PRIVILEGED = {
     "guide:question": CONTENT,
     "guide:skip": CONTENT,
     "guide:take": CONTENT,
+    "hub_training:continue": JOB,
+    "hub_training:stop": JOB,
     "imports:cancel": JOB,
     "imports:confirm": JOB,
     "imports:decide": CONTENT,

@@ -88,9 +88,9 @@ class Fault:
 
 
 class Refused(Exception):
-    def __init__(self, status: int, code: str = "", message: str = "") -> None:
+    def __init__(self, status: int, code: str = "", message: str = "", url: str = "") -> None:
         super().__init__(message)
-        self.status, self.code, self.message = status, code, message
+        self.status, self.code, self.message, self.url = status, code, message, url
 
 
 class StubHub:
@@ -106,6 +106,7 @@ class StubHub:
         self.complaints: list[str] = []
         self.uploads: list[str] = []  # sha256 of each object that was received
         self.before: Callable[[str, str], None] = lambda method, path: None
+        self.on_fault: Callable[[], None] = lambda: None  # called before a fault is answered
         self.others: list[Callable[[Any, str, str, dict, bytes], Any]] = []  # further routes
         self.lock = threading.RLock()
         self.add_person(TOKEN, "kettle", ["lane"])
@@ -179,7 +180,7 @@ class _Handler(BaseHTTPRequestHandler):
         split = urlsplit(self.path)
         path, query = unquote(split.path), parse_qs(split.query)
         self.hub.before(self.command, path)
-        body = self._body()
+        body, self.answer_headers = self._body(), {}
         with self.hub.lock:
             self.hub.requests.append((self.command, path))
             self.hub.bodies.append(body)
@@ -191,10 +192,12 @@ class _Handler(BaseHTTPRequestHandler):
                 status, answer = 200, self._answer(path, query, body)
             except Refused as refused:
                 headers = {"X-Error-Code": refused.code, "X-Error-Message": refused.message}
-                return self._send(refused.status, {"error": refused.message}, headers)
+                return self._send(
+                    refused.status, {"error": refused.message, "url": refused.url}, headers
+                )
             if fault:
                 return self._fail(fault)
-        return self._send(status, answer, {})
+        return self._send(status, answer, self.answer_headers)
 
     do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = _handle
 
@@ -211,6 +214,7 @@ class _Handler(BaseHTTPRequestHandler):
         return None
 
     def _fail(self, fault: Fault) -> None:
+        self.hub.on_fault()
         if fault.status == 0:
             self.close_connection = True
             self.connection.close()
@@ -254,11 +258,7 @@ class _Handler(BaseHTTPRequestHandler):
         if found := re.fullmatch(r"/api/(models|datasets)/([^/]+/[^/]+)(?:/(.*))?", path):
             return self._of_repository(found[1][:-1], found[2], found[3] or "", query, body)
         if found := re.fullmatch(r"/(datasets/)?([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):
-            repository = self._repository("dataset" if found[1] else "model", found[2])
-            files = repository.at(found[3]) or {}
-            if found[4] not in files:
-                raise Refused(404, "EntryNotFound")
-            return files[found[4]].content
+            return self._resolve("dataset" if found[1] else "model", *found.groups()[1:])
         raise self._complain(f"no such address: {self.command} {path}", 404)
 
     def _complain(self, what: str, status: int = 400) -> Refused:
@@ -308,7 +308,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._require_write(namespace)
         kind, repo_id = given.get("type", "model"), f"{namespace}/{given['name']}"
         if (kind, repo_id) in self.hub.repositories:
-            raise Refused(409, message="You already created this model repo")
+            raise Refused(409, message="You already created this model repo", url=repo_id)
         self.hub.add(repo_id, kind=kind, private=given["visibility"] == "private")
         return {"url": f"{self.hub.address}/{repo_id}", "name": repo_id, "id": "1"}
 
@@ -354,6 +354,8 @@ class _Handler(BaseHTTPRequestHandler):
         what, _, revision = rest.partition("/")
         if self.command == "GET" and what in ("", "revision"):
             return self._info(repository, revision or "main")
+        if self.command == "GET" and what == "tree":
+            return self._tree(repository, revision)
         if self.command == "POST" and what == "preupload":
             return self._preupload(repository, json.loads(body))
         if self.command == "POST" and what == "commit":
@@ -373,6 +375,24 @@ class _Handler(BaseHTTPRequestHandler):
             "siblings": [_sibling(name, blob) for name, blob in sorted(files.items())],
             **repository.facts,
         }
+
+    def _resolve(self, kind: str, repo_id: str, revision: str, name: str) -> bytes:
+        repository = self._repository(kind, repo_id)
+        blob = (repository.at(revision) or {}).get(name)
+        if blob is None:
+            raise Refused(404, "EntryNotFound")
+        commit = repository.commits[-1] if revision == "main" else revision
+        self.answer_headers = {"ETag": f'"{blob.oid}"', "X-Repo-Commit": commit}
+        return blob.content
+
+    def _tree(self, repository: Repository, revision: str) -> list[dict[str, Any]]:
+        files = repository.at(revision.strip("/"))
+        if files is None:
+            raise Refused(404, "RevisionNotFound")
+        return [
+            {"type": "file", "path": name, "size": len(blob.content), "oid": blob.git_oid}
+            for name, blob in sorted(files.items())
+        ]
 
     def _preupload(self, repository: Repository, given: dict[str, Any]) -> dict[str, Any]:
         self._require_write(repository.repo_id.split("/")[0])
@@ -426,6 +446,8 @@ class _Handler(BaseHTTPRequestHandler):
         if action == "put":
             if self.command != "PUT" or self.headers.get("Authorization"):
                 raise self._complain("the store gets a PUT, and not the token")
+            if len(body) < int(self.headers["Content-Length"]):
+                raise Refused(400)  # whoever sent it is gone
             if hashlib.sha256(body).hexdigest() != oid:
                 raise self._complain("the object is not what was announced")
             repository.objects[oid] = body

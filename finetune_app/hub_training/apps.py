@@ -1,0 +1,18 @@
+from django.apps import AppConfig
+from django.db.models.signals import pre_delete
+
+
+class HubTrainingConfig(AppConfig):
+    name = "finetune_app.hub_training"
+    label = "hub_training"
+
+    def ready(self) -> None:
+        from finetune_app.hub_training.jobs import HubTrainingHandler
+        from finetune_app.hub_training.models import HubTraining
+        from finetune_app.hub_training.services import keep_what_runs
+        from finetune_app.jobs.handlers import register
+        from finetune_app.jobs.row_jobs import delete_job_with
+
+        register(HubTrainingHandler())
+        pre_delete.connect(keep_what_runs, sender=HubTraining)
+        delete_job_with(HubTraining, lambda training: training.folder)

@@ -1,0 +1,159 @@
+"""Start, stop, continue and delete trainings on Hugging Face Jobs."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from finetune_app.accounts.models import User
+from finetune_app.basemodels.automatic_settings import FULL, SUPERVISED
+from finetune_app.basemodels.models import BaseModelChoice, HubToken
+from finetune_app.core.errors import PlainError
+from finetune_app.goals.models import Goal
+from finetune_app.hub_training.container import default_image
+from finetune_app.hub_training.hardware import Machine
+from finetune_app.hub_training.jobs import OVER
+from finetune_app.hub_training.models import HubTraining
+from finetune_app.jobs import services as jobs
+from finetune_app.jobs.models import ACTIVE, CAN_CONTINUE
+from finetune_app.training.services import frozen_spec, require_inputs
+
+MAX_HOURS = 48
+
+
+class AnotherQuote(PlainError):
+    """What it costs is not what was agreed to."""
+
+
+@dataclass(frozen=True)
+class Quote:
+    """The most that it costs: every minute until the hub ends it. In dollars."""
+
+    version: int
+    machine: Machine
+    hours: int
+
+    @property
+    def cost(self) -> Decimal:
+        return (self.machine.price * 60 * self.hours).quantize(Decimal("0.0001"))
+
+    @property
+    def agreement(self) -> str:
+        """What the form carries, to tell whether it is still what was shown."""
+        return f"{self.version}, {self.machine.flavor}, {self.hours}, {self.cost}"
+
+
+def require_hub_token(goal: Goal) -> HubToken:
+    """Raises PlainError where the team has none that may write."""
+    token = HubToken.objects.filter(team=goal.team).first()
+    if token is None or not token.account or token.role == "read":
+        raise PlainError(
+            _(
+                "Training on the hub needs an access token with the role “write”. An owner saves "
+                "one in step 3."
+            ),
+            status=409,
+            title=_("No account on the hub yet"),
+        )
+    return token
+
+
+def require_trainable(goal: Goal) -> BaseModelChoice:
+    """The chosen base model. Raises PlainError where an earlier step is missing."""
+    _version, choice = require_inputs(goal)
+    if not choice.base_model.is_here:
+        raise PlainError(_("The base model's files are not here any more. Install it again."))
+    return choice
+
+
+@transaction.atomic
+def start(
+    *,
+    goal: Goal,
+    user: User | None,
+    namespace: str,
+    machine: Machine,
+    hours: int,
+    agreed: str | None = None,
+) -> HubTraining:
+    """Freeze what it is to be and queue the job. While one of the goal runs there, returns that.
+
+    agreed: the agreement that was shown. Raises PlainError, and AnotherQuote where it has changed.
+    """
+    goal = Goal.objects.lock(goal.pk)
+    active = goal.hub_trainings.filter(job__state__in=ACTIVE).first()
+    if active:
+        return active
+    token = require_hub_token(goal)
+    if namespace not in token.namespaces:
+        raise PlainError(_("Choose an account that your team's token belongs to."))
+    version, choice = require_inputs(goal)
+    require_trainable(goal)
+    quote = Quote(version.number, machine, hours)
+    if agreed is not None and agreed != quote.agreement:
+        raise AnotherQuote(
+            _("What is sent or what it costs has changed. Read it again, then agree to that."),
+            status=422,
+        )
+    spec = frozen_spec(goal, version, choice, {}, SUPERVISED, None)
+    if spec["tuning"] == FULL:
+        raise PlainError(_("Only adapters are trained on the hub."))
+    number = goal.last_training + 1
+    Goal.objects.filter(pk=goal.pk).update(last_training=number)
+    job = jobs.create(
+        team=goal.team,
+        kind="hub_train",
+        title=_("Training %(n)d of “%(goal)s”") % {"n": number, "goal": goal.name[:60]},
+        spec={},
+    )
+    return HubTraining.objects.create(
+        goal=goal,
+        number=number,
+        version=version,
+        base_model=choice.base_model,
+        job=job,
+        spec=spec,
+        namespace=namespace,
+        flavor=machine.flavor,
+        image=default_image(),
+        timeout_seconds=hours * 3600,
+        price=machine.price,
+        expected_cost=quote.cost,
+        agreed_by=user,
+    )
+
+
+def stop(*, training: HubTraining) -> None:
+    """Have it cancelled there."""
+    jobs.ask_stop(training.job)
+
+
+def can_go_on(training: HubTraining) -> bool:
+    """Whether Continue helps: not where it has failed there for good."""
+    is_over = training.stage in OVER and training.stage != "COMPLETED"
+    return training.job.state in CAN_CONTINUE and not is_over
+
+
+def resume(*, training: HubTraining) -> None:
+    """Go on where it was interrupted. Raises PlainError where it was not."""
+    if not can_go_on(training):
+        raise PlainError(_("There is nothing to continue. Start another training."))
+    jobs.ask_continue(training.job)
+
+
+@transaction.atomic
+def delete(*, training: HubTraining) -> None:
+    """Delete the record; the training that came of it stays. Raises PlainError while it runs."""
+    training.delete()
+
+
+def keep_what_runs(sender: type[HubTraining], instance: HubTraining, **kwargs: Any) -> None:
+    """Raises PlainError, whichever deletion reaches it: it would go on there, and cost."""
+    if instance.job.is_active:
+        raise PlainError(
+            _("Training %(n)d of “%(goal)s” still runs on the hub. Cancel it first.")
+            % {"n": instance.number, "goal": instance.goal.name},
+            title=_("It runs elsewhere"),
+        )

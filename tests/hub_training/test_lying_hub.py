@@ -1,0 +1,146 @@
+"""What came back is believed only as far as it is checked."""
+
+import json
+
+import pytest
+
+from finetune_app.hub_training import results
+from finetune_app.jobs.models import State
+from finetune_app.training.models import Training
+from tests.hub.stub_hub import Blob
+from tests.hub_training.conftest import step
+from tests.hub_training.left_results import ADAPTER, RESULT, leave_results
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def over(start, stub):
+    """It is over there; a test leaves the results."""
+    training = step(start())
+    stub.job.ended = "COMPLETED"
+    return training
+
+
+def test_a_right_result_is_a_training(over, hub, data_dir):
+    leave_results(hub, over)
+    training = step(over)
+    assert training.job.state == State.SUCCEEDED
+    made = Training.objects.get()
+    assert made.points.get(step=1).validation_loss == 2.1
+    assert made.samples.get().answer == "a"
+    assert (data_dir / made.folder_of_step(2) / "adapter_model.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../outside.safetensors",
+        "adapter/../../x.json",
+        "adapter/weights.bin",
+        "adapter/run.py",
+        "adapter/.hidden.json",
+        "steps/x/adapter_model.safetensors",
+        "elsewhere/adapter_model.safetensors",
+    ],
+)
+def test_a_file_that_no_training_leaves(over, hub, data_dir, name):
+    leave_results(hub, over, {**ADAPTER, name: b"x"})
+    training = step(over)
+    assert training.job.state == State.FAILED
+    assert "not there as a training leaves it" in training.job.message
+    assert not Training.objects.exists()
+    assert not (data_dir / "hub" / "outside.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    "missing", ["adapter/adapter_model.safetensors", "adapter/adapter_config.json"]
+)
+def test_without_the_adapter_there_is_no_training(over, hub, missing):
+    leave_results(hub, over, {name: body for name, body in ADAPTER.items() if name != missing})
+    assert step(over).job.state == State.FAILED
+    assert not Training.objects.exists()
+
+
+def test_a_file_that_was_exchanged(over, hub):
+    leave_results(hub, over)
+    there = hub.repositories["model", over.result_repository]
+    name = "adapter/adapter_model.safetensors"
+    there.commit(there.files | {name: Blob(b"something else", True)})
+    training = step(over)
+    assert training.job.state == State.FAILED
+    assert "is not what the training left" in training.job.message
+    assert not Training.objects.exists()
+
+
+def test_looked_at_again_once_it_is_right(over, hub):
+    from finetune_app.hub_training import services
+
+    training = step(over)  # nothing is there yet
+    assert training.job.state == State.FAILED
+    leave_results(hub, training)
+    services.resume(training=training)
+    assert step(training).job.state == State.SUCCEEDED
+
+
+@pytest.mark.parametrize("result", [[], "x", None, {"a": {"b": {"c": 1}}}, {"x": "y" * 10**6}])
+def test_a_result_of_another_shape(over, hub, result):
+    leave_results(hub, over, result=result)
+    training = step(over)
+    if isinstance(result, dict) or result is None:  # None is the usual one
+        assert training.job.state == State.SUCCEEDED
+        assert len(json.dumps(Training.objects.get().job.result)) < 10_000
+    else:
+        assert training.job.state == State.FAILED
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        {"event": "point", "step": -1},
+        {"event": "point", "step": "1"},
+        {"event": "point", "step": True},
+        {"event": "sample", "step": 1, "index": 10**6},
+        {"event": "progress", "done": "x", "total": 3},
+        {"event": "progress", "done": 1, "total": 0},
+        {"event": "result", "x": 1},
+        {"event": ["point"]},
+        3,
+        None,
+        [[[]]],
+    ],
+)
+def test_events_of_another_shape_are_left_out(line):
+    assert results._event(json.dumps(line)) is None
+
+
+def test_numbers_and_texts_are_bounded():
+    point = results._event('{"event": "point", "step": 1, "loss": Infinity, "epoch": 1e300}')
+    assert point == {"event": "point", "step": 1, **dict.fromkeys(results.NUMBERS)}
+    sample = results._event(
+        json.dumps({"event": "sample", "step": 1, "index": 0, "prompt": "x" * 10**6, "passed": 3})
+    )
+    assert (len(sample["prompt"]), sample["passed"]) == (results.MAX_TEXT, None)
+    assert results._event("[" * 100_000) is None
+
+
+def test_too_much_is_not_read(over, hub, monkeypatch):
+    monkeypatch.setattr(results, "MAX_TOLD_BYTES", 100)
+    leave_results(hub, over)
+    assert step(over).job.state == State.FAILED
+    monkeypatch.setattr(results, "MAX_TOLD_BYTES", 8_000_000)
+    monkeypatch.setattr(results, "MAX_BYTES", 10)
+    leave_results(hub, over, result=RESULT)
+
+
+@pytest.mark.parametrize(
+    "answer", [b"<html>", b"[]", b'{"id": 3}', b'{"status": {"stage": 7}}', b"x" * 10]
+)
+def test_answers_of_the_hub_that_are_none(over, hub, stub, answer):
+    hub.others.insert(0, lambda handler, method, path, *rest: answer if "/job0" in path else None)
+    training = step(over)
+    assert training.job.state == State.QUEUED
+    assert "something else than expected" in training.job.message
+    hub.others.pop(0)
+    leave_results(hub, over)
+    assert step(training).job.state == State.SUCCEEDED
