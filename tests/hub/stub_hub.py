@@ -4,93 +4,26 @@ Repositories with commits, large files through LFS (basic transfer), accounts, a
 test orders. What breaks the protocol is answered with 400 and noted in `complaints`.
 """
 
-import base64
-import hashlib
 import json
 import re
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from tests.hub.commits import Commits
+from tests.hub.repositories import (
+    GIT_ATTRIBUTES,
+    LARGE_SUFFIXES,
+    Blob,
+    Fault,
+    Refused,
+    Repository,
+)
+
 TOKEN = "hf_kettleLaneWrites"
-LARGE_SUFFIXES = (".safetensors", ".gguf", ".bin", ".gz", ".zip", ".arrow")
-GIT_ATTRIBUTES = b"*.safetensors filter=lfs diff=lfs merge=lfs -text\n"
-KINDS = {"model": "models", "dataset": "datasets"}
-
-
-@dataclass(frozen=True)
-class Blob:
-    """A file of a commit. A large one is a pointer: its bytes lie with the objects."""
-
-    content: bytes
-    is_large: bool = False
-
-    @property
-    def oid(self) -> str:
-        """As preupload and the list of files tell it."""
-        return self.sha256 if self.is_large else self.git_oid
-
-    @property
-    def sha256(self) -> str:
-        return hashlib.sha256(self.content).hexdigest()
-
-    @property
-    def git_oid(self) -> str:
-        body = self.pointer if self.is_large else self.content
-        return hashlib.sha1(b"blob %d\0" % len(body) + body).hexdigest()
-
-    @property
-    def pointer(self) -> bytes:
-        return (
-            "version https://git-lfs.github.com/spec/v1\n"
-            f"oid sha256:{self.sha256}\nsize {len(self.content)}\n"
-        ).encode()
-
-
-@dataclass
-class Repository:
-    kind: str
-    repo_id: str
-    private: bool
-    files: dict[str, Blob] = field(default_factory=dict)
-    commits: list[str] = field(default_factory=list)
-    objects: dict[str, bytes] = field(default_factory=dict)  # by sha256
-    history: dict[str, dict[str, Blob]] = field(default_factory=dict)
-    facts: dict[str, Any] = field(default_factory=dict)  # of its search result
-
-    def commit(self, files: dict[str, Blob]) -> str:
-        self.files = files
-        told = json.dumps([len(self.commits), sorted(files), self.repo_id])
-        self.commits.append(hashlib.sha1(told.encode()).hexdigest())
-        self.history[self.commits[-1]] = dict(files)
-        return self.commits[-1]
-
-    def at(self, revision: str) -> dict[str, Blob] | None:
-        return self.files if revision == "main" else self.history.get(revision)
-
-
-@dataclass
-class Fault:
-    """Answers `status` to the next `times` requests with this method and text in the address;
-    after they were carried out if `after`. Status 0 closes the connection without an answer."""
-
-    method: str
-    where: str
-    status: int
-    times: int = 1
-    after: bool = False
-    headers: dict[str, str] = field(default_factory=dict)
-    text: str = "<b>out of order</b>"
-
-
-class Refused(Exception):
-    def __init__(self, status: int, code: str = "", message: str = "", url: str = "") -> None:
-        super().__init__(message)
-        self.status, self.code, self.message, self.url = status, code, message, url
 
 
 class StubHub:
@@ -169,7 +102,7 @@ class StubHub:
         self._thread.join()
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(Commits, BaseHTTPRequestHandler):
     hub: StubHub
     protocol_version = "HTTP/1.1"
 
@@ -393,110 +326,6 @@ class _Handler(BaseHTTPRequestHandler):
             {"type": "file", "path": name, "size": len(blob.content), "oid": blob.git_oid}
             for name, blob in sorted(files.items())
         ]
-
-    def _preupload(self, repository: Repository, given: dict[str, Any]) -> dict[str, Any]:
-        self._require_write(repository.repo_id.split("/")[0])
-        self._fields(given, {"files"}, {"gitIgnore"})
-        answer = []
-        for one in given["files"]:
-            self._fields(one, {"path", "sample", "size"})
-            base64.b64decode(one["sample"], validate=True)
-            here = repository.files.get(one["path"])
-            is_large = one["path"].endswith(LARGE_SUFFIXES) or one["size"] > 5_000_000
-            answer.append(
-                {
-                    "path": one["path"],
-                    "uploadMode": "lfs" if is_large else "regular",
-                    "shouldIgnore": False,
-                    **({"oid": here.oid} if here else {}),
-                }
-            )
-        return {"files": answer}
-
-    def _batch(self, path: str, given: dict[str, Any]) -> dict[str, Any]:
-        """https://github.com/git-lfs/git-lfs/blob/main/docs/api/batch.md"""
-        self._fields(given, {"operation", "transfers", "objects", "hash_algo"}, {"ref"})
-        if self.headers.get("Accept") != "application/vnd.git-lfs+json":
-            raise self._complain("an LFS batch without its media type")
-        if (given["operation"], given["hash_algo"]) != ("upload", "sha256"):
-            raise self._complain("only uploads by sha256")
-        kind = "dataset" if path.startswith("/datasets/") else "model"
-        repo_id = (
-            path.removeprefix("/datasets").strip("/").removesuffix(".git/info/lfs/objects/batch")
-        )
-        repository = self._repository(kind, repo_id)
-        self._require_write(repo_id.split("/")[0])
-        objects = []
-        for one in given["objects"]:
-            self._fields(one, {"oid", "size"})
-            found: dict[str, Any] = {"oid": one["oid"], "size": one["size"], "authenticated": True}
-            if one["oid"] not in repository.objects:
-                where = f"{self.hub.address}/_objects"
-                end = f"{kind}/{repo_id}/{one['oid']}?X-Amz-Signature=s3cret"
-                found["actions"] = {
-                    "upload": {"href": f"{where}/put/{end}"},
-                    "verify": {"href": f"{where}/verify/{end}"},
-                }
-            objects.append(found)
-        return {"transfer": "basic", "objects": objects}
-
-    def _receive(self, path: str, body: bytes) -> dict[str, Any]:
-        _, _, action, kind, owner, name, oid = path.split("/")
-        repository = self.hub.repositories[kind, f"{owner}/{name}"]
-        if action == "put":
-            if self.command != "PUT" or self.headers.get("Authorization"):
-                raise self._complain("the store gets a PUT, and not the token")
-            if len(body) < int(self.headers["Content-Length"]):
-                raise Refused(400)  # whoever sent it is gone
-            if hashlib.sha256(body).hexdigest() != oid:
-                raise self._complain("the object is not what was announced")
-            repository.objects[oid] = body
-            self.hub.uploads.append(oid)
-            return {}
-        self._require_write(owner)
-        given = json.loads(body)
-        self._fields(given, {"oid", "size"})
-        if len(repository.objects.get(oid, b"")) != given["size"] or given["oid"] != oid:
-            raise Refused(422, message="the object is not there")
-        return {}
-
-    def _commit(self, repository: Repository, body: bytes) -> dict[str, Any]:
-        """A commit as lines of JSON: a header, then one operation a line."""
-        self._require_write(repository.repo_id.split("/")[0])
-        if self.headers.get("Content-Type") != "application/x-ndjson":
-            raise self._complain("a commit that is not x-ndjson")
-        header, *operations = [json.loads(line) for line in body.splitlines()]
-        self._fields(header["value"], {"summary", "description"}, {"parentCommit"})
-        parent = header["value"].get("parentCommit")
-        if parent and parent != repository.commits[-1]:
-            raise Refused(412, message="A commit has happened since. Please refresh and try again.")
-        files = dict(repository.files)
-        for one in operations:
-            self._apply(repository, files, one["key"], one["value"])
-        oid = repository.commit(files)
-        url = f"{self.hub.address}/{repository.repo_id}/commit/{oid}"
-        return {"success": True, "commitOid": oid, "commitUrl": url, "hookOutput": ""}
-
-    def _apply(
-        self, repository: Repository, files: dict[str, Blob], key: str, value: dict[str, Any]
-    ) -> None:
-        if key == "file":
-            self._fields(value, {"content", "path", "encoding"})
-            content = base64.b64decode(value["content"], validate=True)
-            if len(content) > 10_000_000:
-                raise self._complain("a large file in a commit")
-            files[value["path"]] = Blob(content)
-        elif key == "lfsFile":
-            self._fields(value, {"path", "algo", "oid", "size"})
-            body = repository.objects.get(value["oid"])
-            if value["algo"] != "sha256" or body is None or len(body) != value["size"]:
-                raise self._complain("a pointer to an object that is not there")
-            files[value["path"]] = Blob(body, is_large=True)
-        elif key == "deletedFile":
-            self._fields(value, {"path"})
-            del files[value["path"]]
-        else:
-            raise self._complain(f"an operation {key}")
 
 
 def _sibling(name: str, blob: Blob) -> dict[str, Any]:

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.hub.stub_hub import Refused, StubHub
+from tests.hub.repositories import Refused
+from tests.hub.stub_hub import StubHub
 
 HARDWARE = [
     {

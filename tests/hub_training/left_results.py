@@ -5,7 +5,8 @@ import json
 from typing import Any
 
 from finetune_app.hub_training.models import HubTraining
-from tests.hub.stub_hub import LARGE_SUFFIXES, Blob, StubHub
+from tests.hub.repositories import LARGE_SUFFIXES, Blob
+from tests.hub.stub_hub import StubHub
 
 ADAPTER = {
     "adapter/adapter_model.safetensors": b"what it learned",

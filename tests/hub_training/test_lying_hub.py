@@ -7,7 +7,7 @@ import pytest
 from finetune_app.hub_training import results
 from finetune_app.jobs.models import State
 from finetune_app.training.models import Training
-from tests.hub.stub_hub import Blob
+from tests.hub.repositories import Blob
 from tests.hub_training.conftest import step
 from tests.hub_training.left_results import ADAPTER, RESULT, leave_results
 
