@@ -12,7 +12,7 @@ import json
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypedDict
 
 import httpx
@@ -22,9 +22,22 @@ from django.conf import settings
 from finetune_app.core.chat_messages import Message, without_thoughts, without_weights
 from finetune_app.core.encryption import decrypt
 from finetune_app.providers import gemini, guard, service_account
+from finetune_app.providers.target import RemoteError, Target, TargetSpec
 
 if TYPE_CHECKING:
     from finetune_app.providers.models import Endpoint
+
+__all__ = [
+    "Answer",
+    "RemoteError",
+    "StreamEvent",
+    "Target",
+    "TargetSpec",
+    "answer",
+    "complete_answer",
+    "stream",
+    "target_of",
+]
 
 GEMINI = "gemini"
 CONNECT_TIMEOUT_SECONDS = 10.0
@@ -35,15 +48,6 @@ MAX_ANSWER_BYTES = 4_000_000  # of one answer, as received
 MAX_LINE_BYTES = 1_000_000
 MAX_ATTEMPTS = 4  # attempts of a worker while the platform is busy
 MAX_RETRY_WAIT_SECONDS = 30.0
-
-
-class RemoteError(Exception):
-    """The remote model did not answer. The message is for the user, without the key."""
-
-    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.retry_after = retry_after  # seconds; None if a retry would not help
 
 
 class StreamEvent(TypedDict, total=False):
@@ -58,48 +62,6 @@ class StreamEvent(TypedDict, total=False):
     tokens: int | None
     prompt_tokens: int | None
     seconds: float
-
-
-class TargetSpec(TypedDict):
-    """A Target as JSON."""
-
-    url: str
-    model: str
-    key: str
-    private: bool
-    api: str
-
-
-@dataclass(frozen=True)
-class Target:
-    """Everything a request needs: for a child's standard input, never for the database.
-
-    `private`: the host is listed in ENDPOINTS_ALLOWED. `api`: the format that it speaks; with
-    "gemini" the key is that of a service account, and the model a whole name.
-    """
-
-    url: str
-    model: str
-    key: str = field(default="", repr=False)
-    private: bool = False
-    api: str = "openai"
-
-    def to_json(self) -> TargetSpec:
-        return {
-            "url": self.url,
-            "model": self.model,
-            "key": self.key,
-            "private": self.private,
-            "api": self.api,
-        }
-
-    @classmethod
-    def from_json(cls, spec: TargetSpec) -> Target:
-        return cls(**spec)
-
-    @property
-    def host(self) -> str:
-        return guard.host_of(httpx.URL(self.url))
 
 
 @dataclass(frozen=True)

@@ -230,7 +230,8 @@ def account_form(kind: PlatformKind) -> type[AccountForm]:
 
 
 class LaunchForm(forms.Form):
-    """`agreed` is what was shown beside the checkbox (services.Quote.agreement)."""
+    """`agreed` is what was shown beside the checkbox (services.Quote.agreement), `after` the number
+    of the goal's last training then."""
 
     model = forms.CharField(
         label=_("Model to start from"),
@@ -240,6 +241,7 @@ class LaunchForm(forms.Form):
     )
     method = forms.CharField(widget=forms.HiddenInput, initial=SUPERVISED, required=False)
     agreed = forms.CharField(widget=forms.HiddenInput, required=False)
+    after = forms.IntegerField(widget=forms.HiddenInput, required=False, min_value=0)
     personal = forms.BooleanField(
         label=_("They may have it: nobody has to be asked, or everybody was"), required=False
     )
@@ -249,7 +251,7 @@ class LaunchForm(forms.Form):
     )
 
     def __init__(
-        self, *args: Any, kind: PlatformKind, personal_rows: int = 0, **kwargs: Any
+        self, *args: Any, kind: PlatformKind, has_personal_data: bool = False, **kwargs: Any
     ) -> None:
         super().__init__(*args, **kwargs)
         self.fields["model"].help_text = _("Its name there, such as %(model)s.") % {
@@ -262,10 +264,11 @@ class LaunchForm(forms.Form):
             max_value=kind.most_epochs,
             help_text=_("Each one costs the same. Three are usual."),
         )
-        if personal_rows:
+        if has_personal_data:
             self.fields["personal"].required = True
             self.fields["personal"].error_messages["required"] = _(
-                "Hide the personal data in step 2, or say that it may be sent."
+                "Hide the personal data in step 2 and freeze a new version, or say that it may be "
+                "sent."
             )
         else:
             del self.fields["personal"]

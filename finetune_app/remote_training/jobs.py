@@ -37,6 +37,7 @@ FIRST_POLL_SECONDS, MORE_A_POLL_SECONDS, MAX_POLL_SECONDS = 10.0, 5.0, 300.0
 OURS = "finetune-"  # begins the id of an event that the platform did not tell
 MAX_RETRY_SECONDS = 900.0
 MAX_UNKNOWN = 5  # answers in a row that the platform does not know the job
+MAX_CANCEL_SECONDS = 2 * 3600.0  # from an accepted cancel to the end there
 MAX_CANCEL_TRIES = 10  # in a row without an answer, which takes more than an hour
 
 
@@ -114,6 +115,7 @@ class Following:
             raise PlainError(found.error or _("The platform says that it failed, and not why."))
         if found.state == "cancelled":
             return self.over({"cancelled": True})
+        self.give_up_cancelling(found)
         raise Later(self.poll_seconds(), _("It runs there: %(state)s") % {"state": found.state})
 
     def upload(self) -> None:
@@ -177,6 +179,8 @@ class Following:
     def ask(self) -> RemoteJob:
         """How it stands there; cancelled first where that is wanted."""
         if self.stop_asked():
+            if self.training.cancel_tried_at is None:
+                self.save(cancel_tried_at=timezone.now())
             try:
                 self.platform.cancel(self.training.remote_id)
             except PlatformError as problem:
@@ -184,6 +188,20 @@ class Following:
                     raise
                 # Refused: it may be over already, which the next call tells.
         return self.platform.poll(self.training.remote_id)
+
+    def give_up_cancelling(self, found: RemoteJob) -> None:
+        """A platform that goes on all the same would keep the goal from being deleted for ever."""
+        tried = self.training.cancel_tried_at if self.job.stop_asked else None
+        if tried is None or (timezone.now() - tried).total_seconds() < MAX_CANCEL_SECONDS:
+            return
+        self.over({})
+        raise PlainError(
+            _(
+                "It was cancelled two hours ago, and the platform still says “%(state)s”. It may "
+                "still run there, and cost. Cancel it on the platform itself."
+            )
+            % {"state": found.state}
+        )
 
     def keep(self, found: RemoteJob) -> None:
         """Record how it stands, and what is new."""

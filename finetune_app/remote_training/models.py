@@ -74,6 +74,7 @@ class RemoteTraining(models.Model):
     mark = models.CharField(max_length=40, unique=True, default=new_mark, editable=False)
     files = models.JSONField(default=dict)  # ids there by split
     start_tried_at = models.DateTimeField(null=True, blank=True)  # set before it is started there
+    cancel_tried_at = models.DateTimeField(null=True, blank=True)  # first
     remote_id = models.CharField(max_length=200, blank=True)
     remote_state = models.CharField(max_length=80, blank=True)  # the platform's own word
     remote_model = models.CharField(max_length=300, blank=True)  # what came of it

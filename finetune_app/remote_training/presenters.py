@@ -10,18 +10,17 @@ from django.utils.translation import gettext_lazy
 from finetune_app.basemodels.automatic_settings import DPO, SUPERVISED
 from finetune_app.basemodels.estimates import at_most
 from finetune_app.core import charts
-from finetune_app.datasets.models import Dataset
 from finetune_app.goals.models import Goal
 from finetune_app.jobs.models import State
 from finetune_app.providers import guard
 from finetune_app.remote_training.forms import LaunchForm
 from finetune_app.remote_training.models import PlatformAccount, RemoteTraining
+from finetune_app.remote_training.personal_data import PersonalData, personal_data_in
 from finetune_app.remote_training.services import Quote, quote
 from finetune_app.training.methods import method_options
 from finetune_app.training.services import newest_version
 
 MAX_EVENTS_SHOWN = 12
-PRIVATE = ("personal", "secrets")  # checks that find what should not leave this machine
 HEADLINES = {
     State.PREPARING: gettext_lazy("Asking the platform"),
     State.RUNNING: gettext_lazy("Asking the platform"),
@@ -39,11 +38,10 @@ def host_of(account: PlatformAccount) -> str:
     return guard.host_of(httpx.URL(account.url))
 
 
-def personal_rows(goal: Goal) -> int:
-    """Examples in which the checks found personal data or secrets, the most of one kind."""
-    dataset = Dataset.objects.filter(goal=goal).first()
-    found = dataset.findings.light().filter(check_name__in=PRIVATE) if dataset else []
-    return max((finding.count for finding in found), default=0)
+def personal_data(goal: Goal) -> PersonalData:
+    """In the version that would be sent."""
+    version = newest_version(goal)
+    return personal_data_in(version) if version else PersonalData(0, is_complete=True)
 
 
 def launch_context(goal: Goal, account: PlatformAccount, form: LaunchForm) -> dict[str, Any]:
@@ -68,7 +66,8 @@ def launch_context(goal: Goal, account: PlatformAccount, form: LaunchForm) -> di
         "form": form,
         "quote": expected,
         "cost": money(expected.cost),
-        "personal_rows": personal_rows(goal),
+        "personal": personal_data(goal),
+        "after": goal.last_training,
     }
 
 

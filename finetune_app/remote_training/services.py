@@ -152,17 +152,21 @@ def this_month() -> datetime:
 
 def spent_this_month(account: PlatformAccount) -> Decimal:
     """What the trainings of this month cost at most, those included that are about to start, and
-    those that were deleted since."""
+    those that were deleted since. One that was started without a price counts at today's."""
     month = this_month()
     about_to_start = Q(start_tried_at=None, job__state__in=ACTIVE)
     started = account.trainings.filter(about_to_start | Q(start_tried_at__gte=month))
     spent: Decimal = started.aggregate(all=Sum("expected_cost"))["all"] or Decimal(0)
+    unpriced = started.filter(expected_cost=None).aggregate(all=Sum("expected_tokens"))["all"]
+    spent += (account.price or Decimal(0)) * (unpriced or 0) / MILLION
     return spent + (account.deleted_cost if account.deleted_month == month.date() else 0)
 
 
 def keep_cost_of(training: RemoteTraining) -> None:
     """The cost of a training that is being deleted still counts in its month."""
     month, cost = this_month(), training.expected_cost
+    if cost is None:
+        cost = (training.account.price or Decimal(0)) * training.expected_tokens / MILLION
     if not cost or training.start_tried_at is None or training.start_tried_at < month:
         return
     account = PlatformAccount.objects.filter(pk=training.account_id)
@@ -181,11 +185,12 @@ def start(
     epochs: int = DEFAULT_EPOCHS,
     method: str = SUPERVISED,
     agreed: str | None = None,
+    after: int | None = None,
 ) -> RemoteTraining:
     """Write what is to be trained, and queue the job that has it done.
 
     While a training of the goal is active there, returns that one. agreed: the agreement of the
-    quote that was shown. Raises PlainError.
+    quote that was shown, after: the number of the goal's last training then. Raises PlainError.
     """
     goal = Goal.objects.lock(goal.pk)
     active = goal.remote_trainings.filter(account=account, job__state__in=ACTIVE).first()
@@ -198,6 +203,15 @@ def start(
     if agreed is not None and agreed != expected.agreement:
         raise AnotherQuote(
             _("What is sent or what it costs has changed. Read it again, then agree to that."),
+            status=422,
+        )
+    if after is not None and after < goal.last_training:
+        raise AnotherQuote(
+            _(
+                "Training %(n)d was started since this page was opened. Agree again if you want "
+                "another one."
+            )
+            % {"n": goal.last_training},
             status=422,
         )
     require_affordable(account, expected)
@@ -283,6 +297,7 @@ def resume(*, training: RemoteTraining) -> None:
         if expected.cost != training.expected_cost:
             raise PlainError(_("Its price has changed since it was agreed to. Start another."))
         require_affordable(account, expected)
+    RemoteTraining.objects.filter(pk=training.pk).update(cancel_tried_at=None)
     jobs.ask_continue(training.job)
 
 

@@ -105,7 +105,7 @@ def launch(request: HttpRequest, goal: Goal, account_id: int) -> HttpResponse:
         request.POST or None,
         initial=initial,
         kind=account.kind,
-        personal_rows=presenters.personal_rows(goal),
+        has_personal_data=bool(presenters.personal_data(goal)),
     )
     if (
         request.method == "POST"
@@ -153,7 +153,7 @@ def _started(
     """The training, or None with an error in the form."""
     given = form.cleaned_data
     try:
-        return services.start(
+        made = services.start(
             goal=goal,
             account=account,
             user=request.user,
@@ -161,10 +161,22 @@ def _started(
             epochs=given["epochs"],
             method=given["method"] or SUPERVISED,
             agreed=given["agreed"],
+            after=given["after"],
         )
     except services.AnotherQuote as problem:
         form.add_error("consent", problem.message)
-    return None
+        return None
+    asked = (request.user, given["model"].strip(), given["epochs"])
+    if (made.agreed_by, made.spec["model"], made.spec["hyperparameters"]["n_epochs"]) != asked:
+        messages.info(
+            request,
+            _(
+                "Training %(n)d runs on %(account)s already, so yours was not started. Start it "
+                "when this one is over."
+            )
+            % {"n": made.number, "account": account},
+        )
+    return made
 
 
 def _accounts(request: HttpRequest) -> Any:

@@ -1,5 +1,7 @@
 """Cancelled here is cancelled there."""
 
+from datetime import timedelta
+
 import pytest
 from django.db import transaction
 from django.urls import reverse
@@ -9,7 +11,7 @@ from finetune_app.core.errors import PlainError
 from finetune_app.jobs import lease
 from finetune_app.jobs.models import State
 from finetune_app.remote_training import services
-from finetune_app.remote_training.jobs import MAX_CANCEL_TRIES
+from finetune_app.remote_training.jobs import MAX_CANCEL_SECONDS, MAX_CANCEL_TRIES
 from finetune_app.remote_training.models import RemoteTraining
 from tests.remote_training.conftest import step
 from tests.remote_training.loopback import Fault
@@ -50,6 +52,35 @@ def test_a_platform_that_cancels_slowly_is_asked_with_pauses(start, platform, mo
     training = step(training)
     assert training.job.state == State.QUEUED
     assert training.job.not_before > timezone.now()
+
+
+def test_a_platform_that_goes_on_all_the_same_is_given_up_in_the_end(
+    start, platform, monkeypatch, frozen
+):
+    training = step(start())
+    services.stop(training=training)
+    monkeypatch.setattr(platform, "_cancel", lambda job: (200, job))
+    training = step(training)
+    assert training.job.state == State.QUEUED
+    earlier = timezone.now() - timedelta(seconds=MAX_CANCEL_SECONDS + 1)
+    RemoteTraining.objects.update(cancel_tried_at=earlier)
+    training = step(training)
+    assert training.job.state == State.FAILED
+    assert "the platform still says “validating_files”" in training.job.message
+    assert "Cancel it on the platform itself." in training.job.message
+    frozen.delete()
+
+
+def test_continued_it_may_be_cancelled_anew(start, platform, monkeypatch):
+    training = step(start())
+    services.stop(training=training)
+    monkeypatch.setattr(platform, "_cancel", lambda job: (200, job))
+    earlier = timezone.now() - timedelta(seconds=MAX_CANCEL_SECONDS + 1)
+    RemoteTraining.objects.update(cancel_tried_at=earlier)
+    training = step(training)
+    services.resume(training=training)
+    platform.succeed()
+    assert step(training).job.state == State.SUCCEEDED
 
 
 def test_a_platform_that_never_answers_is_given_up_in_the_end(start, platform, frozen):

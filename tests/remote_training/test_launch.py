@@ -7,13 +7,13 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
-from finetune_app.checks.models import Finding, Severity
 from finetune_app.core.errors import PlainError
 from finetune_app.jobs import services as jobs
 from finetune_app.jobs.models import Job, State
-from finetune_app.remote_training import services
+from finetune_app.remote_training import personal_data, services
 from finetune_app.remote_training.models import RemoteTraining
 from finetune_app.training.services import newest_version
+from finetune_app.versions import services as versions
 from tests import journey
 from tests.accounts.pages import text as text_of
 
@@ -80,20 +80,89 @@ def test_examples_that_changed_meanwhile_are_not_sent(as_editor, page, frozen, a
     assert "Read it again" in as_editor.post(page, form).text
 
 
-def test_personal_data_needs_a_word_of_its_own(as_editor, page, frozen, account):
-    Finding.objects.create(
-        dataset=frozen.dataset,
-        check_name="personal",
-        severity=Severity.WARNING,
-        count=12,
-        message="12 examples contain personal data",
-    )
-    assert "12 examples have personal data or secrets" in text_of(as_editor.get(page))
+def freeze_personal(goal, owner, text="Write to mara.lane@gmail.com", split="train"):
+    """Two rows of this split with an address in them, in a new version."""
+    rows = goal.dataset.examples.filter(split=split)
+    for row in rows[:2]:
+        row.messages[0]["content"] = text
+        row.save()
+    versions.freeze(dataset=goal.dataset, by=owner)
+
+
+def test_personal_data_needs_a_word_of_its_own(as_editor, page, frozen, account, owner):
+    freeze_personal(frozen, owner)
+    assert "2 examples of version 2 have personal data or secrets" in text_of(as_editor.get(page))
     answer = as_editor.post(page, agreed(frozen, account))
     assert "Hide the personal data in step 2" in answer.text
     assert not RemoteTraining.objects.exists()
     as_editor.post(page, agreed(frozen, account, personal="on"))
     assert RemoteTraining.objects.exists()
+
+
+def test_the_word_is_about_what_is_sent_and_not_about_today_s_examples(
+    as_editor, page, frozen, owner
+):
+    freeze_personal(frozen, owner)
+    for row in frozen.dataset.examples.all():
+        row.messages[0]["content"] = "Hidden meanwhile."
+        row.save()
+    assert "personal data or secrets" in text_of(as_editor.get(page))  # the version has them still
+
+
+def test_personal_data_in_test_rows_is_not_sent_so_it_needs_no_word(as_editor, page, frozen, owner):
+    freeze_personal(frozen, owner, split="test")
+    assert "personal data or" not in text_of(as_editor.get(page))
+
+
+def test_what_could_not_all_be_looked_through_needs_the_word(
+    as_editor, page, frozen, account, monkeypatch
+):
+    monkeypatch.setattr(personal_data, "MAX_CHARACTERS", 50)
+    assert "more examples than could be looked through" in text_of(as_editor.get(page))
+    assert as_editor.post(page, agreed(frozen, account)).status_code == 422
+    assert not RemoteTraining.objects.exists()
+
+
+def test_after_one_was_over_another_one_is_agreed_to_again(as_editor, page, frozen, account):
+    """The back button shows the old page, with everything filled in."""
+    form = agreed(frozen, account) | {"after": frozen.last_training}
+    as_editor.post(page, form)
+    spent(RemoteTraining.objects.get())
+    answer = as_editor.post(page, form)
+    assert answer.status_code == 422
+    assert "was started since this page was opened" in text_of(answer)
+    assert RemoteTraining.objects.count() == 1
+    frozen.refresh_from_db()
+    as_editor.post(page, form | {"after": frozen.last_training})
+    assert RemoteTraining.objects.count() == 2
+
+
+def test_somebody_else_is_told_that_one_runs_already(as_editor, as_owner, page, frozen, account):
+    as_editor.post(page, agreed(frozen, account))
+    answer = as_owner.post(page, agreed(frozen, account, model="larger"), follow=True)
+    assert "so yours was not started" in answer.text
+    assert RemoteTraining.objects.count() == 1
+
+
+def test_a_second_click_is_told_nothing(as_editor, page, frozen, account):
+    form = agreed(frozen, account)
+    as_editor.post(page, form)
+    assert "so yours was not started" not in as_editor.post(page, form, follow=True).text
+
+
+def test_what_was_started_without_a_price_counts_at_today_s(start, account):
+    account.price = None
+    account.save()
+    first = start()
+    assert first.expected_cost is None
+    spent(first)
+    account.price = Decimal(5)
+    account.save()
+    cost = Decimal(first.expected_tokens) * 5 / 1_000_000
+    assert services.spent_this_month(account) == cost
+    services.delete(training=first)
+    account.refresh_from_db()
+    assert services.spent_this_month(account) == pytest.approx(cost, abs=Decimal("0.0001"))
 
 
 def test_a_cap_is_kept_with_all_trainings_of_the_month(start, account):

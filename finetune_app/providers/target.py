@@ -1,0 +1,64 @@
+"""What a request to a remote model needs, and what goes wrong with one.
+
+Uses no settings and no database, since the workers' child processes use it too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TypedDict
+
+import httpx
+
+from finetune_app.providers import guard
+
+
+class RemoteError(Exception):
+    """The remote model did not answer. The message is for the user, without the key."""
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.retry_after = retry_after  # seconds; None if a retry would not help
+
+
+class TargetSpec(TypedDict):
+    """A Target as JSON."""
+
+    url: str
+    model: str
+    key: str
+    private: bool
+    api: str
+
+
+@dataclass(frozen=True)
+class Target:
+    """Everything a request needs: for a child's standard input, never for the database.
+
+    `private`: the host is listed in ENDPOINTS_ALLOWED. `api`: the format that it speaks; with
+    "gemini" the key is that of a service account, and the model a whole name.
+    """
+
+    url: str
+    model: str
+    key: str = field(default="", repr=False)
+    private: bool = False
+    api: str = "openai"
+
+    def to_json(self) -> TargetSpec:
+        return {
+            "url": self.url,
+            "model": self.model,
+            "key": self.key,
+            "private": self.private,
+            "api": self.api,
+        }
+
+    @classmethod
+    def from_json(cls, spec: TargetSpec) -> Target:
+        return cls(**spec)
+
+    @property
+    def host(self) -> str:
+        return guard.host_of(httpx.URL(self.url))
