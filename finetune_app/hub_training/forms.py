@@ -38,7 +38,7 @@ class LaunchForm(forms.Form):
         *args: Any,
         token: HubToken,
         machines: list[Machine],
-        personal_rows: int = 0,
+        has_personal_data: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
@@ -46,7 +46,7 @@ class LaunchForm(forms.Form):
         self.fields["flavor"].choices = [  # type: ignore[attr-defined]
             (one.flavor, f"{one.words}: {one.price * 60:.2f} $ {_('an hour')}") for one in machines
         ]
-        if personal_rows:
+        if has_personal_data:
             self.fields["personal"].required = True
             self.fields["personal"].error_messages["required"] = _(
                 "Hide the personal data in step 2, or say that it may be sent."

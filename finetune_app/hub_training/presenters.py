@@ -16,7 +16,7 @@ from finetune_app.hub_training.models import HubTraining
 from finetune_app.hub_training.packing import is_fetched_there
 from finetune_app.hub_training.services import MAX_HOURS, Quote, can_go_on
 from finetune_app.jobs.models import State
-from finetune_app.remote_training.presenters import money, personal_rows
+from finetune_app.remote_training.presenters import money, personal_data
 from finetune_app.training.services import newest_version
 
 HEADLINES = {
@@ -50,7 +50,7 @@ def launch_context(
         "quote": quote,
         "cost": money(quote.cost),
         "host": place_of_hub(),
-        "personal_rows": personal_rows(goal),
+        "personal": personal_data(goal),
     }
 
 

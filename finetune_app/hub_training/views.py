@@ -17,7 +17,7 @@ from finetune_app.hub_training import presenters, services
 from finetune_app.hub_training.forms import LaunchForm
 from finetune_app.hub_training.hardware import Machine, machines
 from finetune_app.hub_training.models import HubTraining
-from finetune_app.remote_training.presenters import personal_rows
+from finetune_app.remote_training.presenters import personal_data
 
 
 @goal_page(Role.EDITOR, "GET", "POST", audit=AuditAction.SENT_TO_PLATFORM)
@@ -32,7 +32,7 @@ def launch(request: HttpRequest, goal: Goal) -> HttpResponse:
         initial=shown,
         token=token,
         machines=offered,
-        personal_rows=personal_rows(goal),
+        has_personal_data=bool(personal_data(goal)),
     )
     if (
         request.method == "POST"
