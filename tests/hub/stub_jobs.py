@@ -100,7 +100,7 @@ class StubJobs:
     def wait(self) -> StubJob:
         """Until the command is over."""
         assert self.job.process is not None
-        self.job.process.wait(timeout=240)
+        self.job.process.wait(timeout=800)
         return self.job
 
     def end(self) -> None:

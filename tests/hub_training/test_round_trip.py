@@ -1,9 +1,12 @@
 """From a goal here to a container there and back: the adapter is the one that is made here."""
 
 import json
+import shutil
 
 import pytest
+from django.conf import settings
 
+from finetune_app.basemodels.services import choose, register
 from finetune_app.core.files import sha256_of
 from finetune_app.jobs.models import Job, State
 from finetune_app.training.jobs import TrainingHandler
@@ -15,6 +18,7 @@ from tests.worker.training.recording_channel import RecordingChannel
 from worker.channel import Job as ChildJob
 from worker.training import loop
 
+STARTER = settings.BASE_DIR / ".cache" / "models" / "smollm2-135m-instruct"
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
@@ -51,6 +55,36 @@ def test_the_adapter_that_comes_back_is_the_one_made_here(
     assert set(hub.repositories) == {("model", "kettle/tiny-base")}
     assert remote.left_there == ""
     assert not (data_dir / remote.folder / "fetched").exists()
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_the_starter_too(hub, stub, start, goal, owner, data_dir, tmp_path):
+    """The model that every installation has, with its weights from the hub; one pass."""
+    if not STARTER.exists():
+        pytest.skip("the starter is not in .cache/models")
+    shutil.copytree(STARTER, data_dir / "models" / "starter", dirs_exist_ok=True)
+    weights = {"model.safetensors": (STARTER / "model.safetensors").read_bytes()}
+    there = hub.add("kettle/starter", weights)
+    base = register(
+        slug="starter", name="Starter", source="kettle/starter", revision=there.commits[-1]
+    )
+    choose(goal=goal, slug=base.slug, user=owner)
+    stub.runs = True
+    remote = start()
+    quick = {"epochs": 1, "validation_prompts": 2, "sample_prompts": 1, "replay_share": 0.0}
+    remote.spec |= quick
+    remote.save()
+    remote = step(remote)
+    assert stub.wait().stage == "COMPLETED", stub.job.log.read_text()
+    remote = step(remote)
+    assert remote.job.state == State.SUCCEEDED, remote.job.message
+
+    here = start_here(goal=goal, user=owner)
+    spec = {**TrainingHandler().child_spec(here.job).spec, **quick}
+    loop.run(ChildJob("training", tmp_path / "here", spec), RecordingChannel())
+    ours = sha256_of(tmp_path / "here" / "adapter" / "adapter_model.safetensors")
+    assert remote.training.adapter_sha256 == ours
 
 
 def test_what_leaves_is_what_a_training_reads(hub, stub, start, ready):
