@@ -152,3 +152,12 @@ def test_the_environment_of_the_installation_is_sent_to_no_platform(platform, mo
     TogetherPlatform(platform.url, KEY, allowed={platform.place}).check()
     assert platform.headers["authorization"] == f"Bearer {KEY}"
     assert "operator" not in str(platform.headers)
+
+
+def test_its_page_says_what_is_left_to_do_there(start, platform, as_viewer):
+    training = step(start())
+    page = reverse("remote_training:detail", args=[training.goal_id, training.number])
+    assert "dedicated endpoint" not in as_viewer.get(page).text
+    platform.succeed()
+    step(training)
+    assert "dedicated endpoint" in as_viewer.get(page).text
