@@ -41,6 +41,8 @@ def main() -> int:
         left_out.append("what needs the starter model (it could not be fetched)")
     if subprocess.call([sys.executable, "-m", "tests.node"]):
         left_out.append("what asks with OpenAI's JavaScript client (no Node, or it did not come)")
+    if subprocess.call([sys.executable, "-m", "tests.python_clients"]):
+        left_out.append("what asks with LangChain, LlamaIndex and LiteLLM (they did not come)")
     if wanted == "long":
         left_out += [
             what
