@@ -49,7 +49,10 @@ def requested_tools(given: JsonObject) -> ToolRequest:
         return ToolRequest()
     if choice not in (None, "auto"):
         tools_to_choose = _chosen(choice, tools)
-        schema = call_schema(tools_to_choose)
+        try:
+            schema = call_schema(tools_to_choose)
+        except RecursionError:
+            raise invalid_request("The parameters are nested too deeply.", "tools") from None
     else:
         schema = ""
     if tools and given.get("response_format"):
@@ -80,13 +83,14 @@ def call_schema(tools: Sequence[Tool]) -> str:
     """The JSON schema of a call of one of these functions, in the form that `calls_in` reads.
 
     Definitions of each function's parameters move to the root, where references look for them.
+    Raises ApiError, and RecursionError for parameters that are nested too deeply.
     """
     calls: list[JsonObject] = []
     definitions: JsonObject = {}
     for number, tool in enumerate(tools):
-        parameters = dict(tool["function"].get("parameters") or {})
+        parameters = dict(_object(tool["function"].get("parameters"), "parameters", tool))
         for key in DEFINITIONS:
-            for name, found in dict(parameters.pop(key, None) or {}).items():
+            for name, found in _object(parameters.pop(key, None), key, tool).items():
                 definitions[f"{key.strip('$')}{number}.{name}"] = _moved(found, number)
         arguments = {"type": "object"} | _moved(parameters, number)
         calls.append(
@@ -98,15 +102,21 @@ def call_schema(tools: Sequence[Tool]) -> str:
             }
         )
     schema: JsonObject = {"anyOf": calls} if len(calls) > 1 else calls[0]
-    try:
-        text = json.dumps(schema | ({"$defs": definitions} if definitions else {}))
-    except (RecursionError, ValueError):
-        raise invalid_request("The parameters are nested too deeply.", "tools") from None
+    text = json.dumps(schema | ({"$defs": definitions} if definitions else {}))
     if len(text) > MAX_SCHEMA_CHARACTERS:
         raise invalid_request(
             f"The parameters are longer than {MAX_SCHEMA_CHARACTERS:,} characters.", "tools"
         )
     return text
+
+
+def _object(value: Any, name: str, tool: Tool) -> JsonObject:
+    """{} where it is missing. Raises ApiError if it is not an object."""
+    if value is not None and not isinstance(value, dict):
+        raise invalid_request(
+            f"“{name}” of the function “{name_of(tool)}” must be a JSON object.", "tools"
+        )
+    return value or {}
 
 
 def _moved(value: Any, number: int) -> Any:

@@ -88,3 +88,11 @@ def test_too_much_is_refused():
     large = {"type": "object", "properties": {f"p{n}": {"type": "string"} for n in range(5_000)}}
     with pytest.raises(ApiError, match="longer than"):
         call_schema([tool("a", large)])
+
+
+@pytest.mark.parametrize(
+    "parameters", ["x", True, [1], {"$defs": [1]}, {"$defs": "ab"}, {"definitions": 5}]
+)
+def test_parameters_that_are_no_object_are_refused(parameters):
+    with pytest.raises(ApiError, match="of the function “a” must be a JSON object"):
+        call_schema([tool("a", parameters)])

@@ -237,6 +237,7 @@ def test_a_call_streams_with_its_arguments(client, said, live):
         ({"text": {"format": {"type": "grammar"}}}, "text.format"),
         ({"include": ["file_search_call.results"]}, "include"),
         ({"tools": [{"type": "web_search"}]}, "tools[0]"),
+        ({"tools": '[{"type": "function", "function": {"name": "f"}}]'}, "tools"),
         ({"tools": [{"type": "mcp", "server_label": "x", "server_url": "y"}]}, "tools[0]"),
         ({"tools": "x"}, "tools"),
         ({"input": []}, "input"),

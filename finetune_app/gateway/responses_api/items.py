@@ -137,7 +137,7 @@ def _text_of(item: JsonObject) -> str:
 def chat_tools(given: Any) -> Any:
     """Tools as chat completions have them. Raises ApiError for those that are no functions."""
     if not isinstance(given, list):
-        return given  # refused there
+        raise invalid_request("“tools” is a list of functions.", "tools")
     tools = []
     for at, tool in enumerate(given):
         kind = tool.get("type") if isinstance(tool, dict) else None
