@@ -18,6 +18,8 @@ from finetune_app.openai_import.yaml_texts import InvalidYaml, read_yaml
 
 MAX_BYTES = 5 * 1024 * 1024
 MAX_TESTS = 5_000
+MAX_CHARACTERS = 20_000_000  # of all tests and assertions, with their variables filled in
+ASSERTION_CHARACTERS = 100  # that an assertion counts for, beside its value
 MAX_NAMED = 3  # tests in a note
 WANTED = ("expected", "expected_output", "ideal", "reference", "reference_answer", "ground_truth")
 ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
@@ -41,6 +43,22 @@ class _Unusable(ValueError):
     """Why a test cannot be taken over."""
 
 
+class _Room:
+    """Counts the characters that are written: few lines, repeated, can become any number."""
+
+    def __init__(self) -> None:
+        self.left = MAX_CHARACTERS
+
+    def take(self, characters: int) -> None:
+        """Raises PlainError."""
+        self.left -= characters
+        if self.left < 0:
+            raise _refused(
+                f"its tests have more than {MAX_CHARACTERS:,} characters with their variables "
+                "filled in. Split it"
+            )
+
+
 def read_suite(content: bytes) -> Suite:
     """Raises PlainError where the configuration cannot be read, or has no usable test."""
     if len(content) > MAX_BYTES:
@@ -56,9 +74,10 @@ def read_suite(content: bytes) -> Suite:
     asserted: list[list[Assertion]] = []
     unusable: dict[str, list[int]] = {}
     default = config.get("defaultTest")
+    room = _Room()
     for number, test in enumerate(_tests(config["tests"]), 1):
         try:
-            messages, assertions = _row(prompt, test, default if isinstance(default, dict) else {})
+            messages, assertions = _row(prompt, test, _mapping(default), room)
         except _Unusable as problem:
             unusable.setdefault(str(problem), []).append(number)
             continue
@@ -129,19 +148,20 @@ def _tests(tests: Any) -> Iterator[dict[str, Any]]:
 
 
 def _row(
-    prompt: list[Message], test: dict[str, Any], default: dict[str, Any]
+    prompt: list[Message], test: dict[str, Any], default: dict[str, Any], room: _Room
 ) -> tuple[list[Message], list[Assertion]]:
     """The messages with the wanted answer last, and all that is asserted. Raises _Unusable."""
     variables = {**_mapping(default.get("vars")), **_mapping(test.get("vars"))}
+    room.take(len(variables))
     messages = [
-        Message(role=message["role"], content=_filled(message["content"], variables))
+        Message(role=message["role"], content=_filled(message["content"], variables, room))
         for message in prompt
     ]
     if messages[-1]["role"] != "user":
         raise _Unusable("the prompt does not end with a question")
     assertions = [
-        *_assertions(default.get("assert"), variables),
-        *_assertions(test.get("assert"), variables),
+        *_assertions(default.get("assert"), variables, room),
+        *_assertions(test.get("assert"), variables, room),
     ]
     wanted = next((one.value for one in assertions if is_reference(one)), "")
     wanted = wanted or next((_text(variables[name]) for name in WANTED if name in variables), "")
@@ -150,16 +170,18 @@ def _row(
     return [*messages, Message(role="assistant", content=wanted)], assertions
 
 
-def _assertions(given: Any, variables: Mapping[str, Any]) -> Iterator[Assertion]:
+def _assertions(given: Any, variables: Mapping[str, Any], room: _Room) -> Iterator[Assertion]:
     for one in given if isinstance(given, list) else []:
+        room.take(ASSERTION_CHARACTERS)
         if not isinstance(one, dict):
             continue
         if one.get("type") == "assert-set":
-            yield from _assertions(one.get("assert"), variables)
+            yield from _assertions(one.get("assert"), variables, room)
             continue
         value, threshold = one.get("value"), one.get("threshold")
         try:
-            text = _filled(value, variables) if isinstance(value, str) else _text(value)
+            is_text = isinstance(value, str)
+            text = _filled(value, variables, room) if is_text else _counted(_text(value), room)
         except _Unusable:
             text = ""
         yield Assertion(
@@ -174,8 +196,14 @@ def _mapping(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _filled(text: str, variables: Mapping[str, Any]) -> str:
+def _counted(text: str, room: _Room) -> str:
+    room.take(len(text) + 1)
+    return text
+
+
+def _filled(text: str, variables: Mapping[str, Any], room: _Room) -> str:
     """Raises _Unusable for a variable without a value."""
+    room.take(len(text) + 1)
 
     def value(found: re.Match[str]) -> str:
         name, at = found[1], variables
@@ -186,7 +214,7 @@ def _filled(text: str, variables: Mapping[str, Any]) -> str:
         shown = _text(at)
         if shown.startswith("file://"):
             raise _Unusable(f"“{name[:40]}” is in another file")
-        return shown
+        return _counted(shown, room)
 
     return _VARIABLE.sub(value, text)
 

@@ -5,10 +5,16 @@ from typing import Any
 
 import yaml
 
-MAX_VALUES = 500_000  # repeated ones count each time: a few lines can stand for billions
+from finetune_app.gateway.json_body import storable
+
+# Repeated ones count each time: a few lines can stand for billions.
+MAX_VALUES = 500_000
+MAX_CHARACTERS = 20_000_000
 
 _BOOL, _INT, _FLOAT = "tag:yaml.org,2002:bool", "tag:yaml.org,2002:int", "tag:yaml.org,2002:float"
-_KEPT = ("tag:yaml.org,2002:null", "tag:yaml.org,2002:merge")
+_MERGE = "tag:yaml.org,2002:merge"
+_KEPT = ("tag:yaml.org,2002:null", _MERGE)
+_TYPES = (*_KEPT, _BOOL, _INT, _FLOAT, *(f"tag:yaml.org,2002:{n}" for n in ("str", "seq", "map")))
 
 
 class InvalidYaml(ValueError):
@@ -20,6 +26,26 @@ class _Loader(yaml.CSafeLoader):  # the one in Python takes a minute for a few m
         first: [(tag, pattern) for tag, pattern in resolvers if tag in _KEPT]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
+    # No dates, sets or bytes, which no JSON has; None refuses all other types.
+    yaml_constructors = {
+        tag: build
+        for tag, build in yaml.SafeLoader.yaml_constructors.items()
+        if tag is None or tag in _TYPES
+    }
+    merged = 0
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """What merges (<<) bring is counted first: many of a large value take hours."""
+        for key, value in node.value:
+            if key.tag != _MERGE:
+                continue
+            for part in value.value if isinstance(value, yaml.SequenceNode) else [value]:
+                if isinstance(part, yaml.MappingNode) and part is not node:
+                    self.flatten_mapping(part)
+                    self.merged += len(part.value)
+                if self.merged > MAX_VALUES:
+                    raise InvalidYaml(f"it has more than {MAX_VALUES:,} values")
+        super().flatten_mapping(node)
 
 
 _Loader.add_implicit_resolver(
@@ -45,21 +71,33 @@ def read_yaml(content: bytes) -> Any:
     except yaml.MarkedYAMLError as problem:
         line = f"line {problem.problem_mark.line + 1}: " if problem.problem_mark else ""
         raise InvalidYaml(f"{line}{problem.problem or problem.context}") from None
+    except InvalidYaml:
+        raise
     except (yaml.YAMLError, ValueError, RecursionError):
         raise InvalidYaml("it is no text in UTF-8, or is nested too deeply") from None
+    except (LookupError, AttributeError):  # such as !!int ""
+        raise InvalidYaml("a value in it is not what its type (!!…) says") from None
     _require_finite(found)
-    return found
+    try:
+        return storable(found)
+    except RecursionError:
+        raise InvalidYaml("it is nested too deeply") from None
 
 
 def _require_finite(found: Any) -> None:
     """Aliases can make a value a part of itself, or of so many others that it would never end."""
-    waiting, seen = [found], 0
+    waiting, values, characters = [found], 0, 0
     while waiting:
         value = waiting.pop()
-        seen += 1
-        if seen > MAX_VALUES:
-            raise InvalidYaml(f"it has more than {MAX_VALUES:,} values")
+        values += 1
         if isinstance(value, dict):
             waiting.extend(value.values())
+            characters += sum(len(key) for key in value if isinstance(key, str))
         elif isinstance(value, list):
             waiting.extend(value)
+        elif isinstance(value, str):
+            characters += len(value)
+        if values > MAX_VALUES:
+            raise InvalidYaml(f"it has more than {MAX_VALUES:,} values")
+        if characters > MAX_CHARACTERS:
+            raise InvalidYaml(f"it has more than {MAX_CHARACTERS:,} characters")

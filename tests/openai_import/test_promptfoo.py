@@ -114,6 +114,12 @@ def test_other_prompts_are_named():
     ]
 
 
+NOT_OF_THEIR_TYPE = [
+    *(b"timestamp x", b"timestamp 2026-01-01", b'int ""', b"bool x", b'float ""'),
+    *(b"binary aGFsbG8=", b"set {a}", b"omap [a: 1]"),
+]
+
+
 @pytest.mark.parametrize(
     ("content", "why"),
     [
@@ -128,6 +134,7 @@ def test_other_prompts_are_named():
         (b"a: &a [*a]\nprompts: [hi]\ntests: []", "values"),
         (b"[" * 100_000, "cannot be read"),
         (b"!!python/object/apply:os.system ['true']", "cannot be read"),
+        *((b"x: !!%s" % value, "cannot be read: ") for value in NOT_OF_THEIR_TYPE),
     ],
 )
 def test_what_cannot_be_read_says_why(content, why):
@@ -142,3 +149,45 @@ def test_a_few_lines_that_stand_for_billions_are_refused():
     bomb = "\n".join([*lines, "prompts: ['{{a}}']", "tests: [{vars: {a: *a9}}]"])
     with pytest.raises(PlainError, match="values"):
         read_suite(bomb.encode())
+
+
+def test_merges_of_many_times_many_values_are_refused():
+    keys = ", ".join(f"k{n}: 1" for n in range(2_000))
+    with pytest.raises(PlainError, match="values"):
+        read_suite(f"a: &a {{{keys}}}\nb: {{<<: [{', '.join(['*a'] * 1_000)}]}}".encode())
+
+
+def test_merges_are_read():
+    found = read_suite(
+        b"prompts: ['{{a}}']\nx: &x {a: one, expected: two}\n"
+        b"tests: [{vars: {<<: *x}}, {vars: {<<: [*x], a: three}}]"
+    )
+    assert [row[-2]["content"] for row in found.rows] == ["one", "three"]
+
+
+LONG = "x" * 1_000_000
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"tests": [{"vars": {"question": "?", "expected": "!"}}] * 500, "prompts": [LONG]},
+        {"tests": [{"vars": {"a": LONG, "expected": "!"}}], "prompts": ["{{a}}" * 10_000]},
+        {
+            "tests": [asserts("equals", "x")] * 500,
+            "defaultTest": {"assert": [{"type": "contains", "value": "{{question}}" * 10_000}]},
+        },
+        {
+            "tests": [asserts("equals", "x")] * 1000,
+            "defaultTest": {"assert": [{"type": "contains", "value": "x"}] * 1000},
+        },
+    ],
+)
+def test_a_few_tests_that_become_gigabytes_are_refused(fields):
+    with pytest.raises(PlainError, match="20,000,000 characters"):
+        suite(**fields)
+
+
+def test_texts_that_no_database_stores_are_replaced():
+    found = read_suite(b'prompts: ["a\\0b"]\ntests: [{vars: {expected: x}}]')
+    assert found.rows[0][0]["content"] == "a\ufffdb"
