@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from asgiref.sync import sync_to_async
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import F
 
 from finetune_app.api_keys.models import ApiKey
@@ -125,6 +125,8 @@ class Slice:
             if is_temporary(error):
                 raise
             return Reply(error.status, dict(error.body()))
+        except (InterfaceError, OperationalError):
+            raise  # the database is away: the whole slice is run again
         except Exception:
             log.exception("a request of batch %s failed", self.batch.pk)
             return Reply(500, dict(ApiError(500, "Something went wrong here. Try again.").body()))
@@ -142,8 +144,14 @@ class Slice:
     def _body(self, request: BatchRequest) -> bytes:
         try:
             return request_body(self.path, request)
-        except (OSError, InvalidLine) as problem:
+        except (FileNotFoundError, InvalidLine) as problem:
             raise GONE_FILE from problem
+        except OSError as problem:
+            raise ApiError(
+                503,
+                f"The input file cannot be read: {problem.strerror}",
+                code="storage_unavailable",
+            ) from problem
 
     async def _take(self, task: "asyncio.Task[Reply]", request: BatchRequest, alone: bool) -> None:
         """Write the answer, or see what to do about a failure that is over soon."""

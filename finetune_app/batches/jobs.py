@@ -4,9 +4,11 @@ Between slices it waits in the queue (`Later`), so that a batch of hours keeps n
 its turn, and one batch is answered at a time.
 """
 
+import logging
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +28,16 @@ from finetune_app.batches.input_file import (
 )
 from finetune_app.batches.models import ENDED, Batch, BatchRequest
 from finetune_app.batches.output_files import write_output_files
+from finetune_app.batches.services import CAN_CANCEL
 from finetune_app.core.errors import PlainError
 from finetune_app.core.files import local_path
 from finetune_app.gateway.errors import ApiError
 from finetune_app.jobs import lease
 from finetune_app.jobs.handlers import JobHandler, Later, Result
 from finetune_app.jobs.kinds import JobKind
-from finetune_app.jobs.models import Job
+from finetune_app.jobs.models import Job, State
+
+log = logging.getLogger(__name__)
 
 ROWS_AT_ONCE = 2_000  # written or deleted in one transaction
 TURN_SECONDS = 3.0  # after a slice, in which another batch may begin one
@@ -40,6 +45,11 @@ BUSY_SECONDS = 2.0
 PAUSED_SECONDS = 60.0
 MAX_WAIT_SECONDS = 60.0
 STORAGE_SECONDS = 60.0
+FINISH_AGAIN = timedelta(minutes=10)
+UNEXPECTED = (
+    "The batch ended unexpectedly. What was answered before is in its output file, what was not in "
+    "its error file: make a batch of that."
+)
 Status = Batch.Status
 
 
@@ -64,10 +74,54 @@ class BatchHandler(JobHandler):
             raise Later(STORAGE_SECONDS, str(problem)) from problem
 
     def fail(self, job: Job) -> None:
-        problem = invalid_file("failed", job.message or _("The batch failed."))
-        Batch.objects.filter(job=job).exclude(status__in=ENDED).update(
-            status=Status.FAILED, failed_at=timezone.now(), errors=problem.errors
+        """What is answered already is kept: the files are written after this transaction."""
+        batch = Batch.objects.filter(job=job).exclude(status__in=ENDED).first()
+        if batch is None:
+            return
+        # The message for people ends in “press Continue”, which no program can.
+        ended_itself = job.error_code not in ("", "bad_data")
+        unexpected = UNEXPECTED if batch.total else "The batch ended unexpectedly. Make it again."
+        message = unexpected if ended_itself or not job.message else job.message
+        Batch.objects.filter(pk=batch.pk).update(
+            status=Status.FINALIZING,
+            finalizing_at=timezone.now(),
+            errors=invalid_file("failed", message).errors,
         )
+        transaction.on_commit(lambda: finish_failed(batch.pk), robust=True)
+
+
+def finish_failed(batch_id: int) -> None:
+    """Write the files of a batch whose job has failed for good, and forget its requests.
+
+    Every step may be repeated; finish_all_failed does where one was interrupted.
+    """
+    batch = Batch.objects.get(pk=batch_id)
+    if batch.total and not batch.files_written:
+        output, errors = write_output_files(batch)
+        with transaction.atomic():
+            for file in filter(None, (output, errors)):
+                file.save()
+            Batch.objects.filter(pk=batch_id).update(
+                output_file=output, error_file=errors, files_written=True
+            )
+    batch.requests.all().delete()
+    Batch.objects.filter(pk=batch_id, status=Status.FINALIZING).update(
+        status=Status.FAILED, failed_at=timezone.now()
+    )
+
+
+def finish_all_failed() -> None:
+    """Those whose worker ended, or whose storage was away, before it was done with that."""
+    failed = Batch.objects.filter(
+        status=Status.FINALIZING,
+        job__state__in=(State.FAILED, State.CANCELLED),
+        finalizing_at__lt=timezone.now() - FINISH_AGAIN,
+    )
+    for batch_id in failed.values_list("pk", flat=True):
+        try:
+            finish_failed(batch_id)
+        except Exception:
+            log.exception("the files of batch %s cannot be written", batch_id)
 
 
 @contextmanager
@@ -87,6 +141,8 @@ class BatchRun:
 
     def step(self) -> Result:
         """Raises Later between slices, PlainError for an invalid file, LeaseLost."""
+        if self.job.stop_asked:
+            self.cancel()
         if self.batch.status == Status.VALIDATING:
             try:
                 self.validate()
@@ -145,9 +201,12 @@ class BatchRun:
         )
         async_to_sync(one_slice.run)()
         self.batch.refresh_from_db()
+        if one_slice.stopped:
+            self.cancel()
+            return
         if one_slice.problem:
             raise self.setback(one_slice.problem)
-        if not one_slice.stopped and self.has_unanswered():
+        if self.has_unanswered():
             raise Later(TURN_SECONDS if self.others_wait() else 0.0, _("It is being answered."))
 
     def setback(self, problem: ApiError) -> Later:
@@ -181,6 +240,11 @@ class BatchRun:
         while some := list(rows.values_list("pk", flat=True)[:ROWS_AT_ONCE]):
             with under_lease(self.job):
                 BatchRequest.objects.filter(pk__in=some).delete()
+
+    def cancel(self) -> None:
+        """An operator of the installation stops the job alone, not the batch."""
+        for before in CAN_CANCEL:
+            self.move(before, Status.CANCELLING)
 
     def has_unanswered(self) -> bool:
         return self.batch.requests.filter(status_code=None).exists()

@@ -14,7 +14,8 @@ from finetune_app.batches.models import Batch, BatchRequest
 from finetune_app.fine_tuning_api.models import ApiFile, Purpose
 from finetune_app.gateway.json_body import JsonObject
 
-# Why a request was not answered, by the status of its batch.
+# Why a request was not answered, by the status of its batch; one that failed is finalized, too.
+FAILED = ("batch_failed", "The batch failed before this was asked. Send it again.")
 NOT_ANSWERED = {
     Batch.Status.CANCELLING: ("batch_cancelled", "The batch was cancelled before this was asked."),
     Batch.Status.FINALIZING: (
@@ -40,7 +41,7 @@ def output_line(batch: Batch, request: BatchRequest) -> JsonObject:
     request_id = f"batch_req_{batch.public_id.hex}_{request.line}"
     line: JsonObject = {"id": request_id, "custom_id": request.custom_id}
     if request.status_code is None:
-        code, message = NOT_ANSWERED[Batch.Status(batch.status)]
+        code, message = FAILED if batch.errors else NOT_ANSWERED[Batch.Status(batch.status)]
         return line | {"response": None, "error": {"code": code, "message": message}}
     response = {
         "status_code": request.status_code,

@@ -11,14 +11,17 @@ from datetime import timedelta
 import openai
 import pytest
 from django.conf import settings as django_settings
+from django.db import OperationalError
 from django.utils import timezone
 
 from finetune_app.api_keys import services as api_keys
 from finetune_app.api_keys.models import ApiKey
 from finetune_app.batches import answering
+from finetune_app.batches import jobs as batch_jobs
 from finetune_app.batches.models import Batch, BatchRequest
 from finetune_app.deployment import services as deployments
 from finetune_app.jobs import recovery
+from finetune_app.jobs import services as jobs
 from finetune_app.jobs.models import Job
 from finetune_app.request_log.models import Request
 from tests.batches.batch_files import batch_of, line, read, run_slice, run_to_end, send
@@ -87,6 +90,92 @@ def test_what_has_ended_is_not_cancelled(client, engine, live):
     with pytest.raises(openai.ConflictError, match="completed"):
         client.batches.cancel(done.id)
     assert client.batches.retrieve(done.id).status == "completed"
+
+
+def test_an_operator_who_stops_its_job_cancels_it(client, engine, live, short_slices):
+    engine.pause_seconds = 0.01
+    sent = send(client, [line(n) for n in range(200)])
+    run_slice(sent)
+    jobs.ask_stop(batch_of(sent).job)
+    done = run_to_end(client, sent)
+    assert (done.status, batch_of(sent).job.state) == ("cancelled", "cancelled")
+    answers, errors = read(client, done.output_file_id), read(client, done.error_file_id)
+    assert answers
+    assert set(answers) | set(errors) == ids(*range(200))
+    assert {row["error"]["code"] for row in errors.values()} == {"batch_cancelled"}
+
+
+# ---- Failed ----
+
+
+@pytest.fixture
+def half_done(client, engine, live, short_slices, monkeypatch):
+    """A batch with some answers, whose next slice fails for good."""
+    engine.pause_seconds = 0.01
+    sent = send(client, [line(n) for n in range(200)])
+    run_slice(sent)
+
+    def crash(run):
+        raise RuntimeError("a mistake in the program")
+
+    monkeypatch.setattr(batch_jobs.BatchRun, "answer", crash)
+    return sent
+
+
+def test_what_was_answered_before_it_failed_can_be_read(client, half_done):
+    done = run_to_end(client, half_done)
+    assert (done.status, bool(done.failed_at), done.errors.data[0].code) == (
+        "failed",
+        True,
+        "failed",
+    )
+    assert "make a batch of that" in done.errors.data[0].message
+    answers, errors = read(client, done.output_file_id), read(client, done.error_file_id)
+    assert 0 < len(answers) == done.request_counts.completed < 200
+    assert set(answers) | set(errors) == ids(*range(200)), "no line is lost"
+    assert {row["error"]["code"] for row in errors.values()} == {"batch_failed"}
+    assert not BatchRequest.objects.exists()
+
+
+def test_a_failed_batch_waits_for_a_full_disk(client, half_done, monkeypatch):
+    with monkeypatch.context() as full:
+        full.setattr(batch_jobs, "write_output_files", lambda batch: 1 / 0)
+        assert run_to_end(client, half_done).status == "finalizing"
+    batch_jobs.finish_all_failed()
+    assert client.batches.retrieve(half_done.id).status == "finalizing", "it may be being written"
+    Batch.objects.update(finalizing_at=timezone.now() - timedelta(minutes=11))
+    batch_jobs.finish_all_failed()
+    done = client.batches.retrieve(half_done.id)
+    assert done.status == "failed"
+    assert read(client, done.output_file_id)
+
+
+def test_a_database_that_is_away_for_a_moment_is_no_answer(client, engine, live, monkeypatch):
+    usable_key, away = answering.Slice._usable_key, [OperationalError("the database is away")]
+
+    def sometimes_away(self, action):
+        if away:
+            raise away.pop()
+        return usable_key(self, action)
+
+    monkeypatch.setattr(answering.Slice, "_usable_key", sometimes_away)
+    done = run_to_end(client, send(client, [line(n) for n in range(3)]))
+    assert vars(done.request_counts) == {"total": 3, "completed": 3, "failed": 0}
+
+
+def test_an_input_file_that_cannot_be_read_for_a_moment_is_waited_for(
+    client, engine, live, monkeypatch
+):
+    body, away = answering.request_body, [OSError(5, "Input/output error")]
+
+    def sometimes_away(path, request):
+        if away:
+            raise away.pop()
+        return body(path, request)
+
+    monkeypatch.setattr(answering, "request_body", sometimes_away)
+    done = run_to_end(client, send(client, [line(n) for n in range(3)]))
+    assert vars(done.request_counts) == {"total": 3, "completed": 3, "failed": 0}
 
 
 # ---- Expired ----
