@@ -56,15 +56,22 @@ def bring(
     job: JobDescription | None = None,
     suite: Suite | None = None,
 ) -> OpenAIImport:
-    """Keep what was brought for a day. Raises PlainError where a file cannot be kept or read."""
-    with transaction.atomic():
-        item = OpenAIImport(team=team, created_by=by)
+    """Keep what was brought for a day. Raises PlainError where a file cannot be kept or read.
+
+    Not in a transaction: large files take seconds to read, and SQLite has one for all.
+    """
+    item = OpenAIImport(team=team, created_by=by)
+    item.job = asdict(job) if job else {}
+    item.suite = asdict(suite) if suite else {}
+    try:
         item.training_file = _kept(team, training_file)
         item.validation_file = _kept(team, validation_file)
-        item.job = asdict(job) if job else {}
-        item.suite = asdict(suite) if suite else {}
         item.found = asdict(look_into(item.training_file)) if item.training_file else {}
         item.save()
+    except BaseException:
+        for file in filter(None, (item.training_file, item.validation_file)):
+            file.delete()
+        raise
     return item
 
 

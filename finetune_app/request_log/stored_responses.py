@@ -3,6 +3,8 @@
 They are texts of requests: stored redacted where the deployment keeps texts, deleted with them.
 """
 
+import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,7 +17,8 @@ from finetune_app.request_log.retention import MAX_TOTAL_CHARACTERS
 
 MAX_CHAIN = 100  # responses that one conversation goes back
 JsonObject = dict[str, object]
-TEXT_KEYS = ("text", "arguments", "output", "instructions")
+TEXT_KEYS = ("text", "arguments", "output", "instructions", "user")
+JSON_TEXT = re.compile(r'"(?:[^"\\]|\\.)*"|\[[a-z ]+\]')  # or what stands for something redacted
 
 
 class ResponseGone(Exception):
@@ -51,6 +54,9 @@ def store(request: Request, given: ResponseToStore) -> None:
         return
     redacted = iter(redactor.redact(texts))
     clean = _each_text(content, lambda _text: next(redacted).text)
+    for item in [*clean["input"], *(clean["response"].get("output") or ())]:
+        if "arguments" in item:
+            item["arguments"] = _as_json(item["arguments"])
     StoredResponse.objects.create(
         request=request,
         deployment_id=request.deployment_id,
@@ -86,6 +92,22 @@ def conversation(key: ApiKey, response_id: str) -> list[JsonObject]:
         if not response_id:
             return items
     raise ResponseGone
+
+
+def _as_json(arguments: str) -> str:
+    """Redacted arguments of a call, which have to be an object in the next turn: a number that was
+    taken out becomes a text."""
+    for text in (arguments, JSON_TEXT.sub(_quoted, arguments)):
+        try:
+            json.loads(text)
+        except ValueError:
+            continue
+        return text
+    return json.dumps({"redacted": arguments}, ensure_ascii=False)
+
+
+def _quoted(found: re.Match[str]) -> str:
+    return found[0] if found[0].startswith('"') else f'"{found[0]}"'
 
 
 def _each_text(value: Any, change: Callable[[str], Any], key: str = "") -> Any:

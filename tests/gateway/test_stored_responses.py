@@ -6,7 +6,7 @@ import openai
 import pytest
 
 from finetune_app.api_keys import services as api_keys
-from finetune_app.request_log import retention
+from finetune_app.request_log import retention, stored_responses
 from finetune_app.request_log.models import Request, StoredResponse, Transcript
 from tests.gateway.response_requests import CALL, WEATHER, respond
 
@@ -80,6 +80,32 @@ def test_it_is_stored_redacted(client, said, kept):
     assert "kettle-shop" not in json.dumps([row.input, row.response])
     assert "kettle-shop" in reply.output_text
     assert client.responses.retrieve(reply.id).id == reply.id
+
+
+def test_redacted_arguments_of_a_call_are_still_an_object(client, said, kept):
+    """A card's number is a number in JSON; what stands for it is not."""
+    called = json.dumps({"name": "get_weather", "arguments": {"a [b]": 4111111111111111}})
+    said["texts"] = [called, "18 degrees."]
+    first = respond(client, "Rome?", tools=[WEATHER], user="mara@kettle-shop.de")
+    [call] = StoredResponse.objects.get().response["output"]
+    assert json.loads(call["arguments"]) == {"a [b]": "[card]"}
+    assert StoredResponse.objects.get().response["user"] == "[email]"
+    output = [{"type": "function_call_output", "call_id": call["call_id"], "output": "18 C"}]
+    second = respond(client, output, tools=[WEATHER], previous_response_id=first.id)
+    assert second.output_text == "18 degrees."
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kept"),
+    [
+        ('{"a": 1}', {"a": 1}),
+        ('{"a": [card], "b": "[card]"}', {"a": "[card]", "b": "[card]"}),
+        ('{"a": [phone number]}', {"a": "[phone number]"}),
+        ('{"a[card]', {"redacted": '{"a[card]'}),
+    ],
+)
+def test_arguments_that_redaction_breaks_are_mended(arguments, kept):
+    assert json.loads(stored_responses._as_json(arguments)) == kept
 
 
 def test_a_deleted_response_is_gone(client, said, kept):

@@ -1,6 +1,7 @@
 """Step 1: the files that OpenAI has are brought and looked into; nothing is made of them."""
 
 import json
+from pathlib import Path
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
@@ -75,6 +76,17 @@ def test_a_bad_file_says_what_is_wrong(as_editor, training_file, name, content, 
     assert answer.status_code == 422
     assert why in compact(answer)
     assert not ApiFile.objects.exists()
+
+
+def test_a_bad_file_leaves_nothing_in_the_store(
+    as_editor, training_file, settings, django_capture_on_commit_callbacks
+):
+    folder = Path(settings.DATA_DIR) / "api-files"
+    before = set(folder.glob("*"))
+    bad = SimpleUploadedFile("bad.jsonl", b"not json")
+    with django_capture_on_commit_callbacks(execute=True):
+        bring(as_editor, training_file=bad, validation_file=training_file())
+    assert set(folder.glob("*")) == before
 
 
 def test_a_job_that_learned_from_rewards_is_refused(as_editor, training_file):
