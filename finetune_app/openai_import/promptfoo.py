@@ -180,8 +180,10 @@ def _assertions(given: Any, variables: Mapping[str, Any], room: _Room) -> Iterat
             continue
         value, threshold = one.get("value"), one.get("threshold")
         try:
-            is_text = isinstance(value, str)
-            text = _filled(value, variables, room) if is_text else _counted(_text(value), room)
+            if isinstance(value, str):
+                text = _filled(value, variables, room)
+            else:
+                text = _counted(_text(value), room)
         except _Unusable:
             text = ""
         yield Assertion(

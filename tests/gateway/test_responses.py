@@ -255,6 +255,7 @@ def test_a_call_streams_with_its_arguments(client, said, live):
         ({"temperature": 3}, "temperature"),
         ({"metadata": {"a": 1}}, "metadata"),
         ({"store": "yes"}, "store"),
+        ({"store": 0}, "store"),
         ({"instructions": ["x"]}, "instructions"),
         ({"previous_response_id": 7}, "previous_response_id"),
         ({"model": ""}, "model"),

@@ -156,7 +156,7 @@ def _unsupported(param: str, message: str) -> ApiError:
 
 def _store(given: JsonObject) -> bool | None:
     store = given.get("store")
-    if store not in (None, True, False):
+    if store is not None and not isinstance(store, bool):  # 0 is no False
         raise invalid_request("“store” is true or false.", "store")
     return store
 
