@@ -33,7 +33,8 @@ def stop_job(request: HttpRequest, job_id: int) -> HttpResponse:
     job = get_object_or_404(Job.objects.select_related("team"), pk=job_id)
     set_audit_target(request, job)
     if jobs.ask_stop(job):
-        messages.success(request, _("Stopping. Its team can let it go on later."))
+        text = _("Stopping. Its team can let it go on later; a batch is cancelled.")
+        messages.success(request, text)
     else:
         messages.info(request, _("It had ended, or was stopping already."))
     return redirect("operations:overview")
