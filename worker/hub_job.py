@@ -20,6 +20,8 @@ TELL_SECONDS = 30.0  # between two commits of events
 EVENTS, RESULT, ERROR = "events.jsonl", "result.json", "error.json"
 TOLD = ("point", "sample", "warning", "phase")
 MAX_TRIES = 5
+MAX_RESULT_TRIES = 20  # what was paid for is not given up after half a minute
+MAX_PAUSE_SECONDS = 60.0
 DIFFERENT = (
     "{name} on the hub is not the file that this training was agreed to with. Install the base "
     "model again, then start another training."
@@ -83,7 +85,7 @@ def main(folder: Path) -> int:
     files = {path.relative_to(run).as_posix(): path for path in learned if path.is_file()}
     told = {"result": result, "files": {name: _sha256(path) for name, path in files.items()}}
     texts = {RESULT: json.dumps(told).encode(), EVENTS: channel.text().encode()}
-    send(order["result"], {**files, **texts})
+    send(order["result"], {**files, **texts}, tries=MAX_RESULT_TRIES)
     return 0
 
 
@@ -119,11 +121,11 @@ def fetch_base(folder: Path, order: Mapping[str, Any]) -> Path:
     return base
 
 
-def send(repository: str, files: Mapping[str, Path | bytes]) -> None:
+def send(repository: str, files: Mapping[str, Path | bytes], *, tries: int = MAX_TRIES) -> None:
     """One commit, tried again while the hub does not answer."""
     from huggingface_hub import CommitOperationAdd, HfApi
 
-    for attempt in range(1, MAX_TRIES + 1):
+    for attempt in range(1, tries + 1):
         try:
             HfApi().create_commit(
                 repository,
@@ -133,10 +135,10 @@ def send(repository: str, files: Mapping[str, Path | bytes]) -> None:
             )
             return
         except Exception:
-            if attempt == MAX_TRIES:
+            if attempt == tries:
                 raise
             traceback.print_exc()
-            time.sleep(2.0**attempt)
+            time.sleep(min(2.0**attempt, MAX_PAUSE_SECONDS))
 
 
 def _tell(repository: str, channel: HubChannel, done: threading.Event) -> None:

@@ -22,6 +22,7 @@ TIMEOUT_SECONDS = 10.0  # of each read; people wait for the page
 MAX_SECONDS = 20.0
 MAX_ANSWER_BYTES = 4_000_000
 MAX_ORGANISATIONS = 100
+MAX_COUNT = 10**15
 
 
 @dataclass(frozen=True)
@@ -94,9 +95,10 @@ def text(found: Any, name: str, most: int) -> str:
 
 
 def count(found: Any, name: str) -> int:
-    """A whole number of an answer that is not negative, or 0."""
+    """A whole number of an answer that is not negative, or 0; so for one too large to be true."""
     value = found.get(name) if isinstance(found, dict) else None
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+    is_whole = isinstance(value, int) and not isinstance(value, bool)
+    return value if is_whole and 0 < value < MAX_COUNT else 0
 
 
 def licence_of(found: Mapping[str, Any]) -> str:
@@ -108,7 +110,8 @@ def licence_of(found: Mapping[str, Any]) -> str:
     if licence:
         return licence
     tags = found.get("tags")
-    named = [tag for tag in tags if isinstance(tag, str)] if isinstance(tags, list) else []
+    every = tags if isinstance(tags, list) else []
+    named = [tag for tag in every if isinstance(tag, str) and tag.isprintable()]
     start = "license:"
     return next((tag[len(start) :][:80] for tag in named if tag.startswith(start)), "")
 

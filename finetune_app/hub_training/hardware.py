@@ -8,6 +8,7 @@ from finetune_app.basemodels import hub
 
 MAX_MACHINES = 100
 MICRO = Decimal(1_000_000)
+MAX_COST = 1_000_000_000  # millionths of a dollar, for a minute
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,9 @@ def machines(token: str) -> list[Machine]:
 
 
 def _machine(found: Any) -> Machine | None:
-    """None where it has no name, or is not paid by the minute."""
+    """None where it has no name, no price that can be true, or is not paid by the minute."""
     flavor, cost = hub.text(found, "name", 64), hub.count(found, "unitCostMicroUSD")
-    if not flavor or not cost or hub.text(found, "unitLabel", 16) != "minute":
+    if not flavor or not 0 < cost < MAX_COST or hub.text(found, "unitLabel", 16) != "minute":
         return None
     accelerator = found.get("accelerator")
     quantity, model = hub.text(accelerator, "quantity", 8), hub.text(accelerator, "model", 40)

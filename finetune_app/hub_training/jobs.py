@@ -17,6 +17,7 @@ from django.utils.translation import gettext_lazy
 
 from finetune_app.basemodels.services import hub_token
 from finetune_app.core.errors import PlainError
+from finetune_app.core.files import publish_folder
 from finetune_app.hub_training import container, results
 from finetune_app.hub_training.made_training import make_training
 from finetune_app.hub_training.models import HubTraining
@@ -34,6 +35,14 @@ MAX_RETRY_SECONDS = 900.0
 MAX_UNKNOWN = 5  # answers in a row that the hub does not know the job
 MAX_CANCEL_TRIES = 10  # in a row without an answer, which takes more than an hour
 OVER = ("COMPLETED", "ERROR", "CANCELED", "DELETED")
+NO_TOKEN = gettext_lazy(
+    "Your team has no token of the hub any more. An owner saves one in step 3; then press Continue."
+)
+NO_TOKEN_RUNS = gettext_lazy(
+    "Your team has no token of the hub any more, so nobody follows this training. If it runs "
+    "there, it costs until its time is over. An owner saves a token in step 3; then press "
+    "Continue, or cancel it on the hub itself."
+)
 
 
 class LeaseLost(Exception):
@@ -56,9 +65,7 @@ class HubTrainingHandler(JobHandler):
         training = _training_of(job)
         token = hub_token(training.goal.team)
         if not token:
-            raise PlainError(
-                _("Your team has no token of the hub any more. An owner saves one in step 3.")
-            )
+            raise PlainError(str(NO_TOKEN_RUNS if training.start_tried_at else NO_TOKEN))
         try:
             return Following(job, training, HubJobs(token)).step_or_wait()
         except LeaseLost:
@@ -69,6 +76,16 @@ class HubTrainingHandler(JobHandler):
         training = _training_of(job)
         if result.get("fetched") and training.training is None:
             make_training(training)
+
+    def fail(self, job: Job) -> None:
+        """Say what still lies there: the rows must not be forgotten on the hub."""
+        training = _training_of(job)
+        if training.data_commit:
+            training.left_there = _(
+                "%(data)s and %(result)s are still on the hub. If you do not continue, delete "
+                "them there yourself."
+            ) % {"data": training.data_repository, "result": training.result_repository}
+            training.save(update_fields=["left_there"])
 
 
 class Following:
@@ -132,6 +149,7 @@ class Following:
         if self.stop_asked():
             return False
         if self.hub.price(training.flavor) != training.price:
+            self.save(start_tried_at=None)  # what was sent is deleted, so Continue sends it again
             self.over({})
             raise PlainError(
                 _("Its price has changed since it was agreed to, or it is gone. Start another.")
@@ -187,6 +205,8 @@ class Following:
     def fetch(self) -> None:
         folder = settings.DATA_DIR / self.training.folder / results.FETCHED
         results.fetch(self.hub, self.training, folder)
+        # Next, it is deleted there: with a store, another machine may have to go on with it.
+        publish_folder(f"{self.training.folder}/{results.FETCHED}")
         self.save(is_fetched=True)
 
     def failed(self, found: HubJob) -> PlainError:
@@ -223,10 +243,11 @@ class Following:
     def postponed(self, problem: PlatformError) -> Exception:
         """What to do about a call that failed: once it may run there it is never given up."""
         training = self.training
-        if training.start_tried_at is None and problem.retry_after is None:
+        is_unknown = isinstance(problem, UnknownJob)
+        is_hopeless = is_unknown and training.times_unknown + 1 >= MAX_UNKNOWN
+        if training.start_tried_at is None and (problem.retry_after is None or is_hopeless):
             self.over({})
             return PlainError(problem.message)
-        is_unknown = isinstance(problem, UnknownJob)
         self.save(
             failures=training.failures + 1,
             times_unknown=training.times_unknown + 1 if is_unknown else 0,

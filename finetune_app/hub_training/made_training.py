@@ -1,6 +1,7 @@
 """What came back from the hub becomes a training of the goal, like one of this machine."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from finetune_app.core.files import publish_folder, sha256_of
+from finetune_app.core.files import delete_folder, local_folder, publish_folder, sha256_of
 from finetune_app.hub_training.models import HubTraining
 from finetune_app.hub_training.results import FETCHED, RESULT
 from finetune_app.jobs.models import Job, State
@@ -23,7 +24,8 @@ from finetune_app.training.protocol import ADAPTER
 def make_training(remote: HubTraining) -> Training:
     """Called in the transaction in which the job succeeds; the files are copied, so that a
     transaction that fails can be made again."""
-    fetched = Path(settings.DATA_DIR) / remote.folder / FETCHED
+    came_back = f"{remote.folder}/{FETCHED}"
+    fetched = local_folder(came_back)
     result: dict[str, Any] = json.loads((fetched / RESULT).read_text())["result"]
     result |= {"stopped": False, "adapter": ADAPTER, "machine": _machine(remote)}
     job = Job.objects.create(
@@ -53,8 +55,17 @@ def make_training(remote: HubTraining) -> Training:
     _record(remote, training, result)
     HubTraining.objects.filter(pk=remote.pk).update(training=training)
     training_succeeded.send(Training, training=training)
-    transaction.on_commit(lambda: shutil.rmtree(fetched, ignore_errors=True))
+    transaction.on_commit(lambda: delete_folder(came_back), robust=True)
     return training
+
+
+def _link(source: str, target: str) -> None:
+    """The same file under another name, where the disk can: no room and no time, while the database
+    waits for the end of this transaction."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
 
 
 def _copy(fetched: Path, training: Training) -> None:
@@ -62,7 +73,7 @@ def _copy(fetched: Path, training: Training) -> None:
     shutil.rmtree(folder, ignore_errors=True)  # of an attempt that failed
     for part in (ADAPTER, "steps"):
         if (fetched / part).is_dir():
-            shutil.copytree(fetched / part, folder / part)
+            shutil.copytree(fetched / part, folder / part, copy_function=_link)
             publish_folder(f"{training.folder}/{part}")
     training.adapter_sha256 = sha256_of(folder / ADAPTER / training.weights_file)
     training.save(update_fields=["adapter_sha256"])

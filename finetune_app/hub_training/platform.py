@@ -5,6 +5,7 @@ where asking again may help. Nothing that the hub wrote gets into a message unre
 """
 
 import hashlib
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,7 +27,8 @@ from finetune_app.remote_training.platforms.contract import PlatformError, Unkno
 LABEL = "finetune"  # whose value is the mark
 RETRY_SECONDS = 30.0
 MAX_LOOKED_THROUGH = 200  # newest jobs
-MAX_STAGE, MAX_ID, MAX_MESSAGE = 40, 200, 300
+MAX_STAGE, MAX_MESSAGE = 40, 300
+JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,199}", re.ASCII)  # a part of addresses
 MAX_LOG_LINES = 200
 
 
@@ -140,10 +142,14 @@ class HubJobs:
                 lines = self._api.fetch_job_logs(
                     job_id=job_id, namespace=namespace, follow=False, tail=MAX_LOG_LINES
                 )
-                found = [str(line)[:500] for line in islice(lines, MAX_LOG_LINES)]
+                # The token goes first: cut short, it would not be found.
+                found = [
+                    storable(str(line).replace(self._token, "…"))[:500]
+                    for line in islice(lines, MAX_LOG_LINES)
+                ]
         except PlatformError:
             return ""
-        return "\n".join(found).replace(self._token, "…")
+        return "\n".join(found)
 
     def files(self, repo_id: str) -> dict[str, HubFile]:
         """By name; none where the repository is gone."""
@@ -155,6 +161,7 @@ class HubJobs:
                 found = [
                     HubFile(one.rfilename, int(one.size or 0), one.lfs.sha256 if one.lfs else "")
                     for one in siblings
+                    if isinstance(one.rfilename, str)
                 ]
         except PlatformError as problem:
             if isinstance(problem.__cause__, RepositoryNotFoundError):
@@ -210,6 +217,11 @@ class HubJobs:
             raise _problem(error) from error
 
 
+def storable(text: str) -> str:
+    """Without NUL and half characters (lone surrogates), which databases and pages do not take."""
+    return text.replace("\0", "\N{SYMBOL FOR NULL}").encode(errors="replace").decode()
+
+
 def _problem(error: Exception) -> PlatformError:
     busy: HubBusy | None = cause_of(error, HubBusy)
     if busy is not None:
@@ -239,12 +251,14 @@ def _problem(error: Exception) -> PlatformError:
 def _hub_job(found: Any) -> HubJob:
     """Raises ValueError where it has no id or no stage."""
     job_id, stage = found.id, found.status.stage
-    if not isinstance(job_id, str) or not isinstance(stage, str) or not job_id:
+    if not isinstance(job_id, str) or not JOB_ID.fullmatch(job_id):
         raise ValueError("no job")
+    if not isinstance(stage, str) or not str(getattr(stage, "value", stage)).isprintable():
+        raise ValueError("no stage")
     message = found.status.message
     seconds = found.durations.running_secs if found.durations else None
     return HubJob(
-        job_id[:MAX_ID],
+        job_id,
         str(getattr(stage, "value", stage))[:MAX_STAGE],
         message[:MAX_MESSAGE] if isinstance(message, str) and message.isprintable() else "",
         seconds if isinstance(seconds, int) and 0 <= seconds < 10**8 else None,

@@ -38,7 +38,7 @@ def launch_context(
     flavor, hours = form["flavor"].value(), str(form["hours"].value())
     machine = next((one for one in machines if one.flavor == flavor), machines[0])
     given = int(hours) if hours.isdecimal() and len(hours) < 4 else DEFAULT_HOURS
-    quote = Quote(version.number, machine, min(max(given, 1), MAX_HOURS))
+    quote = Quote(version.number, choice.base_model.slug, machine, min(max(given, 1), MAX_HOURS))
     base = choice.base_model
     return {
         "goal": goal,

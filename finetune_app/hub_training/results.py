@@ -4,7 +4,6 @@ Nothing of it is trusted: names, types, sizes and hashes are checked.
 """
 
 import json
-import math
 import re
 import shutil
 import tempfile
@@ -15,20 +14,20 @@ from django.utils.translation import gettext as _
 
 from finetune_app.core.errors import PlainError
 from finetune_app.hub_training.models import HubTraining
-from finetune_app.hub_training.platform import HubFile, HubJobs
+from finetune_app.hub_training.platform import HubFile, HubJobs, storable
 from finetune_app.remote_training.platforms.contract import PlatformError
 
 FETCHED = "fetched"  # folder of what came back
 EVENTS, RESULT, ERROR = "events.jsonl", "result.json", "error.json"
 ADAPTER_FILE = re.compile(
-    r"(?:adapter|steps/[0-9]{1,12})/[A-Za-z0-9][A-Za-z0-9_.-]{0,80}"
+    r"(?:adapter(?:/additional_chat_templates)?|steps/[0-9]{1,12})/[A-Za-z0-9][A-Za-z0-9_.-]{0,80}"
     r"\.(?:safetensors|json|jinja|txt|model|md)",
     re.ASCII,
 )
 NEEDED = ("adapter/adapter_model.safetensors", "adapter/adapter_config.json")
 MAX_FILES, MAX_BYTES = 1_000, 20_000_000_000
 MAX_TOLD_BYTES = 8_000_000  # of events.jsonl, result.json and error.json
-MAX_EVENTS, MAX_TEXT = 20_000, 20_000
+MAX_EVENTS, MAX_TEXT, MAX_NUMBER = 20_000, 20_000, 10**15
 NUMBERS = (
     "epoch",
     "loss",
@@ -37,6 +36,16 @@ NUMBERS = (
     "general_ability",
     "tokens_per_second",
     "memory_bytes",
+)
+# Of the loop's result (training/protocol.py); what is not named here is left out.
+RESULT_WHOLE = ("steps", "best_step", "tokens", "peak_memory_bytes")
+RESULT_NUMBERS = (
+    "train_loss",
+    "validation_loss",
+    "validation_score",
+    "work",
+    "seconds",
+    "validation_seconds",
 )
 
 
@@ -51,7 +60,7 @@ def read_error(hub: HubJobs, training: HubTraining) -> str:
     """The message with which the training ended there; "" where it left none."""
     try:
         told = json.loads(_read_text(hub, training, ERROR))
-    except ValueError:
+    except (ValueError, RecursionError):
         return ""
     message = told.get("message") if isinstance(told, dict) else None
     return _text(message)[:2000]
@@ -99,9 +108,23 @@ def _result(hub: HubJobs, training: HubTraining, files: dict[str, HubFile]) -> d
             raise TypeError("no result")
         if not all(isinstance(one, str) for pair in told.items() for one in pair):
             raise TypeError("no hashes")
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise _incomplete() from None
-    return {"result": {str(name): _plain(value) for name, value in result.items()}, "files": told}
+    return {"result": _known(result), "files": told}
+
+
+def _known(given: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a result that are known, where they have the right type."""
+    steps = given.get("kept_steps")
+    kept = steps.items() if isinstance(steps, dict) else ()
+    found = {
+        **{name: _whole(given.get(name), MAX_NUMBER) for name in RESULT_WHOLE},
+        **{name: _number(given.get(name)) for name in RESULT_NUMBERS},
+        "number_format": _text(given.get("number_format"))[:40] or None,
+        "ended_early": given.get("ended_early") is True,
+        "kept_steps": {_text(step)[:12]: _text(sha)[:64] for step, sha in list(kept)[:MAX_FILES]},
+    }
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _read_text(hub: HubJobs, training: HubTraining, name: str) -> str:
@@ -154,29 +177,16 @@ def _event(line: str) -> dict[str, Any] | None:
 
 def _number(value: Any) -> float | None:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if is_number and math.isfinite(value) and abs(value) < 1e15 else None
+    return float(value) if is_number and abs(value) < MAX_NUMBER else None  # no NaN, either
 
 
-def _whole(value: Any) -> int | None:
+def _whole(value: Any, below: int = 10**9) -> int | None:
     is_whole = isinstance(value, int) and not isinstance(value, bool)
-    return value if is_whole and 0 <= value < 10**9 else None
+    return value if is_whole and 0 <= value < below else None
 
 
 def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        return ""
-    return value[:MAX_TEXT].replace("\0", "\N{SYMBOL FOR NULL}")
-
-
-def _plain(value: Any) -> Any:
-    """A field of the result: a number, a short text, or a table of these."""
-    if isinstance(value, bool) or value is None:
-        return value
-    if isinstance(value, int) and abs(value) < 10**15:
-        return value
-    if isinstance(value, dict):
-        return {str(name)[:80]: _text(one)[:200] for name, one in list(value.items())[:MAX_FILES]}
-    return _text(value)[:200] if isinstance(value, str) else _number(value)
+    return storable(value[:MAX_TEXT]) if isinstance(value, str) else ""
 
 
 def _existing(folder: Path) -> Path:

@@ -32,6 +32,7 @@ class Quote:
     """The most that it costs: every minute until the hub ends it. In dollars."""
 
     version: int
+    base: str  # slug of the base model, whose weights may be sent
     machine: Machine
     hours: int
 
@@ -42,7 +43,7 @@ class Quote:
     @property
     def agreement(self) -> str:
         """What the form carries, to tell whether it is still what was shown."""
-        return f"{self.version}, {self.machine.flavor}, {self.hours}, {self.cost}"
+        return f"{self.version}, {self.base}, {self.machine.flavor}, {self.hours}, {self.cost}"
 
 
 def require_hub_token(goal: Goal) -> HubToken:
@@ -91,7 +92,7 @@ def start(
         raise PlainError(_("Choose an account that your team's token belongs to."))
     version, choice = require_inputs(goal)
     require_trainable(goal)
-    quote = Quote(version.number, machine, hours)
+    quote = Quote(version.number, choice.base_model.slug, machine, hours)
     if agreed is not None and agreed != quote.agreement:
         raise AnotherQuote(
             _("What is sent or what it costs has changed. Read it again, then agree to that."),
@@ -136,10 +137,21 @@ def can_go_on(training: HubTraining) -> bool:
     return training.job.state in CAN_CONTINUE and not is_over
 
 
+@transaction.atomic
 def resume(*, training: HubTraining) -> None:
-    """Go on where it was interrupted. Raises PlainError where it was not."""
+    """Go on where it was interrupted. Raises PlainError where it was not, and while another one of
+    the goal runs there: nobody pays two at once."""
+    goal = Goal.objects.lock(training.goal_id)
     if not can_go_on(training):
         raise PlainError(_("There is nothing to continue. Start another training."))
+    others = goal.hub_trainings.filter(job__state__in=ACTIVE).exclude(pk=training.pk)
+    if other := others.first():
+        raise PlainError(
+            _("Training %(n)d of this goal runs there. Wait until it is over, or cancel it.")
+            % {"n": other.number},
+            status=409,
+        )
+    HubTraining.objects.filter(pk=training.pk).update(left_there="")
     jobs.ask_continue(training.job)
 
 

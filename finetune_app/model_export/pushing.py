@@ -117,18 +117,11 @@ def start(
     if not NAME.fullmatch(name) or "--" in name or ".." in name:
         raise PlainError(_("A name has letters, digits, “-”, “_” and “.”, at most 96."))
     repository = f"{namespace}/{name}"
-    going = HubPush.objects.filter(
-        training__goal__team=goal.team, repository__iexact=repository, job__state__in=ACTIVE
-    ).first()
-    if going:
+    if going := _going_to(repository, goal):
         same = (going.training_id, going.step, going.format) == (training.pk, step, format)
         if same and going.public == public:
             return going
-        raise PlainError(
-            _("Something is being pushed to %(name)s already. Wait until that is done.")
-            % {"name": repository},
-            status=409,
-        )
+        raise _busy(repository)
     job = jobs.create(
         team=goal.team,
         kind="hub_push",
@@ -149,14 +142,34 @@ def start(
     )
 
 
+def _going_to(repository: str, goal: Goal) -> HubPush | None:
+    """The push of this team that is under way to it."""
+    return HubPush.objects.filter(
+        training__goal__team=goal.team_id, repository__iexact=repository, job__state__in=ACTIVE
+    ).first()
+
+
+def _busy(repository: str) -> PlainError:
+    return PlainError(
+        _("Something is being pushed to %(name)s already. Wait until that is done.")
+        % {"name": repository},
+        status=409,
+    )
+
+
 def stop(*, push: HubPush) -> None:
     jobs.ask_stop(push.job)
 
 
+@transaction.atomic
 def resume(*, push: HubPush) -> None:
-    """Go on: what is on the hub already is not sent again. Raises PlainError."""
+    """Go on: what is on the hub already is not sent again. Raises PlainError, also while another
+    push goes to the same repository: it would hold the files of both."""
+    goal = Goal.objects.lock(push.training.goal_id)
     if push.job.state not in CAN_CONTINUE:
         raise PlainError(_("This push is not stopped, so there is nothing to continue."))
+    if _going_to(push.repository, goal):
+        raise _busy(push.repository)
     jobs.ask_continue(push.job)
 
 

@@ -113,6 +113,8 @@ def test_what_is_no_model_is_left_out(as_editor, url, stub, answer):
         {"downloads": -5, "gated": {"a": 1}, "cardData": {"license": ["mit"]}, "tags": [3, None]},
         {"safetensors": {"total": True, "parameters": {"BF16": "x", "F32": -3}}},
         {"cardData": {"license": "<img src=x onerror=alert(1)>"}},
+        {"downloads": 10**400, "safetensors": {"total": 10**400, "parameters": {"F32": 10**400}}},
+        {"tags": ["license:\ud800", "license:a\0b"]},
     ],
 )
 def test_facts_of_the_wrong_type_are_not_shown(as_editor, url, stub, wrong):

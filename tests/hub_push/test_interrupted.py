@@ -3,9 +3,12 @@
 import os
 import signal
 import threading
+from datetime import timedelta
 
 import pytest
+from django.utils import timezone
 
+from finetune_app.core.errors import PlainError
 from finetune_app.jobs import services as jobs
 from finetune_app.jobs.models import ChildRun, Job, State
 from finetune_app.model_export import pushing
@@ -96,6 +99,38 @@ def test_stopped_while_a_large_file_is_sent_and_continued(hub, start, export):
     push = work(push)
     assert push.job.state == State.SUCCEEDED
     assert is_whole(hub)
+
+
+def test_killed_after_the_commit_and_continued_on_another_day(hub, start, export, monkeypatch):
+    """The card has a date, so the one on the hub is another than that of the second run."""
+    push = start(format="merged-bf16", name="shop")
+    hub.fault("GET", "/revision/", 404, times=1)  # it ends just after the commit
+    push = work(push)
+    assert push.job.state == State.FAILED
+    tomorrow = timezone.now() + timedelta(days=1)
+    monkeypatch.setattr("finetune_app.model_export.card_sections.timezone.now", lambda: tomorrow)
+    pushing.resume(push=push)
+    push = work(push)
+    assert push.job.state == State.SUCCEEDED, push.job.message
+
+
+def test_a_repository_with_the_same_file_and_another_card_is_not_ours(hub, start, export):
+    theirs = {"LICENSE": b"Apache License", "README.md": b"theirs"}
+    hub.add(NAME, theirs, private=True)
+    push = work(start(format="merged-bf16", name="shop"))
+    assert push.job.state == State.FAILED
+    assert "not pushed from here" in push.job.message
+
+
+def test_continued_while_another_push_goes_to_the_same_repository(start, export):
+    """It would end with the files of both."""
+    stopped = start(name="shop")
+    pushing.stop(push=stopped)
+    start(name="shop", format="merged-bf16")
+    stopped.refresh_from_db()
+    with pytest.raises(PlainError, match="Something is being pushed to kettle/shop already"):
+        pushing.resume(push=stopped)
+    assert Job.objects.get(pk=stopped.job_id).state == State.STOPPED
 
 
 def test_two_clicks_make_one_push(hub, start, export):

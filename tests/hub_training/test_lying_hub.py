@@ -1,13 +1,18 @@
 """What came back is believed only as far as it is checked."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
+from django.urls import reverse
 
-from finetune_app.hub_training import results
+from finetune_app.hub_training import platform, results
+from finetune_app.hub_training.hardware import machines
+from finetune_app.hub_training.platform import HubJobs
 from finetune_app.jobs.models import State
 from finetune_app.training.models import Training
 from tests.hub.repositories import Blob
+from tests.hub.stub_hub import TOKEN
 from tests.hub_training.conftest import step
 from tests.hub_training.left_results import ADAPTER, RESULT, leave_results
 
@@ -144,3 +149,78 @@ def test_answers_of_the_hub_that_are_none(over, hub, stub, answer):
     hub.others.pop(0)
     leave_results(hub, over)
     assert step(training).job.state == State.SUCCEEDED
+
+
+BIG = 10**400  # too large for a float
+HALF = chr(0xD800)  # half a character, which cannot be written as UTF-8
+
+
+def test_numbers_and_texts_that_break_what_reads_them(over, hub, as_owner):
+    events = [
+        {"event": "progress", "done": BIG, "total": BIG},
+        {"event": "point", "step": 1, "loss": BIG, "epoch": float("nan")},
+        {"event": "sample", "step": 1, "index": 0, "prompt": f"p{HALF}\0", "answer": HALF},
+        {"event": "warning", "text": f"a {HALF}"},
+    ]
+    result = {
+        "steps": "many",
+        "best_step": [3],
+        "kept_steps": "none",
+        "tokens": BIG,
+        "seconds": float("inf"),
+        "number_format": f"{HALF}",
+        f"{HALF}\0": 1,
+    }
+    leave_results(hub, over, events=events, result=result)
+    training = step(over)
+    assert training.job.state == State.SUCCEEDED, training.job.detail
+    made = Training.objects.get()
+    assert made.samples.get().answer == "?"
+    assert made.job.result["kept_steps"] == {}
+    assert not {"steps", "best_step", "tokens", "seconds"} & set(made.job.result)
+    for name, number in (("hub_training", training.number), ("training", made.number)):
+        page = reverse(f"{name}:detail", args=[training.goal_id, number])
+        assert as_owner.get(page).status_code == 200
+
+
+def test_an_error_whose_text_breaks_what_reads_it(start, hub, stub):
+    training = step(start())
+    stub.job.ended = "ERROR"
+    there = hub.repositories["model", training.result_repository]
+    there.commit({"error.json": Blob(b"[" * 100_000, False)})
+    assert results.read_error(hub_jobs(), training) == ""
+    told = json.dumps({"message": f"no memory {HALF}"}).encode()
+    there.commit({"error.json": Blob(told, False)})
+    assert step(training).job.message == "no memory ?"
+
+
+def hub_jobs() -> HubJobs:
+    return HubJobs(TOKEN)
+
+
+def test_a_log_does_not_hold_the_token_nor_a_part_of_it(over, monkeypatch):
+    line = "x" * 490 + TOKEN + HALF + "\0"
+    jobs = hub_jobs()
+    monkeypatch.setattr(jobs._api, "fetch_job_logs", lambda **given: [line])
+    assert TOKEN[:8] not in jobs.log("kettle", "job0")
+    jobs.log("kettle", "job0").encode()
+
+
+@pytest.mark.parametrize("job_id", ["../../repos/delete", "", "a b", "x" * 201, HALF])
+def test_a_number_of_a_job_that_is_none(job_id):
+    found = SimpleNamespace(id=job_id, status=SimpleNamespace(stage="RUNNING", message=""))
+    with pytest.raises(ValueError, match="no job"):
+        platform._hub_job(found)
+
+
+def test_templates_beside_the_tokenizer_come_back(over, hub, data_dir):
+    name = "adapter/additional_chat_templates/tool_use.jinja"
+    leave_results(hub, over, {**ADAPTER, name: b"{{ messages }}"})
+    assert step(over).job.state == State.SUCCEEDED
+    assert (data_dir / Training.objects.get().folder / name).exists()
+
+
+@pytest.mark.parametrize("cost", [10**400, 10**12, -5, True])
+def test_a_price_that_cannot_be_true(stub, token, cost):
+    stub.hardware[1]["unitCostMicroUSD"] = cost
+    assert stub.hardware[1]["name"] not in [one.flavor for one in machines(TOKEN)]

@@ -10,6 +10,8 @@ import pytest
 from django.conf import settings
 from django.utils import timezone
 
+from finetune_app.basemodels.models import HubToken
+from finetune_app.core.errors import PlainError
 from finetune_app.hub_training import services
 from finetune_app.hub_training.models import HubTraining
 from finetune_app.jobs import lease
@@ -160,6 +162,65 @@ def test_a_token_that_was_revoked_is_waited_for(start, hub, stub):
     assert "does not accept your team's token" in training.job.message
     hub.people["hf_kettleLaneWrites"] = person
     assert to_the_end(training, hub, stub).job.state == State.SUCCEEDED
+
+
+def test_a_price_that_changed_after_an_unanswered_start_is_sent_anew(start, hub, stub):
+    """What was sent is deleted then; a job without it would be paid for nothing."""
+    hub.fault("POST", "/api/jobs/kettle", 0)
+    training = step(start())
+    settle(training)
+    before = stub.hardware[1]
+    stub.hardware[1] = before | {"unitCostMicroUSD": 900}
+    assert step(training).job.state == State.FAILED
+    stub.hardware[1] = before
+    services.resume(training=reread(training))
+    assert to_the_end(training, hub, stub).job.state == State.SUCCEEDED
+    assert len(stub.jobs) == 1
+
+
+def test_continued_while_another_runs_would_be_two_paid_jobs(start, hub, stub):
+    first = start()
+    services.stop(training=first)
+    second = start()
+    assert second != first
+    with pytest.raises(PlainError, match=f"Training {second.number} of this goal runs there"):
+        services.resume(training=reread(first))
+    assert Job.objects.get(pk=first.job_id).state == State.STOPPED
+
+
+def test_rows_that_stay_on_the_hub_are_named(start, hub, stub):
+    """It is done there and cannot be fetched: Continue may help, so nothing is deleted yet."""
+    training = step(start())
+    stub.job.ended = "COMPLETED"
+    training = step(training)
+    assert training.job.state == State.FAILED
+    assert training.data_repository in training.left_there
+    assert training.result_repository in training.left_there
+    leave_results(hub, training)
+    services.resume(training=training)
+    assert reread(training).left_there == ""
+    assert step(training).left_there == ""
+
+
+def test_without_a_token_it_is_said_that_it_may_run_on(start, stub):
+    training = step(start())
+    HubToken.objects.all().delete()
+    training = step(training)
+    assert training.job.state == State.FAILED
+    assert "costs until its time is over" in training.job.message
+
+
+def test_a_hub_without_jobs_is_given_up_before_anything_is_paid(start, hub, stub):
+    hub.fault("GET", "/api/jobs/hardware", 404, times=5)
+    training = start()
+    for _n in range(5):
+        training = step(training)
+    assert training.job.state == State.FAILED
+    assert set(hub.repositories) == {("model", "kettle/tiny-base")}
+
+
+def reread(training: HubTraining) -> HubTraining:
+    return HubTraining.objects.select_related("job", "goal").get(pk=training.pk)
 
 
 @pytest.mark.long

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import tarfile
+from contextlib import nullcontext
 from importlib.metadata import PackageNotFoundError, distribution, requires
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from packaging.utils import canonicalize_name
 from finetune_app.core.errors import PlainError
 from finetune_app.hub_training import packing
 from tests.hub_training.conftest import step
+from worker import hub_job
 
 PROGRAM = """
 import sys
@@ -101,3 +103,22 @@ def test_a_base_model_that_is_gone_is_said(start, base, data_dir):
     (data_dir / base.folder / "tokenizer.json").unlink()
     with pytest.raises(PlainError, match="Install it again"):
         packing.pack(training, data_dir / training.folder)
+
+
+@pytest.mark.parametrize(("failures", "arrives"), [(0, True), (12, True), (20, False)])
+def test_a_result_that_was_paid_for_is_not_given_up_soon(monkeypatch, failures, arrives):
+    """20 tries with pauses of at most a minute: about a quarter of an hour."""
+    tries, pauses = [], []
+
+    def create_commit(self, *args, **given):
+        tries.append(given)
+        if len(tries) <= failures:
+            raise OSError("the hub does not answer")
+
+    monkeypatch.setattr("huggingface_hub.HfApi.create_commit", create_commit)
+    monkeypatch.setattr(hub_job.time, "sleep", pauses.append)
+    with nullcontext() if arrives else pytest.raises(OSError, match="does not answer"):
+        hub_job.send("kettle/x", {"a": b"b"}, tries=hub_job.MAX_RESULT_TRIES)
+    assert len(tries) == min(failures + 1, hub_job.MAX_RESULT_TRIES)
+    assert max(pauses, default=0) <= 60
+    assert arrives or 600 < sum(pauses) < 1200

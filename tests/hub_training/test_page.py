@@ -21,7 +21,7 @@ def _asleep(monkeypatch):
 
 
 GIVEN = {"flavor": "t4-small", "hours": "3", "namespace": "lane", "consent": "on"}
-AGREED = GIVEN | {"agreed": "1, t4-small, 3, 1.2001"}
+AGREED = GIVEN | {"agreed": "1, tiny-base, t4-small, 3, 1.2001"}
 
 
 def test_machines_prices_and_the_most_it_costs(as_editor, ready, token, stub, url):
@@ -44,7 +44,7 @@ def test_an_editor_agrees_and_follows_it(as_editor, editor, ready, token, stub, 
 
 
 def test_nothing_starts_without_the_agreement_that_was_shown(as_editor, ready, token, stub, url):
-    for given in (GIVEN, GIVEN | {"agreed": "1, t4-small, 1, 0.4000"}):
+    for given in (GIVEN, GIVEN | {"agreed": "1, tiny-base, t4-small, 1, 0.4000"}):
         reply = as_editor.post(url(), given)
         assert reply.status_code == 422
         assert "has changed" in reply.content.decode()
