@@ -97,8 +97,9 @@ def text(found: Any, name: str, most: int) -> str:
 def count(found: Any, name: str) -> int:
     """A whole number of an answer that is not negative, or 0; so for one too large to be true."""
     value = found.get(name) if isinstance(found, dict) else None
-    is_whole = isinstance(value, int) and not isinstance(value, bool)
-    return value if is_whole and 0 < value < MAX_COUNT else 0
+    if not isinstance(value, int) or isinstance(value, bool):
+        return 0
+    return value if 0 < value < MAX_COUNT else 0
 
 
 def licence_of(found: Mapping[str, Any]) -> str:
