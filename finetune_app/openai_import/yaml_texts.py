@@ -67,7 +67,7 @@ def read_yaml(content: bytes) -> Any:
     Raises InvalidYaml.
     """
     try:
-        found = yaml.load(content, Loader=_Loader)
+        found = _Loader(content).get_single_data()
     except yaml.MarkedYAMLError as problem:
         line = f"line {problem.problem_mark.line + 1}: " if problem.problem_mark else ""
         raise InvalidYaml(f"{line}{problem.problem or problem.context}") from None
