@@ -1,4 +1,9 @@
-"""Return memory that is not used any more to the operating system."""
+"""Return memory that is not used any more to the operating system.
+
+An engine without a model imports this, and stays small without torch.
+"""
+
+from __future__ import annotations
 
 import ctypes
 import gc
@@ -6,8 +11,10 @@ import logging
 import mmap
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
 log = logging.getLogger(__name__)
 MAPPINGS = Path("/proc/self/maps")
