@@ -11,6 +11,7 @@ const client = connect(KEY);
 const HELLO = [{ role: "user", content: "Hello there" }];
 const ask = (more = {}) => ({ model: MODEL, messages: HELLO, max_tokens: 12, ...more });
 const chat = (more, options) => client.chat.completions.create(ask(more), options);
+const answer = (more = {}) => ({ model: MODEL, input: "Hello there", max_output_tokens: 12, ...more });
 const textOf = async (more) => (await chat(more)).choices[0].message.content;
 const collect = async (list) => { const all = []; for await (const one of list) all.push(one); return all; };
 const jobs = client.fineTuning.jobs;
@@ -124,6 +125,46 @@ const steps = {
     const grader = { type: "string_check", name: "same", input: "{{ sample.output_text }}", reference: "{{ item.wanted }}",
       operation: "eq" };
     return (await client.fineTuning.alpha.graders.run({ grader, model_sample: "Hi", item: { wanted: "Hi" } })).reward;
+  },
+  async response() {
+    const reply = await client.responses.create(answer());
+    return { same: reply.output_text === await textOf(), status: reply.status, stored: reply.store };
+  },
+  async response_stream() {
+    const events = await collect(await client.responses.create(answer({ stream: true })));
+    const text = events.filter((one) => one.type === "response.output_text.delta").map((one) => one.delta).join("");
+    return { same: text === await textOf(), first: events[0].type, last: events.at(-1).type };
+  },
+  async response_form() {
+    const schema = { type: "object", properties: { urgent: { type: "boolean" } }, required: ["urgent"],
+                     additionalProperties: false };
+    const format = { type: "json_schema", name: "ticket", strict: true, schema };
+    const reply = await client.responses.parse(answer({ text: { format }, max_output_tokens: 200 }));
+    return typeof reply.output_parsed.urgent;
+  },
+  async response_goes_on() {
+    const first = await client.responses.create(answer({ store: true }));
+    const next = await client.responses.create(answer({ input: "And now?", previous_response_id: first.id }));
+    const items = await collect(client.responses.inputItems.list(next.id));
+    const again = (await client.responses.retrieve(first.id)).output_text === first.output_text;
+    return { before: next.previous_response_id === first.id, again, items: items.map((one) => one.content[0].text) };
+  },
+  async no_tools() {
+    return refused(chat({ tools: [{ type: "function", function: { name: "opening_hours" } }] }));
+  },
+  async batch() {
+    const lines = [1, 2].map((n) => JSON.stringify({ custom_id: `row-${n}`, method: "POST", url: "/v1/chat/completions",
+      body: ask() })).join("\n") + "\n";
+    const input = await client.files.create({ file: await file(lines, "rows.jsonl"), purpose: "batch" });
+    const sent = await client.batches.create({ input_file_id: input.id, endpoint: "/v1/chat/completions",
+      completion_window: "24h", metadata: { who: "node" } });
+    const listed = (await collect(client.batches.list())).map((one) => one.id === sent.id);
+    const { status } = await client.batches.retrieve(sent.id);
+    return { object: sent.object, who: sent.metadata.who, status, listed, cancel: (await client.batches.cancel(sent.id)).status };
+  },
+  async bad_batch() {
+    return refused(client.batches.create({ input_file_id: kept.file.id, endpoint: "/v1/chat/completions",
+      completion_window: "24h" }));
   },
   async gone() { await client.files.delete(kept.file.id); return refused(client.files.retrieve(kept.file.id)); },
 };

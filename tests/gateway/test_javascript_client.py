@@ -10,6 +10,7 @@ import pytest
 
 from finetune_app.api_keys import services as api_keys
 from finetune_app.fine_tuning_api.models import FineTuningJob
+from finetune_app.request_log import retention
 from tests import node
 from tests.worker.conftest import wait_for
 
@@ -23,6 +24,7 @@ def results(address, live, key, team, owner) -> dict[str, Any]:
     _key, narrow = api_keys.create_key(
         team=team, by=owner, name="x", deployment=live, requests_per_minute=4
     )
+    retention.change(deployment=live, by=owner, on=True)  # stored responses need it
     names = {
         "MODULES": str(node.MODULES),
         "ADDRESS": address,
@@ -48,6 +50,8 @@ def test_openais_javascript_client_works(results, engine_process):
     refusals(results)
     files(results)
     jobs(results)
+    responses(results)
+    batches(results)
     wait_for(
         lambda: engine_process.get("/health").json()["queue"] == 0, seconds=60
     )  # also for who left
@@ -128,3 +132,24 @@ def jobs(results):
     assert results["no_job"]["param"] == "model"
     assert "Line 1" in results["bad_file"]["message"]
     assert FineTuningJob.objects.count() == 2
+
+
+def responses(results):
+    assert results["response"]["same"]
+    assert results["response"]["status"] in ("completed", "incomplete")
+    assert results["response"]["stored"]
+    assert results["response_stream"]["same"]
+    assert results["response_stream"]["first"] == "response.created"
+    assert results["response_stream"]["last"] in ("response.completed", "response.incomplete")
+    assert results["response_form"] == "boolean"
+    assert results["response_goes_on"] == {"before": True, "again": True, "items": ["And now?"]}
+    assert "has no tools" in results["no_tools"]["message"]
+
+
+def batches(results):
+    assert results["batch"]["object"] == "batch"
+    assert results["batch"]["who"] == "node"
+    assert results["batch"]["status"] == "validating"
+    assert results["batch"]["listed"] == [True]
+    assert results["batch"]["cancel"] in ("cancelling", "cancelled")
+    assert results["bad_batch"]["param"] == "input_file_id"
