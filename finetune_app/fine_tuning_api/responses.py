@@ -198,7 +198,12 @@ def _checkpoint(
 
 def _metrics(point: Point) -> JsonObject:
     """What was measured at this step, by OpenAI's names."""
-    measured = {"train_loss": point.loss, "valid_loss": point.validation_loss}
+    measured = {
+        "train_loss": point.loss,
+        "train_mean_token_accuracy": point.accuracy,
+        "valid_loss": point.validation_loss,
+        "valid_mean_token_accuracy": point.validation_accuracy,
+    }
     return {"step": point.step} | {
         name: value for name, value in measured.items() if value is not None
     }

@@ -9,8 +9,14 @@ from django.core.files.storage import default_storage
 from finetune_app.fine_tuning_api.models import ApiFile, FineTuningJob, Purpose
 from finetune_app.training.models import Training
 
-# The accuracies stay empty: trainings here measure no share of right tokens.
-COLUMNS = ("step", "train_loss", "train_accuracy", "valid_loss", "valid_mean_token_accuracy")
+# OpenAI's columns, and the fields of a point of the curve.
+COLUMNS = {
+    "step": "step",
+    "train_loss": "loss",
+    "train_accuracy": "accuracy",
+    "valid_loss": "validation_loss",
+    "valid_mean_token_accuracy": "validation_accuracy",
+}
 NAME = "step_metrics.csv"
 
 
@@ -26,12 +32,10 @@ def write_result_file(job: FineTuningJob) -> ApiFile:
 
 
 def metrics_csv(training: Training) -> bytes:
-    """A line for each step; `valid_loss` is empty at steps without validation."""
+    """A line for each step; what was not measured at a step is empty."""
     text = io.StringIO()
-    lines = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    lines.writeheader()
-    for point in training.points.exclude(loss=None):  # step 0 is the base model
-        lines.writerow(
-            {"step": point.step, "train_loss": point.loss, "valid_loss": point.validation_loss}
-        )
+    lines = csv.writer(text, lineterminator="\n")
+    lines.writerow(COLUMNS)
+    measured = training.points.exclude(loss=None)  # step 0 is the base model
+    lines.writerows(measured.values_list(*COLUMNS.values()))
     return text.getvalue().encode()

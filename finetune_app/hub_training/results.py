@@ -31,7 +31,9 @@ MAX_EVENTS, MAX_TEXT, MAX_NUMBER = 20_000, 20_000, 10**15
 NUMBERS = (
     "epoch",
     "loss",
+    "accuracy",
     "validation_loss",
+    "validation_accuracy",
     "validation_score",
     "general_ability",
     "tokens_per_second",

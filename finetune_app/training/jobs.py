@@ -121,7 +121,9 @@ def _record_point(training: Training, point: CurvePoint) -> None:
     names = (
         "epoch",
         "loss",
+        "accuracy",
         "validation_loss",
+        "validation_accuracy",
         "validation_score",
         "general_ability",
         "tokens_per_second",

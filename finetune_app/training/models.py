@@ -104,7 +104,9 @@ class Point(models.Model):
     step = models.PositiveIntegerField()
     epoch = models.FloatField(default=0)
     loss = models.FloatField(null=True)
+    accuracy = models.FloatField(null=True)  # of tokens, as protocol.py says
     validation_loss = models.FloatField(null=True)
+    validation_accuracy = models.FloatField(null=True)
     validation_score = models.FloatField(null=True)
     general_ability = models.FloatField(null=True)
     tokens_per_second = models.FloatField(null=True)

@@ -13,8 +13,13 @@ class CurvePoint(TypedDict):
     epoch: float
     loss: float | None
     """Mean training loss per learned token of this step; None at step 0."""
+    accuracy: float | None
+    """Share of this step's learned tokens that were the model's likeliest, or of its pairs of which
+    the better answer was the likelier one; None at step 0."""
     validation_loss: float | None
     """Mean loss on the validation examples; None at steps without validation."""
+    validation_accuracy: float | None
+    """`accuracy` on the validation examples; None at steps without validation."""
     validation_score: float | None
     """Mean of the goal's measure over the answered validation prompts, 0 to 1; None where no
     measure can tell."""

@@ -235,11 +235,19 @@ def test_a_step_is_an_event_with_its_metrics_as_data(job, client):
     set_state(training.job, State.RUNNING, total=30, unit="steps", running_at=timezone.now())
     training.points.create(step=0, validation_loss=3.5)
     training.points.create(step=10, loss=0.125, validation_loss=2.0)
-    training.points.create(step=11, loss=0.25)
+    training.points.create(step=11, loss=0.25, accuracy=0.75)
     events = client.fine_tuning.jobs.list_events(job.id, limit=100)
     metrics = [one for one in events if one.type == "metrics"]
     assert [(one.message, one.data) for one in metrics] == [
-        ("Step 11/30: training loss=0.25", {"step": 11, "train_loss": 0.25, "total_steps": 30}),
+        (
+            "Step 11/30: training loss=0.25",
+            {
+                "step": 11,
+                "train_loss": 0.25,
+                "train_mean_token_accuracy": 0.75,
+                "total_steps": 30,
+            },
+        ),
         (
             "Step 10/30: training loss=0.12, validation loss=2.00",
             {"step": 10, "train_loss": 0.125, "valid_loss": 2.0, "total_steps": 30},
@@ -277,9 +285,11 @@ def test_a_trained_model_answers_without_being_deployed(client, base, settings):
     Supervision(taken, warm_child.new_light_child, threading.Event()).run()
     done = client.fine_tuning.jobs.retrieve(made.id)
     assert done.status == "succeeded", done.error
-    steps = csv.DictReader(client.files.content(done.result_files[0]).text.splitlines())
+    steps = list(csv.DictReader(client.files.content(done.result_files[0]).text.splitlines()))
     losses = {int(row["step"]): float(row["train_loss"]) for row in steps}
     assert list(losses) == list(range(1, len(losses) + 1))
+    assert all(0 <= float(row["train_accuracy"]) <= 1 for row in steps)
+    assert any(row["valid_mean_token_accuracy"] for row in steps)
     events = client.fine_tuning.jobs.list_events(made.id, limit=100)
     told = {one.data["step"]: one.data for one in events if one.type == "metrics"}
     assert {told[step]["train_loss"] for step in losses} == set(losses.values())

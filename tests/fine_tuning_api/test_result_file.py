@@ -21,8 +21,10 @@ def job(client):
     assert made.result_files == []
     training = training_of(made)
     training.points.create(step=0, validation_loss=3.5)
-    training.points.create(step=1, loss=3.0)
-    training.points.create(step=2, loss=2.5, validation_loss=2.75)
+    training.points.create(step=1, loss=3.0, accuracy=0.25)
+    training.points.create(
+        step=2, loss=2.5, accuracy=0.5, validation_loss=2.75, validation_accuracy=0.375
+    )
     write(f"{training.adapter_folder}/adapter_model.safetensors", "weights")
     end(training.job, adapter="adapter", tokens=9, seconds=3, number_format="bf16")
     return client.fine_tuning.jobs.retrieve(made.id)
@@ -33,7 +35,7 @@ def test_the_metrics_of_each_step_are_a_csv_file(client, job):
     file = client.files.retrieve(file_id)
     assert (file.purpose, file.filename) == ("fine-tune-results", "step_metrics.csv")
     content = client.files.content(file_id)
-    assert content.text == HEADER + "1,3.0,,,\n2,2.5,,2.75,\n"
+    assert content.text == HEADER + "1,3.0,0.25,,\n2,2.5,0.5,2.75,0.375\n"
     assert file.bytes == len(content.content)
     assert "step_metrics.csv" in content.response.headers["content-disposition"]
 

@@ -11,6 +11,7 @@ from worker.training.memory import memory_bytes
 from worker.training.objectives import MeanLoss, mean_loss
 from worker.training.out_of_memory import retry_in_smaller_parts
 from worker.training.state import Run, State
+from worker.training.steps import StepResult
 from worker.training.validation import Validation
 
 
@@ -20,13 +21,14 @@ def evaluate_start(training: Run, state: State) -> None:
     It is computed after that update, so that learning is seen to begin at once.
     """
     emit_samples(training, 0, training.validation_answers.ask_start())
-    loss: float | None = LOSS_OF_REFERENCE
+    base = MeanLoss(LOSS_OF_REFERENCE)
     if training.spec.method == "supervised":
-        loss = None  # an adapter that goes on has changed already, and the base model is no start
+        base = MeanLoss()  # an adapter that goes on has changed already: the base is no start
         if training.spec.start_adapter is None:
             with training.loss.without_adapter():
-                loss = compute_validation_loss(training, state).loss
-    emit_point(training, 0, Validation(0, loss, None), loss=None, tokens_per_second=None)
+                base = compute_validation_loss(training, state)
+    start = Validation(0, base.loss, None, accuracy=base.accuracy)
+    emit_point(training, 0, start, None, tokens_per_second=None)
 
 
 def validate(training: Run, state: State) -> Validation:
@@ -36,9 +38,9 @@ def validate(training: Run, state: State) -> Validation:
     emit_samples(training, state.step, samples)
     measured = compute_validation_loss(training, state)
     if training.spec.method == "dpo":
-        score = measured.score
+        score = measured.accuracy
     general_ability = measure_general_ability(training, state)
-    found = Validation(state.step, measured.loss, score, general_ability)
+    found = Validation(state.step, measured.loss, score, general_ability, measured.accuracy)
     state.validations = [*state.validations, found]
     state.validation_seconds += time.monotonic() - started
     return found
@@ -84,14 +86,16 @@ def emit_point(
     training: Run,
     step: int,
     validation: Validation | None,
-    loss: float | None,
+    update: StepResult | None,
     tokens_per_second: float | None,
 ) -> None:
     point: CurvePoint = {
         "step": step,
         "epoch": round(step / training.steps_per_epoch, 4),
-        "loss": loss,
+        "loss": update.loss if update else None,
+        "accuracy": update.accuracy if update else None,
         "validation_loss": validation.loss if validation else None,
+        "validation_accuracy": validation.accuracy if validation else None,
         "validation_score": validation.score if validation else None,
         "general_ability": validation.general_ability if validation else None,
         "tokens_per_second": tokens_per_second and round(tokens_per_second, 1),

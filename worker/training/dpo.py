@@ -41,7 +41,7 @@ class DpoObjective:
         reference = torch.tensor([self._reference[pair.number] for pair in pairs], device=device)
         gain = margin - reference
         loss = -functional.logsigmoid(self._beta * gain).sum()
-        return SummedLoss(loss, tokens, preferred=int((gain > 0).sum()))
+        return SummedLoss(loss, tokens, right=int((gain > 0).sum()))
 
     def units(self, pairs: Sequence[PreferencePair]) -> int:
         return len(pairs)
@@ -54,7 +54,7 @@ def margins(
     examples = [pair.chosen for pair in pairs] + [pair.rejected for pair in pairs]
     batch = collate(examples, device)
     rows = batch.loss_mask.nonzero()[:, 0]  # the row of every learned token
-    summed = torch.zeros(len(examples), device=device).index_add(0, rows, loss(batch))
+    summed = torch.zeros(len(examples), device=device).index_add(0, rows, loss(batch).losses)
     return summed[len(pairs) :] - summed[: len(pairs)], batch.tokens
 
 

@@ -12,6 +12,7 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 from worker.llama import rotate
+from worker.training.lm_head import HEAD_CHUNK, are_right
 
 aten = torch.ops.aten
 
@@ -20,7 +21,6 @@ aten = torch.ops.aten
 # recomputed in the backward pass; smaller ones are saved, because recomputing costs more time
 # than their memory is worth.
 MAX_SAVED_BYTES = 16 * 1024**2
-HEAD_CHUNK = 256  # positions whose logits exist at the same time
 
 
 class LoraLinear(Function):
@@ -284,7 +284,7 @@ def _attention_probabilities(q: torch.Tensor, k: torch.Tensor, length: int) -> t
 
 
 class HeadLoss(Function):
-    """x (learned, width), head (vocabulary, width), targets -> cross-entropies (learned,).
+    """x (learned, width), head (vocabulary, width), targets -> `TokenLosses`.
 
     targets: labels (learned,) or token probabilities (learned, vocabulary).
 
@@ -295,12 +295,18 @@ class HeadLoss(Function):
     @staticmethod
     def forward(
         ctx: Any, x: torch.Tensor, head: torch.Tensor, targets: torch.Tensor
-    ) -> torch.Tensor:
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
         losses = x.new_empty(len(x), dtype=torch.float32)
+        right = None
+        if targets.dim() == 1:
+            right = torch.empty_like(losses, dtype=torch.bool)
+            ctx.mark_non_differentiable(right)
         grad = torch.empty_like(x) if ctx.needs_input_grad[0] else None
         for start in range(0, len(x), HEAD_CHUNK):
             part = slice(start, start + HEAD_CHUNK)
             logprobs = torch.log_softmax((x[part] @ head.t()).float(), dim=-1)
+            if right is not None:
+                right[part] = are_right(logprobs, targets[part])
             if targets.dim() == 2:
                 losses[part] = -(logprobs * targets[part]).sum(dim=-1)
                 grad_logits = logprobs.exp_().sub_(targets[part])
@@ -314,10 +320,10 @@ class HeadLoss(Function):
                 grad[part] = grad_logits.to(x.dtype) @ head
         if grad is not None:
             ctx.save_for_backward(grad)
-        return losses
+        return losses, right
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: torch.Tensor) -> tuple[Any, ...]:
+    def backward(ctx: Any, grad: torch.Tensor, _right: None) -> tuple[Any, ...]:
         (grad_x,) = ctx.saved_tensors
         return grad_x * grad[:, None].to(grad_x.dtype), None, None

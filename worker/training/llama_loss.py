@@ -33,6 +33,7 @@ from worker.llama import (
 from worker.training.data import Batch
 from worker.training.full_model import FullModel
 from worker.training.llama_autograd import Attention, HeadLoss, LoraLinear, RmsNorm, SwiGlu
+from worker.training.lm_head import TokenLosses
 
 
 def is_supported(model: PeftModel | FullModel) -> TypeGuard[PeftModel]:
@@ -143,10 +144,9 @@ class LlamaLoss:
 
     def __call__(
         self, batch: Batch, target_probabilities: torch.Tensor | None = None
-    ) -> torch.Tensor:
+    ) -> TokenLosses:
         targets = batch.labels if target_probabilities is None else target_probabilities
-        losses: torch.Tensor = HeadLoss.apply(self._hidden_states(batch), self._head, targets)
-        return losses
+        return TokenLosses(*HeadLoss.apply(self._hidden_states(batch), self._head, targets))
 
     def probabilities(self, batch: Batch) -> torch.Tensor:
         """See `losses.Loss`."""

@@ -6,7 +6,7 @@ HEAD_CHUNK positions exist at the same time.
 """
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch.autograd import Function
@@ -18,6 +18,18 @@ HEAD_CHUNK = 256  # positions whose logits exist at the same time
 # Largest difference of a position's logits, relative to their standard deviation: rounding makes
 # far less, because head and inputs are the same.
 TOLERANCE = 0.01
+
+
+class TokenLosses(NamedTuple):
+    """Of every learned token of a batch.
+
+    losses: cross-entropy, (learned,), fp32, with a gradient.
+    right: whether the label is the likeliest token, (learned,), bool; None without labels, where
+    probabilities are the targets.
+    """
+
+    losses: torch.Tensor
+    right: torch.Tensor | None
 
 
 class LMHead:
@@ -49,30 +61,29 @@ class LMHead:
         difference = (self.logits(states) - expected.float()).std(dim=-1)
         return bool((difference <= TOLERANCE * expected.float().std(dim=-1)).all())
 
-    def cross_entropy(self, states: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """Losses (positions,), fp32. targets: labels (positions,) or token probabilities
-        (positions, vocabulary)."""
+    def token_losses(self, states: torch.Tensor, targets: torch.Tensor) -> TokenLosses:
+        """targets: labels (positions,) or token probabilities (positions, vocabulary)."""
         if any(weight.requires_grad for weight in self._head.parameters()):
             # The head's gradient depends on how much each loss counts, which only the backward
             # pass knows: each chunk is computed again there.
-            return torch.cat(
-                [
-                    checkpoint(
-                        self.chunk_losses,
-                        states[part],
-                        targets[part],
-                        use_reentrant=False,
-                        preserve_rng_state=False,
-                    )
-                    for part in chunks(len(states))
-                ]
-            )
-        losses: torch.Tensor = FrozenHeadLoss.apply(states, targets, self)
-        return losses
+            found = [
+                checkpoint(
+                    self.chunk_losses,
+                    states[part],
+                    targets[part],
+                    use_reentrant=False,
+                    preserve_rng_state=False,
+                )
+                for part in chunks(len(states))
+            ]
+            losses, right = zip(*found, strict=True)
+            has_labels = targets.dim() == 1
+            return TokenLosses(torch.cat(losses), torch.cat(right) if has_labels else None)
+        return TokenLosses(*FrozenHeadLoss.apply(states, targets, self))
 
-    def chunk_losses(self, states: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """`cross_entropy` of one chunk."""
-        return functional.cross_entropy(self.logits(states), targets, reduction="none")
+    def chunk_losses(self, states: torch.Tensor, targets: torch.Tensor) -> TokenLosses:
+        """`token_losses` of one chunk."""
+        return token_losses(self.logits(states), targets)
 
     def probabilities(self, states: torch.Tensor) -> torch.Tensor:
         """(positions, vocabulary), fp32."""
@@ -81,30 +92,49 @@ class LMHead:
         )
 
 
+def token_losses(logits: torch.Tensor, targets: torch.Tensor) -> TokenLosses:
+    """logits: (positions, vocabulary), fp32. targets: as of `LMHead.token_losses`."""
+    losses = functional.cross_entropy(logits, targets, reduction="none")
+    return TokenLosses(losses, are_right(logits, targets) if targets.dim() == 1 else None)
+
+
+@torch.no_grad()
+def are_right(scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """See `TokenLosses`. scores: logits or log probabilities (positions, vocabulary)."""
+    # Half the time of argmax; a label that shares the first place is right.
+    return scores.gather(1, labels[:, None])[:, 0] >= scores.amax(dim=-1)
+
+
 class FrozenHeadLoss(Function):
-    """`LMHead.cross_entropy` of a head that is not trained. The gradient is computed in the
+    """`LMHead.token_losses` of a head that is not trained. The gradient is computed in the
     forward pass: the loss of a position depends on its own states alone."""
 
     @staticmethod
     def forward(
         ctx: Any, states: torch.Tensor, targets: torch.Tensor, head: LMHead
-    ) -> torch.Tensor:
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
         losses = states.new_empty(len(states), dtype=torch.float32)
+        right = None
+        if targets.dim() == 1:
+            right = torch.empty_like(losses, dtype=torch.bool)
+            ctx.mark_non_differentiable(right)
         grad = torch.empty_like(states) if ctx.needs_input_grad[0] else None
         for part in chunks(len(states)):
             with torch.set_grad_enabled(grad is not None):
                 some = states[part].detach().requires_grad_(grad is not None)
-                found = head.chunk_losses(some, targets[part])
+                found, of_labels = head.chunk_losses(some, targets[part])
             losses[part] = found.detach()
+            if right is not None and of_labels is not None:
+                right[part] = of_labels
             if grad is not None:
                 (grad[part],) = torch.autograd.grad(found, some, torch.ones_like(found))
         if grad is not None:
             ctx.save_for_backward(grad)
-        return losses
+        return losses, right
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: torch.Tensor) -> tuple[Any, ...]:
+    def backward(ctx: Any, grad: torch.Tensor, _right: None) -> tuple[Any, ...]:
         (grad_states,) = ctx.saved_tensors
         return grad_states * grad[:, None].to(grad_states.dtype), None, None
 

@@ -90,7 +90,7 @@ def run_step(training: Run, state: State) -> None:
             state.best_step = state.step
             save_checkpoint(training, state)
         kept_steps.keep(training, state)
-    emit_point(training, state.step, validation, step.loss, step.tokens / seconds)
+    emit_point(training, state.step, validation, step, step.tokens / seconds)
 
 
 def update(training: Run, state: State) -> StepResult:

@@ -7,11 +7,10 @@ from typing import Any, Protocol
 
 import torch
 from peft import PeftModel
-from torch.nn import functional
 
 from worker.training.data import Batch, probe_batch
 from worker.training.full_model import FullModel
-from worker.training.lm_head import LMHead
+from worker.training.lm_head import LMHead, TokenLosses, token_losses
 from worker.training.packing import pack, reads_packed
 
 PROBE_TOKENS = 4
@@ -23,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 class Loss(Protocol):
-    """Cross-entropy of every learned token of a batch: (learned,), fp32.
+    """Of every learned token of a batch.
 
     `target_probabilities` (learned, vocabulary) replaces the labels. Within `without_adapter`
     everything is computed by the base model.
@@ -31,7 +30,7 @@ class Loss(Protocol):
 
     def __call__(
         self, batch: Batch, target_probabilities: torch.Tensor | None = None
-    ) -> torch.Tensor: ...
+    ) -> TokenLosses: ...
 
     def probabilities(self, batch: Batch) -> torch.Tensor:
         """Predicted token probabilities (learned, vocabulary), fp32."""
@@ -65,11 +64,11 @@ class CausalLMLoss:
 
     def __call__(
         self, batch: Batch, target_probabilities: torch.Tensor | None = None
-    ) -> torch.Tensor:
+    ) -> TokenLosses:
         targets = batch.labels if target_probabilities is None else target_probabilities
         if self.in_chunks:
-            return self._head.cross_entropy(self._states(batch), targets)
-        return functional.cross_entropy(self._logits(batch), targets, reduction="none")
+            return self._head.token_losses(self._states(batch), targets)
+        return token_losses(self._logits(batch), targets)
 
     def probabilities(self, batch: Batch) -> torch.Tensor:
         """See `Loss`."""

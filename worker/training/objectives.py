@@ -26,24 +26,25 @@ E_contra = TypeVar("E_contra", bound=TrainingExample, contravariant=True)
 class SummedLoss:
     """Of some examples. loss: scalar with a gradient. tokens: read, without padding.
 
-    preferred: pairs of which the better answer is the likelier one; None where there are no pairs.
+    right: learned tokens that are the model's likeliest, or pairs of which the better answer is
+    the likelier one.
     """
 
     loss: torch.Tensor
     tokens: int
-    preferred: int | None = None
+    right: int = 0
 
 
 @dataclass(frozen=True)
 class MeanLoss:
     """Of examples, without an update.
 
-    loss: None without examples, or where it is not finite. score: share of the pairs of which the
-    better answer is the likelier one; None without pairs.
+    loss: None without examples, or where it is not finite. accuracy: share of the learned tokens,
+    or of the pairs, that came out right (see `SummedLoss`); None without examples.
     """
 
     loss: float | None = None
-    score: float | None = None
+    accuracy: float | None = None
 
 
 class Objective(Protocol[E_contra]):
@@ -64,7 +65,8 @@ class AnswerObjective:
 
     def __call__(self, examples: Sequence[TokenizedExample], device: torch.device) -> SummedLoss:
         batch = collate(examples, device)
-        return SummedLoss(self._loss(batch).sum(), batch.tokens)
+        losses, right = self._loss(batch)
+        return SummedLoss(losses.sum(), batch.tokens, 0 if right is None else int(right.sum()))
 
     def units(self, examples: Sequence[TokenizedExample]) -> int:
         return learned_tokens(examples)
@@ -79,7 +81,7 @@ class ReplayObjective:
     def __call__(self, examples: Sequence[TokenizedExample], device: torch.device) -> SummedLoss:
         batch = collate(examples, device)
         targets = base_probabilities(self._loss, batch)
-        return SummedLoss(self._loss(batch, targets).sum(), batch.tokens)
+        return SummedLoss(self._loss(batch, targets).losses.sum(), batch.tokens)
 
     def units(self, examples: Sequence[TokenizedExample]) -> int:
         return learned_tokens(examples)
@@ -97,18 +99,21 @@ class Weighted(Generic[E]):
     examples: Sequence[E]
     weight: float = 1.0
 
-    def backward(self, optimizer: FlatAdamW, token_budget: int, ranks: Ranks) -> tuple[float, int]:
-        """Accumulate `weight` times the gradient of the mean loss; returns that loss and the
-        tokens. Of several processes each adds its own share to all three."""
-        total, tokens = 0.0, 0
+    def backward(
+        self, optimizer: FlatAdamW, token_budget: int, ranks: Ranks
+    ) -> tuple[float, float, int]:
+        """Accumulate `weight` times the gradient of the mean loss; returns that loss, the accuracy
+        (see `MeanLoss`) and the tokens. Of several processes each adds its own share to all."""
+        total, right, tokens = 0.0, 0, 0
         units = self.objective.units(self.examples)
         for part in parts_of(ranks.share(self.examples), token_budget):
             found = self.objective(part, optimizer.master.device)
             (found.loss * (self.weight / units)).backward()
             optimizer.accumulate_gradients()
             total += float(found.loss.detach())
+            right += found.right
             tokens += found.tokens
-        return total / units, tokens
+        return total / units, right / units, tokens
 
 
 @torch.no_grad()
@@ -116,17 +121,15 @@ def mean_loss(
     objective: Objective[E], examples: Sequence[E], token_budget: int, device: torch.device
 ) -> MeanLoss:
     """The mean loss, without an update."""
-    total, preferred = 0.0, None
+    total, right = 0.0, 0
     for part in parts_of(examples, token_budget):
         found = objective(part, device)
         total += float(found.loss)
-        if found.preferred is not None:
-            preferred = (preferred or 0) + found.preferred
-    loss = total / max(1, objective.units(examples))
-    return MeanLoss(
-        loss if examples and math.isfinite(loss) else None,
-        None if preferred is None else preferred / len(examples),
-    )
+        right += found.right
+    if not examples:
+        return MeanLoss()
+    loss, accuracy = total / objective.units(examples), right / objective.units(examples)
+    return MeanLoss(loss if math.isfinite(loss) else None, accuracy)
 
 
 def parts_of(examples: Sequence[E], token_budget: int) -> list[list[E]]:

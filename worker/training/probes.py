@@ -52,7 +52,7 @@ def _value_and_gradients(
     loss: Loss, batch: Batch, trained: Sequence[torch.nn.Parameter]
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Losses (learned,) and all gradients (parameters,), fp32."""
-    losses = loss(batch)
+    losses = loss(batch).losses
     gradients = torch.autograd.grad(losses.sum(), trained)
     return losses.detach(), torch.cat([one.float().flatten() for one in gradients])
 

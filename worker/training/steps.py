@@ -14,12 +14,13 @@ from worker.training.optimizer import FlatAdamW
 
 @dataclass(frozen=True)
 class StepResult:
-    """Mean loss, tokens read, and the gradient's norm before clipping.
+    """Mean loss, accuracy (see `MeanLoss`), tokens read, and the gradient's norm before clipping.
 
-    Loss and tokens are those of the examples; replay examples do not count.
+    All but the norm are those of the examples; replay examples do not count.
     """
 
     loss: float
+    accuracy: float
     tokens: int
     norm: float
 
@@ -43,13 +44,13 @@ def training_step(
 
     Raises UserError when the loss or its gradient is not finite; no weight is changed then.
     """
-    mean, tokens = learned.backward(optimizer, token_budget, ranks)
+    found = learned.backward(optimizer, token_budget, ranks)
     if replay:
         replay.backward(optimizer, token_budget, ranks)
-    sums = torch.tensor([mean, tokens], dtype=torch.float64, device=optimizer.master.device)
+    sums = torch.tensor(found, dtype=torch.float64, device=optimizer.master.device)
     ranks.sum(sums)
     ranks.sum(optimizer.gradient)
-    mean, tokens = float(sums[0]), int(sums[1])
+    mean, accuracy, tokens = sums.tolist()
     norm = optimizer.step(learning_rate, max_norm) if math.isfinite(mean) else math.nan
     if not math.isfinite(norm):
         raise UserError(
@@ -57,4 +58,4 @@ def training_step(
             "Training became unstable: the loss is no longer a number. Start again with a lower "
             "learning rate; what was learned before is kept in the last checkpoint.",
         )
-    return StepResult(mean, tokens, norm)
+    return StepResult(mean, accuracy, int(tokens), norm)

@@ -20,6 +20,7 @@ class Validation:
     """One measurement.
 
     loss: mean cross-entropy per learned token; None where it is not finite.
+    accuracy: share of the learned tokens that are the model's likeliest; None without examples.
     score: mean of the goal's measure over the answered prompts, 0 to 1; None without a measure.
     general_ability: see general_ability.py; it chooses nothing by itself.
     """
@@ -28,6 +29,7 @@ class Validation:
     loss: float | None
     score: float | None
     general_ability: float | None = None
+    accuracy: float | None = None
 
 
 def best(validations: Sequence[Validation]) -> Validation | None:

@@ -15,6 +15,7 @@ from worker.training.data import (
     steps_per_epoch,
 )
 from worker.training.data_parallel import Ranks
+from worker.training.lm_head import TokenLosses
 from worker.training.objectives import AnswerObjective, Weighted
 from worker.training.optimizer import FlatAdamW, learning_rate_at
 from worker.training.spec import TrainingSpec
@@ -114,7 +115,7 @@ def test_a_non_finite_gradient_changes_no_weight(bad):
         """A finite loss with a gradient that is not."""
         broken = weight.sum().reshape(1)
         broken.register_hook(lambda gradient: gradient * bad)
-        return broken
+        return TokenLosses(broken, None)
 
     example = TokenizedExample([1, 2], [False, True])
     with pytest.raises(UserError, match="lower learning rate"):

@@ -1,6 +1,8 @@
 """CausalLMLoss computes transformers' loss and gradients a few hundred positions at a time, for any
 architecture; where a model does something else with its logits, all at once."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
@@ -110,7 +112,9 @@ def test_losses_and_gradients_are_those_of_transformers(kind):
     model = peft_model(CONFIGS[kind])
     loss = CausalLMLoss(model)
     assert loss.in_chunks
-    assert_same(with_gradients(model, loss(batch())), with_gradients(model, by_transformers(model)))
+    assert_same(
+        with_gradients(model, loss(batch()).losses), with_gradients(model, by_transformers(model))
+    )
 
 
 @pytest.mark.parametrize("kind", ["llama", "gemma2, soft-capped"])
@@ -121,9 +125,23 @@ def test_targets_may_be_probabilities(kind):
         targets = loss.probabilities(batch()).roll(1, dims=0)
     assert torch.allclose(targets.sum(dim=-1), torch.ones(len(targets)))
     assert_same(
-        with_gradients(model, loss(batch(), targets)),
+        with_gradients(model, loss(batch(), targets).losses),
         with_gradients(model, by_transformers(model, targets)),
     )
+
+
+@pytest.mark.parametrize("how", ["frozen head", "head that learns", "not in chunks"])
+def test_a_token_is_right_where_it_is_the_likeliest(how):
+    model = peft_model(CONFIGS["llama"])
+    model.requires_grad_(how == "head that learns")
+    loss = CausalLMLoss(model)
+    loss.in_chunks = how != "not in chunks"
+    likeliest = loss.probabilities(batch()).argmax(dim=-1)
+    wrong = (likeliest + 1) % VOCABULARY
+    wanted = [n % 3 == 0 for n in range(len(likeliest))]
+    labels = torch.where(torch.tensor(wanted), likeliest, wrong)
+    assert loss(replace(batch(), labels=labels)).right.tolist() == wanted
+    assert loss(batch(), loss.probabilities(batch())).right is None
 
 
 def test_a_head_that_learns_gets_its_gradient():
@@ -131,13 +149,15 @@ def test_a_head_that_learns_gets_its_gradient():
     model.requires_grad_(True)  # its weight is the embedding, too
     loss = CausalLMLoss(model)
     assert loss.in_chunks
-    assert_same(with_gradients(model, loss(batch())), with_gradients(model, by_transformers(model)))
+    assert_same(
+        with_gradients(model, loss(batch()).losses), with_gradients(model, by_transformers(model))
+    )
 
 
 def test_an_adapter_of_the_head_gets_its_gradient():
     model = peft_model(CONFIGS["qwen2"], target_modules=["lm_head", "q_proj"])
     loss = CausalLMLoss(model)
-    found = with_gradients(model, loss(batch()))
+    found = with_gradients(model, loss(batch()).losses)
     assert any("lm_head.lora_A" in name for name in found[1])
     assert_same(found, with_gradients(model, by_transformers(model)))
 
@@ -156,7 +176,7 @@ def test_only_one_chunk_of_logits_exists_at_a_time(monkeypatch):
     model.get_base_model().lm_head.register_forward_hook(
         lambda module, inputs, output: head.append(output.numel() // VOCABULARY)
     )
-    loss(batch()).sum().backward()
+    loss(batch()).losses.sum().backward()
     assert sizes == [5, 5, 4]
     assert sorted(head) == [0, 4, 5, 5]
 
@@ -170,7 +190,9 @@ def test_what_a_chunk_cannot_reproduce_is_computed_by_the_model(change):
     model = peft_model(config)
     loss = CausalLMLoss(model)
     assert not loss.in_chunks
-    assert_same(with_gradients(model, loss(batch())), with_gradients(model, by_transformers(model)))
+    assert_same(
+        with_gradients(model, loss(batch()).losses), with_gradients(model, by_transformers(model))
+    )
 
 
 def test_a_batch_is_packed_end_to_end():
@@ -192,7 +214,9 @@ def test_packed_examples_see_themselves_alone(kind, monkeypatch):
     model = peft_model(CONFIGS[kind])
     loss = CausalLMLoss(model)
     assert loss.packs
-    assert_same(with_gradients(model, loss(batch())), with_gradients(model, by_transformers(model)))
+    assert_same(
+        with_gradients(model, loss(batch()).losses), with_gradients(model, by_transformers(model))
+    )
 
 
 def test_a_model_that_mixes_packed_examples_gets_them_padded(monkeypatch):

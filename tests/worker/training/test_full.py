@@ -100,7 +100,7 @@ def test_replay_targets_stay_those_of_the_base_model(base_model, number_format):
     batch = collate([example], torch.device("cpu"))
     before = base_probabilities(loss, batch)
     for _ in range(3):
-        loss(batch).sum().backward()
+        loss(batch).losses.sum().backward()
         optimizer.accumulate_gradients()
         optimizer.step(1e-2, max_norm=10.0)
     assert torch.equal(base_probabilities(loss, batch), before)

@@ -1,5 +1,7 @@
 """LlamaLoss computes the same loss and gradients as CausalLMLoss."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -50,7 +52,7 @@ def loss_and_gradients(
 ) -> tuple[float, dict[str, torch.Tensor]]:
     model.zero_grad()
     batch = collate(examples, torch.device("cpu"))
-    value = loss(batch, base_probabilities(loss, batch) if as_base else None).sum()
+    value = loss(batch, base_probabilities(loss, batch) if as_base else None).losses.sum()
     value.backward()
     gradients = {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
     return float(value.detach()), gradients
@@ -78,6 +80,19 @@ def test_loss_and_every_gradient_are_equal(base_model, kind, batch, as_base):
         assert float((gradients[name] - gradient).abs().max()) < 1e-4 * largest, name
 
 
+@pytest.mark.parametrize("batch", BATCHES)
+def test_the_same_tokens_are_right(base_model, batch):
+    made = loaded(base_model, "llama")
+    general, fast = CausalLMLoss(made.model), LlamaLoss(made.model)
+    given = collate(BATCHES[batch], torch.device("cpu"))
+    likeliest = general.probabilities(given).argmax(dim=-1)
+    shuffled = torch.where(torch.arange(len(likeliest)) % 2 == 0, likeliest, given.labels)
+    changed = replace(given, labels=shuffled)
+    right = fast(changed).right
+    assert right[::2].all()
+    assert right.tolist() == general(changed).right.tolist()
+
+
 @pytest.mark.parametrize("batch", ["shared prefix", "one row"])
 def test_recomputed_attention_gives_the_same_gradients(base_model, monkeypatch, batch):
     made = loaded(base_model, "llama")
@@ -96,9 +111,9 @@ def test_base_probabilities_are_those_without_the_adapter(base_model):
     with torch.no_grad(), made.model.disable_adapter():
         expected = made.model(input_ids=batch.input_ids).logits[batch.loss_mask].softmax(-1)
     for loss in (CausalLMLoss(made.model), LlamaLoss(made.model)):
-        before = loss(batch).tolist()
+        before = loss(batch).losses.tolist()
         assert torch.allclose(base_probabilities(loss, batch), expected, atol=1e-6)
-        assert loss(batch).tolist() == before  # the adapter is back
+        assert loss(batch).losses.tolist() == before  # the adapter is back
 
 
 def test_the_model_itself_still_works_after_fusing(base_model):

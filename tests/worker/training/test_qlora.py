@@ -101,7 +101,7 @@ def test_gradients_are_the_same_after_an_evaluation(base_model):
 
     def gradients():
         made.model.zero_grad()
-        loss(batch).sum().backward()
+        loss(batch).losses.sum().backward()
         return {n: p.grad.clone() for n, p in made.model.named_parameters() if p.grad is not None}
 
     before = gradients()
