@@ -6,6 +6,7 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from finetune_app.accounts.models import Team
 from finetune_app.api_keys.models import ApiKey
 from finetune_app.batches.models import ENDED, Batch
 from finetune_app.core.errors import PlainError
@@ -31,6 +32,8 @@ def start_batch(
     Raises PlainError if too many of the team's batches are unfinished.
     """
     with transaction.atomic():
+        # Locked, so that two requests at once do not both find the last place.
+        Team.objects.select_for_update().get(pk=key.team_id)
         if key.team.batches.exclude(status__in=ENDED).count() >= MAX_UNFINISHED:
             raise PlainError(
                 _("%(n)d batches of your team are not finished. Wait for one, or cancel one.")

@@ -1,11 +1,20 @@
 """POST and GET /v1/batches: what is refused, lists, and other teams."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
 import httpx
 import openai
 import pytest
+from django.db import connection
 
 from finetune_app.api_keys import services as api_keys
 from finetune_app.batches import services
+from finetune_app.batches.models import Batch
+from finetune_app.core.errors import PlainError
+from finetune_app.fine_tuning_api.models import ApiFile
+from finetune_app.jobs import services as jobs
 from tests.batches.batch_files import CHAT, content, line, send
 
 
@@ -63,6 +72,37 @@ def test_too_many_unfinished_batches_are_refused(client, live, monkeypatch):
     send(client, [line(1)])
     with pytest.raises(openai.RateLimitError, match="not finished"):
         send(client, [line(1)])
+
+
+def test_two_requests_at_once_do_not_both_get_the_last_place(file, key, live, monkeypatch):
+    monkeypatch.setattr(services, "MAX_UNFINISHED", 1)
+    both = threading.Barrier(2, timeout=2)
+    create = jobs.create
+
+    def create_together(**given):
+        with suppress(threading.BrokenBarrierError):  # the other one waits for the lock
+            both.wait()
+        return create(**given)
+
+    def start(_n: int) -> Batch | PlainError:
+        try:
+            return services.start_batch(
+                key=key[0],
+                endpoint=CHAT,
+                input_file=ApiFile.objects.get(),
+                metadata={},
+                output_lifetime=None,
+            )
+        except PlainError as problem:
+            return problem
+        finally:
+            connection.close()
+
+    monkeypatch.setattr(jobs, "create", create_together)
+    with ThreadPoolExecutor(2) as pool:
+        ends = list(pool.map(start, range(2)))
+    assert {type(end) for end in ends} == {Batch, PlainError}
+    assert Batch.objects.count() == 1
 
 
 def test_other_teams_find_no_batch(client, address, live, stranger):
