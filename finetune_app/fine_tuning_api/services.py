@@ -5,7 +5,7 @@ the goal is on the pages like any other.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
 
 from django.core.files.base import File
@@ -94,18 +94,52 @@ def require_room(team: Team, size: int, purpose: str = Purpose.FINE_TUNE) -> Non
     storage.require_space(team, size)
 
 
+@dataclass(frozen=True)
+class JobFiles:
+    """The files of a job, read. `held_back`: rows of the validation file. `problem`: why they
+    cannot be learned from, and the parameter of the request that named the file; then there are no
+    rows."""
+
+    training_file: ApiFile
+    validation_file: ApiFile | None = None
+    rows: list[RowToAdd] = field(default_factory=list)
+    held_back: list[RowToAdd] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)  # what of them is not read
+    problem: str = ""
+    problem_param: str = ""
+
+
+def read_files(file: ApiFile, validation_file: ApiFile | None) -> JobFiles:
+    """Not in a transaction: large files take seconds to read, and SQLite has one for all."""
+    found = JobFiles(file, validation_file)
+    notes = FileNotes()
+    try:
+        rows = read_training_rows(file, Split.TRAIN if validation_file else "", notes)
+    except RowError as problem:
+        return replace(found, problem=str(problem), problem_param="training_file")
+    notices = unread_notices(file, notes)
+    if validation_file is None:
+        return replace(found, rows=rows, notices=notices)
+    notes = FileNotes()
+    try:
+        held_back = read_validation_rows(validation_file, notes)
+    except RowError as problem:
+        return replace(found, problem=str(problem), problem_param="validation_file")
+    notices += unread_notices(validation_file, notes)
+    return replace(found, rows=rows, held_back=held_back, notices=notices)
+
+
 def start_job(
     *,
     team: Team,
     by: User | None,
     request: JobRequest,
     model: ModelToTrain,
-    file: ApiFile,
-    validation_file: ApiFile | None,
+    files: JobFiles,
     tests: Sequence[RowToAdd] = (),
     measure: Proposal | None = None,
 ) -> FineTuningJob:
-    """A queued job, or a failed one whose `problem` says what is wrong with the file.
+    """A queued job, or a failed one whose `problem` says what is wrong with the files.
 
     tests: rows of the test split, beside those of the files. measure: None for the proposed one.
     Raises PlainError if the base model is not installed.
@@ -119,15 +153,13 @@ def start_job(
             method=request.method,
             hyperparameters=asdict(request.hyperparameters),
             metadata=request.metadata,
-            training_file=file.api_id,
-            validation_file=validation_file.api_id if validation_file else "",
+            training_file=files.training_file.api_id,
+            validation_file=files.validation_file.api_id if files.validation_file else "",
+            notices=files.notices,
+            problem=files.problem,
+            problem_param=files.problem_param,
         )
-        try:
-            rows, held_back, job.notices = _read_files(file, validation_file)
-        except InvalidFile as problem:
-            rows, held_back = [], []
-            job.problem, job.problem_param = str(problem), problem.param
-        job.goal = _create_goal(job, rows, by)
+        job.goal = _create_goal(job, files.rows, by)
         if measure:
             goals.choose_measure(goal=job.goal, kind=measure.kind, settings=measure.settings)
         basemodels.choose(goal=job.goal, slug=model.base_model, user=by)
@@ -135,38 +167,10 @@ def start_job(
         if job.problem:
             return job
         dataset = datasets.dataset_of(job.goal)
-        rows = [*rows, *held_back, *tests]
-        datasets.add_rows(dataset=dataset, by=by, rows=rows, source=file.name)
+        rows = [*files.rows, *files.held_back, *tests]
+        datasets.add_rows(dataset=dataset, by=by, rows=rows, source=files.training_file.name)
     _freeze_and_train(job, by, model.starts_from)
     return job
-
-
-class InvalidFile(Exception):
-    """`param`: of the request, which named the file."""
-
-    def __init__(self, problem: RowError, param: str) -> None:
-        super().__init__(str(problem))
-        self.param = param
-
-
-def _read_files(
-    file: ApiFile, validation_file: ApiFile | None
-) -> tuple[list[RowToAdd], list[RowToAdd], list[str]]:
-    """(rows, rows held back, sentences about what is not read). Raises InvalidFile."""
-    notes = FileNotes()
-    try:
-        rows = read_training_rows(file, Split.TRAIN if validation_file else "", notes)
-    except RowError as problem:
-        raise InvalidFile(problem, "training_file") from problem
-    notices = unread_notices(file, notes)
-    if validation_file is None:
-        return rows, [], notices
-    notes = FileNotes()
-    try:
-        held_back = read_validation_rows(validation_file, notes)
-    except RowError as problem:
-        raise InvalidFile(problem, "validation_file") from problem
-    return rows, held_back, [*notices, *unread_notices(validation_file, notes)]
 
 
 def pause_job(*, job: FineTuningJob) -> None:

@@ -21,6 +21,7 @@ from finetune_app.fine_tuning_api import services as fine_tuning
 from finetune_app.fine_tuning_api.job_request import Hyperparameters, JobRequest
 from finetune_app.fine_tuning_api.lookup import ModelToTrain
 from finetune_app.fine_tuning_api.models import ApiFile, Purpose
+from finetune_app.fine_tuning_api.services import JobFiles
 from finetune_app.fine_tuning_api.training_file import FileNotes, read_training_rows, unread_notices
 from finetune_app.goals import services as goals
 from finetune_app.goals.measures import Proposal
@@ -120,24 +121,28 @@ def installed_models(team: Team) -> list[BaseModel]:
     return [one for one in basemodels.usable_by(team) if one.is_here]
 
 
-@transaction.atomic
 def make(*, item: OpenAIImport, by: User, name: str, settings: Mapping[str, Any]) -> Goal:
     """The goal, with its dataset and, where there is a training file, a queued training. The same
     goal again where it was made before.
 
     settings: base_model and the hyperparameters of MakeForm. Raises PlainError.
     """
-    item = OpenAIImport.objects.select_for_update().get(pk=item.pk)
-    if item.goal:
+    files = None
+    if item.training_file and not item.goal:
+        files = fine_tuning.read_files(item.training_file, item.validation_file)
+    with transaction.atomic():
+        item = OpenAIImport.objects.select_for_update().get(pk=item.pk)
+        if item.goal:
+            return item.goal
+        item.goal = _train(item, files, by, name, settings) if files else _test(item, by, name)
+        item.found = item.suite = {}  # an example that is deleted in the dataset must not stay here
+        item.save()
         return item.goal
-    item.goal = _train(item, by, name, settings) if item.training_file else _test(item, by, name)
-    item.found = item.suite = {}  # an example that is deleted in the dataset must not stay here
-    item.save()
-    return item.goal
 
 
-def _train(item: OpenAIImport, by: User, name: str, settings: Mapping[str, Any]) -> Goal:
-    assert item.training_file
+def _train(
+    item: OpenAIImport, files: JobFiles, by: User, name: str, settings: Mapping[str, Any]
+) -> Goal:
     chosen = {
         field: settings[field]
         for field in ("n_epochs", "batch_size", "learning_rate_multiplier")
@@ -151,8 +156,8 @@ def _train(item: OpenAIImport, by: User, name: str, settings: Mapping[str, Any])
         by=by,
         request=JobRequest(
             model=model,
-            training_file=item.training_file.api_id,
-            validation_file=item.validation_file.api_id if item.validation_file else "",
+            training_file=files.training_file.api_id,
+            validation_file=files.validation_file.api_id if files.validation_file else "",
             suffix=name,
             seed=item.job.get("seed"),
             method=item.job.get("method", "supervised"),
@@ -160,8 +165,7 @@ def _train(item: OpenAIImport, by: User, name: str, settings: Mapping[str, Any])
             metadata={"openai_job": item.job["job_id"]} if item.job.get("job_id") else {},
         ),
         model=ModelToTrain(model),
-        file=item.training_file,
-        validation_file=item.validation_file,
+        files=files,
         tests=_tests(item),
         measure=_measure(item),
     )

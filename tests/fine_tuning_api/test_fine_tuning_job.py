@@ -9,8 +9,10 @@ from pathlib import Path
 import openai
 import pytest
 from django.conf import settings as configured
+from django.db import connection
 from django.utils import timezone
 
+from finetune_app.fine_tuning_api import services
 from finetune_app.goals.models import Goal
 from finetune_app.jobs import lease
 from finetune_app.jobs.models import State
@@ -50,6 +52,20 @@ def test_a_new_job_is_queued_and_creates_a_goal(job, client, as_owner):
     assert training.spec["epochs"] == 2
     assert training.spec["seed"] == 5
     assert training.version.counts["test"] > 0  # some rows are held back
+
+
+def test_the_files_are_read_before_the_transaction(client, monkeypatch):
+    """On SQLite, nobody else can write while one is open."""
+    inside = []
+    read = services.read_training_rows
+
+    def seen(*given):
+        inside.append(connection.in_atomic_block)
+        return read(*given)
+
+    monkeypatch.setattr(services, "read_training_rows", seen)
+    client.fine_tuning.jobs.create(model="starter", training_file=upload(client).id)
+    assert inside == [False]
 
 
 def test_a_validation_file_is_never_trained_on(client):

@@ -1,6 +1,11 @@
 """Steps 2 and 3: a goal, its dataset and its training are made of what was brought, once."""
 
+from types import SimpleNamespace
+from typing import IO
+
 import pytest
+from django.core.files.storage import default_storage
+from django.db import connection
 from django.urls import reverse
 
 from finetune_app.datasets import services as datasets
@@ -95,6 +100,23 @@ def test_twice_makes_one_goal(as_editor, bring, training_file):
     for _again in range(2):
         assert as_editor.post(address, MADE, follow=True).status_code == 200
     assert Goal.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_large_files_are_read_before_the_transaction(as_editor, bring, training_file, monkeypatch):
+    """On SQLite, nobody else can write while one is open."""
+    address = bring(training_file=training_file(60), validation_file=training_file(20, first=60))
+    inside = []
+
+    def opened(name: str) -> IO[bytes]:
+        inside.append(connection.in_atomic_block)
+        return default_storage.open(name)
+
+    storage = SimpleNamespace(open=opened)
+    monkeypatch.setattr("finetune_app.fine_tuning_api.training_file.default_storage", storage)
+    as_editor.post(address, MADE)
+    assert Goal.objects.exists()
+    assert inside == [False, False]
 
 
 def test_too_few_examples_make_nothing(as_editor, bring, training_file):

@@ -76,9 +76,9 @@ def _create(request: HttpRequest, key: ApiKey) -> JsonObject:
             by=key.created_by,
             request=asked,
             model=find_model_to_train(key, asked.model),
-            file=_file_to_learn(key, asked.training_file, "training_file"),
-            validation_file=(
-                _file_to_learn(key, validation_id, "validation_file") if validation_id else None
+            files=services.read_files(
+                _file_to_learn(key, asked.training_file, "training_file"),
+                _file_to_learn(key, validation_id, "validation_file") if validation_id else None,
             ),
         )
     except PlainError as problem:
