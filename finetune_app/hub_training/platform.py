@@ -34,10 +34,10 @@ MAX_LOG_LINES = 200
 
 @dataclass(frozen=True)
 class HubJob:
-    """stage: the hub's own word, in capitals. seconds: that it ran; None where it does not say."""
+    """state: the hub's own word, in capitals. seconds: that it ran; None where it does not say."""
 
     job_id: str
-    stage: str
+    state: str
     message: str = ""
     seconds: int | None = None
 

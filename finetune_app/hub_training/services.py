@@ -14,7 +14,6 @@ from finetune_app.core.errors import PlainError
 from finetune_app.goals.models import Goal
 from finetune_app.hub_training.container import default_image
 from finetune_app.hub_training.hardware import Machine
-from finetune_app.hub_training.jobs import OVER
 from finetune_app.hub_training.models import HubTraining
 from finetune_app.jobs import services as jobs
 from finetune_app.jobs.models import ACTIVE, CAN_CONTINUE
@@ -133,8 +132,8 @@ def stop(*, training: HubTraining) -> None:
 
 def can_go_on(training: HubTraining) -> bool:
     """Whether Continue helps: not where it has failed there for good."""
-    is_over = training.stage in OVER and training.stage != "COMPLETED"
-    return training.job.state in CAN_CONTINUE and not is_over
+    has_failed = training.has_ended_there and training.stage != "COMPLETED"
+    return training.job.state in CAN_CONTINUE and not has_failed
 
 
 @transaction.atomic

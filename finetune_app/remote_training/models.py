@@ -9,7 +9,7 @@ from finetune_app.accounts.models import Team, User
 from finetune_app.goals.models import Goal
 from finetune_app.jobs.models import Job
 from finetune_app.providers.models import Endpoint
-from finetune_app.remote_training.platform_kinds import BY_NAME, OPENAI, PlatformKind
+from finetune_app.remote_training.platform_kinds import BY_NAME, OPENAI, OVER, PlatformKind
 from finetune_app.versions.models import Version
 
 
@@ -56,38 +56,52 @@ class PlatformAccount(models.Model):
         return f"{self.url}{self.kind.chat_path}"
 
 
-class RemoteTraining(models.Model):
-    """A training on a platform. What it is to be is written before anything is sent there."""
+class TrainingElsewhere(models.Model):
+    """What is followed of any training elsewhere (following.py). What it is to be is written before
+    anything is sent there."""
 
-    goal = models.ForeignKey(Goal, on_delete=models.CASCADE, related_name="remote_trainings")
     number = models.PositiveIntegerField()  # of the goal's trainings, here and elsewhere
     version = models.ForeignKey(Version, on_delete=models.CASCADE, related_name="+")
+    spec = models.JSONField(default=dict)  # frozen
+    mark = models.CharField(max_length=40, unique=True, default=new_mark, editable=False)
+    start_tried_at = models.DateTimeField(null=True, blank=True)  # set before it is started there
+    remote_id = models.CharField(max_length=200, blank=True)
+    polls = models.PositiveIntegerField(default=0)
+    failures = models.PositiveIntegerField(default=0)  # calls in a row without an answer
+    times_unknown = models.PositiveIntegerField(default=0)  # of them, the last: it is not known
+    agreed_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        abstract = True
+
+    @property
+    def has_ended_there(self) -> bool:
+        """As the other side said itself."""
+        raise NotImplementedError
+
+
+class RemoteTraining(TrainingElsewhere):
+    """A training on a platform. `spec`: model, method, hyperparameters, seed."""
+
+    goal = models.ForeignKey(Goal, on_delete=models.CASCADE, related_name="remote_trainings")
     account = models.ForeignKey(
         PlatformAccount, on_delete=models.RESTRICT, related_name="trainings"
     )
     job = models.OneToOneField(Job, on_delete=models.CASCADE, related_name="remote_training")
-    spec = models.JSONField(default=dict)  # frozen: model, method, hyperparameters, seed
     # Most tokens that are read, and what they cost, as was agreed to.
     expected_tokens = models.PositiveBigIntegerField()
     expected_cost = models.DecimalField(max_digits=12, decimal_places=4, null=True, blank=True)
 
-    mark = models.CharField(max_length=40, unique=True, default=new_mark, editable=False)
     files = models.JSONField(default=dict)  # ids there by split
-    start_tried_at = models.DateTimeField(null=True, blank=True)  # set before it is started there
     cancel_tried_at = models.DateTimeField(null=True, blank=True)  # first
-    remote_id = models.CharField(max_length=200, blank=True)
-    remote_state = models.CharField(max_length=80, blank=True)  # the platform's own word
+    remote_state = models.CharField(max_length=80, blank=True)  # RemoteJob.state
     remote_model = models.CharField(max_length=300, blank=True)  # what came of it
     trained_tokens = models.PositiveBigIntegerField(null=True, blank=True)
     finishes_at = models.DateTimeField(null=True, blank=True)  # as the platform expects
-    polls = models.PositiveIntegerField(default=0)
-    failures = models.PositiveIntegerField(default=0)  # calls in a row without an answer
-    times_unknown = models.PositiveIntegerField(default=0)  # of them, the last: it is not known
     endpoint = models.ForeignKey(  # through which the tuned model answers
         Endpoint, null=True, blank=True, on_delete=models.SET_NULL, related_name="trained_by"
     )
-    agreed_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
-    created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
         ordering = ["-number"]
@@ -102,6 +116,10 @@ class RemoteTraining(models.Model):
     def folder(self) -> str:
         """For what is being sent."""
         return f"remote/{self.pk}"
+
+    @property
+    def has_ended_there(self) -> bool:
+        return self.remote_state in OVER
 
 
 class RemoteTrainingEvent(models.Model):

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from django_stubs_ext import StrPromise
 
 OPENAI, TOGETHER, FIREWORKS, VERTEX = "openai", "together", "fireworks", "vertex"
+OVER = ("succeeded", "failed", "cancelled")  # of the states of a job, see contract.RemoteJob
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from finetune_app.core.errors import PlainError
 from finetune_app.jobs import lease
 from finetune_app.jobs.models import State
 from finetune_app.remote_training import services
-from finetune_app.remote_training.jobs import MAX_CANCEL_SECONDS, MAX_CANCEL_TRIES
+from finetune_app.remote_training.following import MAX_CANCEL_TRIES
+from finetune_app.remote_training.jobs import MAX_CANCEL_SECONDS
 from finetune_app.remote_training.models import RemoteTraining
 from tests.remote_training.conftest import step
 from tests.remote_training.loopback import Fault
