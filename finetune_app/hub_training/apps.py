@@ -1,5 +1,5 @@
 from django.apps import AppConfig
-from django.db.models.signals import pre_delete
+from django.db.models.signals import post_delete, pre_delete
 
 
 class HubTrainingConfig(AppConfig):
@@ -8,6 +8,7 @@ class HubTrainingConfig(AppConfig):
 
     def ready(self) -> None:
         from finetune_app.hub_training.jobs import HubTrainingHandler
+        from finetune_app.hub_training.made_training import delete_unused
         from finetune_app.hub_training.models import HubTraining
         from finetune_app.hub_training.services import keep_what_runs
         from finetune_app.jobs.handlers import register
@@ -15,4 +16,5 @@ class HubTrainingConfig(AppConfig):
 
         register(HubTrainingHandler())
         pre_delete.connect(keep_what_runs, sender=HubTraining)
+        post_delete.connect(delete_unused, sender=HubTraining)
         delete_job_with(HubTraining, lambda training: training.folder)

@@ -8,9 +8,9 @@ from django.utils.translation import gettext_lazy
 
 from finetune_app.basemodels.services import hub_token
 from finetune_app.core.errors import PlainError
-from finetune_app.core.files import publish_folder
+from finetune_app.core.files import local_path, publish_folder
 from finetune_app.hub_training import container, results
-from finetune_app.hub_training.made_training import make_training
+from finetune_app.hub_training.made_training import make_training, result_file
 from finetune_app.hub_training.models import OVER, HubTraining
 from finetune_app.hub_training.packing import pack
 from finetune_app.hub_training.platform import HubJob, HubJobs
@@ -38,6 +38,10 @@ class HubTrainingHandler(FollowingHandler):
         if not token:
             raise PlainError(str(NO_TOKEN_RUNS if training.start_tried_at else NO_TOKEN))
         return FollowingHub(job, training, HubJobs(token))
+
+    def before_finish(self, job: Job, result: Result) -> None:
+        if result.get("fetched"):  # with a store, perhaps by another machine
+            local_path(result_file(_training_of(job)))
 
     def finish(self, job: Job, result: Result) -> None:
         """What came back becomes a training of this goal."""
@@ -139,10 +143,10 @@ class FollowingHub(Following[HubTraining, HubJob]):
         return None
 
     def fetch(self) -> None:
-        folder = settings.DATA_DIR / self.training.folder / results.FETCHED
-        results.fetch(self.hub, self.training, folder)
+        folder = self.training.fetched_folder
+        results.fetch(self.hub, self.training, settings.DATA_DIR / folder)
         # Next, it is deleted there: with a store, another machine may have to go on with it.
-        publish_folder(f"{self.training.folder}/{results.FETCHED}")
+        publish_folder(folder)
         self.save(is_fetched=True)
 
     def failed(self, found: HubJob) -> PlainError:

@@ -31,7 +31,7 @@ class HubTraining(TrainingElsewhere):
     stage = models.CharField(max_length=40, blank=True)  # the hub's own word
     events = models.JSONField(default=list)  # of the worker there: points, samples, warnings
     seconds = models.PositiveIntegerField(null=True, blank=True)  # that it ran there
-    is_fetched = models.BooleanField(default=False)  # what came of it lies in `folder`
+    is_fetched = models.BooleanField(default=False)  # what came of it lies in `fetched_folder`
     left_there = models.TextField(blank=True)  # what could not be deleted there, and why
     training = models.OneToOneField(
         Training, null=True, blank=True, on_delete=models.SET_NULL, related_name="trained_on_hub"
@@ -48,8 +48,13 @@ class HubTraining(TrainingElsewhere):
 
     @property
     def folder(self) -> str:
-        """For what is being sent, and for what came back until it is a training."""
+        """For what is being sent."""
         return f"hub/{self.pk}"
+
+    @property
+    def fetched_folder(self) -> str:
+        """For what came back. It becomes the folder of its training, so nothing is copied."""
+        return f"runs/hub-{self.pk}"
 
     @property
     def has_ended_there(self) -> bool:

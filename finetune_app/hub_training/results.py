@@ -17,7 +17,6 @@ from finetune_app.hub_training.models import HubTraining
 from finetune_app.hub_training.platform import HubFile, HubJobs, storable
 from finetune_app.remote_training.platforms.contract import PlatformError
 
-FETCHED = "fetched"  # folder of what came back
 EVENTS, RESULT, ERROR = "events.jsonl", "result.json", "error.json"
 ADAPTER_FILE = re.compile(
     r"(?:adapter(?:/additional_chat_templates)?|steps/[0-9]{1,12})/[A-Za-z0-9][A-Za-z0-9_.-]{0,80}"

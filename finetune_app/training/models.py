@@ -26,6 +26,8 @@ class Training(models.Model):
     base_model = models.ForeignKey(BaseModel, on_delete=models.PROTECT, related_name="trainings")
     job = models.OneToOneField(Job, on_delete=models.CASCADE, related_name="training")
     spec = models.JSONField(default=dict)  # frozen; see worker/training/spec.py
+    # Folder of its files, where they came from elsewhere; else that of its number.
+    stored_in = models.CharField(max_length=80, blank=True)
     # What was expected when it started, see estimates.Estimate.as_json.
     estimate = models.JSONField(default=dict)
     # Of the adapter's weights, or of the whole model's where every weight was trained; set when
@@ -60,7 +62,7 @@ class Training(models.Model):
 
     @property
     def folder(self) -> str:
-        return f"runs/{self.pk}"
+        return self.stored_in or f"runs/{self.pk}"
 
     @property
     def is_full(self) -> bool:

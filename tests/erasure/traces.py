@@ -46,6 +46,7 @@ FIXED = {
     "sha256",
     "slug",
     "stored_name",
+    "stored_in",
     "unit",
     "worker",
     "zone",

@@ -31,6 +31,7 @@ MACHINE = {
     "code_hash",
     "prompt_hash",
     "stored_name",
+    "stored_in",
     "sha256",
     "folder",
     "secret",
