@@ -22,7 +22,7 @@ from finetune_app.goals.models import Goal, MeasureKind
 from finetune_app.guide.models import Advice
 from finetune_app.guide.wizard import services as wizard
 from finetune_app.guide.wizard.question_screens import ALL
-from finetune_app.hub_training.models import HubTraining
+from finetune_app.hub_training.models import HubJobsAccount, HubTraining
 from finetune_app.hyperparameter_search.models import HyperparameterSearch
 from finetune_app.imports.models import Upload
 from finetune_app.jobs.models import State
@@ -225,7 +225,8 @@ def _remote_training(goal: Goal, version: Version, by: User) -> RemoteTraining:
 
 
 def _hub_training(training: Training, by: User) -> HubTraining:
-    """Over, and its training is here."""
+    """Over, and its training is here. The team has set a cap for the month."""
+    HubJobsAccount.objects.create(team=training.goal.team, spending_cap=20, secret="x")
     made = HubTraining.objects.create(
         goal=training.goal,
         number=training.number,

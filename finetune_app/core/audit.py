@@ -52,6 +52,7 @@ class AuditAction(TextChoices):
     PLATFORM_CHANGED = "platform.changed", _("changed a training platform")
     PLATFORM_DELETED = "platform.deleted", _("removed a training platform")
     HUB_TOKEN_CHANGED = "hub_token.changed", _("changed the token of the model hub")
+    HUB_JOBS_CHANGED = "hub_jobs.changed", _("changed the cap or token of Hugging Face Jobs")
     # Goals and what lies in them
     GOAL_CREATED = "goal.created", _("created a goal")
     GOAL_DELETED = "goal.deleted", _("deleted a goal")

@@ -1,15 +1,43 @@
-"""The form that has a training done on Hugging Face Jobs."""
+"""Forms: what a team lets Hugging Face Jobs have, and a training there."""
 
+from decimal import Decimal
 from typing import Any
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
+from finetune_app.basemodels.forms import TokenForm
 from finetune_app.basemodels.models import HubToken
 from finetune_app.hub_training.hardware import Machine
+from finetune_app.hub_training.models import HubJobsAccount
 from finetune_app.hub_training.services import MAX_HOURS
 
 DEFAULT_HOURS = 2
+
+
+class AccountForm(TokenForm):
+    spending_cap = forms.DecimalField(
+        label=_("Most to spend in a month"),
+        help_text=_("In dollars. Nothing starts that could cost more. Empty is no limit."),
+        max_digits=12,
+        decimal_places=2,
+        required=False,
+        min_value=Decimal("0.01"),
+    )
+    forget_token = forms.BooleanField(label=_("Give jobs the team's token again"), required=False)
+    field_order = ["spending_cap", "token", "forget_token"]
+
+    def __init__(self, *args: Any, account: HubJobsAccount, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["spending_cap"].initial = account.spending_cap
+        self.fields["token"].label = _("Token for jobs")
+        self.fields["token"].help_text = (
+            _("One is stored. Type another to replace it.")
+            if account.secret
+            else _("Without one, a job gets your team's token. Kept encrypted, never shown again.")
+        )
+        if not account.secret:
+            del self.fields["forget_token"]
 
 
 class LaunchForm(forms.Form):

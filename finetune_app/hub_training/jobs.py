@@ -10,6 +10,7 @@ from finetune_app.basemodels.services import hub_token
 from finetune_app.core.errors import PlainError
 from finetune_app.core.files import local_path, publish_folder
 from finetune_app.hub_training import container, results
+from finetune_app.hub_training.account import container_token
 from finetune_app.hub_training.made_training import make_training, result_file
 from finetune_app.hub_training.models import OVER, HubTraining
 from finetune_app.hub_training.packing import pack
@@ -37,7 +38,8 @@ class HubTrainingHandler(FollowingHandler):
         token = hub_token(training.goal.team)
         if not token:
             raise PlainError(str(NO_TOKEN_RUNS if training.start_tried_at else NO_TOKEN))
-        return FollowingHub(job, training, HubJobs(token))
+        hub = HubJobs(token, container_token(training.goal.team))
+        return FollowingHub(job, training, hub)
 
     def before_finish(self, job: Job, result: Result) -> None:
         if result.get("fetched"):  # with a store, perhaps by another machine

@@ -1,15 +1,31 @@
 """Trainings on Hugging Face Jobs: our own worker in a container there; the adapter comes back."""
 
-from django.db import models
+import math
+from decimal import Decimal
 
+from django.db import models
+from django.utils.translation import gettext as _
+
+from finetune_app.accounts.models import Team
 from finetune_app.basemodels.models import BaseModel
 from finetune_app.goals.models import Goal
 from finetune_app.jobs.models import Job
-from finetune_app.remote_training.models import TrainingElsewhere
+from finetune_app.remote_training.models import SpendingCap, TrainingElsewhere
 from finetune_app.remote_training.models import new_mark as new_mark  # for the first migration
 from finetune_app.training.models import Training
 
 OVER = ("COMPLETED", "ERROR", "CANCELED", "DELETED")  # stages
+
+
+class HubJobsAccount(SpendingCap):
+    """What a team lets Hugging Face Jobs have: money for a month, in dollars, and a token of their
+    own. Encrypted, never shown; "" where they get the team's token of the hub."""
+
+    team = models.OneToOneField(Team, on_delete=models.CASCADE, related_name="hub_jobs_account")
+    secret = models.TextField(blank=True)
+
+    def __str__(self) -> str:
+        return "Hugging Face Jobs"
 
 
 class HubTraining(TrainingElsewhere):
@@ -57,8 +73,25 @@ class HubTraining(TrainingElsewhere):
         return f"runs/hub-{self.pk}"
 
     @property
+    def place(self) -> str:
+        return _("the hub")
+
+    @property
     def has_ended_there(self) -> bool:
         return self.stage in OVER
+
+    @property
+    def spent(self) -> Decimal | None:
+        """What its minutes cost, a begun one as a whole; None while the hub does not tell them."""
+        if self.seconds is None:
+            return None
+        return (self.price * math.ceil(self.seconds / 60)).quantize(Decimal("0.0001"))
+
+    @property
+    def cost(self) -> Decimal:
+        """The most that it may cost, until it is over; then what it cost."""
+        spent = self.spent if self.has_ended_there else None
+        return self.expected_cost if spent is None else spent
 
     @property
     def data_repository(self) -> str:

@@ -52,10 +52,10 @@ class HubFile:
 
 
 class HubJobs:
-    """One account, by its token."""
+    """One account, by its token. container_token: what the containers get; "" for the same."""
 
-    def __init__(self, token: str) -> None:
-        self._token = token
+    def __init__(self, token: str, container_token: str = "") -> None:
+        self._token, self._container_token = token, container_token or token
         try:
             self._api = hub_api(token)
         except HubOffline:
@@ -118,7 +118,7 @@ class HubJobs:
                 image=image,
                 command=command,
                 env=environment,
-                secrets={"HF_TOKEN": self._token},
+                secrets={"HF_TOKEN": self._container_token},
                 flavor=flavor,
                 timeout=timeout_seconds,
                 labels={LABEL: mark},
@@ -142,9 +142,9 @@ class HubJobs:
                 lines = self._api.fetch_job_logs(
                     job_id=job_id, namespace=namespace, follow=False, tail=MAX_LOG_LINES
                 )
-                # The token goes first: cut short, it would not be found.
+                # The tokens go first: cut short, they would not be found.
                 found = [
-                    storable(str(line).replace(self._token, "…"))[:500]
+                    storable(self._without_tokens(str(line)))[:500]
                     for line in islice(lines, MAX_LOG_LINES)
                 ]
         except PlatformError:
@@ -202,6 +202,11 @@ class HubJobs:
         """Nothing happens where it is gone already."""
         with self._errors():
             self._api.delete_repo(repo_id, repo_type=kind, missing_ok=True)
+
+    def _without_tokens(self, text: str) -> str:
+        for token in sorted((self._token, self._container_token), key=len, reverse=True):
+            text = text.replace(token, "…")  # the longer first: it may begin with the other
+        return text
 
     def _info(self, repo_id: str, kind: str) -> Any:
         return self._api.repo_info(repo_id, repo_type=kind, files_metadata=True, timeout=60.0)

@@ -6,17 +6,18 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from finetune_app.basemodels.hub import place_of_hub
-from finetune_app.basemodels.models import BaseModelChoice
+from finetune_app.basemodels.models import BaseModelChoice, HubToken
 from finetune_app.core import charts
 from finetune_app.core.templatetags.ui import duration
 from finetune_app.goals.models import Goal
-from finetune_app.hub_training.forms import DEFAULT_HOURS, LaunchForm
+from finetune_app.hub_training.account import account_of, spent_this_month
+from finetune_app.hub_training.forms import DEFAULT_HOURS, AccountForm, LaunchForm
 from finetune_app.hub_training.hardware import Machine
-from finetune_app.hub_training.models import HubTraining
+from finetune_app.hub_training.models import HubJobsAccount, HubTraining
 from finetune_app.hub_training.packing import is_fetched_there
 from finetune_app.hub_training.services import MAX_HOURS, Quote, can_go_on
 from finetune_app.jobs.models import State
-from finetune_app.remote_training.presenters import money, personal_data
+from finetune_app.remote_training.presenters import may_run, money, personal_data
 from finetune_app.training.services import newest_version
 
 HEADLINES = {
@@ -28,6 +29,17 @@ HEADLINES = {
     State.FAILED: gettext_lazy("It did not work"),
     State.CANCELLED: gettext_lazy("Cancelled"),
 }
+
+
+def account_context(account: HubJobsAccount, form: AccountForm) -> dict[str, Any]:
+    token = HubToken.objects.filter(team=account.team_id).first()
+    return {
+        "form": form,
+        "account": account,
+        "spent": money(spent_this_month(account)),
+        "namespaces": token.namespaces if token else [],
+        "host": place_of_hub(),
+    }
 
 
 def launch_context(
@@ -51,6 +63,7 @@ def launch_context(
         "cost": money(quote.cost),
         "host": place_of_hub(),
         "personal": personal_data(goal),
+        "has_own_token": bool(account_of(goal.team).secret),
     }
 
 
@@ -79,7 +92,8 @@ def live_context(training: HubTraining) -> dict[str, Any]:
         "can_go_on": can_go_on(training),
         "counts": training.version.counts,
         "cost": money(training.expected_cost),
-        "spent": money(training.price * training.seconds / 60) if training.seconds else "",
+        "spent": money(training.spent),
+        "may_run": may_run(training, f"{money(training.expected_cost)} $"),
         "hours": training.timeout_seconds // 3600,
         "host": place_of_hub(),
     }

@@ -1,8 +1,7 @@
-"""Start, stop, continue and delete trainings on Hugging Face Jobs."""
+"""Start and continue trainings on Hugging Face Jobs; remote_training stops and deletes them."""
 
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
 
 from django.db import transaction
 from django.utils.translation import gettext as _
@@ -12,6 +11,7 @@ from finetune_app.basemodels.automatic_settings import FULL, SUPERVISED
 from finetune_app.basemodels.models import BaseModelChoice, HubToken
 from finetune_app.core.errors import PlainError
 from finetune_app.goals.models import Goal
+from finetune_app.hub_training.account import require_affordable
 from finetune_app.hub_training.container import default_image
 from finetune_app.hub_training.hardware import Machine
 from finetune_app.hub_training.models import HubTraining
@@ -80,7 +80,8 @@ def start(
 ) -> HubTraining:
     """Freeze what it is to be and queue the job. While one of the goal runs there, returns that.
 
-    agreed: the agreement that was shown. Raises PlainError, and AnotherQuote where it has changed.
+    agreed: the agreement that was shown. Raises PlainError, also above the team's cap, and
+    AnotherQuote where what was agreed to has changed.
     """
     goal = Goal.objects.lock(goal.pk)
     active = goal.hub_trainings.filter(job__state__in=ACTIVE).first()
@@ -100,6 +101,7 @@ def start(
     spec = frozen_spec(goal, version, choice, {}, SUPERVISED, None)
     if spec["tuning"] == FULL:
         raise PlainError(_("Only adapters are trained on the hub."))
+    require_affordable(goal.team, quote.cost)
     number = goal.last_training + 1
     Goal.objects.filter(pk=goal.pk).update(last_training=number)
     job = jobs.create(
@@ -125,11 +127,6 @@ def start(
     )
 
 
-def stop(*, training: HubTraining) -> None:
-    """Have it cancelled there."""
-    jobs.ask_stop(training.job)
-
-
 def can_go_on(training: HubTraining) -> bool:
     """Whether Continue helps: not where it has failed there for good."""
     has_failed = training.has_ended_there and training.stage != "COMPLETED"
@@ -138,8 +135,8 @@ def can_go_on(training: HubTraining) -> bool:
 
 @transaction.atomic
 def resume(*, training: HubTraining) -> None:
-    """Go on where it was interrupted. Raises PlainError where it was not, and while another one of
-    the goal runs there: nobody pays two at once."""
+    """Go on where it was interrupted. Raises PlainError where it was not, while another one of the
+    goal runs there (nobody pays two at once), and where it would start above the cap."""
     goal = Goal.objects.lock(training.goal_id)
     if not can_go_on(training):
         raise PlainError(_("There is nothing to continue. Start another training."))
@@ -150,21 +147,7 @@ def resume(*, training: HubTraining) -> None:
             % {"n": other.number},
             status=409,
         )
+    if training.start_tried_at is None:
+        require_affordable(goal.team, training.expected_cost)
     HubTraining.objects.filter(pk=training.pk).update(left_there="")
     jobs.ask_continue(training.job)
-
-
-@transaction.atomic
-def delete(*, training: HubTraining) -> None:
-    """Delete the record; the training that came of it stays. Raises PlainError while it runs."""
-    training.delete()
-
-
-def keep_what_runs(sender: type[HubTraining], instance: HubTraining, **kwargs: Any) -> None:
-    """Raises PlainError, whichever deletion reaches it: it would go on there, and cost."""
-    if instance.job.is_active:
-        raise PlainError(
-            _("Training %(n)d of “%(goal)s” still runs on the hub. Cancel it first.")
-            % {"n": instance.number, "goal": instance.goal.name},
-            title=_("It runs elsewhere"),
-        )

@@ -24,6 +24,7 @@ ENCRYPTED = [
     ("providers", "Endpoint", "secret"),
     ("remote_training", "PlatformAccount", "secret"),
     ("basemodels", "HubToken", "secret"),
+    ("hub_training", "HubJobsAccount", "secret"),
     ("alerts", "Watch", "secret"),
     ("mfa", "Authenticator", "data"),
 ]

@@ -17,7 +17,21 @@ def new_mark() -> str:
     return f"ft{uuid.uuid4().hex}"
 
 
-class PlatformAccount(models.Model):
+class SpendingCap(models.Model):
+    """Most that may be spent in a calendar month on what was started then (spending.py)."""
+
+    spending_cap = models.DecimalField(  # None is no limit
+        max_digits=12, decimal_places=2, null=True, blank=True
+    )
+    # Highest cost of the trainings of a month, named by its first day, that were deleted here.
+    deleted_month = models.DateField(null=True, blank=True)
+    deleted_cost = models.DecimalField(max_digits=16, decimal_places=4, default=0)
+
+    class Meta:
+        abstract = True
+
+
+class PlatformAccount(SpendingCap):
     """An account of a team on a training platform. The key is stored encrypted, never shown."""
 
     team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="platform_accounts")
@@ -29,11 +43,6 @@ class PlatformAccount(models.Model):
     # In the account's currency per million tokens that are read in training; None is "not known".
     price = models.DecimalField(max_digits=10, decimal_places=4, null=True, blank=True)
     price_of = models.DateField(null=True, blank=True)  # when somebody last looked it up
-    # Most that may be spent in a calendar month; None is no limit.
-    spending_cap = models.DecimalField(max_digits=12, decimal_places=2, null=True, blank=True)
-    # Highest cost of the trainings of a month, named by its first day, that were deleted here.
-    deleted_month = models.DateField(null=True, blank=True)
-    deleted_cost = models.DecimalField(max_digits=16, decimal_places=4, default=0)
     added_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -72,13 +81,29 @@ class TrainingElsewhere(models.Model):
     agreed_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
 
+    # Of the rows themselves, under names of their own.
+    goal: "models.ForeignKey[Goal]"
+    job: "models.OneToOneField[Job]"
+
+    is_given_up = False  # set by whoever deletes it though it may run there
+
     class Meta:
         abstract = True
+
+    @property
+    def place(self) -> str:
+        """Where it is trained, as a sentence calls it after “on”."""
+        raise NotImplementedError
 
     @property
     def has_ended_there(self) -> bool:
         """As the other side said itself."""
         raise NotImplementedError
+
+    @property
+    def may_run_there(self) -> bool:
+        """Whether it may have been started, and its end was never seen."""
+        return self.start_tried_at is not None and not self.has_ended_there
 
 
 class RemoteTraining(TrainingElsewhere):
@@ -116,6 +141,10 @@ class RemoteTraining(TrainingElsewhere):
     def folder(self) -> str:
         """For what is being sent."""
         return f"remote/{self.pk}"
+
+    @property
+    def place(self) -> str:
+        return self.account.name
 
     @property
     def has_ended_there(self) -> bool:

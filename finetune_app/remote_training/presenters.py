@@ -14,7 +14,7 @@ from finetune_app.goals.models import Goal
 from finetune_app.jobs.models import State
 from finetune_app.providers import guard
 from finetune_app.remote_training.forms import LaunchForm
-from finetune_app.remote_training.models import PlatformAccount, RemoteTraining
+from finetune_app.remote_training.models import PlatformAccount, RemoteTraining, TrainingElsewhere
 from finetune_app.remote_training.personal_data import PersonalData, personal_data_in
 from finetune_app.remote_training.services import Quote, quote
 from finetune_app.training.methods import method_options
@@ -99,7 +99,20 @@ def live_context(training: RemoteTraining) -> dict[str, Any]:
         "by_pairs": training.spec["method"] == DPO,
         "times": at_most(int(training.spec["hyperparameters"].get("n_epochs", 1))),
         "cost": money(training.expected_cost),
+        "may_run": may_run(training, money(training.expected_cost)),
     }
+
+
+def may_run(training: TrainingElsewhere, cost: str) -> str:
+    """What somebody has to know who deletes one whose end was never seen; "" of others."""
+    if not training.may_run_there:
+        return ""
+    names = {"place": training.place, "name": training.remote_id or training.mark, "cost": cost}
+    costs = _("and cost up to %(cost)s") % names if cost else _("and cost")
+    return _(
+        "It may still run on %(place)s as %(name)s, %(costs)s: its end was never seen. Deleted "
+        "here, nobody follows or cancels it any more. Look there first."
+    ) % (names | {"costs": costs})
 
 
 def headline(training: RemoteTraining) -> str:

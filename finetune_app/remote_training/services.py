@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from decimal import Decimal
 
 from cryptography.fernet import InvalidToken
 from django.db import IntegrityError, transaction
-from django.db.models import F, Q, Sum
+from django.db.models import Q, Sum
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -20,10 +19,19 @@ from finetune_app.goals.models import Goal
 from finetune_app.jobs import services as jobs
 from finetune_app.jobs.models import ACTIVE, CAN_CONTINUE
 from finetune_app.providers.services import MILLION, checked_address
-from finetune_app.remote_training.models import PlatformAccount, RemoteTraining
+from finetune_app.remote_training.models import (
+    PlatformAccount,
+    RemoteTraining,
+    TrainingElsewhere,
+)
 from finetune_app.remote_training.platform_kinds import OPENAI
 from finetune_app.remote_training.platforms import connect
 from finetune_app.remote_training.platforms.contract import PlatformError
+from finetune_app.remote_training.spending import (
+    deleted_this_month,
+    require_below_cap,
+    this_month,
+)
 from finetune_app.remote_training.training_files import require_enough
 from finetune_app.training.methods import require_method
 from finetune_app.training.services import DEFAULT_SEED, require_version
@@ -145,34 +153,22 @@ def quote(
     return Quote(version.number, tokens, cost, method)
 
 
-def this_month() -> datetime:
-    """When it began."""
-    return timezone.localtime().replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-
-
 def spent_this_month(account: PlatformAccount) -> Decimal:
     """What the trainings of this month cost at most, those included that are about to start, and
     those that were deleted since. One that was started without a price counts at today's."""
-    month = this_month()
     about_to_start = Q(start_tried_at=None, job__state__in=ACTIVE)
-    started = account.trainings.filter(about_to_start | Q(start_tried_at__gte=month))
+    started = account.trainings.filter(about_to_start | Q(start_tried_at__gte=this_month()))
     spent: Decimal = started.aggregate(all=Sum("expected_cost"))["all"] or Decimal(0)
     unpriced = started.filter(expected_cost=None).aggregate(all=Sum("expected_tokens"))["all"]
     spent += (account.price or Decimal(0)) * (unpriced or 0) / MILLION
-    return spent + (account.deleted_cost if account.deleted_month == month.date() else 0)
+    return spent + deleted_this_month(account)
 
 
-def keep_cost_of(training: RemoteTraining) -> None:
-    """The cost of a training that is being deleted still counts in its month."""
-    month, cost = this_month(), training.expected_cost
-    if cost is None:
-        cost = (training.account.price or Decimal(0)) * training.expected_tokens / MILLION
-    if not cost or training.start_tried_at is None or training.start_tried_at < month:
-        return
-    account = PlatformAccount.objects.filter(pk=training.account_id)
-    same = account.filter(deleted_month=month.date())
-    if not same.update(deleted_cost=F("deleted_cost") + cost):
-        account.update(deleted_month=month.date(), deleted_cost=cost)
+def cost_of(training: RemoteTraining) -> Decimal:
+    """At most; of one that was started without a price, at today's."""
+    if training.expected_cost is not None:
+        return training.expected_cost
+    return (training.account.price or Decimal(0)) * training.expected_tokens / MILLION
 
 
 @transaction.atomic
@@ -252,8 +248,7 @@ def require_possible(account: PlatformAccount, version: Version, method: str) ->
 
 def require_affordable(account: PlatformAccount, expected: Quote) -> None:
     """Raises PlainError where the account's spending cap does not allow it."""
-    cap = account.spending_cap
-    if cap is None:
+    if account.spending_cap is None:
         return
     if expected.cost is None:
         raise PlainError(
@@ -263,19 +258,11 @@ def require_affordable(account: PlatformAccount, expected: Quote) -> None:
             )
             % {"name": account.name}
         )
-    spent = spent_this_month(account)
-    if spent + expected.cost > cap:
-        raise PlainError(
-            _(
-                "This costs at most %(cost).2f, and %(spent).2f of %(cap).2f for this month are "
-                "spent. Take fewer passes or examples, or ask an owner for a higher cap."
-            )
-            % {"cost": expected.cost, "spent": spent, "cap": cap},
-            title=_("Above the spending cap"),
-        )
+    what_to_do = _("Take fewer passes or examples, or ask an owner for a higher cap.")
+    require_below_cap(account, expected.cost, spent_this_month(account), what_to_do)
 
 
-def stop(*, training: RemoteTraining) -> None:
+def stop(*, training: TrainingElsewhere) -> None:
     """Have it cancelled there."""
     jobs.ask_stop(training.job)
 
@@ -302,6 +289,10 @@ def resume(*, training: RemoteTraining) -> None:
 
 
 @transaction.atomic
-def delete(*, training: RemoteTraining) -> None:
-    """Raises PlainError while it runs there (signals.keep_what_runs)."""
+def delete(*, training: TrainingElsewhere, though_it_may_run: bool = False) -> None:
+    """though_it_may_run: whoever deletes it was told that it may still run there, and cost.
+
+    Raises PlainError while it runs there, and without that word where it may (signals).
+    """
+    training.is_given_up = though_it_may_run
     training.delete()

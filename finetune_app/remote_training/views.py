@@ -142,7 +142,9 @@ def resume(request: HttpRequest, goal: Goal, number: int) -> HttpResponse:
 
 @goal_page(Role.EDITOR, "POST", audit=AuditAction.TRAINING_DELETED)
 def delete(request: HttpRequest, goal: Goal, number: int) -> HttpResponse:
-    services.delete(training=_training_or_404(goal, number))
+    services.delete(
+        training=_training_or_404(goal, number), though_it_may_run="may_run" in request.POST
+    )
     messages.success(request, _("Training %(n)d is deleted here.") % {"n": number})
     return redirect("remote_training:where", goal_id=goal.pk)
 

@@ -50,6 +50,7 @@ OF_THE_TEAM = frozenset(
         "fine_tuning_api.ApiFile",
         "fine_tuning_api.ApiUpload",
         "fine_tuning_api.ApiUploadPart",
+        "hub_training.HubJobsAccount",
         "imports.SavedMapping",
         "openai_import.OpenAIImport",
         "providers.Endpoint",

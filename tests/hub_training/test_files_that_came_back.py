@@ -8,6 +8,7 @@ from finetune_app.core.files import names_below
 from finetune_app.hub_training import services
 from finetune_app.hub_training.models import HubTraining
 from finetune_app.jobs.models import State
+from finetune_app.remote_training import services as elsewhere
 from finetune_app.training.models import Training
 from tests.hub_training.conftest import step
 from tests.hub_training.left_results import leave_results
@@ -43,7 +44,7 @@ def test_they_are_uploaded_to_a_store_before_the_last_transaction(over, settings
 
 
 def test_without_its_record_the_training_keeps_them(over, data_dir):
-    services.delete(training=step(over))
+    elsewhere.delete(training=step(over))
     made = Training.objects.get()
     assert (data_dir / made.adapter_folder / made.weights_file).read_bytes() == b"what it learned"
 
@@ -61,7 +62,7 @@ def test_what_became_no_training_is_deleted_with_the_record(over, monkeypatch):
     remote = step(over)
     assert remote.job.state == State.FAILED
     assert names_below(remote.fetched_folder)
-    services.delete(training=remote)
+    elsewhere.delete(training=remote)
     assert names_below(remote.fetched_folder) == []
 
 

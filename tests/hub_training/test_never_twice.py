@@ -17,6 +17,7 @@ from finetune_app.hub_training.models import HubTraining
 from finetune_app.jobs import lease
 from finetune_app.jobs import services as jobs
 from finetune_app.jobs.models import Job, State
+from finetune_app.remote_training import services as elsewhere
 from tests.hub_training.conftest import step
 from tests.hub_training.left_results import leave_results
 from tests.worker.conftest import environment
@@ -88,7 +89,7 @@ def test_two_clicks_are_one_training(start):
 def test_cancelled_there_and_here(start, hub, stub):
     training = step(start())
     assert stub.job.stage == "SCHEDULING"
-    services.stop(training=training)
+    elsewhere.stop(training=training)
     training = step(training)
     assert training.job.state == State.CANCELLED
     assert stub.job.stage == "CANCELED"
@@ -98,16 +99,28 @@ def test_cancelled_there_and_here(start, hub, stub):
 def test_cancelled_though_its_start_was_never_answered(start, hub, stub):
     hub.fault("POST", "/api/jobs/kettle", 0, after=True)
     training = step(start())
-    services.stop(training=training)
+    elsewhere.stop(training=training)
     settle(training)
     training = step(training)
     assert training.job.state == State.CANCELLED
     assert stub.job.stage == "CANCELED"
 
 
+def test_a_start_that_never_arrived_may_not_run_there(start, hub, stub):
+    hub.fault("POST", "/api/jobs/kettle", 0)
+    training = step(start())
+    assert training.may_run_there
+    elsewhere.stop(training=training)
+    settle(training)
+    training = step(training)
+    assert training.job.state == State.CANCELLED
+    assert not training.may_run_there
+    assert stub.jobs == []
+
+
 def test_stopped_before_anything_was_sent(start, hub, stub):
     training = start()
-    services.stop(training=training)
+    elsewhere.stop(training=training)
     assert Job.objects.get(pk=training.job_id).state == State.STOPPED
     assert hub.requests == []
 
@@ -180,7 +193,7 @@ def test_a_price_that_changed_after_an_unanswered_start_is_sent_anew(start, hub,
 
 def test_continued_while_another_runs_would_be_two_paid_jobs(start, hub, stub):
     first = start()
-    services.stop(training=first)
+    elsewhere.stop(training=first)
     second = start()
     assert second != first
     with pytest.raises(PlainError, match=f"Training {second.number} of this goal runs there"):

@@ -2,11 +2,14 @@
 
 import pytest
 from django.urls import reverse
+from django.utils import timezone
 
 from finetune_app.basemodels.models import HubToken
-from finetune_app.hub_training.models import HubTraining
+from finetune_app.goals.models import Goal
+from finetune_app.hub_training.models import OVER, HubTraining
 from finetune_app.jobs import services as jobs
 from finetune_app.jobs.models import Job, State
+from finetune_app.remote_training import services as elsewhere
 from tests import journey
 
 
@@ -94,6 +97,42 @@ def test_what_runs_there_is_not_deleted_nor_its_goal(as_editor, as_owner, ready,
     as_editor.post(url("stop", training.number))
     assert Job.objects.get(pk=training.job_id).state == State.STOPPED
     as_editor.post(url("delete", training.number))
+    assert not HubTraining.objects.exists()
+
+
+@pytest.fixture
+def unseen(as_editor, ready, token, stub, url) -> HubTraining:
+    """It was started, and is not followed any more: its end was never seen."""
+    as_editor.post(url(), AGREED)
+    HubTraining.objects.update(start_tried_at=timezone.now(), remote_id="job0", stage="RUNNING")
+    journey.set_state(Job.objects.get(), State.FAILED, message="The hub does not know it.")
+    return HubTraining.objects.get()
+
+
+def test_what_may_run_there_is_deleted_only_by_whoever_was_told(as_editor, unseen, url):
+    page = as_editor.get(url("detail", unseen.number)).text
+    assert "It may still run on the hub as job0, and cost up to 1.20 $" in page
+    assert 'name="may_run"' in page
+    reply = as_editor.post(url("delete", unseen.number))
+    assert "its end was never seen" in reply.text
+    assert HubTraining.objects.exists()
+    as_editor.post(url("delete", unseen.number), {"may_run": "known"})
+    assert not HubTraining.objects.exists()
+
+
+def test_nor_is_it_deleted_with_its_goal(as_owner, unseen, ready):
+    as_owner.post(reverse("goals:delete", args=[ready.pk]))
+    assert HubTraining.objects.exists()
+    elsewhere.delete(training=unseen, though_it_may_run=True)
+    as_owner.post(reverse("goals:delete", args=[ready.pk]))
+    assert not Goal.objects.exists()
+
+
+@pytest.mark.parametrize("stage", OVER)
+def test_what_is_over_there_is_deleted_without_a_word(as_editor, unseen, url, stage):
+    HubTraining.objects.update(stage=stage)
+    assert "may_run" not in as_editor.get(url("detail", unseen.number)).text
+    as_editor.post(url("delete", unseen.number))
     assert not HubTraining.objects.exists()
 
 

@@ -14,6 +14,8 @@ from finetune_app.remote_training import services
 from finetune_app.remote_training.following import MAX_CANCEL_TRIES
 from finetune_app.remote_training.jobs import MAX_CANCEL_SECONDS
 from finetune_app.remote_training.models import RemoteTraining
+from finetune_app.remote_training.presenters import money
+from tests import journey
 from tests.remote_training.conftest import step
 from tests.remote_training.loopback import Fault
 
@@ -69,6 +71,7 @@ def test_a_platform_that_goes_on_all_the_same_is_given_up_in_the_end(
     assert training.job.state == State.FAILED
     assert "the platform still says “validating_files”" in training.job.message
     assert "Cancel it on the platform itself." in training.job.message
+    services.delete(training=training, though_it_may_run=True)
     frozen.delete()
 
 
@@ -95,7 +98,27 @@ def test_a_platform_that_never_answers_is_given_up_in_the_end(start, platform, f
     training = step(training)
     assert training.job.state == State.FAILED
     assert "It may still run there, and cost." in training.job.message
+    services.delete(training=training, though_it_may_run=True)
     frozen.delete()
+
+
+def test_what_may_run_there_is_deleted_only_by_whoever_was_told(
+    start, platform, frozen, account, as_editor
+):
+    training = step(start())
+    journey.set_state(training.job, State.FAILED)
+    with pytest.raises(PlainError, match="its end was never seen"), transaction.atomic():
+        frozen.delete()
+    args = [frozen.pk, training.number]
+    page = as_editor.get(reverse("remote_training:detail", args=args)).text
+    cost = money(training.expected_cost)
+    assert f"It may still run on Platform as {training.remote_id}, and cost up to {cost}" in page
+    delete = reverse("remote_training:delete", args=args)
+    assert "its end was never seen" in as_editor.post(delete).text
+    as_editor.post(delete, {"may_run": "known"})
+    assert not RemoteTraining.objects.exists()
+    account.refresh_from_db()
+    assert services.spent_this_month(account) == training.expected_cost
 
 
 def test_a_running_one_is_cancelled_there(start, platform):

@@ -195,7 +195,9 @@ def test_passes_that_are_no_number_break_no_page(as_editor, page, frozen, accoun
 
 def spent(training: RemoteTraining) -> None:
     """It was started there, and is over."""
-    RemoteTraining.objects.filter(pk=training.pk).update(start_tried_at=timezone.now())
+    RemoteTraining.objects.filter(pk=training.pk).update(
+        start_tried_at=timezone.now(), remote_state="succeeded"
+    )
     Job.objects.filter(pk=training.job_id).update(state=State.SUCCEEDED)
     training.refresh_from_db()
 
