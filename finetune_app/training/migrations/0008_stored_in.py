@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('training', '0006_point_recorded_at'),
+        ('training', '0007_point_accuracy'),
     ]
 
     operations = [
