@@ -130,6 +130,19 @@ def read_files(file: ApiFile, validation_file: ApiFile | None) -> JobFiles:
 
 
 def start_job(
+    *, team: Team, by: User | None, request: JobRequest, model: ModelToTrain, files: JobFiles
+) -> FineTuningJob:
+    """A queued job, or a failed one whose `problem` says what is wrong with the files.
+
+    Raises PlainError if the base model is not installed.
+    """
+    job = create_job(team=team, by=by, request=request, model=model, files=files)
+    if not job.problem:
+        freeze_and_train(job=job, by=by, starts_from=model.starts_from)
+    return job
+
+
+def create_job(
     *,
     team: Team,
     by: User | None,
@@ -139,7 +152,7 @@ def start_job(
     tests: Sequence[RowToAdd] = (),
     measure: Proposal | None = None,
 ) -> FineTuningJob:
-    """A queued job, or a failed one whose `problem` says what is wrong with the files.
+    """A job with its goal and examples, to be frozen and trained next; or with a `problem`.
 
     tests: rows of the test split, beside those of the files. measure: None for the proposed one.
     Raises PlainError if the base model is not installed.
@@ -169,8 +182,23 @@ def start_job(
         dataset = datasets.dataset_of(job.goal)
         rows = [*files.rows, *files.held_back, *tests]
         datasets.add_rows(dataset=dataset, by=by, rows=rows, source=files.training_file.name)
-    _freeze_and_train(job, by, model.starts_from)
     return job
+
+
+def freeze_and_train(*, job: FineTuningJob, by: User | None, starts_from: Training | None) -> None:
+    """Where that is not possible, the job gets a `problem`. Not in a transaction: the examples are
+    checked and written to a file."""
+    dataset = datasets.dataset_of(job.goal)
+    try:
+        versions.freeze(dataset=dataset, by=by)
+        chosen = _training_settings(job.hyperparameters) | {"seed": job.seed}
+        job.training = trainings.start(
+            goal=job.goal, user=by, chosen=chosen, method=job.method, starts_from=starts_from
+        )
+    except PlainError as problem:
+        found = dataset.findings.filter(severity=Severity.ERROR).values_list("message", flat=True)
+        job.problem = " ".join(found) or problem.message
+    job.save()
 
 
 def pause_job(*, job: FineTuningJob) -> None:
@@ -198,20 +226,6 @@ def cancel_job(*, job: FineTuningJob) -> None:
 
 def _has_ended(job: FineTuningJob) -> PlainError:
     return PlainError(_("The job %(id)s has ended already.") % {"id": job.api_id})
-
-
-def _freeze_and_train(job: FineTuningJob, by: User | None, starts_from: Training | None) -> None:
-    dataset = datasets.dataset_of(job.goal)
-    try:
-        versions.freeze(dataset=dataset, by=by)
-        chosen = _training_settings(job.hyperparameters) | {"seed": job.seed}
-        job.training = trainings.start(
-            goal=job.goal, user=by, chosen=chosen, method=job.method, starts_from=starts_from
-        )
-    except PlainError as problem:
-        found = dataset.findings.filter(severity=Severity.ERROR).values_list("message", flat=True)
-        job.problem = " ".join(found) or problem.message
-    job.save()
 
 
 def _create_goal(job: FineTuningJob, rows: list[RowToAdd], by: User | None) -> Goal:

@@ -20,7 +20,7 @@ from finetune_app.datasets.schemas import RowToAdd
 from finetune_app.fine_tuning_api import services as fine_tuning
 from finetune_app.fine_tuning_api.job_request import Hyperparameters, JobRequest
 from finetune_app.fine_tuning_api.lookup import ModelToTrain
-from finetune_app.fine_tuning_api.models import ApiFile, Purpose
+from finetune_app.fine_tuning_api.models import ApiFile, FineTuningJob, Purpose
 from finetune_app.fine_tuning_api.services import JobFiles
 from finetune_app.fine_tuning_api.training_file import FileNotes, read_training_rows, unread_notices
 from finetune_app.goals import services as goals
@@ -134,15 +134,34 @@ def make(*, item: OpenAIImport, by: User, name: str, settings: Mapping[str, Any]
         item = OpenAIImport.objects.select_for_update().get(pk=item.pk)
         if item.goal:
             return item.goal
-        item.goal = _train(item, files, by, name, settings) if files else _test(item, by, name)
+        before = {"goal": None, "fine_tuning_job": None, "found": item.found, "suite": item.suite}
+        if files:
+            item.fine_tuning_job = _job(item, files, by, name, settings)
+            item.goal = item.fine_tuning_job.goal
+        else:
+            item.goal = _test(item, by, name)
         item.found = item.suite = {}  # an example that is deleted in the dataset must not stay here
         item.save()
-        return item.goal
+    if item.fine_tuning_job:
+        _train(item, item.fine_tuning_job, by, before)
+    return item.goal
 
 
-def _train(
+def _train(item: OpenAIImport, job: FineTuningJob, by: User, before: Mapping[str, Any]) -> None:
+    """before: fields of the import. Raises PlainError where it cannot be trained; then all is as it
+    was."""
+    if not job.problem:
+        fine_tuning.freeze_and_train(job=job, by=by, starts_from=None)
+    if job.problem:
+        with transaction.atomic():
+            OpenAIImport.objects.filter(pk=item.pk).update(**before)
+            job.goal.delete()  # and the job with it
+        raise PlainError(job.problem, status=422, title=_("Nothing was made of it"))
+
+
+def _job(
     item: OpenAIImport, files: JobFiles, by: User, name: str, settings: Mapping[str, Any]
-) -> Goal:
+) -> FineTuningJob:
     chosen = {
         field: settings[field]
         for field in ("n_epochs", "batch_size", "learning_rate_multiplier")
@@ -151,7 +170,7 @@ def _train(
     if beta := item.job.get("hyperparameters", {}).get("beta"):
         chosen["beta"] = beta
     model = str(settings["base_model"])
-    job = fine_tuning.start_job(
+    return fine_tuning.create_job(
         team=item.team,
         by=by,
         request=JobRequest(
@@ -169,10 +188,6 @@ def _train(
         tests=_tests(item),
         measure=_measure(item),
     )
-    if job.problem:
-        raise PlainError(job.problem, status=422, title=_("Nothing was made of it"))
-    item.fine_tuning_job = job
-    return job.goal
 
 
 def _test(item: OpenAIImport, by: User, name: str) -> Goal:

@@ -12,6 +12,7 @@ from finetune_app.datasets import services as datasets
 from finetune_app.fine_tuning_api.models import FineTuningJob
 from finetune_app.goals.models import Goal, Method
 from finetune_app.openai_import.models import OpenAIImport
+from finetune_app.versions import services as versions
 from tests.journey import install
 from tests.page_text import compact
 
@@ -93,6 +94,8 @@ def test_questions_in_both_files_make_nothing(as_editor, bring, training_file):
     assert answer.status_code == 422
     assert "message error" in compact(answer)
     assert not Goal.objects.exists()
+    assert not FineTuningJob.objects.exists()
+    assert as_editor.get(address).status_code == 200  # other settings may be tried
 
 
 def test_twice_makes_one_goal(as_editor, bring, training_file):
@@ -103,7 +106,9 @@ def test_twice_makes_one_goal(as_editor, bring, training_file):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_large_files_are_read_before_the_transaction(as_editor, bring, training_file, monkeypatch):
+def test_large_files_are_read_and_frozen_outside_of_a_transaction(
+    as_editor, bring, training_file, monkeypatch
+):
     """On SQLite, nobody else can write while one is open."""
     address = bring(training_file=training_file(60), validation_file=training_file(20, first=60))
     inside = []
@@ -112,11 +117,17 @@ def test_large_files_are_read_before_the_transaction(as_editor, bring, training_
         inside.append(connection.in_atomic_block)
         return default_storage.open(name)
 
+    def frozen(**given):
+        inside.append(connection.in_atomic_block)
+        return freeze(**given)
+
+    freeze = versions.freeze
     storage = SimpleNamespace(open=opened)
     monkeypatch.setattr("finetune_app.fine_tuning_api.training_file.default_storage", storage)
+    monkeypatch.setattr(versions, "freeze", frozen)
     as_editor.post(address, MADE)
-    assert Goal.objects.exists()
-    assert inside == [False, False]
+    assert FineTuningJob.objects.get().training
+    assert inside == [False, False, False]
 
 
 def test_too_few_examples_make_nothing(as_editor, bring, training_file):
