@@ -43,6 +43,8 @@ class Sampling(TypedDict, total=False):
     stop: list[str]
     top_logprobs: int | None
     schema: str | None
+    required_tools: list[str]
+    parallel_tool_calls: bool
     presence_penalty: float
     frequency_penalty: float
     require_effect: bool

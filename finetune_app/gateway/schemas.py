@@ -19,7 +19,6 @@ from finetune_app.gateway.json_body import (
     read_json_object,
 )
 from finetune_app.gateway.tool_calls import (
-    MAX_SCHEMA_CHARACTERS,
     requested_tools,
     require_answered_calls,
     tool_fields,
@@ -34,6 +33,7 @@ ROLES = {
 }
 MAX_MESSAGES = 500
 MAX_CHARACTERS = 400_000  # of all messages together
+MAX_SCHEMA_CHARACTERS = 64_000
 DEFAULT_NEW_TOKENS = 1_024
 DEFAULT_SEED = 17
 UNSUPPORTED = (
@@ -57,6 +57,8 @@ class Sampling(TypedDict, total=False):
     stop: list[str]
     top_logprobs: int  # alternatives reported for each token; present if logprobs are requested
     schema: str  # a JSON schema that the answer has to match
+    required_tools: list[str]  # names of functions of which the answer has to call one
+    parallel_tool_calls: bool
 
 
 # Options that only local models support, by the key in Sampling that they set.
@@ -147,8 +149,10 @@ def chat_request(given: JsonObject) -> TextRequest:
     sampling = _chat_sampling(given)
     first_question = next(one["content"] for one in messages if one["role"] == "user")
     asked = requested_tools(given)
-    if asked.schema:
-        sampling["schema"] = asked.schema
+    if asked.required:
+        sampling["required_tools"] = asked.required
+    if asked.is_single:
+        sampling["parallel_tool_calls"] = False
     prompt = Prompt(messages, tools=asked.tools, is_single_call=asked.is_single)
     return TextRequest(model, [prompt], sampling, common_options(given, first_question))
 

@@ -1,7 +1,5 @@
 """Tools in requests for chat completions: which functions may be called, and earlier calls."""
 
-import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,21 +16,17 @@ from finetune_app.imports.tool_calls import (
     row_tools,
 )
 
-MAX_SCHEMA_CHARACTERS = 64_000
-DEFINITIONS = ("$defs", "definitions")  # the older name, too
-REFERENCE = re.compile(r"#/\$?(defs|definitions)/([^/]+)")
-
 
 @dataclass(frozen=True)
 class ToolRequest:
     """Which functions an answer may call.
 
-    schema: of a call that the answer has to be, as JSON text; "" if the model decides.
+    required: names of those of which it has to call one; [] if the model decides.
     is_single: it may call one function at most.
     """
 
     tools: list[Tool] = field(default_factory=list)
-    schema: str = ""
+    required: list[str] = field(default_factory=list)
     is_single: bool = False
 
 
@@ -42,95 +36,47 @@ def requested_tools(given: JsonObject) -> ToolRequest:
         tools = row_tools({"tools": given.get("tools")}).get("tools", [])
     except RowError as problem:
         raise invalid_request(str(problem), "tools") from problem
+    except RecursionError:
+        raise invalid_request("The parameters are nested too deeply.", "tools") from None
+    _require_objects(tools)
     choice, parallel = given.get("tool_choice"), given.get("parallel_tool_calls")
     if parallel not in (None, True, False):
         raise invalid_request("“parallel_tool_calls” is true or false.", "parallel_tool_calls")
     if choice == "none":
         return ToolRequest()
-    if choice not in (None, "auto"):
-        tools_to_choose = _chosen(choice, tools)
-        try:
-            schema = call_schema(tools_to_choose)
-        except RecursionError:
-            raise invalid_request("The parameters are nested too deeply.", "tools") from None
-    else:
-        schema = ""
+    required = [] if choice in (None, "auto") else _chosen(choice, tools)
     if tools and given.get("response_format"):
         raise invalid_request(
             "“response_format” cannot be used with “tools”: a call would break it.",
             "response_format",
         )
-    return ToolRequest(tools, schema, is_single=parallel is False)
+    return ToolRequest(tools, required, is_single=parallel is False)
 
 
-def _chosen(choice: object, tools: Sequence[Tool]) -> Sequence[Tool]:
-    """The functions of which one has to be called. Raises ApiError."""
-    if choice == "required" and tools:
-        return tools
+def _require_objects(tools: Sequence[Tool]) -> None:
+    """Raises ApiError if the parameters of a function are no schema of an object."""
+    for tool in tools:
+        parameters = tool["function"].get("parameters")
+        if parameters is not None and not isinstance(parameters, dict):
+            raise invalid_request(
+                f"“parameters” of the function “{name_of(tool)}” must be a JSON object.", "tools"
+            )
+
+
+def _chosen(choice: object, tools: Sequence[Tool]) -> list[str]:
+    """Names of the functions of which one has to be called. Raises ApiError."""
+    names = [name_of(tool) for tool in tools]
+    if choice == "required" and names:
+        return names
     function = choice.get("function") if isinstance(choice, dict) else None
     name = function.get("name") if isinstance(function, dict) else None
-    chosen = [tool for tool in tools if name_of(tool) == name]
-    if not chosen:
+    if name not in names:
         raise invalid_request(
             "“tool_choice” is “auto”, “none”, “required”, or {“type”: “function”, “function”: "
             "{“name”: …}} with the name of one of “tools”.",
             "tool_choice",
         )
-    return chosen
-
-
-def call_schema(tools: Sequence[Tool]) -> str:
-    """The JSON schema of a call of one of these functions, in the form that `calls_in` reads.
-
-    Definitions of each function's parameters move to the root, where references look for them.
-    Raises ApiError, and RecursionError for parameters that are nested too deeply.
-    """
-    calls: list[JsonObject] = []
-    definitions: JsonObject = {}
-    for number, tool in enumerate(tools):
-        parameters = dict(_object(tool["function"].get("parameters"), "parameters", tool))
-        for key in DEFINITIONS:
-            for name, found in _object(parameters.pop(key, None), key, tool).items():
-                definitions[f"{key.strip('$')}{number}.{name}"] = _moved(found, number)
-        arguments = {"type": "object"} | _moved(parameters, number)
-        calls.append(
-            {
-                "type": "object",
-                "properties": {"name": {"const": name_of(tool)}, "arguments": arguments},
-                "required": ["name", "arguments"],
-                "additionalProperties": False,
-            }
-        )
-    schema: JsonObject = {"anyOf": calls} if len(calls) > 1 else calls[0]
-    text = json.dumps(schema | ({"$defs": definitions} if definitions else {}))
-    if len(text) > MAX_SCHEMA_CHARACTERS:
-        raise invalid_request(
-            f"The parameters are longer than {MAX_SCHEMA_CHARACTERS:,} characters.", "tools"
-        )
-    return text
-
-
-def _object(value: Any, name: str, tool: Tool) -> JsonObject:
-    """{} where it is missing. Raises ApiError if it is not an object."""
-    if value is not None and not isinstance(value, dict):
-        raise invalid_request(
-            f"“{name}” of the function “{name_of(tool)}” must be a JSON object.", "tools"
-        )
-    return value or {}
-
-
-def _moved(value: Any, number: int) -> Any:
-    """`value` with its references to definitions of the function `number` as they are called at
-    the root."""
-    if isinstance(value, list):
-        return [_moved(one, number) for one in value]
-    if not isinstance(value, dict):
-        return value
-    moved = {name: _moved(one, number) for name, one in value.items()}
-    found = REFERENCE.fullmatch(moved["$ref"]) if isinstance(moved.get("$ref"), str) else None
-    if found:
-        moved["$ref"] = f"#/$defs/{found[1]}{number}.{found[2]}"
-    return moved
+    return [name]
 
 
 def tool_fields(item: Mapping[str, Any], role: str, at: int) -> Message:

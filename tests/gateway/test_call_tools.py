@@ -1,17 +1,22 @@
 """Tools over the API: the model is shown them, and its calls come back as OpenAI writes them."""
 
 import json
+import shutil
 
 import jsonschema
 import openai
 import pytest
 
+from finetune_app.candidates import services
 from finetune_app.core import engine_client
+from finetune_app.gateway import model_lookup
 from finetune_app.request_log import retention
 from finetune_app.request_log.models import Request, Transcript
 from tests.gateway.chat_requests import MODEL, ask
 from tests.tool_rows import TOOLS, call, calling, question, result
 from tests.worker.conftest import wait_for
+from tests.worker.training.tool_template import TOOL_CHATML
+from worker.template import load_tokenizer
 
 CALL = '<tool_call>\n{"name": "get_weather", "arguments": {"city": "Rome"}}\n</tool_call>'
 ROME = [question("Rome")]
@@ -93,16 +98,18 @@ def test_a_call_can_be_required(client, answers, choice):
     [choice] = ask(client, messages=ROME, tools=TOOLS, tool_choice=choice).choices
     assert choice.finish_reason == "tool_calls"
     assert choice.message.tool_calls[0].function.name == "get_weather"
-    schema = json.loads(answers["asked"][0]["schema"])
-    jsonschema.validate(json.loads(BARE_CALL), schema)
-    with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate({"name": "fly", "arguments": {}}, schema)
-    assert answers["asked"][0]["tools"] == TOOLS
+    [asked] = answers["asked"]
+    assert (asked["tools"], asked["required_tools"]) == (TOOLS, ["get_weather"])
 
 
-def test_without_a_choice_the_model_decides(client, answers):
-    ask(client, messages=ROME, tools=TOOLS)
-    assert "schema" not in answers["asked"][0]
+@pytest.mark.parametrize("choice", ["auto", openai.omit])
+def test_without_a_choice_the_model_decides(client, answers, choice):
+    """The engine holds the calls that it begins to the tools."""
+    ask(client, messages=ROME, tools=TOOLS, tool_choice=choice)
+    [asked] = answers["asked"]
+    assert asked["tools"] == TOOLS
+    assert "required_tools" not in asked
+    assert "parallel_tool_calls" not in asked
 
 
 def test_without_parallel_calls_an_answer_ends_with_its_first(client, answers):
@@ -112,6 +119,7 @@ def test_without_parallel_calls_an_answer_ends_with_its_first(client, answers):
         for parallel in (True, False)
     )
     assert len(both.tool_calls) == 2
+    assert answers["asked"][1]["parallel_tool_calls"] is False
     assert [json.loads(call.function.arguments)["city"] for call in one.tool_calls] == ["Rome"]
 
 
@@ -134,6 +142,54 @@ def test_a_model_without_tools_says_so(client):
     assert ask(client, messages=ROME, model=MODEL).choices
 
 
+def function(parameters):
+    return {"type": "function", "function": {"name": "a", "parameters": parameters}}
+
+
+UNIT = {"type": "object", "properties": {"unit": {"enum": ["C", "F"]}}, "required": ["unit"]}
+LOOKAHEAD = {"type": "object", "properties": {"x": {"type": "string", "pattern": "(?=a)b"}}}
+
+
+@pytest.fixture
+def with_tools(live, engine_process, monkeypatch):
+    """The tiny model of the real engine, with a template that has tools."""
+    folder = engine_process.data / "with-tools"
+    if not folder.exists():
+        shutil.copytree(engine_process.data / "base", folder)
+        tokenizer = load_tokenizer(folder)
+        tokenizer.chat_template = TOOL_CHATML.replace("<|im_", "<|")
+        tokenizer.save_pretrained(folder)
+    found = model_lookup.local_folder
+    for module in (services, model_lookup):
+        monkeypatch.setattr(
+            module,
+            "local_folder",
+            lambda name: folder if found(name).name == "base" else found(name),
+        )
+
+
+def test_the_engine_writes_the_call_that_is_required(client, with_tools):
+    options = {"messages": ROME, "tools": [function(UNIT)], "max_tokens": 300}
+    [choice] = ask(client, tool_choice="required", **options).choices
+    assert choice.finish_reason == "tool_calls"
+    [made] = choice.message.tool_calls
+    assert made.function.name == "a"
+    jsonschema.validate(json.loads(made.function.arguments), UNIT)
+    [free] = ask(client, **options | {"max_tokens": 12}).choices
+    assert free.message.content
+    assert free.message.tool_calls is None
+
+
+def test_a_schema_that_cannot_be_followed_is_refused_only_where_a_call_is_required(
+    client, with_tools
+):
+    options = {"messages": ROME, "tools": [function(LOOKAHEAD)]}
+    with pytest.raises(openai.BadRequestError, match="cannot be followed") as refused:
+        ask(client, tool_choice="required", **options)
+    assert refused.value.param == "tools"
+    assert ask(client, **options).choices
+
+
 GOOD = call({"city": "Rome"})
 ANSWER = {"role": "assistant", "content": "Warm."}
 
@@ -150,6 +206,8 @@ ANSWER = {"role": "assistant", "content": "Warm."}
             {"tools": TOOLS, "tool_choice": {"type": "function", "function": {"name": "fly"}}},
             "tool_choice",
         ),
+        ({"tools": [function("x")]}, "tools"),
+        ({"tools": [function([])]}, "tools"),
         ({"tools": TOOLS, "parallel_tool_calls": "no"}, "parallel_tool_calls"),
         ({"tools": TOOLS, "response_format": {"type": "json_object"}}, "response_format"),
         ({"functions": [{"name": "f"}]}, "functions"),

@@ -50,4 +50,4 @@ def test_each_has_its_functions_called(address, key, said, live):
     said["texts"] = [CALL]
     got = run(address, key[1], *(f"{name}_tools" for name in NAMES))
     assert got == {f"{name}_tools": ["get_weather", {"city": "Rome"}] for name in NAMES}
-    assert all(asked.get("schema") for asked in said["asked"]), "each required the call"
+    assert all(asked.get("required_tools") for asked in said["asked"]), "each required the call"

@@ -15,7 +15,8 @@ adapters.py          reads LoRA adapters; applies several of them in one batch
 adapter_check.py     whether an adapter changes the model's output
 sequences.py         state of one answer: its tokens, how the next one is selected, its text
 sampling.py          selects the next token of every sequence of a batch
-structured_output.py restricts an answer to a JSON schema
+structured_output.py restricts an answer to a JSON schema, or its calls to their functions
+answer_grammar.py    such a form as a grammar
 logprobs.py          log-probabilities of the tokens
 vocabulary.py        tokens as bytes, for the two above
 kv_cache.py          keys and values of all sequences, one slot each

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import torch
 
+from worker.call_format import call_format
 from worker.engine.adapter_check import AdapterChecks
 from worker.engine.adapters import Adapters
 from worker.engine.backend import Handle, Listener
@@ -24,7 +25,7 @@ from worker.engine.model_loader import LoadedModel, load
 from worker.engine.packed_linear import free_bytes
 from worker.engine.requests import Completion, EngineFailed, GenerationRequest, PromptTooLong
 from worker.engine.sequences import SequenceState
-from worker.engine.structured_output import SchemaCache
+from worker.engine.structured_output import GrammarCache
 from worker.engine.thought import Thought
 from worker.engine.vocabulary import Vocabulary
 from worker.template import prompt_token_ids, text_token_ids
@@ -99,7 +100,7 @@ class Engine:
         self.vocabulary = Vocabulary(
             self.loaded.tokenizer, self.loaded.eos_token_ids, self.loaded.vocabulary_size
         )
-        self.schemas = SchemaCache(self.vocabulary)
+        self.grammars = GrammarCache(self.vocabulary, call_format(self.loaded.tokenizer))
         self._thought_tokens = thought_tokens(self.loaded.tokenizer)
         self._cache_bytes = int(KV_CACHE_SHARE * free_bytes(self.loaded.device))
 
@@ -118,8 +119,8 @@ class Engine:
         """
         if any(request.top_logprobs is not None for request in requests):
             _ = self.vocabulary.tokens
-        for schema in {request.schema for request in requests if request.schema}:
-            self.schemas.matcher(schema)
+        for request in requests:
+            self.grammars.grammar(request)
 
     def check_adapter(self, adapter: Path) -> None:
         """Load an adapter and make sure that it changes the output. Raises BadAdapter."""
@@ -307,7 +308,7 @@ class Engine:
             adapter = self.adapters.load(request.adapter)
             if request.require_effect:
                 self.adapter_checks.require_effect(adapter)
-            constraint = self.schemas.constraint(request.schema) if request.schema else None
+            constraint = self.grammars.constraint(request)
         except Exception as error:
             handle.put(error)
             return None

@@ -27,7 +27,11 @@ class GenerationRequest:
     """A conversation to be completed with one answer of the assistant.
 
     messages: chat messages, ending where the assistant speaks next.
-    tools: functions that the answer may call, for the chat template.
+    tools: functions that the answer may call. The chat template shows them, and a call that the
+        model begins has the name of one of them and arguments that match its schema.
+    required_tools: names of functions of which the answer has to call one; () lets the model
+        decide.
+    parallel_tool_calls: the answer may call several.
     adapter: folder of a LoRA adapter; None is the base model.
     max_new_tokens: longest answer, in tokens; its thought is not counted.
     thought_tokens: longest thought before the answer, in tokens; 0 answers at once.
@@ -59,6 +63,13 @@ class GenerationRequest:
     frequency_penalty: float = 0.0
     tools: tuple[Tool, ...] = ()
     thought_tokens: int = 0
+    required_tools: tuple[str, ...] = ()
+    parallel_tool_calls: bool = True
+
+    @property
+    def needs_form(self) -> bool:
+        """Whether an answer in another form is of no use."""
+        return bool(self.schema or self.required_tools)
 
     @property
     def max_tokens(self) -> int:

@@ -17,7 +17,7 @@ from worker.engine.requests import (
     ThoughtText,
     TokenLogprob,
 )
-from worker.engine.structured_output import SchemaConstraint, UnsupportedSchema
+from worker.engine.structured_output import GrammarConstraint, UnsupportedSchema
 from worker.engine.thought import Thought
 
 REPLACEMENT = "\ufffd"  # what a tokenizer decodes an incomplete character to
@@ -42,7 +42,7 @@ class SequenceState:
         eos_token_ids: frozenset[int],
         cancel_event: threading.Event | None = None,
         logprobs: LogprobRecorder | None = None,
-        constraint: SchemaConstraint | None = None,
+        constraint: GrammarConstraint | None = None,
         thought: Thought | None = None,
     ) -> None:
         self.request, self.prompt_token_ids, self.adapter = request, prompt_token_ids, adapter
@@ -102,8 +102,11 @@ class SequenceState:
         logits = logits.float().cpu()
         try:
             token = self._sample(logits, argmax)
-        except UnsupportedSchema as error:  # only this sequence fails; the others continue
-            self.error = error
+        except UnsupportedSchema as error:
+            if not self.request.needs_form:
+                self.constraint = None
+                return self.select_token(logits, argmax)
+            self.error = error  # only this sequence fails; the others continue
             return min(self.eos_token_ids, default=0)
         if self.logprobs and not self.is_thinking:
             self.logprobs.record(logits, token)
@@ -114,9 +117,11 @@ class SequenceState:
         constraint = None if self.is_thinking else self.constraint
         if not (sampled or constraint or self._penalised):
             return argmax
-        adjusted = self._penalise(logits) if self._penalised else logits
-        adjusted = constraint.mask_logits(adjusted) if constraint else adjusted
-        token = self._draw(adjusted) if sampled else int(adjusted.argmax())
+        token = argmax
+        if sampled or self._penalised or not (constraint and constraint.allows(argmax)):
+            adjusted = self._penalise(logits) if self._penalised else logits
+            adjusted = constraint.mask_logits(adjusted) if constraint else adjusted
+            token = self._draw(adjusted) if sampled else int(adjusted.argmax())
         if constraint and token not in self.eos_token_ids:
             constraint.advance(token)
         return token

@@ -205,6 +205,8 @@ def _generation_request(
         stop=tuple(options.get("stop", ())),
         require_effect=bool(options.get("require_effect")),
         schema=options.get("schema"),
+        required_tools=tuple(options.get("required_tools") or ()),
+        parallel_tool_calls=bool(options.get("parallel_tool_calls", True)),
         presence_penalty=float(options.get("presence_penalty", 0)),
         frequency_penalty=float(options.get("frequency_penalty", 0)),
         top_logprobs=None if top_logprobs is None else max(0, min(int(top_logprobs), MAX_LOGPROBS)),

@@ -49,5 +49,16 @@ class Vocabulary:
                     ) from error
             return self._tokens
 
+    @property
+    def special_tokens(self) -> dict[str, int]:
+        """Ids by their text of what llguidance takes as special tokens, those that end an answer
+        left out. Raises UnsupportedTokenizer."""
+        tokens = self.tokens
+        return {
+            str(token): number
+            for number, token in self._tokenizer.added_tokens_decoder.items()
+            if number not in self._eos_token_ids and tokens.is_special_token(number)
+        }
+
     def bytes_of(self, token: int) -> bytes:
         return bytes(self.tokens.decode_bytes([token]))

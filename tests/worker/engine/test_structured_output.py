@@ -10,7 +10,7 @@ from tests.worker.engine.tiny_models import make_base
 from worker.engine import structured_output
 from worker.engine.engine import Engine
 from worker.engine.requests import GenerationRequest
-from worker.engine.structured_output import SchemaCache, UnsupportedSchema
+from worker.engine.structured_output import GrammarCache, UnsupportedSchema
 
 
 def strict(properties: dict, **more) -> dict:
@@ -70,7 +70,7 @@ def assert_follows_schema(engine, schema: dict, answer) -> None:
         jsonschema.validate(json.loads(answer.text), schema)
         return
     assert answer.finish_reason == "length"
-    matcher = engine.schemas.matcher(json.dumps(schema)).deep_copy()
+    matcher = engine.grammars.grammar(ask(schema)).matcher.deep_copy()
     assert matcher.consume_tokens(answer.token_ids)
 
 
@@ -104,7 +104,7 @@ def test_a_seed_is_reproducible_with_a_schema(engine):
 
 
 def test_a_token_that_violates_the_schema_is_masked(engine):
-    constraint = engine.schemas.constraint(json.dumps({"enum": ["yes", "no"]}))
+    constraint = engine.grammars.constraint(ask({"enum": ["yes", "no"]}))
     allowed_counts = []
     for letter in '"yes"':
         (token,) = engine.loaded.tokenizer(letter, add_special_tokens=False).input_ids
@@ -168,17 +168,18 @@ def test_a_schema_that_is_not_json_is_rejected(engine):
 def test_a_schema_error_ends_only_its_own_sequence(engine, monkeypatch):
     free = ask(None, max_new_tokens=30)
     alone = engine.generate([free])[0]
-    constraint = engine.schemas.constraint
+    constraint = engine.grammars.constraint
 
     def fail(token: int) -> None:
         raise UnsupportedSchema("It became too complex.")
 
-    def failing_constraint(schema: str):
-        failing = constraint(schema)
-        failing.advance = fail
+    def failing_constraint(request):
+        failing = constraint(request)
+        if failing:
+            failing.advance = fail
         return failing
 
-    monkeypatch.setattr(engine.schemas, "constraint", failing_constraint)
+    monkeypatch.setattr(engine.grammars, "constraint", failing_constraint)
     broken, other = engine.submit(ask(SCHEMAS["label"])), engine.submit(free)
     with pytest.raises(UnsupportedSchema, match="too complex"):
         broken.result()
@@ -187,11 +188,13 @@ def test_a_schema_error_ends_only_its_own_sequence(engine, monkeypatch):
 
 def test_schemas_are_compiled_once_and_the_least_recently_used_is_evicted(engine, monkeypatch):
     compiled = []
-    monkeypatch.setattr(structured_output, "MAX_SCHEMAS", 2)
+    monkeypatch.setattr(structured_output, "MAX_GRAMMARS", 2)
     monkeypatch.setattr(
-        structured_output, "_compile", lambda tokens, schema: compiled.append(schema) or schema
+        structured_output, "_compiled", lambda tokens, text: compiled.append(text) or text
     )
-    cache = SchemaCache(engine.vocabulary)
-    for schema in ("a", "b", "a", "c", "a", "b"):
-        cache.matcher(schema)
-    assert compiled == ["a", "b", "c", "b"]
+    cache = GrammarCache(engine.vocabulary, None)
+    for word in ("a", "b", "a", "c", "a", "b"):
+        cache.grammar(ask({"const": word}))
+    assert [json.loads(text.removeprefix("start: %json "))["const"] for text in compiled] == [
+        *("a", "b", "c", "b")
+    ]

@@ -39,7 +39,7 @@ class CompletionBody(TypedDict, total=False):
     frequency_penalty: float
     stop_token_ids: list[int]
     logprobs: int
-    structured_outputs: dict[str, Any]  # {"json": schema}
+    structured_outputs: dict[str, str]  # {"grammar": in Lark}
 
 
 class CompletionLogprobs(TypedDict):

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Set
 from dataclasses import replace
 
 from worker.engine.requests import GenerationRequest
-from worker.engine.structured_output import SCHEMA_OPTIONS
 from worker.engine.vllm.client import CompletionBody
 
 
@@ -29,15 +27,12 @@ def answer_body(
     }
     if request.top_logprobs is not None:
         body["logprobs"] = request.top_logprobs
-    if request.schema:
-        schema = json.loads(request.schema)
-        body["structured_outputs"] = {"json": {**schema, "x-guidance": SCHEMA_OPTIONS}}
     return body
 
 
 def thought_body(
     request: GenerationRequest, model: str, token_ids: list[int], room: int, stops: Set[int]
 ) -> CompletionBody:
-    """Of the thought alone: a schema and log-probabilities are for the answer."""
-    thought = replace(request, schema=None, top_logprobs=None)
+    """Of the thought alone: log-probabilities are for the answer."""
+    thought = replace(request, top_logprobs=None)
     return answer_body(thought, model, token_ids, min(room, request.thought_tokens), stops)

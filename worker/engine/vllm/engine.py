@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from finetune_app.core.chat_messages import Message
+from worker.call_format import call_format
 from worker.engine.adapter_check import CHECK_PROMPT
 from worker.engine.adapters import BadAdapter
 from worker.engine.backend import BackendUnsupported, Handle, Listener
@@ -26,7 +27,7 @@ from worker.engine.logprobs import LogprobRecorder
 from worker.engine.model_loader import BadModel, ModelConfig, read_config
 from worker.engine.requests import Completion, EngineFailed, GenerationRequest, PromptTooLong
 from worker.engine.sequences import SequenceState
-from worker.engine.structured_output import SchemaCache
+from worker.engine.structured_output import GrammarCache
 from worker.engine.thought import Thought
 from worker.engine.vllm.adapter_cache import AdapterCache
 from worker.engine.vllm.adapter_check import PeftReferences, check_adapter
@@ -108,7 +109,7 @@ class VllmEngine:
         )
         size = int(config.get("text_config", config)["vocab_size"])
         self.vocabulary = Vocabulary(self._tokenizer, self._eos_token_ids, size)
-        self.schemas = SchemaCache(self.vocabulary)
+        self.grammars = GrammarCache(self.vocabulary, call_format(self._tokenizer))
         self._thought_tokens = thought_tokens(self._tokenizer)
         self.fatal_error = ""
         self._queued_at: dict[int, float] = {}  # of sequences without a first token, by id()
@@ -145,7 +146,7 @@ class VllmEngine:
         return self._process.memory_bytes
 
     def prepare(self, requests: Sequence[GenerationRequest]) -> None:
-        """Compile schemas and load adapters, so that what vLLM cannot do is known early.
+        """Compile grammars and load adapters, so that what vLLM cannot do is known early.
 
         A bad adapter fails only its own request, later.
 
@@ -153,8 +154,8 @@ class VllmEngine:
         """
         if any(request.top_logprobs is not None for request in requests):
             _ = self.vocabulary.tokens
-        for schema in {request.schema for request in requests if request.schema}:
-            self.schemas.matcher(schema)
+        for request in requests:
+            self.grammars.grammar(request)
         self._call(self._load_adapters({request.adapter for request in requests}))
 
     def check_adapter(self, adapter: Path) -> None:
@@ -338,10 +339,11 @@ class VllmEngine:
                     if rest := sequence.end_thought(self._tokenizer):
                         handle.put(rest)
                 if not sequence.is_finished:
-                    written = sequence.output_token_ids
-                    body = answer_body(
-                        request, name, token_ids + written, room - len(written), self._eos_token_ids
-                    )
+                    token_ids = token_ids + sequence.output_token_ids
+                    room -= len(sequence.output_token_ids)
+                    body = answer_body(request, name, token_ids, room, self._eos_token_ids)
+                    if grammar := self.grammars.grammar(request):
+                        body["structured_outputs"] = {"grammar": grammar.text}
                     await self._read(sequence, client.stream(body), handle)
             finally:
                 self._queued_at.pop(id(sequence), None)

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 import uvicorn
-from llguidance import LLMatcher, LLTokenizer
+from llguidance import LLMatcher, LLTokenizer, grammar_from
 from safetensors.numpy import load_file
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -223,18 +223,18 @@ class Completion:
         self.output_token_ids: list[int] = []
         self.stop_token_ids = {*body.get("stop_token_ids", ()), server.model.config["eos_token_id"]}
         structured = body.get("structured_outputs")
-        self.matcher = self._matcher(structured["json"]) if structured else None
+        self.matcher = self._matcher(structured["grammar"]) if structured else None
 
-    def _matcher(self, schema: dict[str, Any]) -> LLMatcher:
-        """As vLLM's backend “guidance” compiles a schema."""
+    def _matcher(self, grammar: str) -> LLMatcher:
+        """As vLLM's backend “guidance” validates, without a tokenizer, and compiles a grammar."""
         tokens = LLTokenizer(
             (self.server.folder / "tokenizer.json").read_text(),
             eos_token=self.server.model.config["eos_token_id"],
         )
-        grammar = LLMatcher.grammar_from_json_schema(
-            json.dumps(schema), defaults={"whitespace_flexible": True}
-        )
-        return LLMatcher(tokens, grammar, log_level=0)
+        compiled = grammar_from("grammar", grammar)
+        if problem := LLMatcher.validate_grammar(compiled):
+            raise ValueError(f"Grammar error: {problem}")
+        return LLMatcher(tokens, compiled, log_level=0)
 
     def response(self) -> dict[str, Any]:
         ids = self.body["prompt"]
