@@ -33,12 +33,12 @@ HEADLINES = {
 
 def account_context(account: HubJobsAccount, form: AccountForm) -> dict[str, Any]:
     token = HubToken.objects.filter(team=account.team_id).first()
+    spent = spent_this_month(account)
     return {
         "form": form,
         "account": account,
-        "spent": money(spent_this_month(account)),
+        "spent": money(spent) if spent else "0.00",
         "namespaces": token.namespaces if token else [],
-        "host": place_of_hub(),
     }
 
 
