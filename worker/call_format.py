@@ -18,7 +18,6 @@ from worker.chat_template import (
 from worker.template import stop_token_ids
 
 NAME, ARGUMENTS = "sample_tool", '{"word": "a"}'  # as the sample call has them
-WRITTEN = re.compile(f"(.*?){NAME}(.*?){re.escape(ARGUMENTS)}(.*)", re.DOTALL)
 OPENING = re.compile(rf'(?:{MARKS.pattern})|[\[{{\s]*"name"')
 QUESTION: Message = {"role": "user", "content": "a"}
 
@@ -55,11 +54,11 @@ def call_format(tokenizer: PreTrainedTokenizerBase) -> CallFormat | None:
     """None where the template has no tools, or writes calls in parts that are not found here."""
     if tool_problem(tokenizer):
         return None
-    one = WRITTEN.fullmatch(_written(tokenizer, 1).lstrip())
-    opening = OPENING.match(one[1]) if one else None
-    if not one or not opening:
+    before_name, _name, rest = _written(tokenizer, 1).lstrip().partition(NAME)
+    before_arguments, has_arguments, after = rest.partition(ARGUMENTS)
+    opening = OPENING.match(before_name)
+    if not has_arguments or not opening:
         return None
-    before_name, before_arguments, after = one.groups()
     before_name = before_name.removeprefix(opening[0])
     between = _between(tokenizer, before_arguments)
     return CallFormat(opening[0], before_name, before_arguments, after, between)
