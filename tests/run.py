@@ -78,7 +78,7 @@ def parts(wanted: str, browser_here: bool) -> list[list[str]]:
     processes = str(min(8, (os.cpu_count() or 1) + 1))
     short = ["-n", processes, "--dist", "loadfile", "--no-loadscope-reorder", "-m"]
     if wanted == "services":
-        return [[*short, "not long and not browser and not no_database"]]
+        return [[*short, "not long and not browser and not no_database and not one_database"]]
     if not browser_here:
         return [[*short, "not long and not browser"]]
     return [

@@ -14,6 +14,7 @@ from tests.worker.training.recording_channel import RecordingChannel
 WEIGHTS = "model.safetensors"
 
 
+@pytest.mark.one_database
 @pytest.mark.django_db(transaction=True)
 def test_from_a_broken_download_to_a_trained_model_that_answers(
     install, work, hub, tiny_model, as_editor, url, data_dir, tmp_path

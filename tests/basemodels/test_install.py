@@ -13,6 +13,7 @@ from tests.basemodels.conftest import HUB_ID, laid
 FORM = {"licence_accepted": "on"}
 
 
+@pytest.mark.one_database
 @pytest.mark.django_db(transaction=True)
 def test_a_folder_becomes_a_model_of_the_team(install, work, tiny_model, team, data_dir):
     made = install(tiny_model)
@@ -31,6 +32,7 @@ def test_a_folder_becomes_a_model_of_the_team(install, work, tiny_model, team, d
     assert (job.done, job.unit) == (job.total, "bytes")
 
 
+@pytest.mark.one_database
 @pytest.mark.django_db(transaction=True)
 def test_a_model_of_the_catalogue_is_for_everybody(install, work, hub, tiny_model):
     hub.add("Qwen/Qwen2.5-0.5B-Instruct", tiny_model)
@@ -42,6 +44,7 @@ def test_a_model_of_the_catalogue_is_for_everybody(install, work, hub, tiny_mode
     assert model.revision == "5" * 40
 
 
+@pytest.mark.one_database
 @pytest.mark.django_db(transaction=True)
 def test_a_model_that_cannot_be_taken_leaves_nothing_behind(
     install, work, tiny_model, tmp_path, data_dir

@@ -23,6 +23,7 @@ def row_of(client, url, name: str) -> str:
     return next(row for row in rows if f">{name}</label>" in row)
 
 
+@pytest.mark.one_database
 @pytest.mark.django_db(transaction=True)
 def test_a_model_of_the_team_is_reinstalled_and_chosen_again(
     install, work, hub, tiny_model, as_editor, goal, url, data_dir

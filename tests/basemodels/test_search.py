@@ -155,6 +155,7 @@ def test_the_commit_that_was_shown_is_the_one_asked_for(as_editor, url, asleep):
         assert as_editor.post(url("install"), given | {"revision": wrong}).status_code == 422
 
 
+@pytest.mark.one_database
 @pytest.mark.django_db(transaction=True)
 def test_licence_and_gate_are_recorded_with_the_commit(install, work, hub, tiny_model):
     repo = hub.add(HUB_ID, tiny_model, commit="b" * 40)

@@ -142,6 +142,7 @@ def test_a_folder_needs_none(install, saved):
     assert handler_for(job).child_spec(job).spec["token"] is None
 
 
+@pytest.mark.one_database
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("right", [True, False])
 def test_only_the_hub_gets_the_token(

@@ -197,6 +197,7 @@ def test_after_a_day_what_is_left_expires(client, engine, live, short_slices):
 # ---- Killed ----
 
 
+@pytest.mark.long
 def test_a_killed_worker_loses_no_line_and_asks_none_twice_that_was_answered(
     client, live, engine_process, settings
 ):

@@ -341,6 +341,7 @@ def test_a_disagreement_and_who_answers_what(
     looker.assert_all_well(at_least=4)
 
 
+@pytest.mark.long
 def test_pages_that_say_what_went_wrong(world, team, as_owner, sign_in_the_browser, looker):
     """Every address that takes a form gets an empty one; each kind of answer is looked at."""
     sign_in_the_browser(as_owner)

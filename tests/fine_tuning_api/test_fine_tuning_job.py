@@ -289,6 +289,7 @@ def test_deleting_the_goal_deletes_the_job(job, client):
         client.fine_tuning.jobs.retrieve(job.id)
 
 
+@pytest.mark.one_database
 def test_a_trained_model_answers_without_being_deployed(client, base, settings):
     make_base(Path(configured.DATA_DIR) / base.folder, "llama")
     made = client.fine_tuning.jobs.create(

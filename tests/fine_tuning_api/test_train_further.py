@@ -101,6 +101,7 @@ def test_another_team_cannot_train_it_further(client_of, stranger, tuned):
         start(client_of(stranger), tuned.fine_tuned_model)
 
 
+@pytest.mark.one_database
 def test_both_trainings_run(client, base):
     make_base(Path(configured.DATA_DIR) / base.folder, "llama")
     model, losses = "starter", []

@@ -10,7 +10,11 @@ import pytest
 from tests import python_clients
 from tests.gateway.chat_requests import MODEL
 
-pytestmark = [python_clients.needs_clients, pytest.mark.timeout(900)]
+pytestmark = [
+    python_clients.needs_clients,
+    pytest.mark.timeout(900),
+    pytest.mark.one_database,
+]
 SCRIPT = Path(__file__).with_name("frameworks.py")
 NAMES = ("langchain", "llama_index", "litellm")
 CALL = '{"name": "get_weather", "arguments": {"city": "Rome"}}'

@@ -14,7 +14,7 @@ from finetune_app.request_log import retention
 from tests import node
 from tests.worker.conftest import wait_for
 
-pytestmark = [node.needs_node, pytest.mark.timeout(900)]
+pytestmark = [node.needs_node, pytest.mark.timeout(900), pytest.mark.one_database]
 SCRIPT = Path(__file__).with_name("client.cjs")
 
 

@@ -19,7 +19,7 @@ from worker.channel import Job as ChildJob
 from worker.training import loop
 
 STARTER = settings.BASE_DIR / ".cache" / "models" / "smollm2-135m-instruct"
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.one_database]
 
 
 def test_the_adapter_that_comes_back_is_the_one_made_here(

@@ -13,6 +13,7 @@ from worker.engine.requests import Completion, PromptTooLong
 from worker.judging.run import choice_of
 
 
+@pytest.mark.one_database
 def test_a_base_model_of_this_machine_judges(transactional_db, tested, data_dir):
     model = journey.install("local-judge")
     model.files = {}

@@ -93,6 +93,7 @@ def test_stop_keeps_the_answers_and_continue_asks_the_rest(remote, platform):  #
     )
 
 
+@pytest.mark.one_database
 def test_a_tuned_model_of_this_machine_answers_in_a_child_process(
     transactional_db, goal, owner, data_dir, tmp_path
 ):

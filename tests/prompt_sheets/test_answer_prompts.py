@@ -130,6 +130,7 @@ def test_a_prompt_that_is_too_long_is_an_answer_and_a_broken_adapter_is_an_error
         answer_event(1, 0, RuntimeError("out of memory"))
 
 
+@pytest.mark.one_database
 def test_models_of_this_machine_answer_in_a_child_process(
     transactional_db, goal, owner, data_dir, tmp_path
 ):

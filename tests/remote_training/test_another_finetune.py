@@ -44,6 +44,7 @@ def work_there() -> None:
     Supervision(taken, warm_child.new_light_child, threading.Event()).run()
 
 
+@pytest.mark.one_database
 def test_it_trains_there_and_answers_here(frozen, account, editor, settings, monkeypatch):
     monkeypatch.setattr(jobs, "wake_worker", lambda job: True)
     training = services.start(goal=frozen, account=account, user=editor, model="starter", epochs=1)

@@ -107,6 +107,7 @@ def test_a_trial_is_the_beginning_of_the_training_with_its_settings(searched, jo
     assert all(ours == pytest.approx(theirs, abs=1e-5) for ours, theirs in measured)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("end", ["stop", "kill"])
 def test_it_goes_on_after_the_trials_that_are_done(searched, searching, end):
     work = searching("ended", epochs=3)

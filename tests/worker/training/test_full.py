@@ -152,6 +152,7 @@ def test_an_adapter_cannot_be_continued_with_all_weights(job, tmp_path):
         run(job(start_adapter=str(tmp_path), **FULL), RecordingChannel())
 
 
+@pytest.mark.long
 @needs_starter
 def test_the_starter_learns_with_all_its_weights(tmp_path, version):
     lines = version.read_text().splitlines()

@@ -202,6 +202,7 @@ def test_plain_peft_on_4_bit_weights_computes_the_same(job, base_model, monkeypa
         assert not torch.allclose(reloaded(input_ids=ids).logits, ours, atol=0.5)
 
 
+@pytest.mark.long
 @needs_starter
 def test_the_starter_learns_beside_4_bit_weights(tmp_path, version):
     lines = version.read_text().splitlines()
