@@ -1,6 +1,6 @@
 """Is the memory of a training what the plan says?
 
-    python -m benchmarks.memory [--only NAME ...] [--write FILE]
+    python -m benchmarks.memory [--only NAME ...]
 
 Trains models of several sizes for two steps, each in a fresh process: the starter, and random
 weights in the shapes of others. Prints the peak of the process (resident memory, less what it had

@@ -24,10 +24,11 @@ from tests.journey import write
 
 
 def live(goal: Goal, candidates: list[Candidate], by: User) -> tuple[ApiKey, Request]:
-    """A deployment with two releases and a canary, a key, a successful request with transcript and
-    negative feedback, and a failed request."""
+    """A deployment with another name, two releases and a canary, a key, a successful request with
+    transcript and negative feedback, and a failed request."""
     base, candidate = candidates
     live = Deployment.objects.create(team=goal.team, goal=goal, name="shop-mail")
+    live.aliases.create(team=goal.team, name="gpt-4o-mini")
     for number in (1, 2):
         Release.objects.create(deployment=live, number=number, candidate=candidate, by=by)
     Release.objects.create(

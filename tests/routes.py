@@ -56,6 +56,7 @@ BUILD: dict[str, Callable[[World], Any]] = {
     "saved_id": lambda world: world.kept.pk,
     "document_id": lambda world: world.document.pk,
     "key_id": lambda world: world.api_key.pk,
+    "alias_id": lambda world: world.goal.deployment.aliases.get().pk,
     "request_id": lambda world: world.asked.pk,
     "reply_id": lambda world: world.asked.reply_id,
     "export_id": lambda world: world.export.pk,

@@ -16,6 +16,7 @@ REDIS = os.environ.get("TEST_REDIS_URL", "redis://127.0.0.1:6379/9")
 PASSES = ("embedded", "services", "long")
 FETCHED_FOR_LONG = {
     "tests.families.real_tokenizers": "the families of models (their tokenizers did not come)",
+    "tests.openai_examples": "the example scripts of OpenAI's client (they did not come)",
     "benchmarks.llama_cpp": "what llama.cpp answers (it did not come)",
 }
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")

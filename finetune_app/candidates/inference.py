@@ -133,6 +133,17 @@ async def stream_events(batch: RequestBatch) -> AsyncGenerator[InferenceEvent, N
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
+async def count_prompt_tokens(batch: RequestBatch) -> int:
+    """How many tokens the model reads of the batch's only request, instructions, examples and
+    passages included. For models of this installation. Raises EngineUnavailable."""
+    [request] = batch.requests
+    messages, _cited = await _prompt_of(request, batch)
+    thinks = request.sampling.get("thought_tokens", 0) > 0
+    return await engine_client.count_prompt_tokens(
+        request.base_model, messages, tools=request.tools, thinking=thinks
+    )
+
+
 async def stream_ndjson(batch: RequestBatch) -> AsyncIterator[bytes]:
     """The events as JSON lines for the browser; a failure of all is a last line with "error"."""
     try:

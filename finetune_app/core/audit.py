@@ -89,6 +89,7 @@ class AuditAction(TextChoices):
     PROMOTED = "deployment.promoted", _("let a version answer everybody")
     WITHDRAWN = "deployment.withdrawn", _("took a version back")
     ROLLED_BACK = "deployment.rolled_back", _("went back to an earlier version")
+    ALIASES_CHANGED = "deployment.aliases_changed", _("changed the other names of a deployment")
     CHAT_PAGE_CHANGED = "deployment.chat_page_changed", _("changed the public chat page")
     CHAT_LINK_CHANGED = "deployment.chat_link_changed", _("gave the public chat page a new link")
     RETENTION_CHANGED = "requests.retention_changed", _("changed which texts are stored")

@@ -105,6 +105,23 @@ async def token_view(
     return spans
 
 
+async def count_prompt_tokens(
+    base_model: str,
+    messages: Sequence[Message],
+    *,
+    tools: Sequence[Tool] = (),
+    thinking: bool = False,
+) -> int:
+    """How many tokens the model reads before it answers. Raises EngineUnavailable."""
+    body = {
+        "base_model": base_model,
+        "messages": list(messages),
+        "tools": list(tools),
+        "thinking": thinking,
+    }
+    return int((await _request("POST", "/prompt-tokens", body))["tokens"])
+
+
 async def search(
     index: str, question: str, *, count: int, whole: bool = False
 ) -> list[FoundPassage]:

@@ -1,4 +1,4 @@
-"""A deployment and its releases."""
+"""A deployment, its other names and its releases."""
 
 from django.db import models
 from django.utils import timezone
@@ -45,6 +45,26 @@ class Deployment(models.Model):
     @property
     def releases_with_candidate(self) -> "models.QuerySet[Release]":
         return self.releases.select_related("candidate__base_model", "candidate__endpoint", "by")
+
+
+class ModelAlias(models.Model):
+    """Another name under which a deployment answers, such as the one a program already asks for."""
+
+    MAX_LENGTH = 200
+
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="+")
+    deployment = models.ForeignKey(Deployment, on_delete=models.CASCADE, related_name="aliases")
+    name = models.CharField(max_length=MAX_LENGTH)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["pk"]
+        constraints = [
+            models.UniqueConstraint(fields=["team", "name"], name="one_model_alias_a_team")
+        ]
+
+    def __str__(self) -> str:
+        return self.name
 
 
 class Release(models.Model):

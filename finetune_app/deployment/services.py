@@ -13,7 +13,7 @@ from finetune_app.candidates import services as candidates
 from finetune_app.candidates.models import Candidate
 from finetune_app.core.errors import PlainError
 from finetune_app.deployment.canary import CANARY_PERCENTS
-from finetune_app.deployment.models import Deployment, Release
+from finetune_app.deployment.models import Deployment, ModelAlias, Release
 from finetune_app.goals.models import Goal
 
 EVERYBODY_PERCENT = 100
@@ -161,7 +161,10 @@ def _withdraw(canary: Release, by: User) -> Release:
 
 def _free_name(goal: Goal) -> str:
     base = slugify(goal.name)[:50].strip("-") or f"goal-{goal.pk}"
-    taken = set(Deployment.objects.filter(team=goal.team).values_list("name", flat=True))
+    taken = {
+        *Deployment.objects.filter(team=goal.team).values_list("name", flat=True),
+        *ModelAlias.objects.filter(team=goal.team).values_list("name", flat=True),
+    }
     name, n = base, 2
     while name in taken:
         name, n = f"{base}-{n}", n + 1

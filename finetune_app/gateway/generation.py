@@ -72,6 +72,21 @@ class Generation:
         _first, events = await self._begin()
         return await self._complete(events)
 
+    async def prompt_tokens(self) -> int:
+        """How many tokens the model would read. Nothing is answered or logged. Raises ApiError."""
+        assert self.key is not None
+        self.model = await sync_to_async(self._resolve)(self.key)
+        if self.model.request.endpoint:
+            raise ApiError(
+                400,
+                f"“{self.request.model}” answers elsewhere; only that place can count its tokens.",
+                param="model",
+            )
+        try:
+            return await inference.count_prompt_tokens(self._batch())
+        except EngineUnavailable as problem:
+            raise engine_error(problem) from problem
+
     async def _begin(
         self,
     ) -> tuple[InferenceEvent | None, AsyncGenerator[InferenceEvent, None]]:

@@ -13,6 +13,7 @@ from finetune_app.candidates import services as candidates
 from finetune_app.core.errors import PlainError
 from finetune_app.core.files import local_folder
 from finetune_app.deployment import canary
+from finetune_app.deployment.aliases import deployments_named
 from finetune_app.deployment.models import Deployment, Release
 from finetune_app.gateway import embedder
 from finetune_app.gateway.errors import ApiError
@@ -56,7 +57,7 @@ def resolve(key: ApiKey, name: str, conversation_id: str = "") -> ResolvedModel:
 
     Raises ApiError if there is none, or if it cannot answer now.
     """
-    deployment = deployments(key).filter(name=name).first()
+    deployment = deployments_named(deployments(key), name).first()
     if deployment:
         return resolve_deployment(
             deployment, f"{key.pk}:{conversation_id}" if conversation_id else ""

@@ -35,6 +35,7 @@ urlpatterns = [
     path("chat/completions", chat.chat_completions, name="chat_completions"),
     path("completions", completions.text_completions, name="completions"),
     path("responses", responses.create_response, name="create_response"),
+    path("responses/input_tokens", responses.count_input_tokens, name="count_input_tokens"),
     path("responses/<slug:response_id>", responses.response_detail, name="response_detail"),
     path("responses/<slug:response_id>/input_items", responses.input_items, name="input_items"),
     path("embeddings", embeddings.embeddings, name="embeddings"),

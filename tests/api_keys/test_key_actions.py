@@ -32,6 +32,7 @@ ADDRESSES = {
     "gateway:completions": "/v1/completions",
     "gateway:embeddings": "/v1/embeddings",
     "gateway:create_response": "/v1/responses",
+    "gateway:count_input_tokens": "/v1/responses/input_tokens",
     "gateway:response_detail": "/v1/responses/resp_0",
     "gateway:input_items": "/v1/responses/resp_0/input_items",
 }

@@ -98,6 +98,7 @@ NOT_PRIVILEGED = {
     "fine_tuning_api:validate_grader": "reads a grader, and changes nothing",
     "gateway:chat_completions": REQUESTS,
     "gateway:completions": REQUESTS,
+    "gateway:count_input_tokens": ASKS,
     "gateway:create_response": REQUESTS,
     "gateway:embeddings": REQUESTS,
     "gateway:feedback": REQUESTS,

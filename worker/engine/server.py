@@ -84,6 +84,26 @@ async def tokens(request: Request) -> Response:
     return JSONResponse({"pieces": await asyncio.to_thread(view)})
 
 
+async def prompt_tokens(request: Request) -> Response:
+    """{"tokens"}: how many tokens of a conversation `chat` would read. Loads no model."""
+    body, models = await request.json(), _models(request)
+    base = models.folder(body["base_model"])
+
+    def count() -> int:
+        from worker import template
+
+        return len(
+            template.prompt_token_ids(
+                template.load_tokenizer(base),
+                body["messages"],
+                body.get("tools") or (),
+                thinking=bool(body.get("thinking")),
+            )
+        )
+
+    return JSONResponse({"tokens": await asyncio.to_thread(count)})
+
+
 async def check_adapter(request: Request) -> Response:
     """{"problem"}: what is wrong with an adapter; empty if it changes the model's output."""
     from worker.engine.adapters import BadAdapter
@@ -272,6 +292,7 @@ def make_app(models: ModelManager, secret: str) -> Starlette:
             Route("/chat", chat, methods=["POST"]),
             Route("/check-adapter", check_adapter, methods=["POST"]),
             Route("/tokens", tokens, methods=["POST"]),
+            Route("/prompt-tokens", prompt_tokens, methods=["POST"]),
             Route("/unload", unload, methods=["POST"]),
             Route("/search", retrieval.search, methods=["POST"]),
             Route("/embed", retrieval.embed, methods=["POST"]),

@@ -25,6 +25,7 @@ UNSUPPORTED = {
     "max_tool_calls": "It limits built-in tools, and there are none here.",
     "context_management": "Nothing of a conversation is left out here.",
     "moderation": "Nothing is moderated here.",
+    "personality": "The style is what the model has learned, and what its instructions say.",
 }
 # The names in chat completions, and in the Responses API.
 NAMES = {

@@ -1,4 +1,5 @@
-"""GET /v1/models: the models of a key: base models, then deployments and tuned models."""
+"""GET /v1/models: the models of a key: base models, deployments under all their names, and tuned
+models."""
 
 from typing import TypedDict
 
@@ -37,7 +38,9 @@ def _all_models(key: ApiKey) -> list[ModelObject]:
         found.append(_model(embedder.model_name(), 0, "finetune"))
     owner = f"team-{key.team_id}"
     live = model_lookup.deployments(key).filter(paused_at=None).order_by("pk")
-    found += [_model(one.name, int(one.created_at.timestamp()), owner) for one in live]
+    for one in live.prefetch_related("aliases"):
+        names = [one.name, *(alias.name for alias in one.aliases.all())]
+        found += [_model(name, int(one.created_at.timestamp()), owner) for name in names]
     found += [
         _model(one.name, int(one.created_at.timestamp()), owner)
         for one in model_lookup.tuned_models(key)

@@ -1,4 +1,4 @@
-"""/v1/responses: create, read and delete responses, and list their input."""
+"""/v1/responses: create, read and delete responses, list their input and count its tokens."""
 
 from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponseBase, JsonResponse
@@ -27,6 +27,16 @@ async def create_response(request: HttpRequest, key: ApiKey) -> HttpResponseBase
         return await generation.response()
     except ApiError as error:
         raise in_names_of_responses(error) from error
+
+
+@api_view("POST", action="chat", uses_tokens=False)
+async def count_input_tokens(request: HttpRequest, key: ApiKey) -> HttpResponseBase:
+    generation = await sync_to_async(response_generation)(key, request.body)
+    try:
+        count = await generation.prompt_tokens()
+    except ApiError as error:
+        raise in_names_of_responses(error) from error
+    return JsonResponse({"object": "response.input_tokens", "input_tokens": count})
 
 
 @api_view("GET", "DELETE", action="chat", uses_tokens=False)

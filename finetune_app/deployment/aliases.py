@@ -1,0 +1,61 @@
+"""Other names of a deployment: a program that asks for gpt-4o-mini need not be changed."""
+
+import re
+
+from django.db import IntegrityError, transaction
+from django.db.models import Q, QuerySet
+from django.utils.translation import gettext as _
+
+from finetune_app.basemodels.catalogue import entry_of
+from finetune_app.basemodels.models import BaseModel
+from finetune_app.core.errors import PlainError
+from finetune_app.deployment.models import Deployment, ModelAlias
+
+MAX_ALIASES = 20  # of one deployment; each is a line of GET /v1/models
+ALLOWED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]*")
+
+
+def add_alias(*, deployment: Deployment, name: str) -> ModelAlias:
+    """Let the deployment answer under this name, too. Nothing changes if it does already.
+
+    Raises PlainError for a name that cannot be one, or that means something else here.
+    """
+    name = name.strip()
+    if not ALLOWED.fullmatch(name) or len(name) > ModelAlias.MAX_LENGTH:
+        raise PlainError(
+            _(
+                "A name has letters, digits and . _ : / - and up to %(n)d of them, "
+                "such as gpt-4o-mini."
+            )
+            % {"n": ModelAlias.MAX_LENGTH}
+        )
+    if deployment.name == name:
+        raise PlainError(_("“%(name)s” is its name already.") % {"name": name})
+    if found := deployment.aliases.filter(name=name).first():
+        return found
+    _require_free(deployment, name)
+    if deployment.aliases.count() >= MAX_ALIASES:
+        raise PlainError(_("It has %(n)d other names. Remove one first.") % {"n": MAX_ALIASES})
+    try:
+        with transaction.atomic():
+            return deployment.aliases.create(team_id=deployment.team_id, name=name)
+    except IntegrityError:  # somebody was quicker
+        raise _taken(name) from None
+
+
+def deployments_named(deployments: QuerySet[Deployment], name: str) -> QuerySet[Deployment]:
+    """Those of `deployments` that answer under this name."""
+    return deployments.filter(Q(name=name) | Q(aliases__name=name)).distinct()
+
+
+def _require_free(deployment: Deployment, name: str) -> None:
+    """A name that a program may use already keeps its meaning. Raises PlainError."""
+    team_id = deployment.team_id
+    others = Deployment.objects.filter(team=team_id)
+    base_models = BaseModel.objects.filter(Q(team=None) | Q(team=team_id), slug=name)
+    if entry_of(name) or base_models.exists() or deployments_named(others, name).exists():
+        raise _taken(name)
+
+
+def _taken(name: str) -> PlainError:
+    return PlainError(_("“%(name)s” is the name of another model here.") % {"name": name})
