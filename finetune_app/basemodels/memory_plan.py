@@ -192,9 +192,14 @@ class MemoryPlan:
 def memory_plan(shape: ModelShape, setup: TrainingSetup, batch: LargestBatch) -> MemoryPlan:
     """The plan of a training whose largest batch is `batch`."""
     trained = shape.parameters if setup.tuning == "full" else shape.adapter_parameters(setup.rank)
+    if setup.is_fast(shape):
+        batch = _with_replay(setup, batch)
     activations = _activations(shape, setup, batch)
     logits = _logits(shape, setup, batch.learned)
-    replay = _replay(shape, setup)
+    if setup.is_fast(shape):
+        logits += _targets(shape, setup)
+    else:
+        logits = max(logits, _replay_apart(shape, setup) - activations)
     return MemoryPlan(
         framework=CARD_CONTEXT_BYTES if setup.on_card else FRAMEWORK_BYTES,
         weights=_weights(shape, setup),
@@ -202,7 +207,7 @@ def memory_plan(shape: ModelShape, setup: TrainingSetup, batch: LargestBatch) ->
         # A gradient and two moments; in bf16 also its own gradient and fp32 master weights.
         optimizer=trained * (12 if setup.number_bytes == 4 else 12 + 4 + setup.number_bytes),
         activations=activations,
-        logits=max(logits, replay - activations),
+        logits=logits,
         working=_working(shape, setup, batch),
     )
 
@@ -268,16 +273,33 @@ def _logits(shape: ModelShape, setup: TrainingSetup, learned: int) -> float:
     return size * shape.vocabulary * min(learned, HEAD_CHUNK)
 
 
-def _replay(shape: ModelShape, setup: TrainingSetup) -> float:
-    """Activations and logits of the everyday examples, which are a batch of their own: their
-    targets are probabilities of the whole vocabulary."""
+def _with_replay(setup: TrainingSetup, batch: LargestBatch) -> LargestBatch:
+    """The batch with the everyday examples in it, where they are computed in the same parts."""
+    rows = setup.replay_rows
+    whole = LargestBatch(
+        batch.rows + rows,
+        max(batch.longest, REPLAY_TOKENS) if rows else batch.longest,
+        batch.tokens + rows * REPLAY_TOKENS,
+        batch.learned + rows * REPLAY_LEARNED,
+    )
+    return batch if whole.padded > TOKEN_BUDGET else whole
+
+
+def _replay_apart(shape: ModelShape, setup: TrainingSetup) -> float:
+    """Activations and logits of the everyday examples as a batch of their own."""
     rows = setup.replay_rows
     if not rows:
         return 0.0
     learned = rows * REPLAY_LEARNED
     batch = LargestBatch(rows, REPLAY_TOKENS, rows * REPLAY_TOKENS, learned)
-    targets = 8.0 * shape.vocabulary * learned
-    return _activations(shape, setup, batch) + targets + _logits(shape, setup, learned)
+    logits = _targets(shape, setup) + _logits(shape, setup, learned)
+    return _activations(shape, setup, batch) + logits
+
+
+def _targets(shape: ModelShape, setup: TrainingSetup) -> float:
+    """Of the everyday examples: probabilities of the whole vocabulary, and the logits they are
+    made of."""
+    return 8.0 * shape.vocabulary * setup.replay_rows * REPLAY_LEARNED
 
 
 def _working(shape: ModelShape, setup: TrainingSetup, batch: LargestBatch) -> float:

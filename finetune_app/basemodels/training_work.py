@@ -27,7 +27,6 @@ COST_SHARE = 0.15  # of a run's work for measurements, at most
 # Work in tokens of a training step: forward and backward cost three times a forward pass; a step of
 # decoding reads all weights for a few tokens, which takes about as long as training on ten.
 FORWARD_COST, DECODING_STEP_COST = 1 / 3, 10.0
-REPLAY_COST = 4 / 3  # its targets take another forward pass
 MIN_STEPS = 80  # before a run may end early: fewer updates teach hardly anything
 
 
@@ -56,9 +55,9 @@ class TrainingWork:
         return -(-self.rows // self.batch_size) * self.epochs
 
     @property
-    def updates(self) -> float:
+    def updates(self) -> int:
         """Work of all updates."""
-        return self.epochs * (self.tokens + REPLAY_COST * self.replay_tokens)
+        return self.epochs * (self.tokens + self.replay_tokens)
 
     @property
     def tokens_per_step(self) -> float:
@@ -71,7 +70,7 @@ class TrainingWork:
         if not cost:
             return 0.0
         cost += FORWARD_COST * EVERYDAY_TEXT_TOKENS
-        count = len(validation_steps(self.steps, self.epochs, int(self.updates), cost))
+        count = len(validation_steps(self.steps, self.epochs, self.updates, cost))
         return count * cost
 
     @property

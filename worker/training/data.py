@@ -92,17 +92,23 @@ class Batch:
     loss_mask: (batch, sequence) bool; true at inputs whose next token is learned.
     labels: (learned,) int64; those next tokens, in the order of `loss_mask`.
     lengths: (batch,) int64; tokens without padding.
+    replay_rows: so many of the last rows are replay, and may begin otherwise than the others.
     """
 
     input_ids: torch.Tensor
     loss_mask: torch.Tensor
     labels: torch.Tensor
     lengths: torch.Tensor
+    replay_rows: int = 0
+
+    @property
+    def own_rows(self) -> int:
+        return len(self.input_ids) - self.replay_rows
 
     @property
     def tokens(self) -> int:
-        """Tokens without padding."""
-        return int(self.lengths.sum())
+        """Of the rows other than replay, without padding."""
+        return int(self.lengths[: self.own_rows].sum())
 
 
 @dataclass(frozen=True)
@@ -363,7 +369,9 @@ def micro_batches(sizes: Sequence[int], token_budget: int) -> list[list[int]]:
     return parts
 
 
-def collate(examples: Sequence[TokenizedExample], device: torch.device) -> Batch:
+def collate(
+    examples: Sequence[TokenizedExample], device: torch.device, *, replay_rows: int = 0
+) -> Batch:
     """Pad on the right and shift the mask: position t learns to produce token t + 1."""
     longest = max(len(example.input_ids) for example in examples)
     input_ids = torch.zeros(len(examples), longest, dtype=torch.long)
@@ -374,7 +382,9 @@ def collate(examples: Sequence[TokenizedExample], device: torch.device) -> Batch
         loss_mask[row, : length - 1] = torch.tensor(example.loss_mask[1:], dtype=torch.bool)
     labels = input_ids.roll(-1, dims=1)[loss_mask]
     lengths = torch.tensor([len(example.input_ids) for example in examples])
-    return Batch(input_ids.to(device), loss_mask.to(device), labels.to(device), lengths)
+    return Batch(
+        input_ids.to(device), loss_mask.to(device), labels.to(device), lengths, replay_rows
+    )
 
 
 def probe_batch(vocabulary: int, device: torch.device, *, learn_all: bool = False) -> Batch:

@@ -17,13 +17,15 @@ import torch
 from torch.nn import functional
 
 from worker.channel import Channel, UserError
+from worker.template import TokenizedExample
 from worker.training.checkpoints import as_user_error
 from worker.training.checkpoints import write as write_durably
-from worker.training.data import collate
 from worker.training.losses import Loss
 from worker.training.model_loader import AdaptedModel
-from worker.training.objectives import SummedLoss, parts_of
+from worker.training.objectives import BatchLosses, SummedLoss, batch_losses, parts_of
 from worker.training.pairs import PreferencePair
+from worker.training.replay.answers import ReplayExample
+from worker.training.replay.targets import ReplayTargets
 
 REFERENCE = "reference.json"
 # Loss of the reference itself, whose margin is zero.
@@ -33,29 +35,42 @@ LOSS_OF_REFERENCE = math.log(2)
 class DpoObjective:
     """Mean loss of pairs. reference: margin of the reference, by the number of the pair."""
 
-    def __init__(self, loss: Loss, beta: float, reference: Mapping[int, float]) -> None:
-        self._loss, self._beta, self._reference = loss, beta, reference
+    def __init__(
+        self,
+        loss: Loss,
+        beta: float,
+        reference: Mapping[int, float],
+        replay_targets: ReplayTargets | None = None,
+    ) -> None:
+        self.loss, self._beta, self._reference = loss, beta, reference
+        self._replay_targets = replay_targets
 
-    def __call__(self, pairs: Sequence[PreferencePair], device: torch.device) -> SummedLoss:
-        margin, tokens = margins(self._loss, pairs, device)
+    def __call__(
+        self,
+        pairs: Sequence[PreferencePair],
+        device: torch.device,
+        replay: Sequence[ReplayExample] = (),
+    ) -> SummedLoss:
+        found = batch_losses(self.loss, conversations(pairs), device, replay, self._replay_targets)
         reference = torch.tensor([self._reference[pair.number] for pair in pairs], device=device)
-        gain = margin - reference
+        gain = margins(found, len(pairs)) - reference
         loss = -functional.logsigmoid(self._beta * gain).sum()
-        return SummedLoss(loss, tokens, right=int((gain > 0).sum()))
+        return SummedLoss(loss, found.tokens, int((gain > 0).sum()), found.replay)
 
     def units(self, pairs: Sequence[PreferencePair]) -> int:
         return len(pairs)
 
 
-def margins(
-    loss: Loss, pairs: Sequence[PreferencePair], device: torch.device
-) -> tuple[torch.Tensor, int]:
-    """log p(chosen) - log p(rejected): (pairs,) fp32; and the tokens read."""
-    examples = [pair.chosen for pair in pairs] + [pair.rejected for pair in pairs]
-    batch = collate(examples, device)
-    rows = batch.loss_mask.nonzero()[:, 0]  # the row of every learned token
-    summed = torch.zeros(len(examples), device=device).index_add(0, rows, loss(batch).losses)
-    return summed[len(pairs) :] - summed[: len(pairs)], batch.tokens
+def conversations(pairs: Sequence[PreferencePair]) -> list[TokenizedExample]:
+    """All better answers, then all worse ones."""
+    return [pair.chosen for pair in pairs] + [pair.rejected for pair in pairs]
+
+
+def margins(found: BatchLosses, pairs: int) -> torch.Tensor:
+    """log p(chosen) - log p(rejected) of their `conversations`: (pairs,) fp32."""
+    summed = torch.zeros(2 * pairs, device=found.losses.device)
+    summed = summed.index_add(0, found.rows, found.losses)
+    return summed[pairs:] - summed[:pairs]
 
 
 def reference_margins(
@@ -78,7 +93,8 @@ def reference_margins(
     with torch.no_grad():
         for part in parts_of(pairs, token_budget):
             channel.check()
-            values, _tokens = margins(loss, part, adapted.device)
+            losses = batch_losses(loss, conversations(part), adapted.device)
+            values = margins(losses, len(part))
             found |= zip((pair.number for pair in part), values.tolist(), strict=True)
     adapted.model.train(was_training)
     save_reference(folder, found)

@@ -5,7 +5,7 @@ backward pass needs, and computes no gradient for frozen weights. In shapes, `to
 to end without padding, `in` and `out` are widths, and `ranks` those of all fused adapters.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch.autograd import Function
@@ -129,17 +129,26 @@ class SwiGlu(Function):
         return out
 
 
+class GridShape(NamedTuple):
+    """prefix: shared tokens. rows: suffixes, the last `strangers` of which do not begin with the
+    prefix and are whole examples. suffix: tokens of the longest one."""
+
+    prefix: int
+    rows: int
+    suffix: int
+    strangers: int = 0
+
+
 class Attention(Function):
     """Causal grouped-query attention over a shared prefix and several suffixes.
 
     qkv (tokens, (query_heads + 2 kv_heads) * head_size) -> (tokens, query_heads * head_size). The
     tokens are the prefix, then those of each suffix without padding. Every suffix attends to the
-    prefix and to itself; the prefix, computed once, to itself.
+    prefix, unless it is a stranger, and to itself; the prefix, computed once, to itself.
 
     cos, sin: (tokens, 1, head_size), rotary tables of each token's position.
-    shape: (prefix, suffixes, longest suffix), in tokens.
     grid_positions: (tokens - prefix,) index of each suffix token in a padded grid
-        (suffixes * longest suffix,).
+        (rows * suffix,).
     heads: (query_heads, kv_heads, head_size).
     """
 
@@ -150,10 +159,10 @@ class Attention(Function):
         cos: torch.Tensor,
         sin: torch.Tensor,
         grid_positions: torch.Tensor,
-        shape: tuple[int, int, int],
+        shape: GridShape,
         heads: tuple[int, int, int],
     ) -> torch.Tensor:
-        prefix, rows, suffix = shape
+        prefix, rows, suffix, strangers = shape
         query_heads, kv_heads, size = heads
         qkv = qkv.view(-1, query_heads + 2 * kv_heads, size)
         rotated = rotate(qkv[:, : query_heads + kv_heads], cos, sin)
@@ -176,7 +185,7 @@ class Attention(Function):
             probabilities = _attention_probabilities(prefix_qkv[0], prefix_qkv[1], prefix)
             out[:prefix] = _by_token(probabilities @ prefix_qkv[2], 1, prefix, kv_heads)
             saved += [*prefix_qkv, _if_small(probabilities)]
-        probabilities = _attention_probabilities(suffix_qkv[0], suffix_qkv[1], suffix)
+        probabilities = _attention_probabilities(suffix_qkv[0], suffix_qkv[1], suffix, strangers)
         attended = _by_token(probabilities @ suffix_qkv[2], rows, suffix, kv_heads)
         out[prefix:] = attended[grid_positions]
         ctx.save_for_backward(
@@ -189,7 +198,7 @@ class Attention(Function):
     @once_differentiable
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[Any, ...]:
         cos, sin, grid_positions, *saved = ctx.saved_tensors
-        prefix, rows, suffix = ctx.shape
+        prefix, rows, suffix, strangers = ctx.shape
         query_heads, kv_heads, size = ctx.heads
         grad = grad.view(-1, query_heads, size)
         grad_qkv = grad.new_empty(grad.shape[0], query_heads + 2 * kv_heads, size)
@@ -203,7 +212,7 @@ class Attention(Function):
         grid = _by_group(
             _to_grid(grad[prefix:], grid_positions, rows * suffix), rows, suffix, kv_heads
         )
-        grad_q, grad_k, grad_v = _attention_backward(suffix, grid, *saved[:4])
+        grad_q, grad_k, grad_v = _attention_backward(suffix, strangers, grid, *saved[:4])
         own = [_by_token(grad_q, rows, suffix, kv_heads)] + [
             t[:, :, prefix:].transpose(1, 2).flatten(0, 1) for t in (grad_k, grad_v)
         ]
@@ -211,7 +220,7 @@ class Attention(Function):
         if prefix:  # its own gradient, and that of every suffix to its keys and values
             shared_k, shared_v = (t[:, :, :prefix].sum(0, keepdim=True) for t in (grad_k, grad_v))
             grad_prefix = _by_group(grad[:prefix], 1, prefix, kv_heads)
-            grad_q, grad_k, grad_v = _attention_backward(prefix, grad_prefix, *saved[4:])
+            grad_q, grad_k, grad_v = _attention_backward(prefix, 0, grad_prefix, *saved[4:])
             grad_k, grad_v = grad_k.add_(shared_k), grad_v.add_(shared_v)
             put(
                 slice(0, prefix),
@@ -230,6 +239,7 @@ def _if_small(probabilities: torch.Tensor) -> torch.Tensor | None:
 
 def _attention_backward(
     length: int,
+    strangers: int,
     grad: torch.Tensor,
     q: torch.Tensor,
     k: torch.Tensor,
@@ -238,10 +248,10 @@ def _attention_backward(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Gradients of softmax(q k^T) v, in the shapes of q, k and v.
 
-    probabilities: the softmax, where it was saved. length: see `_attention_probabilities`.
+    probabilities: the softmax, where it was saved. Others: see `_attention_probabilities`.
     """
     if probabilities is None:
-        probabilities = _attention_probabilities(q, k, length)
+        probabilities = _attention_probabilities(q, k, length, strangers)
     grad_probabilities = grad @ v.transpose(2, 3)
     grad_scores = aten._softmax_backward_data(
         grad_probabilities, probabilities, -1, probabilities.dtype
@@ -272,14 +282,18 @@ def _by_token(x: torch.Tensor, rows: int, length: int, kv_heads: int) -> torch.T
     return x.reshape(rows * length, -1, size)
 
 
-def _attention_probabilities(q: torch.Tensor, k: torch.Tensor, length: int) -> torch.Tensor:
+def _attention_probabilities(
+    q: torch.Tensor, k: torch.Tensor, length: int, strangers: int = 0
+) -> torch.Tensor:
     """softmax(q k^T). The queries are the last `length` positions; each attends to itself and to
-    all positions before it."""
+    all positions before it, but in the last `strangers` rows not to the positions of the prefix."""
     keys = k.shape[2]
     scores = q @ k.transpose(2, 3)
     hidden = torch.ones(length, keys, dtype=torch.bool, device=q.device)
     hidden = hidden.triu_(keys - length + 1)
     scores.view(*scores.shape[:2], -1, length, keys).masked_fill_(hidden, float("-inf"))
+    if strangers:
+        scores[-strangers:, :, :, : keys - length] = float("-inf")
     return torch.softmax(scores, dim=-1)
 
 

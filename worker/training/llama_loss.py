@@ -4,7 +4,7 @@ Same weights, same adapter, same loss and gradients (a test compares them), for 
 family in which every linear layer has an adapter. What makes it fast without a GPU:
 
 - the prefix that all examples of a batch share (instructions, the template's start) is computed
-  once;
+  once; replay examples that begin otherwise do not see it;
 - q, k and v are one product and so are gate and up; their adapters are fused too;
 - backward passes are written by hand (llama_autograd.py);
 - the last layer's feed-forward part and the LM head see only positions that are learned.
@@ -32,8 +32,15 @@ from worker.llama import (
 )
 from worker.training.data import Batch
 from worker.training.full_model import FullModel
-from worker.training.llama_autograd import Attention, HeadLoss, LoraLinear, RmsNorm, SwiGlu
-from worker.training.lm_head import TokenLosses
+from worker.training.llama_autograd import (
+    Attention,
+    GridShape,
+    HeadLoss,
+    LoraLinear,
+    RmsNorm,
+    SwiGlu,
+)
+from worker.training.lm_head import TokenLosses, with_replay
 
 
 def is_supported(model: PeftModel | FullModel) -> TypeGuard[PeftModel]:
@@ -95,7 +102,7 @@ class PackedBatch:
     cos: torch.Tensor
     sin: torch.Tensor
     grid_positions: torch.Tensor
-    shape: tuple[int, int, int]
+    shape: GridShape
 
 
 class Layer:
@@ -132,6 +139,8 @@ class Layer:
 class LlamaLoss:
     """See `losses.Loss`, and the top of this file."""
 
+    pads = False
+
     def __init__(self, model: PeftModel) -> None:
         self._model = model
         base: Any = model.get_base_model()
@@ -142,15 +151,15 @@ class LlamaLoss:
             Layer(block, head_sizes(config), self._epsilon) for block in self._body.layers
         ]
 
-    def __call__(
-        self, batch: Batch, target_probabilities: torch.Tensor | None = None
-    ) -> TokenLosses:
-        targets = batch.labels if target_probabilities is None else target_probabilities
-        return TokenLosses(*HeadLoss.apply(self._hidden_states(batch), self._head, targets))
+    def __call__(self, batch: Batch, probabilities: torch.Tensor | None = None) -> TokenLosses:
+        return with_replay(self._head_losses, self.states(batch), batch.labels, probabilities)
 
-    def probabilities(self, batch: Batch) -> torch.Tensor:
+    def _head_losses(self, states: torch.Tensor, targets: torch.Tensor) -> TokenLosses:
+        return TokenLosses(*HeadLoss.apply(states, self._head, targets))
+
+    def head_probabilities(self, states: torch.Tensor) -> torch.Tensor:
         """See `losses.Loss`."""
-        return torch.softmax((self._hidden_states(batch) @ self._head.t()).float(), dim=-1)
+        return torch.softmax((states @ self._head.t()).float(), dim=-1)
 
     @contextmanager
     def without_adapter(self) -> Iterator[None]:
@@ -166,8 +175,8 @@ class LlamaLoss:
             for projection, scale in zip(projections, scales, strict=True):
                 projection.scale = scale
 
-    def _hidden_states(self, batch: Batch) -> torch.Tensor:
-        """Input of the LM head, (learned, width)."""
+    def states(self, batch: Batch) -> torch.Tensor:
+        """See `losses.Loss`."""
         packed = self._pack(batch)
         x = self._body.embed_tokens(packed.input_ids)
         for layer in self.layers[:-1]:
@@ -177,33 +186,40 @@ class LlamaLoss:
         return states
 
     def _pack(self, batch: Batch) -> PackedBatch:
-        prefix = shared_prefix(batch)
-        examples, longest = batch.input_ids.shape
+        own, (rows, longest) = batch.own_rows, batch.input_ids.shape
+        prefix = shared_prefix(batch, own)
+        strangers = 0 if shared_prefix(batch, rows) >= prefix else batch.replay_rows
         order = torch.arange(longest, device=batch.input_ids.device)
-        is_real = (order < batch.lengths[:, None])[:, prefix:].flatten()
-        grid_positions = is_real.nonzero().flatten()
-        suffixes = batch.input_ids[:, prefix:].flatten()[grid_positions]
-        input_ids = torch.cat((batch.input_ids[0, :prefix], suffixes))
-        position_ids = torch.cat((order[:prefix], order[prefix:].repeat(examples)[grid_positions]))
+        starts = (prefix * (order.new_ones(rows).cumsum(0) <= rows - strangers))[:, None]
+        suffix = int((batch.lengths[:, None] - starts).max())
+        grid = starts + order[:suffix]  # (rows, suffix), the place of each token in its example
+        grid_positions = (grid < batch.lengths[:, None]).flatten().nonzero().flatten()
+        grid = grid.clamp(max=longest - 1)
+
+        def of_suffixes(values: torch.Tensor) -> torch.Tensor:
+            return values.gather(1, grid).flatten()[grid_positions]
+
+        input_ids = torch.cat((batch.input_ids[0, :prefix], of_suffixes(batch.input_ids)))
+        position_ids = torch.cat((order[:prefix], grid.flatten()[grid_positions]))
         cos, sin = self._body.rotary_emb(self._head[:1], order[None])
-        loss_mask = batch.loss_mask[:, prefix:].flatten()[grid_positions]
         return PackedBatch(
             input_ids,
-            loss_mask.nonzero().flatten() + prefix,
+            of_suffixes(batch.loss_mask).nonzero().flatten() + prefix,
             cos[0, position_ids, None],
             sin[0, position_ids, None],
             grid_positions,
-            (prefix, examples, longest - prefix),
+            GridShape(prefix, rows, suffix, strangers),
         )
 
 
-def shared_prefix(batch: Batch) -> int:
-    """Number of tokens that all examples begin with, before anything is learned.
+def shared_prefix(batch: Batch, rows: int) -> int:
+    """Number of tokens that the first `rows` examples begin with, before anything is learned.
 
     0 for a single example, which shares with none.
     """
-    if len(batch.input_ids) == 1:
+    if rows < 2:
         return 0
-    same = (batch.input_ids == batch.input_ids[:1]).all(dim=0) & ~batch.loss_mask.any(dim=0)
-    within = torch.arange(len(same), device=same.device) < int(batch.lengths.min()) - 1
+    ids, mask, lengths = batch.input_ids[:rows], batch.loss_mask[:rows], batch.lengths[:rows]
+    same = (ids == ids[:1]).all(dim=0) & ~mask.any(dim=0)
+    within = torch.arange(len(same), device=same.device) < int(lengths.min()) - 1
     return int((same & within).long().cumprod(dim=0).sum())

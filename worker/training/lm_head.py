@@ -5,7 +5,7 @@ The logits of a batch can be larger than the model: 4,096 positions of a vocabul
 HEAD_CHUNK positions exist at the same time.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -24,8 +24,8 @@ class TokenLosses(NamedTuple):
     """Of every learned token of a batch.
 
     losses: cross-entropy, (learned,), fp32, with a gradient.
-    right: whether the label is the likeliest token, (learned,), bool; None without labels, where
-    probabilities are the targets.
+    right: whether the label is the likeliest token, (labels,), bool; None where probabilities are
+    the targets of all.
     """
 
     losses: torch.Tensor
@@ -90,6 +90,22 @@ class LMHead:
         return torch.cat(
             [torch.softmax(self.logits(states[part]), dim=-1) for part in chunks(len(states))]
         )
+
+
+def with_replay(
+    losses: Callable[[torch.Tensor, torch.Tensor], TokenLosses],
+    inputs: torch.Tensor,
+    labels: torch.Tensor,
+    probabilities: torch.Tensor | None,
+) -> TokenLosses:
+    """Losses of inputs (learned, ...): `probabilities` are the targets of the last ones, if there
+    are any, and labels those of the others."""
+    if probabilities is None:
+        return losses(inputs, labels)
+    count = len(inputs) - len(probabilities)
+    own = losses(inputs[:count], labels[:count])
+    replay = losses(inputs[count:], probabilities)
+    return TokenLosses(torch.cat((own.losses, replay.losses)), own.right)
 
 
 def token_losses(logits: torch.Tensor, targets: torch.Tensor) -> TokenLosses:

@@ -7,22 +7,21 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
-from finetune_app.basemodels.training_work import REPLAY_COST
 from finetune_app.training.protocol import ADAPTER, MODEL, TrainingResult
 from worker.channel import Channel, Job
-from worker.template import TokenizedExample
 from worker.training import checkpoints, data, kept_steps
 from worker.training.adapter_export import adapter_tensors, export
 from worker.training.curve import emit_point, evaluate_start, validate
 from worker.training.data_parallel import start_peers
 from worker.training.killed_attempts import forget_attempt
 from worker.training.memory import peak_memory_bytes
-from worker.training.objectives import ReplayObjective, Weighted
+from worker.training.objectives import Update
 from worker.training.optimizer import learning_rate_at
 from worker.training.out_of_memory import retry_in_smaller_parts
 from worker.training.prepare import prepare
 from worker.training.rehearsal import rehearse
 from worker.training.replay import replay_indices, replay_weight
+from worker.training.replay.answers import ReplayExample
 from worker.training.spec import TrainingSpec
 from worker.training.state import Run, State
 from worker.training.steps import StepResult, training_step
@@ -100,8 +99,7 @@ def update(training: Run, state: State) -> StepResult:
     examples = [training.train_examples[index] for index in indices]
     replay = replay_of_step(training, state.step)
     weight = replay_weight(len(examples), len(replay))
-    learned = Weighted(training.objective, examples, 1 - weight)
-    kept = Weighted(ReplayObjective(training.loss), replay, weight) if replay else None
+    learned = Update(training.objective, examples, replay, weight)
     learning_rate = learning_rate_at(
         state.step, training.total_steps, spec.learning_rate, spec.warmup_ratio, spec.schedule
     )
@@ -112,7 +110,6 @@ def update(training: Run, state: State) -> StepResult:
         return training_step(
             training.optimizer,
             learned,
-            kept,
             ranks=training.ranks,
             token_budget=state.token_budget,
             learning_rate=learning_rate,
@@ -120,10 +117,11 @@ def update(training: Run, state: State) -> StepResult:
         )
 
     longest = max(example.padded_tokens for example in (*examples, *replay))
-    return retry_in_smaller_parts(training, state, longest, longest * len(examples), attempt)
+    padded = longest * (len(examples) + len(replay))
+    return retry_in_smaller_parts(training, state, longest, padded, attempt)
 
 
-def replay_of_step(training: Run, step: int) -> list[TokenizedExample]:
+def replay_of_step(training: Run, step: int) -> list[ReplayExample]:
     """The everyday examples of this update."""
     spec, examples = training.spec, training.replay_examples
     indices = replay_indices(step, spec.batch_size, spec.replay_share, len(examples), spec.seed)
@@ -192,7 +190,7 @@ def result(training: Run, state: State, *, stopped: bool) -> TrainingResult:
         "ended_early": not stopped and state.step < training.total_steps,
         "number_format": state.number_format,
         "tokens": state.tokens,
-        "work": round(work_done(training, state)),
+        "work": work_done(training, state),
         "seconds": round(state.seconds, 1),
         "validation_seconds": round(state.validation_seconds, 1),
         "peak_memory_bytes": peak_memory_bytes(),
@@ -200,10 +198,10 @@ def result(training: Run, state: State, *, stopped: bool) -> TrainingResult:
     }
 
 
-def work_done(training: Run, state: State) -> float:
+def work_done(training: Run, state: State) -> int:
     """Of the updates so far, in training tokens."""
     everyday = (replay_of_step(training, step) for step in range(state.step))
-    return state.tokens + REPLAY_COST * sum(data.count_tokens(replay) for replay in everyday)
+    return state.tokens + sum(data.count_tokens(replay) for replay in everyday)
 
 
 def result_without_steps(folder: Path) -> TrainingResult:

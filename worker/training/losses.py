@@ -10,7 +10,7 @@ from peft import PeftModel
 
 from worker.training.data import Batch, probe_batch
 from worker.training.full_model import FullModel
-from worker.training.lm_head import LMHead, TokenLosses, token_losses
+from worker.training.lm_head import LMHead, TokenLosses, token_losses, with_replay
 from worker.training.packing import pack, reads_packed
 
 PROBE_TOKENS = 4
@@ -24,16 +24,23 @@ log = logging.getLogger(__name__)
 class Loss(Protocol):
     """Of every learned token of a batch.
 
-    `target_probabilities` (learned, vocabulary) replaces the labels. Within `without_adapter`
-    everything is computed by the base model.
+    `probabilities` (last, vocabulary), fp32, are the targets of so many last learned tokens, in the
+    place of labels. Within `without_adapter` everything is computed by the base model.
+
+    pads: whether a short example in a batch costs as much as the longest.
     """
 
-    def __call__(
-        self, batch: Batch, target_probabilities: torch.Tensor | None = None
-    ) -> TokenLosses: ...
+    @property
+    def pads(self) -> bool: ...
 
-    def probabilities(self, batch: Batch) -> torch.Tensor:
-        """Predicted token probabilities (learned, vocabulary), fp32."""
+    def __call__(self, batch: Batch, probabilities: torch.Tensor | None = None) -> TokenLosses: ...
+
+    def states(self, batch: Batch) -> torch.Tensor:
+        """What enters the LM head at each learned token, (learned, width)."""
+        ...
+
+    def head_probabilities(self, states: torch.Tensor) -> torch.Tensor:
+        """Token probabilities that follow from such states: (states, vocabulary), fp32."""
         ...
 
     def without_adapter(self) -> AbstractContextManager[None]: ...
@@ -62,19 +69,24 @@ class CausalLMLoss:
     def _replace_input(self, _head: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> Any:
         return inputs if self._intercept is None else (self._intercept(inputs[0]),)
 
-    def __call__(
-        self, batch: Batch, target_probabilities: torch.Tensor | None = None
-    ) -> TokenLosses:
-        targets = batch.labels if target_probabilities is None else target_probabilities
-        if self.in_chunks:
-            return self._head.token_losses(self._states(batch), targets)
-        return token_losses(self._logits(batch), targets)
+    @property
+    def pads(self) -> bool:
+        """See `Loss`."""
+        return not self.packs
 
-    def probabilities(self, batch: Batch) -> torch.Tensor:
+    def __call__(self, batch: Batch, probabilities: torch.Tensor | None = None) -> TokenLosses:
+        if self.in_chunks:
+            losses = self._head.token_losses
+            return with_replay(losses, self.states(batch), batch.labels, probabilities)
+        return with_replay(token_losses, self._logits(batch), batch.labels, probabilities)
+
+    def head_probabilities(self, states: torch.Tensor) -> torch.Tensor:
         """See `Loss`."""
         if self.in_chunks:
-            return self._head.probabilities(self._states(batch))
-        return torch.softmax(self._logits(batch), dim=-1)
+            return self._head.probabilities(states)
+        anything = torch.zeros(1, 1, dtype=torch.long, device=states.device)
+        logits = self._forward({"input_ids": anything}, lambda _states: states[None])
+        return torch.softmax(logits[0].float(), dim=-1)
 
     @contextmanager
     def without_adapter(self) -> Iterator[None]:
@@ -87,8 +99,8 @@ class CausalLMLoss:
         finally:
             self._model.train(was_training)
 
-    def _states(self, batch: Batch) -> torch.Tensor:
-        """Input of the LM head, (learned, width). The head itself gets none of it."""
+    def states(self, batch: Batch) -> torch.Tensor:
+        """See `Loss`. The head itself gets none of them."""
         found: list[torch.Tensor] = []
 
         def take(states: torch.Tensor) -> torch.Tensor:
@@ -155,10 +167,3 @@ class CausalLMLoss:
             self.packs = False
         error = (found - expected).std(dim=-1) / expected.std(dim=-1)
         return bool((error <= PACKING_TOLERANCE[embedding.dtype]).all())
-
-
-@torch.no_grad()
-def base_probabilities(loss: Loss, batch: Batch) -> torch.Tensor:
-    """The base model's token probabilities (learned, vocabulary)."""
-    with loss.without_adapter():
-        return loss.probabilities(batch)

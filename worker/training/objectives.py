@@ -1,8 +1,10 @@
 """What a training minimises: an objective turns examples into a loss.
 
 AnswerObjective     the given answers become more likely (supervised fine-tuning)
-ReplayObjective     everyday answers stay as the base model gives them
 DpoObjective        in dpo.py: the better of two answers becomes more likely than the worse one
+
+Replay examples may lie among those of an objective, in the same forward pass: their answers stay as
+the base model gives them (replay/).
 """
 
 import math
@@ -15,8 +17,10 @@ import torch
 from worker.template import TokenizedExample
 from worker.training.data import TrainingExample, collate, micro_batches
 from worker.training.data_parallel import Ranks
-from worker.training.losses import Loss, base_probabilities
+from worker.training.losses import Loss
 from worker.training.optimizer import FlatAdamW
+from worker.training.replay.answers import ReplayExample
+from worker.training.replay.targets import ReplayTargets
 
 E = TypeVar("E", bound=TrainingExample)
 E_contra = TypeVar("E_contra", bound=TrainingExample, contravariant=True)
@@ -28,11 +32,13 @@ class SummedLoss:
 
     right: learned tokens that are the model's likeliest, or pairs of which the better answer is
     the likelier one.
+    replay: loss of the replay examples among them, which the other figures leave out.
     """
 
     loss: torch.Tensor
     tokens: int
-    right: int = 0
+    right: int
+    replay: torch.Tensor
 
 
 @dataclass(frozen=True)
@@ -50,7 +56,15 @@ class MeanLoss:
 class Objective(Protocol[E_contra]):
     """See the top of this file."""
 
-    def __call__(self, examples: Sequence[E_contra], device: torch.device, /) -> SummedLoss: ...
+    loss: Loss
+
+    def __call__(
+        self,
+        examples: Sequence[E_contra],
+        device: torch.device,
+        /,
+        replay: Sequence[ReplayExample] = (),
+    ) -> SummedLoss: ...
 
     def units(self, examples: Sequence[E_contra], /) -> int:
         """What the mean is taken over: learned tokens, or pairs."""
@@ -60,31 +74,53 @@ class Objective(Protocol[E_contra]):
 class AnswerObjective:
     """Mean cross-entropy of the learned tokens."""
 
-    def __init__(self, loss: Loss) -> None:
-        self._loss = loss
+    def __init__(self, loss: Loss, replay_targets: ReplayTargets | None = None) -> None:
+        self.loss, self._replay_targets = loss, replay_targets
 
-    def __call__(self, examples: Sequence[TokenizedExample], device: torch.device) -> SummedLoss:
-        batch = collate(examples, device)
-        losses, right = self._loss(batch)
-        return SummedLoss(losses.sum(), batch.tokens, 0 if right is None else int(right.sum()))
-
-    def units(self, examples: Sequence[TokenizedExample]) -> int:
-        return learned_tokens(examples)
-
-
-class ReplayObjective:
-    """Mean cross-entropy with the base model's token probabilities as targets."""
-
-    def __init__(self, loss: Loss) -> None:
-        self._loss = loss
-
-    def __call__(self, examples: Sequence[TokenizedExample], device: torch.device) -> SummedLoss:
-        batch = collate(examples, device)
-        targets = base_probabilities(self._loss, batch)
-        return SummedLoss(self._loss(batch, targets).losses.sum(), batch.tokens)
+    def __call__(
+        self,
+        examples: Sequence[TokenizedExample],
+        device: torch.device,
+        replay: Sequence[ReplayExample] = (),
+    ) -> SummedLoss:
+        found = batch_losses(self.loss, examples, device, replay, self._replay_targets)
+        return SummedLoss(found.losses.sum(), found.tokens, found.right, found.replay)
 
     def units(self, examples: Sequence[TokenizedExample]) -> int:
         return learned_tokens(examples)
+
+
+@dataclass(frozen=True)
+class BatchLosses:
+    """Of examples that were read together. losses: (learned,) with a gradient. rows: (learned,),
+    the example of each. tokens, right, replay: see `SummedLoss`."""
+
+    losses: torch.Tensor
+    rows: torch.Tensor
+    tokens: int
+    right: int
+    replay: torch.Tensor
+
+
+def batch_losses(
+    loss: Loss,
+    examples: Sequence[TokenizedExample],
+    device: torch.device,
+    replay: Sequence[ReplayExample] = (),
+    replay_targets: ReplayTargets | None = None,
+) -> BatchLosses:
+    batch = collate([*examples, *replay], device, replay_rows=len(replay))
+    targets = replay_targets(replay) if replay and replay_targets else None
+    losses, right = loss(batch, targets)
+    rows = batch.loss_mask.nonzero()[:, 0]
+    own = learned_tokens(examples)
+    return BatchLosses(
+        losses[:own],
+        rows[:own],
+        batch.tokens,
+        0 if right is None else int(right.sum()),
+        losses[own:].sum(),
+    )
 
 
 def learned_tokens(examples: Sequence[TokenizedExample]) -> int:
@@ -92,28 +128,55 @@ def learned_tokens(examples: Sequence[TokenizedExample]) -> int:
 
 
 @dataclass(frozen=True)
-class Weighted(Generic[E]):
-    """Examples of an update with their objective, and how much its mean loss counts."""
+class Update(Generic[E]):
+    """What an update learns from: examples with their objective, and replay examples beside them.
+
+    replay_weight: how much the mean loss of the replay examples counts; the rest is that of the
+    examples.
+    """
 
     objective: Objective[E]
     examples: Sequence[E]
-    weight: float = 1.0
+    replay: Sequence[ReplayExample] = ()
+    replay_weight: float = 0.0
 
     def backward(
         self, optimizer: FlatAdamW, token_budget: int, ranks: Ranks
     ) -> tuple[float, float, int]:
-        """Accumulate `weight` times the gradient of the mean loss; returns that loss, the accuracy
-        (see `MeanLoss`) and the tokens. Of several processes each adds its own share to all."""
+        """Accumulate the gradient of the weighted mean losses; returns the loss of the examples,
+        their accuracy (see `MeanLoss`) and their tokens. Of several processes each adds its own
+        share to all."""
         total, right, tokens = 0.0, 0, 0
-        units = self.objective.units(self.examples)
-        for part in parts_of(ranks.share(self.examples), token_budget):
-            found = self.objective(part, optimizer.master.device)
-            (found.loss * (self.weight / units)).backward()
+        units, replay_units = self.objective.units(self.examples), learned_tokens(self.replay)
+        weight = (1 - self.replay_weight) / units
+        replay_weight = self.replay_weight / max(replay_units, 1)
+        for examples, replay in self.parts(token_budget, ranks):
+            found = self.objective(examples, optimizer.master.device, replay=replay)
+            (found.loss * weight + found.replay * replay_weight).backward()
             optimizer.accumulate_gradients()
             total += float(found.loss.detach())
             right += found.right
             tokens += found.tokens
         return total / units, right / units, tokens
+
+    def parts(self, token_budget: int, ranks: Ranks) -> list[tuple[list[E], list[ReplayExample]]]:
+        """The share of this process in parts that fit in memory, with the replay examples of each.
+
+        Where padding costs as much as a token, replay examples are a part of their own.
+        """
+        own, replay = ranks.share(self.examples), ranks.share(self.replay)
+        if self.objective.loss.pads:
+            parts: list[tuple[list[E], list[ReplayExample]]] = []
+            parts += [(part, []) for part in parts_of(own, token_budget)]
+            return parts + [([], part) for part in parts_of(replay, token_budget)]
+        mixed: list[list[E | ReplayExample]] = parts_of([*own, *replay], token_budget)
+        return [apart(part) for part in mixed]
+
+
+def apart(part: Sequence[E | ReplayExample]) -> tuple[list[E], list[ReplayExample]]:
+    """The examples and the replay examples of a part."""
+    replay = [one for one in part if isinstance(one, ReplayExample)]
+    return [one for one in part if not isinstance(one, ReplayExample)], replay
 
 
 @torch.no_grad()

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from finetune_app.basemodels.memory_plan import TOKEN_BUDGET
+from finetune_app.basemodels.training_work import replay_rows
 from worker.channel import Channel
 from worker.memory import release_memory
-from worker.template import TokenizedExample, load_tokenizer
+from worker.template import load_tokenizer
 from worker.training import checkpoints, data, kept_steps
 from worker.training.data_parallel import Ranks
 from worker.training.dpo import DpoObjective, reference_margins
@@ -29,6 +30,8 @@ from worker.training.out_of_memory import (
 )
 from worker.training.probes import TOLERANCE, difference
 from worker.training.replay import replay_examples
+from worker.training.replay.answers import ReplayExample
+from worker.training.replay.targets import ReplayTargets, states_file
 from worker.training.shortening import can_be_shortened, shorten_rows
 from worker.training.spec import TrainingSpec
 from worker.training.state import LastCheckpoint, Run, State
@@ -72,7 +75,9 @@ def prepare(
     checkpointing = state.gradient_checkpointing
     loss = choose_loss(adapted, channel, gradient_checkpointing=checkpointing)
     both = [*examples.train, *examples.validation]
-    objective = make_objective(spec, folder, adapted, loss, both, state.token_budget, channel)
+    objective = make_objective(
+        spec, folder, adapted, loss, both, replay, state.token_budget, channel
+    )
     if checkpoint:
         optimizer.restore(checkpoint.optimizer)
         channel.emit("log", text=f"Continuing from step {state.step}.")
@@ -95,7 +100,9 @@ def prepare(
         ranks=ranks or Ranks(),
     )
     rows = max(spec.batch_size, len(examples.validation))
-    state.token_budget = min(state.token_budget, max(rows * examples.longest, 1))
+    rows += replay_rows(spec.batch_size, spec.replay_share)
+    longest = max([examples.longest, *(one.padded_tokens for one in replay)])
+    state.token_budget = min(state.token_budget, max(rows * longest, 1))
     return training, state
 
 
@@ -160,13 +167,16 @@ def make_objective(
     adapted: AdaptedModel,
     loss: Loss,
     examples: Sequence[Any],
+    replay: Sequence[ReplayExample],
     token_budget: int,
     channel: Channel,
 ) -> Objective[Any]:
+    file = states_file(spec.base_model, replay, adapted.number_format, spec.tuning)
+    targets = ReplayTargets(loss, replay, adapted.device, file)
     if spec.method != "dpo":
-        return AnswerObjective(loss)
+        return AnswerObjective(loss, targets)
     margins = reference_margins(folder, adapted, loss, examples, token_budget, channel)
-    return DpoObjective(loss, spec.beta, margins)
+    return DpoObjective(loss, spec.beta, margins, targets)
 
 
 def choose_number_format(spec: TrainingSpec, channel: Channel) -> str:
@@ -181,7 +191,7 @@ def choose_number_format(spec: TrainingSpec, channel: Channel) -> str:
 
 def load_replay_examples(
     spec: TrainingSpec, number_format: str, folder: Path, channel: Channel
-) -> list[TokenizedExample]:
+) -> list[ReplayExample]:
     """Everyday conversation against forgetting; empty if it is turned off."""
     if not spec.replay_share:
         return []

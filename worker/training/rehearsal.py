@@ -4,16 +4,17 @@ So memory that is too small is found at the start and not after an hour, when th
 It costs one step at most.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import torch
 
 from finetune_app.basemodels.memory_plan import TOKEN_BUDGET
+from finetune_app.basemodels.training_work import replay_rows
 from worker.training.data import Batches
 from worker.training.data_parallel import processes_for
-from worker.training.objectives import ReplayObjective, Weighted, parts_of
+from worker.training.objectives import Update
 from worker.training.out_of_memory import (
     is_out_of_memory,
     need_less,
@@ -35,7 +36,7 @@ def rehearse(training: Run, state: State) -> Run:
         part = largest_part(training, state.token_budget)
         training.channel.check()
         note_state(training, state)  # the kernel may end this process instead of raising an error
-        if fits(training, part):
+        if fits(training, state.token_budget):
             training.optimizer.zero_gradients()
             return training
         training = with_less_memory(training, state, part)
@@ -43,10 +44,25 @@ def rehearse(training: Run, state: State) -> Run:
 
 def largest_part(training: Run, token_budget: int) -> list[Any]:
     """Of the longest rows that can meet in one batch, those that this process computes at once."""
-    by_length = sorted(training.train_examples, key=lambda one: one.padded_tokens, reverse=True)
-    rows = -(-training.spec.batch_size // processes_for(training.spec))
-    parts = parts_of(by_length[:rows], token_budget)
-    return max(parts, key=_padded)
+    parts = longest_rows(training).parts(token_budget, training.ranks)
+    return max(([*own, *replay] for own, replay in parts if own), key=_padded)
+
+
+def longest_rows(training: Run) -> Update[Any]:
+    """The longest rows, everyday ones too, that can meet in one batch of this process."""
+    spec, processes = training.spec, processes_for(training.spec)
+    rows = -(-spec.batch_size // processes)
+    replay = -(-replay_rows(spec.batch_size, spec.replay_share) // processes)
+    return Update(
+        training.objective,
+        _by_length(training.train_examples)[:rows],
+        _by_length(training.replay_examples)[:replay],
+        replay_weight=0.5,
+    )
+
+
+def _by_length(examples: Sequence[Any]) -> list[Any]:
+    return sorted(examples, key=lambda one: one.padded_tokens, reverse=True)
 
 
 def _padded(part: Sequence[Any]) -> int:
@@ -54,12 +70,11 @@ def _padded(part: Sequence[Any]) -> int:
     return len(part) * longest
 
 
-def fits(training: Run, part: Sequence[Any]) -> bool:
-    """Forward and backward pass of these rows, and of the longest everyday ones."""
+def fits(training: Run, token_budget: int) -> bool:
+    """Forward and backward pass of the longest rows."""
     try:
         torch.manual_seed(training.spec.seed % 2**63)  # of the dropout; steps have their own
-        for weighted in _batches(training, part):
-            weighted.backward(training.optimizer, _padded(weighted.examples), training.ranks)
+        longest_rows(training).backward(training.optimizer, token_budget, training.ranks)
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
@@ -67,15 +82,6 @@ def fits(training: Run, part: Sequence[Any]) -> bool:
         return True
     release()
     return False
-
-
-def _batches(training: Run, part: Sequence[Any]) -> Iterator[Weighted[Any]]:
-    yield Weighted(training.objective, part)
-    spec, replay = training.spec, training.replay_examples
-    if replay:
-        count = int(-(-spec.batch_size * spec.replay_share // (1 - spec.replay_share)))
-        longest = sorted(replay, key=lambda one: one.padded_tokens, reverse=True)[:count]
-        yield Weighted(ReplayObjective(training.loss), longest)
 
 
 def with_less_memory(training: Run, state: State, part: Sequence[Any]) -> Run:
@@ -107,6 +113,7 @@ def with_checkpointing(training: Run, state: State) -> Run:
         training.adapted,
         loss,
         examples,
+        training.replay_examples,
         state.token_budget,
         training.channel,
     )

@@ -12,12 +12,10 @@ from transformers import PreTrainedTokenizerBase
 
 from finetune_app.basemodels.training_work import (
     FORWARD_COST,
-    REPLAY_COST,
     measurement_cost,
     validation_steps,
 )
 from worker.channel import Channel
-from worker.template import TokenizedExample
 from worker.training.data import Batches, count_tokens
 from worker.training.data_parallel import Ranks
 from worker.training.general_ability import text_windows
@@ -25,6 +23,7 @@ from worker.training.losses import Loss
 from worker.training.model_loader import AdaptedModel
 from worker.training.objectives import Objective
 from worker.training.optimizer import FlatAdamW
+from worker.training.replay.answers import ReplayExample
 from worker.training.spec import TrainingSpec
 from worker.training.validation import Validation
 from worker.training.validation_answers import ValidationAnswers
@@ -88,7 +87,7 @@ class Run:
     row_numbers: Sequence[int]
     """Of the train examples, as shown on the pages."""
     batches: Batches
-    replay_examples: list[TokenizedExample]
+    replay_examples: list[ReplayExample]
     validation_examples: Sequence[Any]
     validation_answers: ValidationAnswers
     last_checkpoint: LastCheckpoint
@@ -110,9 +109,7 @@ class Run:
         if replay:
             per_example = spec.replay_share / (1 - spec.replay_share)
             mean = count_tokens(replay) / len(replay)
-            tokens += round(
-                REPLAY_COST * spec.epochs * len(self.train_examples) * per_example * mean
-            )
+            tokens += round(spec.epochs * len(self.train_examples) * per_example * mean)
         cost = self.measurement_cost + FORWARD_COST * self.general_windows.numel()
         return frozenset(validation_steps(self.total_steps, spec.epochs, tokens, cost))
 

@@ -8,7 +8,7 @@ import torch
 
 from worker.channel import UserError
 from worker.training.data_parallel import Ranks
-from worker.training.objectives import Weighted
+from worker.training.objectives import Update
 from worker.training.optimizer import FlatAdamW
 
 
@@ -27,8 +27,7 @@ class StepResult:
 
 def training_step(
     optimizer: FlatAdamW,
-    learned: Weighted[Any],
-    replay: Weighted[Any] | None,
+    update: Update[Any],
     *,
     ranks: Ranks,
     token_budget: int,
@@ -38,15 +37,11 @@ def training_step(
     """One update, in as many micro-batches as the budget needs.
 
     Every learned token (or pair) of the whole batch counts the same, so neither micro-batches nor
-    several processes, which all call this, change the result. `replay` examples have a forward pass
-    of their own, because they do not share the prefix of the others and their loss is not part of
-    the curve.
+    several processes, which all call this, change the result.
 
     Raises UserError when the loss or its gradient is not finite; no weight is changed then.
     """
-    found = learned.backward(optimizer, token_budget, ranks)
-    if replay:
-        replay.backward(optimizer, token_budget, ranks)
+    found = update.backward(optimizer, token_budget, ranks)
     sums = torch.tensor(found, dtype=torch.float64, device=optimizer.master.device)
     ranks.sum(sums)
     ranks.sum(optimizer.gradient)

@@ -16,7 +16,7 @@ from worker.training.data import (
 )
 from worker.training.data_parallel import Ranks
 from worker.training.lm_head import TokenLosses
-from worker.training.objectives import AnswerObjective, Weighted
+from worker.training.objectives import AnswerObjective, Update
 from worker.training.optimizer import FlatAdamW, learning_rate_at
 from worker.training.spec import TrainingSpec
 from worker.training.steps import training_step
@@ -117,12 +117,12 @@ def test_a_non_finite_gradient_changes_no_weight(bad):
         broken.register_hook(lambda gradient: gradient * bad)
         return TokenLosses(broken, None)
 
+    loss.pads = False
     example = TokenizedExample([1, 2], [False, True])
     with pytest.raises(UserError, match="lower learning rate"):
         training_step(
             flat,
-            Weighted(AnswerObjective(loss), [example]),
-            None,
+            Update(AnswerObjective(loss), [example]),
             ranks=Ranks(),
             token_budget=100,
             learning_rate=0.1,

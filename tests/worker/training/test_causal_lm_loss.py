@@ -19,6 +19,7 @@ from transformers import (
     Qwen2Config,
 )
 
+from tests.worker.training.base_model_says import probabilities
 from worker.template import TokenizedExample
 from worker.training import lm_head, losses, packing
 from worker.training.data import collate
@@ -122,7 +123,7 @@ def test_targets_may_be_probabilities(kind):
     model = peft_model(CONFIGS[kind])
     loss = CausalLMLoss(model)
     with torch.no_grad():
-        targets = loss.probabilities(batch()).roll(1, dims=0)
+        targets = probabilities(loss, batch()).roll(1, dims=0)
     assert torch.allclose(targets.sum(dim=-1), torch.ones(len(targets)))
     assert_same(
         with_gradients(model, loss(batch(), targets).losses),
@@ -136,12 +137,16 @@ def test_a_token_is_right_where_it_is_the_likeliest(how):
     model.requires_grad_(how == "head that learns")
     loss = CausalLMLoss(model)
     loss.in_chunks = how != "not in chunks"
-    likeliest = loss.probabilities(batch()).argmax(dim=-1)
+    likeliest = probabilities(loss, batch()).argmax(dim=-1)
     wrong = (likeliest + 1) % VOCABULARY
     wanted = [n % 3 == 0 for n in range(len(likeliest))]
     labels = torch.where(torch.tensor(wanted), likeliest, wrong)
     assert loss(replace(batch(), labels=labels)).right.tolist() == wanted
-    assert loss(batch(), loss.probabilities(batch())).right is None
+    targets = probabilities(loss, batch())
+    assert loss(batch(), targets).right.tolist() == []
+    mixed = loss(replace(batch(), labels=labels), targets[-5:])
+    assert mixed.right.tolist() == wanted[:-5]
+    assert torch.allclose(mixed.losses[-5:], loss(batch(), targets).losses[-5:], atol=1e-5)
 
 
 def test_a_head_that_learns_gets_its_gradient():

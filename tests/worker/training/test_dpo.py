@@ -19,11 +19,17 @@ from tests.worker.training.test_resume import train_until_killed
 from worker.channel import Job, UserError
 from worker.template import load_tokenizer, tokenize_example
 from worker.training import run
-from worker.training.dpo import REFERENCE, DpoObjective, margins, reference_margins
+from worker.training.dpo import (
+    REFERENCE,
+    DpoObjective,
+    conversations,
+    margins,
+    reference_margins,
+)
 from worker.training.llama_loss import LlamaLoss
 from worker.training.losses import CausalLMLoss
 from worker.training.model_loader import load
-from worker.training.objectives import mean_loss
+from worker.training.objectives import batch_losses, mean_loss
 from worker.training.pairs import tokenize_pair
 from worker.training.spec import TrainingSpec
 
@@ -167,7 +173,8 @@ def test_the_margin_is_that_of_the_whole_answers(base_model):
         return sum(float(logprobs[at - 1, example.input_ids[at]]) for at in learned)
 
     with torch.no_grad():
-        found, _tokens = margins(CausalLMLoss(made.model), [pair], CPU)
+        losses = batch_losses(CausalLMLoss(made.model), conversations([pair]), CPU)
+        found = margins(losses, 1)
     expected = log_probability(messages) - log_probability(worse)
     assert float(found[0]) == pytest.approx(expected, abs=1e-4)
     assert sum(pair.chosen.loss_mask) < 5  # not the words that they share

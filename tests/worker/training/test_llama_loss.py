@@ -5,13 +5,14 @@ from dataclasses import replace
 import pytest
 import torch
 
+from tests.worker.training.base_model_says import base_probabilities, probabilities
 from tests.worker.training.recording_channel import RecordingChannel
 from worker.llama import rotate
 from worker.template import TokenizedExample
 from worker.training import llama_autograd, probes
 from worker.training.data import collate
 from worker.training.llama_loss import LlamaLoss, LoraProjection, is_supported, shared_prefix
-from worker.training.losses import CausalLMLoss, Loss, base_probabilities
+from worker.training.losses import CausalLMLoss, Loss
 from worker.training.model_loader import load
 from worker.training.prepare import choose_loss
 from worker.training.spec import TrainingSpec
@@ -85,7 +86,7 @@ def test_the_same_tokens_are_right(base_model, batch):
     made = loaded(base_model, "llama")
     general, fast = CausalLMLoss(made.model), LlamaLoss(made.model)
     given = collate(BATCHES[batch], torch.device("cpu"))
-    likeliest = general.probabilities(given).argmax(dim=-1)
+    likeliest = probabilities(general, given).argmax(dim=-1)
     shuffled = torch.where(torch.arange(len(likeliest)) % 2 == 0, likeliest, given.labels)
     changed = replace(given, labels=shuffled)
     right = fast(changed).right
@@ -132,7 +133,8 @@ def test_unsupported_models_use_the_general_loss(base_model):
 
 def test_the_shared_prefix_ends_before_learned_tokens():
     def prefix_length(name: str) -> int:
-        return shared_prefix(collate(BATCHES[name], torch.device("cpu")))
+        batch = collate(BATCHES[name], torch.device("cpu"))
+        return shared_prefix(batch, batch.own_rows)
 
     assert prefix_length("shared prefix") == 4
     assert prefix_length("nothing shared") == 0

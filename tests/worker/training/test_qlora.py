@@ -10,6 +10,7 @@ from torch.nn.functional import cross_entropy
 from transformers import AutoModelForCausalLM
 
 from tests.starter import FOLDER, needs_starter
+from tests.worker.training.base_model_says import base_probabilities
 from tests.worker.training.recording_channel import RecordingChannel
 from worker.channel import Job, UserError
 from worker.engine.engine import Engine
@@ -18,7 +19,7 @@ from worker.quantisation import quantised_loading
 from worker.template import TokenizedExample, load_tokenizer, tokenize_example
 from worker.training import checkpoints, loop, run
 from worker.training.data import collate
-from worker.training.losses import CausalLMLoss, base_probabilities
+from worker.training.losses import CausalLMLoss
 from worker.training.model_loader import load
 from worker.training.prepare import choose_loss
 from worker.training.spec import TrainingSpec

@@ -36,10 +36,10 @@ def memory_for(monkeypatch):
     """A machine on which a batch fits only if a test says so: (examples, longest) -> bool."""
 
     def limit(fits) -> None:
-        def collate_what_fits(examples, device):
+        def collate_what_fits(examples, device, replay_rows):
             if not fits(len(examples), max(len(one.input_ids) for one in examples)):
                 raise RuntimeError(FULL)
-            return collate(examples, device)
+            return collate(examples, device, replay_rows=replay_rows)
 
         monkeypatch.setattr("worker.training.objectives.collate", collate_what_fits)
 
@@ -68,12 +68,12 @@ def test_gradient_checkpointing_is_next(job, monkeypatch):
     kept_all = run(job(folder="kept"), RecordingChannel())
     real = CausalLMLoss.__call__
 
-    def only_with_checkpointing(self, batch, target_probabilities=None):
+    def only_with_checkpointing(self, batch, probabilities=None):
         if not self._model.get_base_model().is_activation_checkpointing:
             raise RuntimeError(FULL)
-        return real(self, batch, target_probabilities)
+        return real(self, batch, probabilities)
 
-    def never(self, batch, target_probabilities=None):
+    def never(self, batch, probabilities=None):
         raise RuntimeError(FULL)
 
     # The probe's few tokens fit.

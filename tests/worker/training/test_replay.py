@@ -10,6 +10,7 @@ import torch
 from finetune_app.basemodels.catalogue import STARTER
 from finetune_app.datasets.near_duplicates import jaccard
 from tests.starter import FOLDER, needs_starter
+from tests.worker.training.base_model_says import base_probabilities
 from tests.worker.training.recording_channel import RecordingChannel
 from worker.engine.engine import Engine
 from worker.engine.requests import GenerationRequest
@@ -18,7 +19,6 @@ from worker.evaluation.general_check.perplexity import TEXTS
 from worker.template import load_tokenizer, prompt_token_ids
 from worker.training import run
 from worker.training.data import collate
-from worker.training.losses import base_probabilities
 from worker.training.model_loader import load
 from worker.training.prepare import choose_loss
 from worker.training.replay import replay_examples, replay_indices, replay_weight

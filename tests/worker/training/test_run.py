@@ -176,10 +176,10 @@ def test_out_of_memory_halves_the_micro_batches_with_the_same_result(job, monkey
     whole = run(job(folder="whole"), RecordingChannel())
     real_collate = loop.data.collate
 
-    def collate_two_at_most(examples, device):
+    def collate_two_at_most(examples, device, **replay):
         if len(examples) > 2:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
-        return real_collate(examples, device)
+        return real_collate(examples, device, **replay)
 
     monkeypatch.setattr("worker.training.objectives.collate", collate_two_at_most)
     channel = RecordingChannel()
@@ -190,7 +190,7 @@ def test_out_of_memory_halves_the_micro_batches_with_the_same_result(job, monkey
 
 
 def test_memory_too_small_for_one_example_is_reported(job, monkeypatch):
-    def collate_nothing(examples, device):
+    def collate_nothing(examples, device, **replay):
         raise torch.OutOfMemoryError("out of memory")
 
     monkeypatch.setattr("worker.training.objectives.collate", collate_nothing)
@@ -204,7 +204,7 @@ def test_a_nan_loss_ends_the_training(job, monkeypatch):
     nothing = TokenLosses(torch.full((1,), float("nan"), requires_grad=True), None)
     monkeypatch.setattr(
         "worker.training.losses.CausalLMLoss.__call__",
-        lambda self, batch, target_probabilities=None: nothing,
+        lambda self, batch, probabilities=None: nothing,
     )
     with pytest.raises(UserError, match="lower learning rate"):
         run(job("gpt_neox"), RecordingChannel())

@@ -7,6 +7,7 @@ distillation). This costs the task little, and keeps the model close to its base
 
 prompts.jsonl  the prompts, written for this project; none is in or near the general check
 answers.py     the base model's answers, generated once for each base model
+targets.py     its distribution at each token of them, read once for each base model
 schedule.py    which of them an update reads
 record.py      writes the starter model's answers, which come with the program
 """

@@ -22,6 +22,7 @@ from worker.template import TokenizedExample, load_tokenizer, prompt_token_ids
 
 PROMPTS = Path(__file__).with_name("prompts.jsonl")
 STARTER = Path(__file__).with_name("starter.json")
+KEPT = ".everyday"  # folder beside the base models
 ANSWER_TOKENS = 48  # enough to show how the base model writes; longer answers are cut
 
 
@@ -33,6 +34,13 @@ class ReplayAnswer:
     tokens: list[int]
 
 
+@dataclass(frozen=True)
+class ReplayExample(TokenizedExample):
+    """An everyday prompt and the base model's answer. number: its place among all of a training."""
+
+    number: int = 0
+
+
 def prompts() -> list[list[Message]]:
     """The everyday conversations; each ends with a message of the user."""
     with PROMPTS.open(encoding="utf-8") as lines:
@@ -41,14 +49,14 @@ def prompts() -> list[list[Message]]:
 
 def replay_examples(
     base_model: Path, number_format: str, folder: Path, channel: Channel
-) -> list[TokenizedExample]:
+) -> list[ReplayExample]:
     """Everyday conversations as tokens; `folder` is the training's own.
 
     An answer that was cut ends without an end-of-turn token. Empty when Stop is pressed while the
     base model is answering. Raises UserError.
     """
     own = folder / "everyday.json"
-    shared = base_model.parent / ".everyday" / f"{cache_key(base_model)}.json"
+    shared = base_model.parent / KEPT / f"{cache_key(base_model)}.json"
     answers = _read(own) or _read(shared) or recorded_answers(base_model)
     if not answers:
         answers = _generate(base_model, number_format, channel)
@@ -59,8 +67,8 @@ def replay_examples(
         _write(own, answers)
     tokenizer, conversations = load_tokenizer(base_model), prompts()
     return [
-        _example(prompt_token_ids(tokenizer, conversations[one.prompt]), one.tokens)
-        for one in answers
+        _example(number, prompt_token_ids(tokenizer, conversations[one.prompt]), one.tokens)
+        for number, one in enumerate(answers)
     ]
 
 
@@ -98,8 +106,9 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _example(prompt: list[int], answer: list[int]) -> TokenizedExample:
-    return TokenizedExample(prompt + answer, [False] * len(prompt) + [True] * len(answer))
+def _example(number: int, prompt: list[int], answer: list[int]) -> ReplayExample:
+    mask = [False] * len(prompt) + [True] * len(answer)
+    return ReplayExample(prompt + answer, mask, number=number)
 
 
 def _generate(base_model: Path, number_format: str, channel: Channel) -> list[ReplayAnswer]:
