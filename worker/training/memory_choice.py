@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -28,20 +29,15 @@ from worker.training.pairs import PreferencePair
 from worker.training.spec import TrainingSpec
 from worker.training.state import State
 
+AMPLE_SHARE = 0.5  # of the free memory; a plan is off by a fifth (docs/benchmarks/memory.md)
+
 
 def choose_by_plan(
     spec: TrainingSpec, state: State, examples: Examples[Any], channel: Channel
 ) -> None:
     """Gradient checkpointing where a single row would not fit without it; then the largest token
     budget that fits. What is planned is tried before the first step (rehearsal.py)."""
-    shape, free = shape_of(spec.base_model), free_bytes()
-    setup = TrainingSetup(
-        state.number_format,
-        spec.rank,
-        tuning=spec.tuning,
-        on_card=torch.cuda.is_available(),
-        gradient_checkpointing=state.gradient_checkpointing,
-    )
+    shape, setup, free = shape_of(spec.base_model), setup_of(spec, state), free_bytes()
     by_length = sorted(examples.train, key=lambda one: one.padded_tokens, reverse=True)
     rows = by_length[: spec.batch_size]
 
@@ -59,6 +55,27 @@ def choose_by_plan(
     if state.token_budget < longest * len(rows):
         text = f"Each step works through its rows in parts of {state.token_budget:,} tokens."
         channel.emit("log", text=text)
+
+
+def has_ample_room(spec: TrainingSpec, state: State, part: Sequence[Any]) -> bool:
+    """Whether the training fits so well, with these rows at once, that nobody need try it.
+
+    Never on a card: there the plan was not compared with what is measured, and trying is quick.
+    """
+    if torch.cuda.is_available():
+        return False
+    plan = memory_plan(shape_of(spec.base_model), setup_of(spec, state), batch_of(part))
+    return plan.model <= AMPLE_SHARE * free_bytes()
+
+
+def setup_of(spec: TrainingSpec, state: State) -> TrainingSetup:
+    return TrainingSetup(
+        state.number_format,
+        spec.rank,
+        tuning=spec.tuning,
+        on_card=torch.cuda.is_available(),
+        gradient_checkpointing=state.gradient_checkpointing,
+    )
 
 
 def full_while_loading(spec: TrainingSpec, number_format: str) -> UserError:
@@ -94,6 +111,7 @@ def batch_of(part: Sequence[Any]) -> LargestBatch:
     return LargestBatch(len(examples), max(lengths), sum(lengths), learned)
 
 
+@lru_cache(maxsize=1)
 def shape_of(folder: Path) -> ModelShape:
     """From the files alone; a family that is not known is counted, which takes a few seconds.
     Raises UserError."""

@@ -1,7 +1,7 @@
 """The largest batch is computed once before the first step, and its gradients are thrown away.
 
 So memory that is too small is found at the start and not after an hour, when the longest rows come.
-It costs one step at most.
+It costs one step at most, and is left out where the plan leaves plenty of room.
 """
 
 from collections.abc import Sequence
@@ -14,6 +14,7 @@ from finetune_app.basemodels.memory_plan import TOKEN_BUDGET
 from finetune_app.basemodels.training_work import replay_rows
 from worker.training.data import Batches
 from worker.training.data_parallel import processes_for
+from worker.training.memory_choice import has_ample_room
 from worker.training.objectives import Update
 from worker.training.out_of_memory import (
     is_out_of_memory,
@@ -36,7 +37,7 @@ def rehearse(training: Run, state: State) -> Run:
         part = largest_part(training, state.token_budget)
         training.channel.check()
         note_state(training, state)  # the kernel may end this process instead of raising an error
-        if fits(training, state.token_budget):
+        if has_ample_room(training.spec, state, part) or fits(training, state.token_budget):
             training.optimizer.zero_gradients()
             return training
         training = with_less_memory(training, state, part)

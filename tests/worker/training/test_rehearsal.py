@@ -36,6 +36,8 @@ def memory_for(monkeypatch):
     """A machine on which a batch fits only if a test says so: (examples, longest) -> bool."""
 
     def limit(fits) -> None:
+        monkeypatch.setattr("worker.training.rehearsal.has_ample_room", lambda *training: False)
+
         def collate_what_fits(examples, device, replay_rows):
             if not fits(len(examples), max(len(one.input_ids) for one in examples)):
                 raise RuntimeError(FULL)
@@ -56,11 +58,28 @@ def test_too_many_rows_at_once_are_found_before_the_first_step(job, memory_for):
 
 
 def test_a_rehearsal_changes_no_weight(job, monkeypatch):
+    monkeypatch.setattr("worker.training.rehearsal.has_ample_room", lambda *training: False)
     once = run(job(folder="once"), RecordingChannel())
     monkeypatch.setattr("worker.training.loop.rehearse", lambda training, state: training)
     never = run(job(folder="never"), RecordingChannel())
     assert once["train_loss"] == never["train_loss"]
     assert once["validation_loss"] == never["validation_loss"]
+
+
+def test_where_the_plan_leaves_plenty_of_room_nothing_is_tried(job, monkeypatch):
+    tried = []
+
+    def fits(*training) -> bool:
+        tried.append(training)
+        return True
+
+    monkeypatch.setattr("worker.training.rehearsal.fits", fits)
+    run(job(folder="plenty"), RecordingChannel())
+    assert not tried
+    needed = 100 * 1024**2  # more than a tiny model's weights, less than twice what it takes
+    monkeypatch.setattr(memory_choice, "free_bytes", lambda: needed)
+    run(job(folder="little"), RecordingChannel())
+    assert len(tried) == 1
 
 
 def test_gradient_checkpointing_is_next(job, monkeypatch):
@@ -76,6 +95,7 @@ def test_gradient_checkpointing_is_next(job, monkeypatch):
     def never(self, batch, probabilities=None):
         raise RuntimeError(FULL)
 
+    monkeypatch.setattr("worker.training.rehearsal.has_ample_room", lambda *training: False)
     # The probe's few tokens fit.
     monkeypatch.setattr("worker.training.prepare.difference", lambda *losses: 0.0)
     monkeypatch.setattr(CausalLMLoss, "__call__", only_with_checkpointing)
