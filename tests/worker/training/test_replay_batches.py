@@ -8,10 +8,12 @@ from tests.worker.training.test_llama_loss import BATCHES, example, loaded
 from worker.training import llama_autograd
 from worker.training.data import collate
 from worker.training.data_parallel import Ranks
+from worker.training.dpo import DpoObjective
 from worker.training.llama_loss import LlamaLoss
 from worker.training.losses import CausalLMLoss
 from worker.training.objectives import AnswerObjective, Update
 from worker.training.optimizer import FlatAdamW
+from worker.training.pairs import PreferencePair
 from worker.training.replay.answers import ReplayExample
 from worker.training.replay.targets import BLOCK, ReplayTargets, states_file
 
@@ -68,6 +70,29 @@ def test_the_gradient_is_that_of_two_readings(base_model, how, own, beside):
     optimizer = FlatAdamW(trainable, 0.0)
     update = update_of(LOSSES[how](made.model), BATCHES[own], REPLAY[beside])
     found = gradient_of(update, optimizer)
+    assert float((found - expected).abs().max()) < 1e-4 * float(expected.abs().max())
+
+
+@pytest.mark.parametrize("how", LOSSES)
+@pytest.mark.parametrize("beside", REPLAY)
+def test_the_gradient_beside_preference_pairs_is_that_of_two_readings(base_model, how, beside):
+    made = loaded(base_model, "llama")
+    general = CausalLMLoss(made.model)
+    pairs = [
+        PreferencePair(1, example(50, 51, 52), example(50, 60, 61)),
+        PreferencePair(2, example(70, 71), example(70, 72, 73)),
+    ]
+
+    def objective(loss, targets=None):
+        return DpoObjective(loss, 0.1, {1: 0.2, 2: -0.1}, targets)
+
+    base = base_probabilities(general, collate(REPLAY[beside], CPU))
+    everyday = by_itself(made.model, general, REPLAY[beside], base)
+    optimizer = FlatAdamW([p for p in made.model.parameters() if p.requires_grad], 0.0)
+    expected = 0.25 * everyday + 0.75 * gradient_of(Update(objective(general), pairs), optimizer)
+    loss = LOSSES[how](made.model)
+    targets = ReplayTargets(loss, REPLAY[beside], CPU)
+    found = gradient_of(Update(objective(loss, targets), pairs, REPLAY[beside], 0.25), optimizer)
     assert float((found - expected).abs().max()) < 1e-4 * float(expected.abs().max())
 
 
