@@ -10,7 +10,8 @@ import os
 from finetune_app.core.machine import training_environment
 from worker.child_process import Child
 
-LIBRARIES = ("torch", "transformers", "peft", "safetensors.torch")  # slow to import
+# Slow to import.
+LIBRARIES = ("torch", "transformers", "peft", "safetensors.torch", "worker.training")
 HEAVY_ENVIRONMENT = training_environment() | {"HF_HUB_OFFLINE": "1"}
 
 _warm: Child | None = None

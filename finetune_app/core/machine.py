@@ -1,5 +1,6 @@
 """Cores, memory, disk and graphics card of this machine. Does not import torch."""
 
+import math
 import os
 import platform
 import shutil
@@ -17,6 +18,7 @@ from django.utils.translation import ngettext
 
 from finetune_app.core.sizes import memory_size
 
+CONTROL_GROUP = Path("/sys/fs/cgroup")  # of a container, as it sees it itself
 CARD_SECONDS = 10.0  # for which what the card's tool said is taken to hold
 
 
@@ -76,9 +78,8 @@ def this_machine(folder: str | os.PathLike[str] = ".") -> Machine:
     """Measures now; `folder` is on the disk to measure."""
     memory = psutil.virtual_memory()
     limit, used = container_memory()
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return Machine(
-        cores=cores or 1,
+        cores=usable_cores(),
         memory_bytes=min(memory.total, limit or memory.total),
         free_bytes=min(memory.available, limit - used if limit else memory.available),
         disk_free_bytes=shutil.disk_usage(folder).free,
@@ -98,7 +99,21 @@ def processor_name() -> str:
     return named.partition(":")[2].strip() or platform.processor() or "processor"
 
 
-def container_memory(root: Path = Path("/sys/fs/cgroup")) -> tuple[int, int]:
+def usable_cores(root: Path = CONTROL_GROUP) -> int:
+    """Processors that this process may use: those it is bound to, or fewer where its container has
+    a quota of their time (rounded up)."""
+    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    for names in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):
+        try:
+            quota, period = " ".join((root / name).read_text() for name in names).split()
+            if int(quota) > 0:  # -1 and "max": none
+                return max(1, min(bound or 1, math.ceil(int(quota) / int(period))))
+        except (OSError, ValueError, ZeroDivisionError):
+            continue
+    return bound or 1
+
+
+def container_memory(root: Path = CONTROL_GROUP) -> tuple[int, int]:
     """(limit, used) of the current container in bytes; (0, 0) without a limit.
 
     Reclaimable memory (inactive file pages) does not count as used.
@@ -146,7 +161,7 @@ def training_environment() -> dict[str, str]:
     """Environment of a training process: all cores, with threads that do not spin for long while
     waiting (docs/decisions/0002 has the measurements)."""
     return {
-        "OMP_NUM_THREADS": str(os.cpu_count() or 1),
+        "OMP_NUM_THREADS": str(usable_cores()),
         "GOMP_SPINCOUNT": "1000",
         "TOKENIZERS_PARALLELISM": "false",
     }

@@ -1,5 +1,6 @@
 """Measuring the machine without importing torch."""
 
+import os
 import sys
 
 import pytest
@@ -64,6 +65,32 @@ def test_without_a_limit_the_whole_machine_counts(limits):
 
 def test_odd_files_are_no_limit(limits):
     assert limits(memory__max="lots") == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("files", "share"),
+    [
+        ({"cpu.max": "max 100000\n"}, 1),
+        ({"cpu.max": "100000 100000\n"}, 1 / 4),
+        ({"cpu.max": "150000 100000\n"}, 2 / 4),
+        ({"cpu.max": "900000 100000\n"}, 1),
+        ({"cpu.max": "some\n"}, 1),
+        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, 1),
+        ({"cpu/cpu.cfs_quota_us": "50000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 1 / 4),
+        ({}, 1),
+    ],
+)
+def test_a_container_uses_no_more_cores_than_its_quota(tmp_path, monkeypatch, files, share):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1, 2, 3}, raising=False)
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert machine.usable_cores(tmp_path) == 4 * share
+
+
+def test_a_training_has_as_many_threads_as_the_cores_it_is_bound_to(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {3}, raising=False)
+    assert machine.training_environment()["OMP_NUM_THREADS"] == "1"
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from transformers import PreTrainedTokenizerBase
+
 from finetune_app.basemodels.memory_plan import TOKEN_BUDGET
 from finetune_app.basemodels.training_work import replay_rows
 from worker.channel import Channel
@@ -65,7 +67,7 @@ def prepare(
     elif first := noted_attempt(folder):
         adopt_attempt(first, state)
         examples = with_row_limit(examples, state, channel)
-    replay = load_replay_examples(spec, state.number_format, folder, channel)
+    replay = load_replay_examples(spec, tokenizer, state.number_format, folder, channel)
     adapted = load_model(spec, state.number_format)
     trainable = [p for p in adapted.model.parameters() if p.requires_grad]
     optimizer = FlatAdamW(trainable, spec.weight_decay)
@@ -190,12 +192,16 @@ def choose_number_format(spec: TrainingSpec, channel: Channel) -> str:
 
 
 def load_replay_examples(
-    spec: TrainingSpec, number_format: str, folder: Path, channel: Channel
+    spec: TrainingSpec,
+    tokenizer: PreTrainedTokenizerBase,
+    number_format: str,
+    folder: Path,
+    channel: Channel,
 ) -> list[ReplayExample]:
     """Everyday conversation against forgetting; empty if it is turned off."""
     if not spec.replay_share:
         return []
-    return replay_examples(spec.base_model, number_format, folder, channel)
+    return replay_examples(spec.base_model, tokenizer, number_format, folder, channel)
 
 
 def choose_loss(

@@ -28,6 +28,10 @@ from worker.training.spec import TrainingSpec
 SHARE = 0.125
 
 
+def everyday(base, folder, channel):
+    return replay_examples(base, load_tokenizer(base), "fp32", folder, channel)
+
+
 def prompt_texts() -> list[str]:
     return [message["content"] for messages in prompts() for message in messages]
 
@@ -79,7 +83,7 @@ def test_replay_answers_are_the_base_models_own(base_model, tmp_path):
     """Their first tokens: later on, a random model has near ties, which a busy machine rounds
     otherwise in a batch than alone."""
     base = base_model()
-    rows = replay_examples(base, "fp32", tmp_path, RecordingChannel())
+    rows = everyday(base, tmp_path, RecordingChannel())
     assert len(rows) == len(prompts())
     tokenizer = load_tokenizer(base)
     with Engine(base, "fp32") as engine:
@@ -100,7 +104,7 @@ def test_the_starters_recorded_answers_are_current(tmp_path):
     starter.parent.mkdir()
     starter.symlink_to(FOLDER)
     channel = RecordingChannel()
-    rows = replay_examples(starter, "fp32", tmp_path / "run", channel)
+    rows = everyday(starter, tmp_path / "run", channel)
     assert channel.of("phase") == []
     assert len(rows) == len(prompts())
     sampled = list(zip(prompts(), recorded_answers(FOLDER), strict=True))[::20]
@@ -116,7 +120,7 @@ def test_other_base_models_have_no_recorded_answers(base_model):
 
 def test_a_truncated_answer_does_not_teach_to_stop(base_model, tmp_path):
     tokenizer = load_tokenizer(base_model())
-    rows = replay_examples(base_model(), "fp32", tmp_path, RecordingChannel())
+    rows = everyday(base_model(), tmp_path, RecordingChannel())
     cut = [row for row in rows if sum(row.loss_mask) == ANSWER_TOKENS]
     assert cut
     assert any(row.input_ids[-1] != tokenizer.eos_token_id for row in cut)
@@ -125,7 +129,7 @@ def test_a_truncated_answer_does_not_teach_to_stop(base_model, tmp_path):
 @pytest.mark.parametrize("kind", ["llama", "gpt_neox"])
 def test_replay_has_no_gradient_before_the_first_update(base_model, tmp_path, kind):
     base = base_model(kind)
-    rows = replay_examples(base, "fp32", tmp_path, RecordingChannel())[:3]
+    rows = everyday(base, tmp_path, RecordingChannel())[:3]
     made = load(TrainingSpec(base_model=base, version=base, rank=4), "fp32")
     loss, batch = choose_loss(made, RecordingChannel()), collate(rows, torch.device("cpu"))
     loss(batch, base_probabilities(loss, batch)).losses.sum().backward()
@@ -138,9 +142,9 @@ def test_replay_has_no_gradient_before_the_first_update(base_model, tmp_path, ki
 
 def test_replay_answers_are_generated_once_per_base_model(base_model, tmp_path):
     first, second = tmp_path / "first", tmp_path / "second"
-    replay_examples(base_model("qwen2"), "fp32", first, RecordingChannel())
+    everyday(base_model("qwen2"), first, RecordingChannel())
     again = RecordingChannel()
-    rows = replay_examples(base_model("qwen2"), "fp32", second, again)
+    rows = everyday(base_model("qwen2"), second, again)
     assert rows
     assert again.of("phase") == []
     assert (first / "everyday.json").read_text() == (second / "everyday.json").read_text()
@@ -149,7 +153,7 @@ def test_replay_answers_are_generated_once_per_base_model(base_model, tmp_path):
 def test_stop_works_while_replay_answers_are_generated(base_model, tmp_path, monkeypatch):
     monkeypatch.setattr("worker.training.replay.answers.cache_key", lambda base: "never-asked")
     channel = RecordingChannel(stop_after=0)
-    assert replay_examples(base_model(), "fp32", tmp_path, channel) == []
+    assert everyday(base_model(), tmp_path, channel) == []
     assert not (tmp_path / "everyday.json").exists()
 
 
@@ -176,7 +180,7 @@ def test_replay_keeps_the_loss_of_the_base_models_answers_lower(job, base_model,
     from worker.training import loop
     from worker.training.objectives import AnswerObjective, mean_loss
 
-    rows = replay_examples(base_model(), "fp32", tmp_path / "rows", RecordingChannel())[:20]
+    rows = everyday(base_model(), tmp_path / "rows", RecordingChannel())[:20]
 
     def loss_on_replay(share: float) -> float:
         work = job(folder=f"share-{share}", epochs=4, replay_share=share)

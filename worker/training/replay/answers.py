@@ -12,13 +12,15 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from transformers import PreTrainedTokenizerBase
+
 from finetune_app.core.chat_messages import Message
 from worker.channel import Channel, UserError
 from worker.engine.batch_generation import generate_all
 from worker.engine.engine import Engine
 from worker.engine.model_loader import BadModel
 from worker.engine.requests import GenerationRequest
-from worker.template import TokenizedExample, load_tokenizer, prompt_token_ids
+from worker.template import TokenizedExample, prompt_token_ids
 
 PROMPTS = Path(__file__).with_name("prompts.jsonl")
 STARTER = Path(__file__).with_name("starter.json")
@@ -48,7 +50,11 @@ def prompts() -> list[list[Message]]:
 
 
 def replay_examples(
-    base_model: Path, number_format: str, folder: Path, channel: Channel
+    base_model: Path,
+    tokenizer: PreTrainedTokenizerBase,
+    number_format: str,
+    folder: Path,
+    channel: Channel,
 ) -> list[ReplayExample]:
     """Everyday conversations as tokens; `folder` is the training's own.
 
@@ -65,7 +71,7 @@ def replay_examples(
         _write(shared, answers)
     if not own.exists():
         _write(own, answers)
-    tokenizer, conversations = load_tokenizer(base_model), prompts()
+    conversations = prompts()
     return [
         _example(number, prompt_token_ids(tokenizer, conversations[one.prompt]), one.tokens)
         for number, one in enumerate(answers)
