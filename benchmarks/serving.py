@@ -1,13 +1,17 @@
-"""How many people can be answered at once: our engine against transformers, one at a time.
+"""How many people can be answered at once: our engine beside what one would use instead.
 
-    python -m benchmarks.serving MODEL_FOLDER [--format bf16] [--streams 1 8 32] [--adapters 1 8]
+    python -m benchmarks.serving MODEL_FOLDER [--format bf16] [--streams 1 8 32] [--adapters 0 1 8]
+        [--openvino PYTHON]
 
 Each stream asks, reads its answer as it comes, and asks again: greedy, 64 new tokens at most. The
-engine is the process that the app starts, asked over its socket. The references are what a script
-does (transformers' `generate` with PEFT, one request after another) and `transformers serve`, which
-knows no adapters and so has the easier task: it answers with the base model alone. The same
-prompts, number format and machine for all, one after the other in one run. `transformers serve`
-needs `pip install "transformers[serving]"`; without it its rows say so.
+engine is the process that the app starts, asked over its socket. llama.cpp and OpenVINO GenAI read
+the same model from a GGUF file, in 16 bits and in 8, and answer with the base model alone, as does
+`transformers serve`; transformers' `generate` with PEFT answers one request after another, as a
+script does. The same prompts and machine for all, one after the other in one run.
+
+What is not here is said in its rows. llama.cpp: `python -m benchmarks.llama_cpp`. OpenVINO: `pip
+install openvino-genai` into an environment of its own. `transformers serve`: `pip install
+"transformers[serving]"`.
 """
 
 from __future__ import annotations
@@ -17,71 +21,33 @@ import contextlib
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager
+from itertools import product
 from pathlib import Path
-from typing import Any
 
 import httpx
-import numpy as np
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
-from transformers.generation.streamers import BaseStreamer
 
 from benchmarks.decoding import prompts
+from benchmarks.serving_load import BASE_ONLY, NEW_TOKENS, TIMEOUT, Answer, Ask, Load, under_load
+from benchmarks.serving_references import (
+    generate,
+    llama_cpp,
+    openvino,
+    transformers_serve,
+    write_gguf,
+)
 from worker.engine.model_loader import DTYPES
-from worker.template import load_tokenizer, prompt_token_ids, stop_token_ids
 
-NEW_TOKENS = 64
 SECRET = "only for this benchmark"
-TIMEOUT = httpx.Timeout(1800.0)
-
-
-@dataclass
-class Answer:
-    """How one request went: seconds from asking to the first piece and to the end, tokens."""
-
-    first: float
-    whole: float
-    tokens: int
-
-
-Ask = Callable[[str, int], Answer]  # (the question, which adapter)
-
-
-@dataclass
-class Load:
-    """What so many streams got together."""
-
-    answers: list[Answer] = field(default_factory=list)
-    seconds: float = 0.0
-
-    @property
-    def rate(self) -> float:
-        return sum(one.tokens for one in self.answers) / self.seconds
-
-    def at(self, percent: float, of: str) -> float:
-        return float(np.percentile([getattr(one, of) for one in self.answers], percent))
-
-
-def under_load(ask: Ask, questions: list[str], streams: int, adapters: int) -> Load:
-    """All questions, in concurrent streams; question n goes to adapter n modulo `adapters`."""
-    load, began = Load(), time.perf_counter()
-    with ThreadPoolExecutor(streams) as pool:
-        work = [pool.submit(ask, text, n % adapters) for n, text in enumerate(questions)]
-        load.answers = [one.result() for one in work]
-    load.seconds = time.perf_counter() - began
-    return load
-
-
-# ---- Ours ----
 
 
 @contextlib.contextmanager
@@ -104,7 +70,7 @@ def engine(data: Path, number_format: str) -> Iterator[Ask]:
     def ask(question: str, adapter: int) -> Answer:
         request = {
             "candidate": "one",
-            "adapter": str(data / f"adapter-{adapter}"),
+            "adapter": None if adapter == BASE_ONLY else str(data / f"adapter-{adapter}"),
             "messages": [{"role": "user", "content": question}],
         }
         body = {
@@ -134,145 +100,6 @@ def engine(data: Path, number_format: str) -> Iterator[Ask]:
         process.wait()
 
 
-# ---- transformers, one request after another ----
-
-
-class First(BaseStreamer):
-    """Records the time of the first new token; `put` gets the prompt before it."""
-
-    def __init__(self) -> None:
-        self.calls, self.at = 0, 0.0
-
-    def put(self, value: torch.Tensor) -> None:
-        self.calls += 1
-        if self.calls == 2:
-            self.at = time.perf_counter()
-
-    def end(self) -> None:
-        pass
-
-
-@contextlib.contextmanager
-def generate(data: Path, number_format: str, adapters: int) -> Iterator[Ask]:
-    """`generate`, one request after another, loaded and called on one thread: with more, OpenMP's
-    helpers sleep between products and a token takes 1.6 times as long (worker/engine/engine.py)."""
-    base = data / "base"
-    tokenizer = load_tokenizer(base)
-    ends = sorted(stop_token_ids(tokenizer))
-
-    def load() -> Any:
-        model: Any = AutoModelForCausalLM.from_pretrained(base, dtype=DTYPES[number_format])
-        model = PeftModel.from_pretrained(model, data / "adapter-0", adapter_name="0")
-        for n in range(1, adapters):
-            model.load_adapter(data / f"adapter-{n}", adapter_name=str(n))
-        return model.eval()
-
-    def answer(ids: list[int], adapter: int, first: First) -> int:
-        with torch.inference_mode():
-            model.set_adapter(str(adapter))
-            out = model.generate(
-                input_ids=torch.tensor([ids]),
-                attention_mask=torch.ones(1, len(ids)),
-                max_new_tokens=NEW_TOKENS,
-                do_sample=False,
-                eos_token_id=ends,
-                streamer=first,
-            )
-        return int(out.shape[1]) - len(ids)
-
-    def ask(question: str, adapter: int) -> Answer:
-        began, first = time.perf_counter(), First()
-        ids = prompt_token_ids(tokenizer, [{"role": "user", "content": question}])
-        tokens = alone.submit(answer, ids, adapter, first).result()
-        return Answer(first.at - began, time.perf_counter() - began, tokens)
-
-    with ThreadPoolExecutor(1) as alone:
-        model = alone.submit(load).result()
-        yield ask
-
-
-# ---- transformers serve ----
-
-
-@contextlib.contextmanager
-def transformers_serve(data: Path, number_format: str, *options: str) -> Iterator[Ask]:
-    """The base model behind `transformers serve`."""
-    base, port = data / "base", _free_port()
-    dtype = str(DTYPES[number_format]).removeprefix("torch.")
-    program = Path(sys.executable).with_name("transformers")
-    process = subprocess.Popen(
-        [
-            str(program),
-            "serve",
-            str(base),
-            "--host",
-            "127.0.0.1",
-            "--port",
-            str(port),
-            "--dtype",
-            dtype,
-            "--device",
-            "cpu",
-            *options,
-        ],
-        env=os.environ | {"HF_HUB_OFFLINE": "1"},
-    )
-    tokenizer = load_tokenizer(base)
-    client = httpx.Client(
-        base_url=f"http://127.0.0.1:{port}",
-        timeout=TIMEOUT,
-        limits=httpx.Limits(max_connections=64),
-    )
-
-    def ask(question: str, _adapter: int) -> Answer:
-        body = {
-            "model": str(base),
-            "stream": True,
-            "max_tokens": NEW_TOKENS,
-            "temperature": 0,
-            "messages": [{"role": "user", "content": question}],
-        }
-        began, first, text = time.perf_counter(), None, ""
-        with client.stream("POST", "/v1/chat/completions", json=body) as reply:
-            reply.raise_for_status()
-            for line in reply.iter_lines():
-                if not line.startswith("data: {"):
-                    continue
-                for choice in json.loads(line[6:]).get("choices", []):
-                    if piece := (choice.get("delta") or {}).get("content"):
-                        first = first or time.perf_counter()
-                        text += piece
-        tokens = len(tokenizer(text, add_special_tokens=False)["input_ids"])
-        return Answer((first or began) - began, time.perf_counter() - began, tokens)
-
-    try:
-        until = time.monotonic() + 180
-        while not _listens(port):
-            if process.poll() is not None or time.monotonic() > until:
-                raise RuntimeError("transformers serve did not start")
-            time.sleep(0.2)
-        yield ask
-    finally:
-        process.kill()
-        process.wait()
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port
-
-
-def _listens(port: int) -> bool:
-    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-        return True
-    return False
-
-
-# ---- One run ----
-
-
 def make_adapters(data: Path, count: int) -> None:
     """Random LoRA adapters of the usual size (rank 16, all linear layers). They change the weights
     by half a percent, as a training does: the engine would not merge much weaker ones."""
@@ -287,13 +114,38 @@ def make_adapters(data: Path, count: int) -> None:
         model.save_pretrained(data / f"adapter-{n}")
 
 
-def row(how: str, streams: int, adapters: str, load: Load, reference: float | None) -> str:
-    ratio = f"{load.rate / reference:.1f}" if reference else "1.0"
+def row(how: str, streams: int, adapters: int, load: Load, ours: float) -> str:
     return (
-        f"| {how} | {streams} | {adapters} | {load.rate:.0f} | {ratio} | "
-        f"{load.at(50, 'first'):.2f} s | {load.at(95, 'first'):.2f} s | "
-        f"{load.at(95, 'whole'):.1f} s |"
+        f"| {how} | {streams} | {adapters or 'base only'} | {load.rate:.0f} | "
+        f"{ours / load.rate:.2f} times | {load.at(50, 'first'):.2f} s | "
+        f"{load.at(95, 'first'):.2f} s | {load.at(95, 'whole'):.1f} s |"
     )
+
+
+class Table:
+    """Prints a row for each measurement; the first way to serve is what all others are compared
+    with, at as many streams and adapters."""
+
+    def __init__(self, requests: int) -> None:
+        self.requests = requests
+        self.ours: dict[tuple[int, int], float] = {}
+        print("| how | streams | adapters | tokens/s | engine is | first, 50 % | 95 % | whole |")
+        print("|---|---|---|---|---|---|---|---|", flush=True)
+
+    def measure(
+        self, how: str, way: AbstractContextManager[Ask], streams: list[int], adapters: list[int]
+    ) -> None:
+        try:
+            with way as ask:
+                for kind in adapters:  # every adapter is loaded, every path warm
+                    under_load(ask, prompts(max(kind, 2)), 1, kind)
+                for count, kind in product(streams, adapters):
+                    asked = prompts(12 if count == 1 else max(self.requests, count))
+                    load = under_load(ask, asked, count, kind)
+                    ours = self.ours.setdefault((count, kind), load.rate)
+                    print(row(how, count, kind, load, ours), flush=True)
+        except (httpx.HTTPError, OSError, RuntimeError) as problem:
+            print(f"| {how} | | | not measured: {problem} | | | | |", flush=True)
 
 
 def main() -> None:
@@ -301,44 +153,37 @@ def main() -> None:
     parser.add_argument("model", type=Path)
     parser.add_argument("--format", default="bf16", choices=sorted(DTYPES))
     parser.add_argument("--streams", type=int, nargs="+", default=[1, 8, 32])
-    parser.add_argument("--adapters", type=int, nargs="+", default=[1, 8])
+    parser.add_argument("--adapters", type=int, nargs="+", default=[0, 1, 8], help="0: the base")
     parser.add_argument("--requests", type=int, default=64, help="a cell of several streams")
+    parser.add_argument("--gguf", nargs="+", default=["f16", "q8_0"])
+    parser.add_argument("--openvino", type=Path, help="python of an environment that has it")
     options = parser.parse_args()
-    threads = torch.get_num_threads()
+    streams, threads = options.streams, torch.get_num_threads()
     print(f"{options.format}, {threads} threads, load {os.getloadavg()[0]:.1f}\n")
-    print("| how | streams | adapters | tokens/s | ratio | first, 50 % | 95 % | whole, 95 % |")
-    print("|---|---|---|---|---|---|---|---|", flush=True)
-    most = max(options.adapters)
     with tempfile.TemporaryDirectory() as place:
         data = Path(place)
         shutil.copytree(options.model.resolve(), data / "base")  # the engine follows no links
         with ThreadPoolExecutor(1) as passing:
-            passing.submit(make_adapters, data, most).result()
-        cells = [(s, a) for s in options.streams for a in options.adapters]
-        alone: dict[tuple[int, int], float] = {}
-
-        def measure(how: str, ask: Ask, cells: list[tuple[int, int]], few: int, of: str) -> None:
-            under_load(ask, prompts(most), 1, most)  # every adapter is loaded, every path warm
-            for streams, adapters in cells:
-                count = max(few if streams == 1 else options.requests, streams)
-                load = under_load(ask, prompts(count), streams, adapters)
-                reference = alone.setdefault((streams, adapters), load.rate)
-                label = of or str(adapters)
-                print(row(how, streams, label, load, reference), flush=True)
-
-        # One after another takes the same time however many wait; a stream or 8 tell it all.
-        with generate(data, options.format, most) as ask:
-            measure("`generate`, one at a time", ask, cells, 12, "")
-        with engine(data, options.format) as ask:
-            measure("engine", ask, cells, 12, "")
-        served = [(streams, options.adapters[0]) for streams in options.streams]
+            passing.submit(make_adapters, data, max(1, *options.adapters)).result()
+        table = Table(options.requests)
+        table.measure("engine", engine(data, options.format), streams, options.adapters)
+        for kind in options.gguf:
+            gguf = data / f"{kind}.gguf"
+            with ThreadPoolExecutor(1) as passing:
+                passing.submit(write_gguf, data / "base", gguf, kind).result()
+            for count in streams:
+                way = llama_cpp(data, gguf, count, threads)
+                table.measure(f"llama.cpp, {kind}", way, [count], [0])
+            if options.openvino:
+                way = openvino(data, gguf, options.openvino)
+                table.measure(f"OpenVINO GenAI, {kind}", way, streams, [0])
         for extra in ((), ("--continuous-batching",)):
             name = " ".join(["`transformers serve", *extra]) + "`"
-            try:
-                with transformers_serve(data, options.format, *extra) as ask:
-                    measure(name, ask, served, 12, "base only")
-            except (httpx.HTTPError, RuntimeError) as problem:
-                print(f"| {name} | | | not measured: {problem} | | | | |", flush=True)
+            table.measure(name, transformers_serve(data, options.format, *extra), streams, [0])
+        # One after another takes the same time however many wait.
+        with_adapters = [count for count in options.adapters if count]
+        way = generate(data, options.format, max(with_adapters))
+        table.measure("`generate`, one at a time", way, streams[:1], with_adapters)
 
 
 if __name__ == "__main__":

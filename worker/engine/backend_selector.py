@@ -52,7 +52,7 @@ class BackendSelector:
                 self.mark_unsupported(base, str(why))
         from worker.engine.engine import Engine  # imports torch, so only when a model is needed
 
-        return Engine(base, number_format)
+        return Engine(base, number_format, follow_load=True)
 
     def _open_vllm(self, base: Path, number_format: str) -> Backend:
         from worker.engine.vllm.adapter_check import PeftReferences

@@ -27,6 +27,7 @@ from worker.engine.requests import Completion, EngineFailed, GenerationRequest, 
 from worker.engine.sequences import SequenceState
 from worker.engine.structured_output import GrammarCache
 from worker.engine.thought import Thought
+from worker.engine.threads import ThreadCount
 from worker.engine.vocabulary import Vocabulary
 from worker.template import prompt_token_ids, text_token_ids
 from worker.thinking import thought_tokens
@@ -58,6 +59,8 @@ class Engine:
     adapters_kept: adapters kept in memory while unused.
     may_merge: an adapter that is used alone may be merged into a copy of the weights. In bf16
         that can change an answer.
+    follow_load: compute with as many threads as other programs leave processors for. In bf16 that
+        can change an answer.
 
     Raises as `model_loader.load`. Close it when done; it is also a context manager.
     """
@@ -72,8 +75,10 @@ class Engine:
         max_sequences: int = MAX_SEQUENCES,
         adapters_kept: int = 8,
         may_merge: bool = True,
+        follow_load: bool = False,
     ) -> None:
         self._max_sequences = max_sequences
+        self._threads = ThreadCount() if follow_load else None
         self._queue: deque[_QueuedRequest] = deque()
         self._calls: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
         self._handles: dict[int, Handle] = {}  # by the id() of the sequence
@@ -241,6 +246,8 @@ class Engine:
     def _loop(self) -> None:
         while self._wait_for_work():
             try:
+                if self._threads:
+                    self._threads.follow()
                 self._run_calls()
                 self._admit()
                 if self._decoder.sequences:
