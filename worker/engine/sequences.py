@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from worker.engine.growing_text import REPLACEMENT, GrowingText
 from worker.engine.logprobs import LogprobRecorder
 from worker.engine.requests import (
     Completion,
@@ -19,8 +20,6 @@ from worker.engine.requests import (
 )
 from worker.engine.structured_output import GrammarConstraint, UnsupportedSchema
 from worker.engine.thought import Thought
-
-REPLACEMENT = "\ufffd"  # what a tokenizer decodes an incomplete character to
 
 
 class SequenceState:
@@ -60,6 +59,7 @@ class SequenceState:
         )
         self._emitted_logprobs: list[TokenLogprob] = []
         self._generator = torch.Generator().manual_seed(request.seed)
+        self._text, self._thought_text = GrowingText(), GrowingText()
         self._sent_characters = 0  # of the answer
         self._sent_thought_characters = 0
         # Tokens of the answer whose log-probability was sent, or is not sent at all.
@@ -193,7 +193,7 @@ class SequenceState:
         return TextWithLogprobs(text, ready)
 
     def _next_thought_text(self, tokenizer: Any) -> ThoughtText:
-        text = self._thought_text(tokenizer)
+        text = self._decode_thought(tokenizer)
         is_whole = self.thought is None or self.thought.is_ending
         until = len(text) - (0 if is_whole else _held_back(text, ()))
         new = text[self._sent_thought_characters : until]
@@ -207,11 +207,9 @@ class SequenceState:
         """
         written = self.output_token_ids[self.thought_length :]
         whole, ready = len(self._decode(tokenizer)), []
+        ends = [0, *self._text.lengths]
         while self._sent_tokens < len(written):
-            start, end = (
-                min(whole, len(self._decode(tokenizer, n)))
-                for n in (self._sent_tokens, self._sent_tokens + 1)
-            )
+            start, end = (min(whole, ends[n]) for n in (self._sent_tokens, self._sent_tokens + 1))
             ended = self.finish_reason is not None
             if end > self._sent_characters and not (ended and start < self._sent_characters):
                 break
@@ -231,22 +229,22 @@ class SequenceState:
             prompt_tokens=len(self.prompt_token_ids),
             token_ids=list(self.output_token_ids),
             logprobs=self._emitted_logprobs if self.logprobs else None,
-            thought=self._thought_text(tokenizer).strip(),
+            thought=self._decode_thought(tokenizer).strip(),
             thought_tokens=self.thought_length,
         )
 
-    def _decode(self, tokenizer: Any, count: int | None = None) -> str:
-        """The text of the first `count` tokens of the answer, or of all."""
+    def _decode(self, tokenizer: Any) -> str:
+        """The text of the answer so far."""
         if self.is_thinking:
             return ""
-        token_ids = self.output_token_ids[self.thought_length :][:count]
-        return str(tokenizer.decode(token_ids, skip_special_tokens=True))
+        return self._text.decode(tokenizer, self.output_token_ids[self.thought_length :])
 
-    def _thought_text(self, tokenizer: Any) -> str:
+    def _decode_thought(self, tokenizer: Any) -> str:
         if self.thought is None:
             return ""
-        token_ids = self.output_token_ids[: self.thought.text_length]
-        return str(tokenizer.decode(token_ids, skip_special_tokens=True))
+        return self._thought_text.decode(
+            tokenizer, self.output_token_ids[: self.thought.text_length]
+        )
 
 
 def _held_back(text: str, stops: tuple[str, ...]) -> int:
