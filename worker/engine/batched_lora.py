@@ -71,17 +71,20 @@ class LoraPlan:
                 for owners in adapter_set.owner_patterns
             ]
 
-    def apply(self, index: int, linear: PackedLinear, x: Tensor) -> Tensor:
+    def apply(
+        self, index: int, linear: PackedLinear, x: Tensor, rows: list[int] | None = None
+    ) -> Tensor:
         """linear(x) plus each sequence's adapter.
 
-        x: (batch, sequence, in). Returns (batch, sequence, out).
+        x: (batch, sequence, in), or only the sequences `rows`. Returns (batch, sequence, out).
         """
         out = linear(x)
         lora = self.adapter_set.projections[index]
         if lora is not None:
             low_rank = x @ lora.down
             if self._masks is not None:
-                low_rank.mul_(self._masks[lora.owner_pattern])
+                mask = self._masks[lora.owner_pattern]
+                low_rank.mul_(mask if rows is None else mask[rows])
             out.view(-1, out.shape[-1]).addmm_(low_rank.view(-1, low_rank.shape[-1]), lora.up)
         return out
 

@@ -8,6 +8,7 @@ import torch
 
 from finetune_app.core.engine_protocol import NF4
 from worker.engine.adapters import BASE, Adapters
+from worker.engine.chunked_decoder import ChunkedDecoder
 from worker.engine.generate_decoder import GenerateDecoder
 from worker.engine.llama_forward import is_supported
 from worker.engine.model_loader import LoadedModel
@@ -33,8 +34,8 @@ def make_decoder(loaded: LoadedModel, adapters: Adapters) -> tuple[Decoder, int]
     why = _unsupported(loaded)
     if why is not None:
         return _generate_decoder(loaded, adapters, why)
-    for use_llama_forward in [True, False] if is_supported(loaded) else [False]:
-        decoder = SlotDecoder(loaded, adapters, use_llama_forward)
+    for kind in [ChunkedDecoder, SlotDecoder] if is_supported(loaded) else [SlotDecoder]:
+        decoder = kind(loaded, adapters)
         try:
             error, bytes_per_token = _probe(decoder)
         except Exception as problem:  # whatever fails in the probe would fail in use
@@ -43,7 +44,7 @@ def make_decoder(loaded: LoadedModel, adapters: Adapters) -> tuple[Decoder, int]
             if error <= TOLERANCE[loaded.number_format]:
                 return decoder, bytes_per_token
             why = f"the probe was off by {error:.3g}"
-        log.warning("%s, llama_forward %s: %s", loaded.folder.name, use_llama_forward, why)
+        log.warning("%s, %s: %s", loaded.folder.name, kind.__name__, why)
     return _generate_decoder(loaded, adapters, str(why))
 
 
@@ -79,8 +80,9 @@ def _probe(decoder: SlotDecoder) -> tuple[float, int]:
     decoder.add(sequences)
     worst = 0.0
     for _ in range(PROBE_STEPS):
-        logits = decoder.next_logits().float()
-        for i, sequence in enumerate(decoder.sequences):
+        ready, logits = decoder.next_logits()
+        logits = logits.float()
+        for i, sequence in enumerate(ready):
             token_ids = sequence.prompt_token_ids + sequence.output_token_ids
             input_ids = torch.tensor([token_ids], device=decoder.loaded.device)
             reference = decoder.loaded.model(input_ids=input_ids, use_cache=False).logits

@@ -18,6 +18,7 @@ from worker.call_format import call_format
 from worker.engine.adapter_check import AdapterChecks
 from worker.engine.adapters import Adapters
 from worker.engine.backend import Handle, Listener
+from worker.engine.chunked_decoder import ChunkedDecoder
 from worker.engine.decoder import make_decoder
 from worker.engine.kv_cache import slots_for
 from worker.engine.logprobs import LogprobRecorder
@@ -171,7 +172,7 @@ class Engine:
     @property
     def uses_llama_forward(self) -> bool:
         """Whether this model's layers are computed by llama_forward.py."""
-        return bool(getattr(self._decoder, "uses_llama_forward", False))
+        return isinstance(self._decoder, ChunkedDecoder)
 
     @property
     def merged_adapter(self) -> str | None:
@@ -267,7 +268,8 @@ class Engine:
             if not self._decoder.sequences and not self._queue and not self._calls:
                 while not (self._queue or self._calls or self._closed):
                     self._wake.wait()
-                if len(self._queue) == 1 and not self._closed:
+                alone = len(self._queue) == 1 and not self._decoder.joins_at_any_step
+                if alone and not self._closed:
                     self._wake.wait(GATHER_SECONDS)
             return not self._closed
 
@@ -283,8 +285,7 @@ class Engine:
         """Add queued requests to the batch while there is room."""
         running = self._decoder.sequences
         free = self._max_sequences - len(running)
-        # Prefilling prompts one by one is slow; behind a full batch, wait for several free places.
-        if running and len(self._queue) > free and free < max(1, self._max_sequences // 4):
+        if running and len(self._queue) > free and free < self._worth_a_prefill:
             return
         new: list[SequenceState] = []
         while self._queue and len(new) < free and self._fits(new, self._queue[0]):
@@ -294,6 +295,11 @@ class Engine:
         if new:
             self._decoder.add(new)
             self.adapters.evict_unused({one.adapter for one in self._decoder.sequences})
+
+    @property
+    def _worth_a_prefill(self) -> int:
+        """Free places for which a batch that was full is prefilled again; one by one is slow."""
+        return 1 if self._decoder.joins_at_any_step else max(1, self._max_sequences // 4)
 
     def _fits(self, new: list[SequenceState], queued: _QueuedRequest) -> bool:
         """Whether the KV cache has memory for one more sequence; a single one always may try."""

@@ -27,6 +27,8 @@ from worker.engine.sequences import SequenceState
 class GenerateDecoder:
     """The interface of SlotDecoder; one step writes all answers of a batch completely."""
 
+    joins_at_any_step = False
+
     def __init__(self, loaded: LoadedModel, adapters: Adapters) -> None:
         self.loaded, self.adapters = loaded, adapters
         self.sequences: list[SequenceState] = []

@@ -89,8 +89,9 @@ class SlotKVCache:
     def move(self, source: int, target: int, length: int) -> None:
         """Copy the `length` tokens of a slot into another slot."""
         for keys, values in self.buffers.values():
-            keys[target, :, :length] = keys[source, :, :length]
-            values[target, :, :length] = values[source, :, :length]
+            if source < len(keys):  # else nothing was written there yet
+                keys[target, :, :length] = keys[source, :, :length]
+                values[target, :, :length] = values[source, :, :length]
 
     def clear(self) -> None:
         """Free all buffers."""

@@ -10,8 +10,10 @@ transformers whenever a model is loaded, and transformers' forward pass serves w
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -72,8 +74,35 @@ def _fused(prefix: str, parent: Any, names: Sequence[str]) -> FusedLinear:
     return FusedLinear(weight, bias, parts)
 
 
+@dataclass(frozen=True)
+class Chunk:
+    """Tokens start..end of the sequence in a slot of the cache."""
+
+    slot: int
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class StepTokens:
+    """The tokens of one forward pass, end to end: first one each of the sequences in slots
+    0..writing, then the chunks.
+
+    adapters: the adapter's name of each token.
+    ready: slots of the sequences whose next token is wanted; rows: where their last tokens are.
+    """
+
+    token_ids: list[int]
+    position_ids: list[int]
+    adapters: list[str]
+    writing: int
+    chunks: Sequence[Chunk]
+    ready: list[int]
+    rows: list[int]
+
+
 class LlamaForward:
-    """Tokens -> logits of the next one; writes the KV cache as transformers' layers would."""
+    """Tokens -> logits of the next ones; writes the KV cache as transformers' layers would."""
 
     def __init__(self, loaded: LoadedModel, adapters: Adapters, cache: SlotKVCache) -> None:
         model = loaded.model
@@ -83,46 +112,83 @@ class LlamaForward:
         self._layers = [Layer(block, i) for i, block in enumerate(self._body.layers)]
         self.projections = AdaptedProjections(list(fused_linears(model)), adapters)
 
-    def __call__(
-        self, input_ids: Tensor, position_ids: Tensor, mask: Tensor, adapters: list[str]
-    ) -> Tensor:
-        """Logits (batch, vocabulary) after the last column.
-
-        input_ids, position_ids: (batch, sequence). mask: bool (batch, 1, sequence, keys).
-        adapters: name of each sequence's adapter.
-        """
-        project = self.projections.for_batch(adapters)
-        x = self._body.embed_tokens(input_ids)
-        cos, sin = (t[:, :, None] for t in self._body.rotary_emb(x, position_ids))
-        query_heads, kv_heads, _ = self._heads
-        mask = mask.repeat(1, 1, query_heads // kv_heads, 1)
+    def __call__(self, step: StepTokens) -> Tensor:
+        """Logits (ready, vocabulary)."""
+        device = self._body.embed_tokens.weight.device
+        project = self.projections.for_batch(step.adapters)
+        x = self._body.embed_tokens(torch.tensor(step.token_ids, device=device))[:, None]
+        position_ids = torch.tensor(step.position_ids, device=device)[:, None]
+        cos, sin = self._body.rotary_emb(x, position_ids)  # (tokens, 1, head size)
+        attention = StepAttention(step, self._heads, self._cache, position_ids[:, 0])
         for number, layer in enumerate(self._layers):
             normed = self._norm(x, layer.attention_norm)
-            attended = self._attention(project(layer.qkv, normed), cos, sin, mask, number)
-            x = x + project(layer.out, attended)
+            attended = attention(project(layer.qkv, normed)[:, 0], cos, sin, number)
+            x = x + project(layer.out, attended[:, None])
             normed = self._norm(x, layer.feed_forward_norm)
             gate, up = project(layer.gate_up, normed).chunk(2, dim=-1)
             x = x + project(layer.down, functional.silu(gate).mul_(up))
-        last = self._norm(x[:, -1:], self._body.norm.weight)
-        return project(PROJECTIONS_PER_LAYER * len(self._layers), last)[:, -1]
+        if not step.rows:
+            nothing: Tensor = x.new_empty(0, self._body.embed_tokens.num_embeddings)
+            return nothing
+        last = self._norm(x[step.rows], self._body.norm.weight)
+        return project(PROJECTIONS_PER_LAYER * len(self._layers), last, step.rows)[:, 0]
 
     def _norm(self, x: Tensor, weight: Tensor) -> Tensor:
         return functional.rms_norm(x, weight.shape, weight, self._epsilon)
 
-    def _attention(self, qkv: Tensor, cos: Tensor, sin: Tensor, mask: Tensor, layer: int) -> Tensor:
-        """qkv (batch, sequence, (query_heads + 2 kv_heads) * head_size) -> (batch, sequence,
-        query_heads * head_size).
 
-        Query heads that share keys are laid end to end as if they were tokens. So the keys need
-        not be repeated for each of them, which would be the slowest part of a step.
-        """
+class StepAttention:
+    """The attention of one step: of all sequences that write at once, and of each chunk.
+
+    Query heads that share keys are laid end to end as if they were tokens. So the keys need not be
+    repeated for each of them, which would be the slowest part of a step.
+    """
+
+    def __init__(
+        self,
+        step: StepTokens,
+        heads: tuple[int, int, int],
+        cache: SlotKVCache,
+        position_ids: Tensor,
+    ) -> None:
+        self._step, self._heads, self._cache = step, heads, cache
+        query_heads, kv_heads, _ = heads
+        groups = query_heads // kv_heads
+        self._positions = position_ids[: step.writing]
+        self._width = max(step.position_ids[: step.writing], default=-1) + 1
+        keys = torch.arange(self._width, device=position_ids.device)
+        self._mask = (keys <= self._positions[:, None])[:, None, None].expand(-1, 1, groups, -1)
+        self._chunk_masks = [self._causal(chunk, groups, keys.device) for chunk in step.chunks]
+
+    def __call__(self, qkv: Tensor, cos: Tensor, sin: Tensor, layer: int) -> Tensor:
+        """qkv (tokens, (query_heads + 2 kv_heads) * head_size) -> (tokens, query_heads *
+        head_size)."""
         query_heads, kv_heads, size = self._heads
-        batch, sequence, _ = qkv.shape
-        qkv = qkv.view(batch, sequence, query_heads + 2 * kv_heads, size)
-        rotated = rotate(qkv[:, :, : query_heads + kv_heads], cos, sin).transpose(1, 2)
-        values = qkv[:, :, query_heads + kv_heads :].transpose(1, 2)
-        keys, values = self._cache.update(rotated[:, query_heads:], values, layer)
-        queries = rotated[:, :query_heads].reshape(batch, kv_heads, -1, size)
-        out = functional.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
-        out = out.view(batch, query_heads, sequence, size).transpose(1, 2)
-        return out.reshape(batch, sequence, query_heads * size)
+        qkv = qkv.view(len(qkv), query_heads + 2 * kv_heads, size)
+        rotated = rotate(qkv[:, : query_heads + kv_heads], cos, sin)
+        queries, keys = rotated[:, :query_heads], rotated[:, query_heads:]
+        values, writing = qkv[:, query_heads + kv_heads :], self._step.writing
+        parts = []
+        if writing:
+            self._cache.set_decode(self._positions, self._width)
+            kept = self._cache.update(keys[:writing, :, None], values[:writing, :, None], layer)
+            grouped = queries[:writing].reshape(writing, kv_heads, -1, size)
+            out = functional.scaled_dot_product_attention(grouped, *kept, attn_mask=self._mask)
+            parts.append(out.reshape(writing, -1))
+        start = writing
+        for chunk, mask in zip(self._step.chunks, self._chunk_masks, strict=True):
+            end = start + chunk.end - chunk.start
+            self._cache.set_prefill(chunk.slot, 1, chunk.start, chunk.end)
+            new_keys, new_values = (one[start:end].transpose(0, 1)[None] for one in (keys, values))
+            kept = self._cache.update(new_keys, new_values, layer)
+            grouped = queries[start:end].transpose(0, 1).reshape(1, kv_heads, -1, size)
+            out = functional.scaled_dot_product_attention(grouped, *kept, attn_mask=mask)
+            parts.append(out.view(query_heads, -1, size).transpose(0, 1).reshape(end - start, -1))
+            start = end
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    @staticmethod
+    def _causal(chunk: Chunk, groups: int, device: torch.device) -> Tensor:
+        """(groups * tokens, keys)"""
+        keys = torch.arange(chunk.end, device=device)
+        return (keys <= keys[chunk.start :, None]).repeat(groups, 1)

@@ -7,7 +7,8 @@ is merged, the merged weights (adapter_merging.py).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Protocol
 
 from torch import Tensor
 
@@ -16,8 +17,12 @@ from worker.engine.adapters import Adapters
 from worker.engine.batched_lora import BatchedLora
 from worker.engine.packed_linear import FusedLinear, PackedLinear, fits_second_copy
 
-# Index of a projection and x (batch, sequence, in) -> (batch, sequence, out).
-Project = Callable[[int, Tensor], Tensor]
+
+class Project(Protocol):
+    """Index of a projection and x (rows, 1, in) -> (rows, 1, out). rows: which ones of the forward
+    pass x has; all by default."""
+
+    def __call__(self, index: int, x: Tensor, rows: list[int] | None = None) -> Tensor: ...
 
 
 class AdaptedProjections:
@@ -30,11 +35,11 @@ class AdaptedProjections:
         self.merger = AdapterMerger(layers, self._linears, self._lora, adapters)
 
     def for_batch(self, adapters: Sequence[str]) -> Project:
-        """The projections of the next forward pass; `adapters` names each sequence's adapter."""
+        """The projections of the next forward pass; `adapters` names each row's adapter."""
         merged = self.merger.next_forward(adapters)
         if merged:
-            return lambda index, x: merged[index](x)
+            return lambda index, x, rows=None: merged[index](x)
         plan = self._lora.plan(adapters)
         if plan:
-            return lambda index, x: plan.apply(index, self._linears[index], x)
-        return lambda index, x: self._linears[index](x)
+            return lambda index, x, rows=None: plan.apply(index, self._linears[index], x, rows)
+        return lambda index, x, rows=None: self._linears[index](x)

@@ -47,6 +47,7 @@ class SequenceState:
         self.request, self.prompt_token_ids, self.adapter = request, prompt_token_ids, adapter
         self.max_new_tokens, self.eos_token_ids = max_new_tokens, eos_token_ids
         self.output_token_ids: list[int] = []
+        self.cached_tokens = 0  # whose keys and values are in the cache
         self.finish_reason: str | None = None
         self.cancel_event = cancel_event or threading.Event()
         self.started_at = time.monotonic()

@@ -12,7 +12,7 @@ Everything here runs in torch.inference_mode, entered once by the engine's threa
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -20,7 +20,6 @@ from torch import Tensor
 
 from worker.engine.adapters import BASE, Adapters
 from worker.engine.kv_cache import SlotKVCache
-from worker.engine.llama_forward import LlamaForward
 from worker.engine.model_loader import LoadedModel
 from worker.engine.prefix_cache import CachedPrefix, PrefixCache, TokenIds
 from worker.engine.sampling import select_tokens
@@ -29,32 +28,22 @@ from worker.engine.sequences import SequenceState
 PREFILL_TOKENS = 4096  # most padded tokens in one prefill, to bound its memory
 MIN_LENGTH_RATIO = 0.6  # of the longest prompt in a prefill; shorter ones would be mostly padding
 
-# input_ids and position_ids (batch, sequence), an attention mask, the adapter of each sequence
-# -> logits (batch, vocabulary) after the last column. Writes the KV cache.
-Forward = Callable[[Tensor, Tensor, Any, list[str]], Tensor]
-
 
 class SlotDecoder:
-    """Decodes any number of sequences at once, each in its own slot of the KV cache."""
+    """Decodes any number of sequences at once, each in its own slot of the KV cache.
 
-    def __init__(
-        self, loaded: LoadedModel, adapters: Adapters, use_llama_forward: bool = False
-    ) -> None:
-        """use_llama_forward: compute the layers by llama_forward.py instead of transformers."""
+    joins_at_any_step: whether a sequence that joins costs the others no more time than it must.
+    """
+
+    joins_at_any_step = False
+
+    def __init__(self, loaded: LoadedModel, adapters: Adapters) -> None:
         self.loaded, self.adapters = loaded, adapters
-        self.uses_llama_forward = use_llama_forward
         self.sequences: list[SequenceState] = []  # in the order of their slots
         self.cache = SlotKVCache()
         self.prefixes = PrefixCache()
         self._masks = AttentionMasks(loaded)
-        kind = LlamaForward if use_llama_forward else TransformersForward
-        self._forward: Forward = kind(loaded, adapters, self.cache)
-
-    @property
-    def merged_adapter(self) -> str | None:
-        """The adapter that is merged into the weights."""
-        forward = self._forward
-        return forward.projections.merger.adapter if isinstance(forward, LlamaForward) else None
+        self._forward = TransformersForward(loaded, adapters, self.cache)
 
     def add(self, sequences: Sequence[SequenceState]) -> None:
         """Give each sequence a slot and prefill its prompt, except for cached prefixes."""
@@ -74,8 +63,8 @@ class SlotDecoder:
 
     def step(self) -> None:
         """Write one token of every sequence."""
-        tokens = select_tokens(self.sequences, self.next_logits())
-        for sequence, token in zip(self.sequences, tokens, strict=True):
+        ready, logits = self.next_logits()
+        for sequence, token in zip(ready, select_tokens(ready, logits), strict=True):
             sequence.append(token)
 
     def remove_finished(self) -> list[SequenceState]:
@@ -96,8 +85,9 @@ class SlotDecoder:
         self.sequences = []
         self.cache.clear()
 
-    def next_logits(self) -> Tensor:
-        """Run each sequence's last token; returns logits (batch, vocabulary) of the next one."""
+    def next_logits(self) -> tuple[list[SequenceState], Tensor]:
+        """Run each sequence's last token; returns the sequences that have come to their next one,
+        here all, and its logits (sequences, vocabulary)."""
         device = self.loaded.device
         position_ids = torch.tensor([one.length - 1 for one in self.sequences], device=device)
         width = max(one.length for one in self.sequences)
@@ -105,7 +95,7 @@ class SlotDecoder:
         self.cache.set_decode(position_ids, width)
         mask = self._masks.decode(position_ids, width)
         adapters = [one.adapter for one in self.sequences]
-        return self._forward(input_ids, position_ids[:, None], mask, adapters)
+        return self.sequences, self._forward(input_ids, position_ids[:, None], mask, adapters)
 
     def _by_prefix(
         self, sequences: Sequence[SequenceState]
@@ -127,15 +117,19 @@ class SlotDecoder:
 
     def _compute_prefix(self, token_ids: TokenIds, adapter: str) -> CachedPrefix:
         """Prefill a prefix in the first free slot and cache it."""
-        slot, length = len(self.sequences), len(token_ids)
+        slot = len(self.sequences)
+        self._read_prefix(slot, token_ids, adapter)
+        prefix = CachedPrefix(token_ids, self.cache.read_prefix(slot, len(token_ids)))
+        self.prefixes.add(self.adapters.identity(adapter), prefix)
+        return prefix
+
+    def _read_prefix(self, slot: int, token_ids: TokenIds, adapter: str) -> None:
+        length = len(token_ids)
         self.cache.set_prefill(slot, 1, 0, length)
         position_ids = torch.arange(length, device=self.loaded.device)[None]
         mask = self._masks.prefill(1, 0, length)
         input_ids = torch.tensor([token_ids], device=self.loaded.device)
         self._forward(input_ids, position_ids, mask, [adapter])
-        prefix = CachedPrefix(token_ids, self.cache.read_prefix(slot, length))
-        self.prefixes.add(self.adapters.identity(adapter), prefix)
-        return prefix
 
     def _prefill(self, batch: list[SequenceState], prefix: CachedPrefix | None) -> None:
         first, start = len(self.sequences), len(prefix.token_ids) if prefix else 0
@@ -159,7 +153,11 @@ class SlotDecoder:
 
 
 class TransformersForward:
-    """The model's own forward pass, as transformers computes it."""
+    """The model's own forward pass, as transformers computes it.
+
+    input_ids and position_ids (batch, sequence), an attention mask, the adapter of each sequence ->
+    logits (batch, vocabulary) after the last column. Writes the KV cache.
+    """
 
     def __init__(self, loaded: LoadedModel, adapters: Adapters, cache: SlotKVCache) -> None:
         self._model, self._adapters = loaded.model, adapters

@@ -43,12 +43,12 @@ def scripted_model(engine, monkeypatch):
     next_logits = engine._decoder.next_logits
 
     def scripted():
-        logits = next_logits()
-        for row, sequence in zip(logits, engine._decoder.sequences, strict=True):
+        ready, logits = next_logits()
+        for row, sequence in zip(logits, ready, strict=True):
             at = len(sequence.output_token_ids)
             token = script["ids"][at] if at < len(script["ids"]) else 257  # the end of the turn
             row[token] += 1_000
-        return logits
+        return ready, logits
 
     def say(text: str) -> None:
         script["ids"] = engine.loaded.tokenizer(text, add_special_tokens=False)["input_ids"]
