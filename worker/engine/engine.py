@@ -36,7 +36,9 @@ from worker.thinking import thought_tokens
 log = logging.getLogger(__name__)
 
 MAX_SEQUENCES = 32  # in one batch; on two cores more gain little and make each one slower
-GATHER_SECONDS = 0.02  # an idle engine waits this long for a second request before the first step
+# An idle engine waits this long for a second request before the first step. So the candidates or
+# choices of one request begin together, and the same request gives the same batch again.
+GATHER_SECONDS = 0.02
 KV_CACHE_SHARE = 0.25  # of the memory that is free after loading
 
 T = TypeVar("T")
@@ -268,8 +270,7 @@ class Engine:
             if not self._decoder.sequences and not self._queue and not self._calls:
                 while not (self._queue or self._calls or self._closed):
                     self._wake.wait()
-                alone = len(self._queue) == 1 and not self._decoder.joins_at_any_step
-                if alone and not self._closed:
+                if len(self._queue) == 1 and not self._closed:
                     self._wake.wait(GATHER_SECONDS)
             return not self._closed
 

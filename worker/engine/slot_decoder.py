@@ -32,7 +32,7 @@ MIN_LENGTH_RATIO = 0.6  # of the longest prompt in a prefill; shorter ones would
 class SlotDecoder:
     """Decodes any number of sequences at once, each in its own slot of the KV cache.
 
-    joins_at_any_step: whether a sequence that joins costs the others no more time than it must.
+    joins_at_any_step: whether one that joins alone costs the others little.
     """
 
     joins_at_any_step = False

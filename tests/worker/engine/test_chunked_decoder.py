@@ -116,14 +116,3 @@ def test_one_that_leaves_while_its_prompt_is_read_disturbs_nobody(base, decoder)
         other._decoder.add([alone])
         steps_until(other._decoder, lambda: len(alone.output_token_ids) == 3)
     assert last.output_token_ids == alone.output_token_ids
-
-
-def test_an_idle_engine_does_not_wait_for_a_second_request(base, monkeypatch):
-    waited = []
-    with Engine(base, "fp32") as engine:
-        wait = engine._wake.wait
-        monkeypatch.setattr(
-            engine._wake, "wait", lambda seconds=None: (waited.append(seconds), wait(seconds))[1]
-        )
-        engine.generate([ask("Hello", None, 3)])
-    assert set(waited) <= {None}

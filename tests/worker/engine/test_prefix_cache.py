@@ -35,13 +35,13 @@ def separate_answers(base, requests) -> list[list[int]]:
 def record_forward_sizes(engine: Engine, monkeypatch) -> list[int]:
     """Record the number of tokens of each forward pass from now on."""
     decoder, sizes = engine._decoder, []
-    forward = decoder._forward
+    forward = decoder._llama
 
-    def recording(ids, *rest):
-        sizes.append(ids.numel())
-        return forward(ids, *rest)
+    def recording(step):
+        sizes.append(len(step.token_ids))
+        return forward(step)
 
-    monkeypatch.setattr(decoder, "_forward", recording)
+    monkeypatch.setattr(decoder, "_llama", recording)
     return sizes
 
 
