@@ -15,7 +15,6 @@ from worker.engine.adapters import Adapters
 from worker.engine.llama_forward import Chunk, LlamaForward, StepTokens
 from worker.engine.model_loader import LoadedModel
 from worker.engine.prefix_cache import TokenIds
-from worker.engine.sampling import select_tokens
 from worker.engine.sequences import SequenceState
 from worker.engine.slot_decoder import SlotDecoder
 
@@ -49,12 +48,6 @@ class ChunkedDecoder(SlotDecoder):
                     self.cache.write_prefix(len(self.sequences), 1, prefix.layers)
                     sequence.cached_tokens = len(prefix.token_ids)
                 self.sequences.append(sequence)
-
-    def step(self) -> None:
-        """Write one token of every sequence whose prompt has been read."""
-        ready, logits = self.next_logits()
-        for sequence, token in zip(ready, select_tokens(ready, logits), strict=True):
-            sequence.append(token)
 
     def next_logits(self) -> tuple[list[SequenceState], Tensor]:
         """One forward pass; the sequences that have come to their next token, and its logits

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-REPLACEMENT = "\ufffd"  # what a tokenizer decodes an incomplete character to
+from worker.template import REPLACEMENT
 
 
 class GrowingText:

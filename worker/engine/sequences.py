@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from worker.engine.growing_text import REPLACEMENT, GrowingText
+from worker.engine.growing_text import GrowingText
 from worker.engine.logprobs import LogprobRecorder
 from worker.engine.requests import (
     Completion,
@@ -20,6 +20,7 @@ from worker.engine.requests import (
 )
 from worker.engine.structured_output import GrammarConstraint, UnsupportedSchema
 from worker.engine.thought import Thought
+from worker.template import REPLACEMENT
 
 
 class SequenceState:

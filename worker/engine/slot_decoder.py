@@ -62,7 +62,7 @@ class SlotDecoder:
                 self._prefill(batch, prefix)
 
     def step(self) -> None:
-        """Write one token of every sequence."""
+        """Write one token of every sequence whose prompt has been read."""
         ready, logits = self.next_logits()
         for sequence, token in zip(ready, select_tokens(ready, logits), strict=True):
             sequence.append(token)

@@ -100,13 +100,15 @@ def test_more_is_read_beside_many(decoder):
     assert tokens_to_read(1, 20) > 5 * BESIDE_TOKENS
 
 
-def test_one_that_leaves_while_its_prompt_is_read_disturbs_nobody(base, decoder):
+@pytest.mark.parametrize("steps", [0, 1])
+def test_one_that_leaves_before_its_prompt_is_read_disturbs_nobody(base, decoder, steps):
     """The last one takes its place, whether or not anything of it has been read."""
     writer, leaves, last = sequence(4), sequence(3 * BESIDE_TOKENS), sequence(2 * BESIDE_TOKENS, 5)
     decoder.add([writer])
     steps_until(decoder, lambda: writer.output_token_ids)
     decoder.add([leaves, last])
-    steps_until(decoder, lambda: leaves.cached_tokens)
+    for _ in range(steps):
+        steps_until(decoder, lambda: leaves.cached_tokens)
     leaves.cancel_event.set()
     with torch.inference_mode():
         assert decoder.remove_finished() == [leaves]
