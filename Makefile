@@ -2,13 +2,14 @@
 # make test    everything a change needs, the browser journey included
 # make check   style, types, contracts, migrations, deploy settings
 # make long    kill matrix, load, big data, long journeys
+# make hosts   several hosts on this computer, each killed in turn (KEEP=1: only start them)
 # make gpu     on a CUDA card: speed and memory of training, vLLM (MODELS="folder ...")
 PYTHON ?= python3
 VENV ?= .venv
 export VENV
 IN = $(VENV)/bin/
 
-.PHONY: run test test-services check long gpu install dev clean
+.PHONY: run test test-services check long hosts gpu install dev clean
 
 run:
 	@$(PYTHON) bootstrap.py run
@@ -27,6 +28,10 @@ test-services: dev
 
 long: dev
 	@$(IN)python -m tests.run long
+
+hosts: dev
+	@$(IN)python -m tests.starter || true
+	@$(IN)python -m $(if $(KEEP),tests.rack,pytest -q -s -m long tests/rack)
 
 gpu: dev
 	@$(IN)python -m tests.starter || true

@@ -1,11 +1,12 @@
-"""Speed and memory of importing a file: our import against `datasets.load_dataset`.
+"""Speed and memory of importing a file: our import against libraries that read such files.
 
     python -m benchmarks.imports [--rows 1000000] [--letters 60] [--kinds jsonl csv]
 
-A file of made-up pairs, each row another one, is read by both on the same machine, one after the
+A file of made-up pairs, each row another one, is read by each on the same machine, one after the
 other, each in a process of its own. Ours looks at the whole file and then reads it, as the two
 steps of an import do; what is written is a file of conversations and one of rejected rows. The
-reference is `load_dataset("json" | "csv" | "parquet")`, which writes an Arrow table.
+reference is `datasets.load_dataset`, which writes an Arrow table; polars and duckdb, where they are
+installed (pip install polars duckdb), read it into memory.
 Prints rows a second, the peak of resident memory and the ratio.
 """
 
@@ -20,6 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from importlib.util import find_spec
 from itertools import count, islice
 from pathlib import Path
 
@@ -42,17 +44,34 @@ read = {"step": "read", "shape": seen["shape"], "mapping": seen["mapping"]}
 done = run.run(job(**read, bytes_left=1 << 40), Quiet())
 rows = done["kept"]
 """
-THEIRS = """
+THEIRS = {
+    "datasets": """
 import sys
 from datasets import disable_progress_bars, load_dataset
 disable_progress_bars()
 kind = {"jsonl": "json"}.get(sys.argv[2], sys.argv[2])
 rows = len(load_dataset(kind, data_files=sys.argv[1], cache_dir=sys.argv[3], split="train"))
-"""
+""",
+    "polars": """
+import sys
+import polars
+read = {"jsonl": "read_ndjson"}.get(sys.argv[2], f"read_{sys.argv[2]}")
+rows = getattr(polars, read)(sys.argv[1]).height
+""",
+    "duckdb": """
+import sys
+import duckdb
+duckdb.sql(f"CREATE TABLE pairs AS SELECT * FROM '{sys.argv[1]}'")
+rows = duckdb.sql("SELECT count(*) FROM pairs").fetchall()[0][0]
+""",
+}
+REFERENCE = "datasets"
+# Not ru_maxrss of the process itself: what started it, and may be large, counts in that.
 REPORT = """
 import resource
-own, others = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF,
-                                                             resource.RUSAGE_CHILDREN))
+from pathlib import Path
+own = int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
+others = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
 print("REPORT", rows, own // 1024, others // 1024)
 """
 
@@ -142,13 +161,14 @@ def main() -> None:
 def compare(kind: str, path: Path, folder: str) -> None:
     size = path.stat().st_size / 1e6
     runs = {"ours: look, then read": measured(OURS, str(path))}
-    if kind != "xlsx":
-        runs["load_dataset"] = measured(THEIRS, str(path), kind, f"{folder}/cache")
-    rows, seconds, _memory = list(runs.values())[-1]
+    for library, code in THEIRS.items():
+        if kind != "xlsx" and find_spec(library):
+            runs[library] = measured(code, str(path), kind, f"{folder}/cache")
+    rows, seconds, _memory = runs.get(REFERENCE, (0, 1.0, 0))
     reference = rows / seconds
     for how, (rows, seconds, memory) in runs.items():
         pace = rows / seconds
-        ratio = f"{pace / reference:.2f}" if kind != "xlsx" else "-"
+        ratio = f"{pace / reference:.2f}" if reference else "-"
         cells = (kind, f"{size:.0f}", how, f"{rows:,}", f"{seconds:.1f}", f"{pace:,.0f}", memory)
         print("| " + " | ".join(map(str, cells)) + f" | {ratio} |", flush=True)
 

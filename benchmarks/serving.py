@@ -128,6 +128,7 @@ class Table:
 
     def __init__(self, requests: int) -> None:
         self.requests = requests
+        self.cells = 0
         self.ours: dict[tuple[int, int], float] = {}
         print("| how | streams | adapters | tokens/s | engine is | first, 50 % | 95 % | whole |")
         print("|---|---|---|---|---|---|---|---|", flush=True)
@@ -141,6 +142,8 @@ class Table:
                     under_load(ask, prompts(max(kind, 2)), 1, kind)
                 for count, kind in product(streams, adapters):
                     asked = prompts(12 if count == 1 else max(self.requests, count))
+                    self.cells += 1
+                    asked = [f"{self.cells}. {text}" for text in asked]  # nobody has read these
                     load = under_load(ask, asked, count, kind)
                     ours = self.ours.setdefault((count, kind), load.rate)
                     print(row(how, count, kind, load, ours), flush=True)

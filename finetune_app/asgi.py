@@ -6,17 +6,17 @@ import django
 from django.conf import settings
 
 from finetune_app.core import in_use
+from finetune_app.core.asgi_handlers import PagesAndApi
 from finetune_app.core.asgi_types import Scope
 from finetune_app.core.body_limit import BodyLimit
 from finetune_app.core.health import HealthEndpoints
 from finetune_app.core.request_ids import RequestIds
-from finetune_app.core.request_limits import LimitedHandler
 from finetune_app.core.slow_clients import SlowClientTimeout
 from finetune_app.core.tracing import traced
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "finetune_app.settings")
 django.setup(set_prefix=False)
-django_app = LimitedHandler()
+django_app = PagesAndApi()
 in_use.hold(settings.DATA_DIR, "web")
 
 

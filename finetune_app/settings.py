@@ -4,19 +4,26 @@ A wrong number, or something else than yes (1) or no (0) where that is asked, en
 sentence (core/environment.py).
 
 DATA_DIR        where everything is kept (default ./data)
-DATABASE_URL    default: SQLite in DATA_DIR
+DATABASE_URL    default: SQLite in DATA_DIR; its password may be in DATABASE_PASSWORD, as it is
 REDIS_URL       default: the bundled Valkey, on a Unix socket in DATA_DIR
 HOST, PORT      where the web listens (default 127.0.0.1:8000)
 PUBLIC_URL      the address people use, when it is not http://HOST:PORT
 WEB_PROCESSES   how many processes answer requests (default 2; 1 on a single core)
+ENGINES         engines on other hosts, host:port with commas between (docs/several-hosts.md);
+                ENGINE_LISTEN=host:port is where `manage.py engine` listens for them
+CARDS_PER_WORKER  of several graphics cards: how many one training uses (default 1)
 ENDPOINTS_ALLOWED  host:port of model servers in your own network that teams may add, with
                 commas between: "localhost:11434,gpu-box.lan:8000" (docs/remote-models.md)
 HF_ENDPOINT     the model hub (default https://huggingface.co); HF_HUB_OFFLINE=1 asks none
 HUB_JOBS_IMAGE  image for trainings on Hugging Face Jobs (default: python:X.Y-slim as here)
 REQUEST_LOG_DAYS, JOB_LOG_DAYS, AUDIT_LOG_DAYS  how long requests (default 180), journals of jobs
-                (90) and lines of the audit log (365, at least 30) are kept; 0: for ever;
-                less than 0 is refused
+                (90) and lines of the audit log (365, at least 30) are kept; 0: for ever
 TEAM_STORAGE_GB  how much the files of one team may take (default 50; a GB is 10^9 bytes)
+TEAM_JOBS_AT_ONCE  how many trainings and tests of one team run at once (default 0: no limit);
+                TEAM_HOURS_A_MONTH: for how long they may run in a calendar month (the same)
+CLUSTER         slurm or kubernetes: that runs trainings and tests (docs/slurm.md, kubernetes.md);
+                CLUSTER_OPTIONS: options of sbatch, or a file with the Job to start from;
+                CLUSTER_JOBS_AT_ONCE: how many wait and run there at once (default 8)
 LOG_FORMAT      text (default) or json: one object per event, for programs that collect logs
 LOG_LEVEL       INFO (default), DEBUG, WARNING or ERROR
 METRICS_TOKEN   opens /metrics to Prometheus, which sends it as a bearer token; without it nobody
@@ -26,6 +33,8 @@ OIDC_ISSUER     the provider for sign-in by OpenID Connect, with OIDC_CLIENT_ID 
 EMAIL_HOST      the mail server that takes alerts (with EMAIL_PORT, EMAIL_HOST_USER,
                 EMAIL_HOST_PASSWORD, EMAIL_USE_TLS=0 to leave out TLS, EMAIL_FROM)
 S3_BUCKET       keep files in an S3-compatible store (with S3_ENDPOINT_URL, AWS_* keys)
+NAME_FILE       a file that holds the secret NAME (core/environment.py lists which may)
+LOCAL_COPIES_GB  of files in that store: how much of this disk their copies may take (default 50)
 """
 
 import os
@@ -37,11 +46,13 @@ import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
 
 from finetune_app.accounts.oidc import OidcError, oidc_from
-from finetune_app.core import environment, logs
-from finetune_app.core.environment import flag, number, whole_number
+from finetune_app.core import environment, file_store, logs
+from finetune_app.core.environment import address, addresses, choice, flag, number, whole_number
+from finetune_app.core.postgres_options import postgres_options
 from finetune_app.core.secrets import load_secrets, make_private
 from finetune_app.core.sockets import run_folder
 
+environment.read_secret_files()
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = Path(os.environ.get("DATA_DIR") or BASE_DIR / "data").resolve()
 try:
@@ -190,6 +201,8 @@ except ValueError:  # without what it says: the address may hold a password
         "password, write / as %2F, and other special characters likewise), or leave it out for "
         "SQLite."
     ) from None
+if password := environment.text_setting("DATABASE_PASSWORD"):
+    DATABASES["default"]["PASSWORD"] = password
 ON_SQLITE = DATABASES["default"]["ENGINE"].endswith("sqlite3")
 if ON_SQLITE:
     # Measured with 8 writers: no "locked" errors this way (docs/decisions/0001).
@@ -199,23 +212,14 @@ if ON_SQLITE:
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; "
         "PRAGMA secure_delete=ON;",  # deleted rows are overwritten
     }
+    if os.environ.get("FINETUNE_WEB"):
+        DATABASES["default"]["CONN_MAX_AGE"] = None  # kept by its threads (core/asgi_handlers.py)
     # Tests start real processes, which cannot share a database in memory.
     DATABASES["default"]["TEST"] = {"NAME": DATA_DIR / "test.sqlite3"}
 else:
-    DATABASES["default"]["CONN_MAX_AGE"] = 0
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
-    if os.environ.get("FINETUNE_LANE"):
-        # A worker frozen in the middle of a transaction would keep its locks for ever, and
-        # nobody could take its job over.
-        DATABASES["default"]["OPTIONS"] = {"options": "-c idle_in_transaction_session_timeout=8s"}
-    elif os.environ.get("FINETUNE_WEB"):
-        # One for each page handled at once (core/request_limits.py), and some for the API, which
-        # holds one only while it asks the database.
-        DATABASES["default"]["OPTIONS"] = {
-            "pool": {"min_size": 1, "max_size": 24, "timeout": 10, "max_idle": 60}
-        }
-    # What a refused restore calls us (operations/exclusive_use.py).
-    DATABASES["default"].setdefault("OPTIONS", {})["application_name"] = "finetune"
+    # What DATABASE_URL says goes first.
+    DATABASES["default"]["OPTIONS"] = postgres_options() | DATABASES["default"].get("OPTIONS", {})
 
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 AUTH_USER_MODEL = "accounts.User"
@@ -287,22 +291,8 @@ STATIC_URL = "/static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 STATIC_ROOT = DATA_DIR / "static"
 MEDIA_ROOT = DATA_DIR
-if os.environ.get("S3_BUCKET"):
-    FILES_BACKEND = {
-        "BACKEND": "storages.backends.s3.S3Storage",
-        "OPTIONS": {
-            "bucket_name": os.environ["S3_BUCKET"],
-            "endpoint_url": os.environ.get("S3_ENDPOINT_URL"),
-            "file_overwrite": True,
-        },
-    }
-else:
-    FILES_BACKEND = {
-        "BACKEND": "django.core.files.storage.FileSystemStorage",
-        "OPTIONS": {"location": DATA_DIR, "base_url": None},
-    }
 STORAGES = {
-    "default": FILES_BACKEND,
+    "default": file_store.backend(DATA_DIR),
     "staticfiles": {
         "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
         if DEBUG
@@ -316,6 +306,8 @@ MAX_UPLOAD_BYTES = 200 * 1024 * 1024
 MAX_LARGE_UPLOAD_BYTES = 2 * 1024**3  # in pieces
 TEAM_STORAGE_GB = number("TEAM_STORAGE_GB", 50, least=0.01, most=1_000_000, unit="gigabytes")
 MAX_TEAM_BYTES = int(TEAM_STORAGE_GB * 10**9)  # of all files
+LOCAL_COPIES_GB = number("LOCAL_COPIES_GB", 50, least=0.01, most=1_000_000, unit="gigabytes")
+MAX_LOCAL_COPY_BYTES = int(LOCAL_COPIES_GB * 10**9)
 MAX_TEAM_DOCUMENT_BYTES = 2 * 1024**3  # of all documents of a team together
 DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 2000
@@ -345,18 +337,11 @@ CACHES = {
     }
 }
 CELERY_BROKER_URL = REDIS_URL
-CELERY_RESULT_BACKEND = None
-CELERY_TASK_IGNORE_RESULT = True
-CELERY_TASK_ACKS_LATE = False
-CELERY_WORKER_PREFETCH_MULTIPLIER = 1
-CELERY_WORKER_HIJACK_ROOT_LOGGER = False
-CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 86400, "socket_connect_timeout": 5}
-CELERY_TASK_PUBLISH_RETRY = False
-CELERY_TASK_ROUTES = {
-    "worker.run_heavy": {"queue": "heavy"},
-    "worker.run_light": {"queue": "light"},
-}
+
+# A cluster that runs the heavy jobs, in place of our own workers (docs/decisions/0083).
+CLUSTER = choice("CLUSTER", ("slurm", "kubernetes"))
+CLUSTER_OPTIONS = environment.text_setting("CLUSTER_OPTIONS")
+CLUSTER_JOBS_AT_ONCE = whole_number("CLUSTER_JOBS_AT_ONCE", 8, least=1, most=1000)
 
 # A lease that was not renewed for this long is stale.
 LEASE_SECONDS = number("LEASE_SECONDS", 15, least=1, most=3600, unit="seconds")
@@ -388,6 +373,10 @@ DEFAULT_FROM_EMAIL = os.environ.get("EMAIL_FROM") or f"finetune@{PUBLIC_HOST}"
 
 ENGINE_SOCKET = RUN_DIR / "engine.sock"
 ENGINE_SECRET = SECRETS["engine_secret"]
+ENGINE_LISTEN = address("ENGINE_LISTEN")
+ENGINES = addresses("ENGINES")
+if (ENGINES or ENGINE_LISTEN) and len(ENGINE_SECRET) < 32:  # TLS is made from it
+    raise ImproperlyConfigured("ENGINE_SECRET is too short for a network: 32 characters or more.")
 
 try:
     LOGGING = logs.config()
@@ -395,5 +384,4 @@ except ValueError as error:
     sys.exit(str(error))
 
 # For processes without settings, which could only fail later.
-environment.niceness()
-environment.hub_is_offline()
+environment.read_all()

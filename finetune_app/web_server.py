@@ -31,12 +31,18 @@ django.setup()
 def when_ready(_arbiter: Any) -> None:
     """Import all views before the first fork. Objects made so far are never collected: a
     collection would write to their shared pages."""
+    from finetune_app.core.shared_secrets import require_shared_secrets  # needs Django's apps
+
+    require_shared_secrets()
     assert get_resolver().url_patterns
     gc.freeze()
 
 
 def post_fork(arbiter: Any, _worker: Any) -> None:
     die_with_parent(arbiter.pid)
+    from finetune_app.core import local_copies  # needs Django's apps
+
+    local_copies.tidy_in_background()
 
 
 _host = f"[{settings.HOST}]" if ":" in settings.HOST else settings.HOST

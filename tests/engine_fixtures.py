@@ -35,16 +35,20 @@ def address():
 
 @pytest.fixture
 def live(transactional_db, goal, owner, engine_process, settings, monkeypatch):
-    """The tuned model, live as “sort-shop-emails”."""
+    """The tuned model, live as “sort-shop-emails”. It computes in float32 on every machine, so that
+    an answer does not depend on which requests happen to be computed together."""
     training = trained(ready(goal, owner, install("starter")), owner)
     settings.ENGINE_SOCKET, settings.ENGINE_SECRET = engine_process.socket, SECRET
+    tuned = candidates.tuned_candidate(training=training)
+    tuned.number_format = "fp32"
+    tuned.save()
     live = services.go_live(
-        goal=goal, candidate=candidates.tuned_candidate(training=training), by=owner
+        goal=goal, candidate=tuned, by=owner
     ).deployment  # before the engine reads other weights in its place
     folders = {training.base_model.folder: "base", training.adapter_folder: "adapter"}
     for module in ("finetune_app.candidates.services", "finetune_app.gateway.model_lookup"):
         monkeypatch.setattr(
-            f"{module}.local_folder", lambda name: engine_process.data / folders[name]
+            f"{module}.engine_folder", lambda name: engine_process.data / folders[name]
         )
     return live
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from django.conf import settings
+from django.db import transaction
 from django.utils import timezone
 
 from finetune_app.accounts.models import User
@@ -158,9 +159,10 @@ def answer_all(evaluation: Evaluation, say: Say) -> None:
 def end(job: Job, **result: object) -> None:
     """The worker's child ended with `result`."""
     state = State.STOPPED if result.get("stopped") else State.SUCCEEDED
-    set_state(job, state, result=result)
-    ended = Job.objects.get(pk=job.pk)
-    handler_for(ended).finish(ended, result)
+    with transaction.atomic():  # as the supervisor does: a page never sees one without the other
+        set_state(job, state, result=result)
+        ended = Job.objects.get(pk=job.pk)
+        handler_for(ended).finish(ended, result)
 
 
 def set_state(job: Job, state: State, **fields: object) -> None:

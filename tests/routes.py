@@ -67,6 +67,7 @@ BUILD: dict[str, Callable[[World], Any]] = {
     "file_id": lambda world: "file-0",
     "response_id": lambda world: "resp_0",
     "batch_id": lambda world: "batch_0",
+    "team_id": lambda world: world.goal.team_id,
     "action": lambda world: "pause",
 }
 

@@ -34,6 +34,7 @@ from worker.channel import Channel, Job, LeaseLost, Order, Run, UserError
 log = logging.getLogger("worker.child")  # as a program, __name__ is __main__
 
 LEASE_SHARE = 0.8  # exit early, before another worker may take the job
+IGNORE_SIGTERM = "FINETUNE_IGNORE_SIGTERM"  # a cluster sends it to each process of a job
 LOST, ORPHAN = 75, 76  # exit codes: lease expired; supervisor died
 
 
@@ -112,6 +113,8 @@ def main() -> None:
     parent_death.die_with_parent(int(sys.argv[1]))
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if os.environ.get(IGNORE_SIGTERM):
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
     channel = PipeChannel(sys.stdin.buffer, _take_stdout())
     _be_the_first_to_go()
     if sys.argv[2:3] == ["--warm"]:
@@ -197,6 +200,7 @@ def _lock(path: str) -> None:
     while True:  # ended by the alarm
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.utime(path)  # since when it runs, for core/local_copies.py
             return
         except BlockingIOError:
             time.sleep(0.05)

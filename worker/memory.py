@@ -9,6 +9,7 @@ import ctypes
 import gc
 import logging
 import mmap
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,8 +22,12 @@ MAPPINGS = Path("/proc/self/maps")
 
 
 def release_memory() -> None:
-    """Collect garbage, then ask the allocator to give freed pages back (glibc only)."""
+    """Collect garbage, then ask the allocators to give back what is free: torch's of a card, and
+    glibc's."""
     gc.collect()
+    cuda = getattr(sys.modules.get("torch"), "cuda", None)
+    if cuda is not None and cuda.is_initialized():
+        cuda.empty_cache()
     try:
         ctypes.CDLL("libc.so.6").malloc_trim(0)
     except OSError:

@@ -19,18 +19,19 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from finetune_app.core.errors import PlainError
-from finetune_app.jobs import lease
+from finetune_app.jobs import lease, process_ids
 from finetune_app.jobs.handlers import ChildSpec, Event, Later, Result, handler_for
 from finetune_app.jobs.models import Job, State
 from worker import boot_clock
 from worker.child_process import END, Child, order_for
 from worker.heartbeat import Heartbeat
+from worker.progress_copies import ProgressCopies, fetch_progress
 
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 1.0  # interval for reading stop and cancel, and for writing events
 STOP_TIMEOUT_SECONDS = 90.0  # for a stopped child to save its result; then it is terminated
-SHUTDOWN_TIMEOUT_SECONDS = 6.0  # the same while this worker shuts down
+SHUTDOWN_TIMEOUT_SECONDS = 6.0  # the same while this worker shuts down, by default
 CANCEL_TIMEOUT_SECONDS = 3.0
 
 
@@ -50,21 +51,44 @@ class JobColumns(TypedDict, total=False):
     result: dict[str, float]
 
 
+def run_taken(
+    job: Job,
+    make_child: Callable[[], Child],
+    shutting_down: threading.Event,
+    shutdown_seconds: float = SHUTDOWN_TIMEOUT_SECONDS,
+) -> bool:
+    """Run a job whose lease this worker holds; False if its last child is in the way."""
+    log.info("job %s: taken (%s, attempt %s)", job.pk, job.kind, job.attempts)
+    if not process_ids.kill(job.child):
+        log.error("job %s: its last child cannot be killed", job.pk)
+        lease.release(job)
+        return False
+    lease.end_child_runs(job, "found gone by the next worker")
+    Supervision(job, make_child, shutting_down, shutdown_seconds).run()
+    return True
+
+
 class Supervision:
     """Runs a job whose lease this worker holds, from its spec to its end."""
 
     def __init__(
-        self, job: Job, make_child: Callable[[], Child], shutting_down: threading.Event
+        self,
+        job: Job,
+        make_child: Callable[[], Child],
+        shutting_down: threading.Event,
+        shutdown_seconds: float = SHUTDOWN_TIMEOUT_SECONDS,
     ) -> None:
         self.job = job
         self.handler = handler_for(job)
         self._make_child = make_child
         self._shutting_down = shutting_down  # set when this worker shuts down
+        self._shutdown_seconds = shutdown_seconds
         self._buffer: list[Event] = []  # events not yet written
         self._columns: JobColumns = {}  # not yet written
         self._final_event: Event | None = None  # the result or error event
         self._next_poll = 0.0
-        self._stop_sent_at: float | None = None
+        self._stop_sent = False
+        self._stop_wanted_at: float | None = None  # within a time; making room has no limit
         self._handing_back = False
 
     def run(self) -> None:
@@ -82,8 +106,12 @@ class Supervision:
     def _child_spec(self) -> tuple[bool, ChildSpec | None]:
         """Whether the job can run, and the spec of its child if it needs one. Fails the job if it
         cannot run."""
+        kind = self.handler.kind
         try:
-            return True, self.handler.child_spec(self.job) if self.handler.kind.runner else None
+            spec = self.handler.child_spec(self.job) if kind.runner else None
+            if spec is not None:
+                fetch_progress(spec.folder, kind.progress)
+            return True, spec
         except PlainError as error:
             self._fail("bad_data", error.message, "")
         except Exception:
@@ -115,6 +143,11 @@ class Supervision:
             raise LostLease
 
     def _run_child(self, heartbeat: Heartbeat, spec: ChildSpec) -> None:
+        with ProgressCopies(self.job, spec.folder, self.handler.kind.progress):
+            child, how = self._child_to_its_end(heartbeat, spec)
+        self._end_job(child, how)
+
+    def _child_to_its_end(self, heartbeat: Heartbeat, spec: ChildSpec) -> tuple[Child, str]:
         child = self._make_child()
         how = "killed: the lease was lost"
         try:
@@ -128,7 +161,7 @@ class Supervision:
         finally:
             child.end()
             lease.end_child_runs(self.job, how)
-        self._end_job(child, how)
+        return child, how
 
     def _listen(self, heartbeat: Heartbeat, child: Child) -> None:
         """Handle events until the child's output closes."""
@@ -166,9 +199,10 @@ class Supervision:
             self._buffer.append(event)
 
     def _poll(self, child: Child) -> None:
-        """Once a second: write events, and handle stop, cancel and shutdown."""
+        """Once a second: write events, and handle stop, cancel, shutdown and making room."""
         try:
-            requested = Job.objects.held_by(self.job).values("stop_asked", "cancel_asked").first()
+            held = Job.objects.held_by(self.job)
+            requested = held.values("stop_asked", "cancel_asked", "yield_asked").first()
             self._write()
         except DatabaseError as error:
             log.warning("job %s: the database does not answer: %s", self.job.pk, error)
@@ -179,17 +213,21 @@ class Supervision:
         if requested["cancel_asked"]:
             child.terminate()
             child.end(CANCEL_TIMEOUT_SECONDS)
-        elif requested["stop_asked"] or self._shutting_down.is_set():
+        elif any(requested.values()) or self._shutting_down.is_set():
             self._stop(child, handing_back=not requested["stop_asked"])
 
     def _stop(self, child: Child, *, handing_back: bool) -> None:
-        if self._stop_sent_at is None:
-            self._stop_sent_at = boot_clock.seconds()
+        if not self._stop_sent:
+            self._stop_sent = True
             child.send({"command": "stop"})
         self._handing_back = handing_back
         shutting_down = self._shutting_down.is_set()
-        timeout = SHUTDOWN_TIMEOUT_SECONDS if shutting_down else STOP_TIMEOUT_SECONDS
-        if boot_clock.seconds() - self._stop_sent_at > timeout:
+        if handing_back and not shutting_down:
+            return  # it makes room: nothing hurries, and what it would not have saved is lost
+        if self._stop_wanted_at is None:
+            self._stop_wanted_at = boot_clock.seconds()
+        timeout = self._shutdown_seconds if shutting_down else STOP_TIMEOUT_SECONDS
+        if boot_clock.seconds() - self._stop_wanted_at > timeout:
             child.end()
 
     def _write(self) -> None:

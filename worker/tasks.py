@@ -1,90 +1,80 @@
 """Celery tasks that wake the workers. The queue itself is in the database.
 
-Each task runs waiting jobs until none is left. A repeated message finds nothing to do; the clock
-sends a lost one again.
+Each task runs waiting jobs until none is left (waiting_jobs.py). A repeated message finds nothing
+to do, and a lost one is made up for by the worker's own looks.
 """
 
-import logging
 import os
 import signal
-import threading
-from collections.abc import Callable
 from typing import Any
 
 import psutil
-from celery.signals import worker_init, worker_process_init, worker_ready, worker_shutting_down
+from celery.signals import (
+    worker_init,
+    worker_process_init,
+    worker_process_shutdown,
+    worker_ready,
+    worker_shutting_down,
+)
 from django.conf import settings
 
 from finetune_app.celery import app
-from finetune_app.core import alive, in_use, logs, parent_death
-from finetune_app.jobs import lease, process_ids, recovery, worker_machines
-from finetune_app.jobs.models import Job
-from worker import warm_child
-from worker.child_process import Child
-from worker.supervise import Supervision
+from finetune_app.core import alive, in_use, local_copies, parent_death
+from finetune_app.core.shared_secrets import require_shared_secrets
+from finetune_app.jobs import recovery, worker_machines
+from worker import waiting_jobs, warm_child
 
-log = logging.getLogger(__name__)
-
-_shutting_down = threading.Event()
 WARM_DELAY_SECONDS = 5.0  # the web starts first
 
 
 @app.task(name="worker.run_heavy")
 def run_heavy(pk: int) -> None:
-    _run_waiting_jobs(heavy=True)
-    if not _shutting_down.is_set():
-        warm_child.prepare()
+    waiting_jobs.run_waiting_jobs(heavy=True)
 
 
 @app.task(name="worker.run_light")
 def run_light(pk: int) -> None:
-    _run_waiting_jobs(heavy=False)
-
-
-def _run_waiting_jobs(*, heavy: bool) -> None:
-    this_process = process_ids.process_id()
-    while not _shutting_down.is_set() and (
-        job := lease.take_next(heavy=heavy, worker=this_process)
-    ):
-        with logs.context(request=job.request_id, job=job.pk):
-            if not _run(job, warm_child.take if heavy else warm_child.new_light_child):
-                return
-
-
-def _run(job: Job, make_child: Callable[[], Child]) -> bool:
-    """Run a job whose lease this worker holds; False if its last child is in the way."""
-    log.info("job %s: taken (%s, attempt %s)", job.pk, job.kind, job.attempts)
-    if not process_ids.kill(job.child):
-        log.error("job %s: its last child cannot be killed", job.pk)
-        lease.release(job)
-        return False
-    lease.end_child_runs(job, "found gone by the next worker")
-    Supervision(job, make_child, _shutting_down).run()
-    return True
+    waiting_jobs.run_waiting_jobs(heavy=False)
 
 
 @worker_init.connect
 def on_worker_init(**_: Any) -> None:
     """Before the pool processes are forked, which inherit the lock."""
     in_use.hold(settings.DATA_DIR, "worker")
-    alive.touch_in_background(os.environ.get("FINETUNE_LANE", ""))
+    require_shared_secrets()
+    lane = os.environ.get("FINETUNE_LANE", "")
+    if lane == "heavy" and settings.CLUSTER:
+        raise SystemExit(
+            f"CLUSTER is {settings.CLUSTER}, which runs the heavy jobs: leave this out."
+        )
+    alive.touch_in_background(os.environ.get("FINETUNE_PROCESS") or lane)
 
 
 @worker_process_init.connect
 def on_worker_process_init(**_: Any) -> None:
     """In each pool process: die with the worker, handle its shutdown signal, keep a warm child."""
     parent_death.die_with_parent(os.getppid())
-    signal.signal(signal.SIGUSR2, lambda *_args: _shutting_down.set())
-    if os.environ.get("FINETUNE_LANE") == "heavy":
+    signal.signal(signal.SIGUSR2, lambda *_args: waiting_jobs.shutting_down.set())
+    local_copies.tidy_in_background()
+    lane = os.environ.get("FINETUNE_LANE")
+    if lane == "heavy":
         worker_machines.report_in_background()
         warm_child.prepare(WARM_DELAY_SECONDS)
+    if lane in ("heavy", "light"):
+        waiting_jobs.look_in_background(heavy=lane == "heavy")
+
+
+@worker_process_shutdown.connect
+def on_worker_process_shutdown(**_: Any) -> None:
+    """Celery waits for its tasks alone, not for a job that this process has found itself."""
+    waiting_jobs.hand_back()
 
 
 @worker_ready.connect
 def on_worker_ready(**_: Any) -> None:
-    """At start: requeue jobs whose worker died on this machine, and wake for all waiting jobs."""
+    """At start: requeue jobs whose worker died on this machine."""
     recovery.recover(recovery.HeartbeatMonitor())
-    recovery.send_waiting(at_once=True)
+    recovery.send_waiting()
 
 
 @worker_shutting_down.connect

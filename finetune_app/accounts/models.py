@@ -47,11 +47,20 @@ class Role(models.TextChoices):
         return order.index(self) >= order.index(needed)
 
 
+class JobPriority(models.IntegerChoices):
+    """When a team's jobs are taken, as the operator decides. The lowest number comes first."""
+
+    FIRST = 1, _("first")
+    NORMAL = 2, _("in turn")
+    WHEN_IDLE = 3, _("when idle")
+
+
 class Team(models.Model):
     name = models.CharField(_("name"), max_length=80)
     created_at = models.DateTimeField(auto_now_add=True)
     members = models.ManyToManyField(User, through="Membership", related_name="teams")
     requires_second_factor = models.BooleanField(default=False)  # of its members
+    job_priority = models.PositiveSmallIntegerField(choices=JobPriority, default=JobPriority.NORMAL)
 
     def __str__(self) -> str:
         return self.name

@@ -9,9 +9,9 @@ from importlib import import_module
 from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.contrib.auth import SESSION_KEY
-from django.db import connection
 
 from finetune_app.api_keys.services import authenticate
+from finetune_app.core import connections
 from finetune_app.core.asgi_types import Scope
 
 
@@ -21,7 +21,7 @@ async def is_known_sender(scope: Scope) -> bool:
     session = _session_key(headers.get(b"cookie", b"").decode("latin-1"))
     if not (key or session) or not (key + session).isprintable():  # no database searches a NUL
         return False
-    return await sync_to_async(_is_known)(key, session)
+    return await sync_to_async(_is_known, thread_sensitive=False)(key, session)
 
 
 def _is_known(key: str, session: str) -> bool:
@@ -31,7 +31,7 @@ def _is_known(key: str, session: str) -> bool:
         store = import_module(settings.SESSION_ENGINE).SessionStore
         return bool(session) and SESSION_KEY in store(session)
     finally:
-        connection.close()  # no request has begun whose end would close it
+        connections.give_back()  # no request has begun whose end would do so
 
 
 def _bearer_token(authorization: str) -> str:

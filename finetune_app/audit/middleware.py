@@ -9,10 +9,12 @@ from collections.abc import Callable
 from typing import cast
 
 from allauth.core.exceptions import ReauthenticationRequired
+from asgiref.sync import sync_to_async
 from django.db import DatabaseError
 from django.http import HttpRequest as DjangoRequest
 from django.http import HttpResponse
 from django.urls import resolve
+from django.utils.deprecation import MiddlewareMixin
 
 from finetune_app.accounts.access import Policy
 from finetune_app.accounts.requests import HttpRequest
@@ -50,6 +52,23 @@ class AuditMiddleware:
         """allauth answers with a redirect, which looks as if something had been done."""
         if isinstance(error, ReauthenticationRequired):
             request.audit_status = ASKED_WHO  # type: ignore[attr-defined]
+
+
+class ApiAuditMiddleware(MiddlewareMixin):
+    """The same for the API, where a key asks."""
+
+    async def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
+        action = action_of(request) if hasattr(request, "api_key") else None
+        if action and response.status_code != 429:
+            await sync_to_async(_record_for_key)(request, action, response.status_code)
+        return response
+
+
+def _record_for_key(request: HttpRequest, action: AuditAction, status: int) -> None:
+    try:
+        services.record_request(request, action, status, actor_id=None, team_id=None)
+    except DatabaseError:  # as above
+        log.exception("no line of the audit log for %s", action)
 
 
 def action_of(request: HttpRequest) -> AuditAction | None:

@@ -23,14 +23,14 @@ def record_request(
 ) -> AuditEntry | None:
     """`actor_id` and `team_id` are those before the view ran; None if nobody known asked."""
     key = getattr(request, "api_key", None)
-    actor_id = actor_id or request.user.pk
+    actor_id = None if key else actor_id or request.user.pk
     if actor_id is None and key is None and action != AuditAction.SIGN_IN_FAILED:
         return None
     target = getattr(request, "audit_target", None)
     return AuditEntry.objects.create(
         action=action,
         status=status,
-        actor_id=None if key else actor_id,
+        actor_id=actor_id,
         key_id=key.pk if key else None,
         team_id=key.team_id if key else _team_id(request, action, target, team_id),
         goal_id=_goal_id(request),

@@ -80,7 +80,8 @@ class Slice:
                 if self.stopped:
                     return
                 while len(running) < self.at_once and not self.problem:
-                    if time.monotonic() >= ends_at:
+                    # At least one request a slice, however slow the machine is.
+                    if self._last_line and time.monotonic() >= ends_at:
                         break
                     request = await self._next()
                     if request is None:

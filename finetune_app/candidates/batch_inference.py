@@ -48,13 +48,14 @@ def generate(
             return BatchResult({}, problem.message)
         max_new_tokens = max(max_new_tokens, REMOTE_BATCH_TOKENS)
         return async_to_sync(_generate_remote)(target, prompts, max_new_tokens, candidate.sampling)
-    spec = services.candidate_spec(candidate)
+    spec = services.candidate_spec(candidate, for_engine=True)
     assert spec["base_model"] is not None
     requests: list[ChatRequest] = [
         {
             "candidate": str(index),
             "adapter": spec["adapter"],
             "messages": messages,
+            "caller": f"goal {candidate.goal_id}",
             **services.sampling_of(candidate),  # type: ignore[typeddict-item]
         }
         for index, messages in enumerate(prompts)

@@ -7,12 +7,12 @@ read. Examples are chosen once for all questions; choosing per question is retri
 
 import statistics
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from finetune_app.candidates.prompt_builder import CHARS_PER_TOKEN
 from finetune_app.candidates.specs import Shot
 from finetune_app.datasets import near_duplicates
 from finetune_app.datasets.models import Example, ExampleQuerySet, Split
-from finetune_app.datasets.splits import hash_fraction
 from finetune_app.datasets.text import normalise
 from finetune_app.goals.models import Goal
 
@@ -38,21 +38,29 @@ class Showable:
         return {"prompt": self.prompt, "answer": self.answer}
 
 
-def showable_examples(goal: Goal) -> ExampleQuerySet:
-    """The train split, or the validation split when train is empty."""
+class Showables(NamedTuple):
+    """What can be shown: the train split; while it is empty, the validation split and the pairs of
+    the goal's description that are not in the test split."""
+
+    rows: ExampleQuerySet
+    pairs: list[Showable]
+    uses_validation: bool
+
+    @property
+    def any(self) -> bool:
+        return bool(self.pairs) or self.rows.exists()
+
+
+def showables(goal: Goal) -> Showables:
     usable = Example.objects.usable().filter(dataset__goal=goal)
     train = usable.filter(split=Split.TRAIN)
-    return train if train.exists() else usable.filter(split=Split.VALIDATION)
+    if train.exists():
+        return Showables(train, [], uses_validation=False)
+    validation = usable.filter(split=Split.VALIDATION)
+    return Showables(validation, _goal_pairs(goal), uses_validation=True)
 
 
-def uses_validation(goal: Goal) -> bool:
-    return not Example.objects.usable().filter(dataset__goal=goal, split=Split.TRAIN).exists()
-
-
-def goal_pairs(goal: Goal) -> list[Showable]:
-    """Pairs of the goal's description, without those in the test split; none with a train split."""
-    if not uses_validation(goal):
-        return []
+def _goal_pairs(goal: Goal) -> list[Showable]:
     tests = Example.objects.kept().filter(dataset__goal=goal, split=Split.TEST)
     sealed = {normalise(prompt) for prompt in tests.values_list("prompt", flat=True)}
     return [
@@ -60,10 +68,6 @@ def goal_pairs(goal: Goal) -> list[Showable]:
         for at, pair in enumerate(goal.pairs)
         if pair.get("prompt") and pair.get("answer") and normalise(pair["prompt"]) not in sealed
     ]
-
-
-def has_showable(goal: Goal) -> bool:
-    return showable_examples(goal).exists() or bool(goal_pairs(goal))
 
 
 def as_showable(example: Example) -> Showable | None:
@@ -77,32 +81,33 @@ def as_showable(example: Example) -> Showable | None:
 
 
 def find_by_key(goal: Goal, key: str) -> Showable | None:
+    found = showables(goal)
     if key.isdecimal() and len(key) < 16:
-        example = showable_examples(goal).filter(pk=int(key)).first()
+        example = found.rows.filter(pk=int(key)).first()
         return as_showable(example) if example else None
-    return next((one for one in goal_pairs(goal) if one.key == key), None)
+    return next((one for one in found.pairs if one.key == key), None)
 
 
 def find_by_answer(goal: Goal, answer: str) -> Showable | None:
-    found = (as_showable(one) for one in showable_examples(goal).filter(answer=answer)[:20])
+    found = (as_showable(one) for one in showables(goal).rows.filter(answer=answer)[:20])
     return next((one for one in found if one), None)
 
 
 def known_answers(goal: Goal, limit: int) -> list[str]:
     """Correct answers, from which the expected format can be inferred."""
-    pairs = [one.answer for one in goal_pairs(goal)]
-    return pairs + list(showable_examples(goal).values_list("answer", flat=True)[:limit])
+    found = showables(goal)
+    answers = found.rows.values_list("answer", flat=True)[:limit]
+    return [*(one.answer for one in found.pairs), *answers]
 
 
-def search(goal: Goal, text: str, chosen: list[Shot]) -> list[Showable]:
+def search(showable: Showables, text: str, chosen: list[Shot]) -> list[Showable]:
     """Examples that contain the text, without those already chosen; a sample if it is empty."""
-    rows = showable_examples(goal)
     limit = 5 * SEARCH_RESULTS
-    some = rows.containing(text)[:limit] if text else _sample(rows, limit)
+    some = showable.rows.containing(text)[:limit] if text else _sample(showable.rows, limit)
     wanted = text.casefold()
     pairs = [
         one
-        for one in goal_pairs(goal)
+        for one in showable.pairs
         if wanted in one.prompt.casefold() or wanted in one.answer.casefold()
     ]
     found = [*pairs, *(one for row in some if (one := as_showable(row)))]
@@ -116,11 +121,10 @@ def pick(goal: Goal, *, context_length: int, count: int = DEFAULT_SHOTS) -> list
     there are any. At most a third of the validation prompts are picked, so that the rest can be
     asked. `context_length` is in tokens.
     """
-    pairs = [one.shot for one in goal_pairs(goal)][:count]
-    some = [
-        one.shot for row in _sample(showable_examples(goal), PICK_FROM) if (one := as_showable(row))
-    ]
-    if uses_validation(goal):
+    showable = showables(goal)
+    pairs = [one.shot for one in showable.pairs][:count]
+    some = [one.shot for row in _sample(showable.rows, PICK_FROM) if (one := as_showable(row))]
+    if showable.uses_validation:
         count = min(count, len(pairs) + len(some) // 3)
     everything = [*pairs, *some]
     texts = near_duplicates.without_shared_ends([normalise(shot["prompt"]) for shot in everything])
@@ -149,12 +153,9 @@ def fitting(shots: list[Shot], context_length: int) -> list[Shot]:
 
 
 def _sample(rows: ExampleQuerySet, limit: int) -> list[Example]:
-    """A sample of the rows in the order of a hash, so that it is always the same."""
-    known = rows.order_by().values_list("pk", "prompt_hash", "dataset__seed")
-    order = sorted(known, key=lambda row: (hash_fraction(row[2] + 1, row[1]), row[0]))
-    chosen = [pk for pk, _hash, _seed in order[:limit]]
-    found = {row.pk: row for row in rows.filter(pk__in=chosen)}
-    return [found[pk] for pk in chosen if pk in found]
+    """The last in the order of a hash: a sample that is always the same. The first ones are the
+    validation prompts that are asked."""
+    return list(rows.order_by("-prompt_hash", "-pk")[:limit])
 
 
 def _most_typical(texts: list[str], among: list[int]) -> int:

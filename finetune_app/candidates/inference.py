@@ -16,9 +16,8 @@ from finetune_app.candidates.answer_length import MAX_NEW_TOKENS, REMOTE_CHAT_TO
 from finetune_app.candidates.models import Candidate
 from finetune_app.candidates.prompt_builder import Passage, PromptTemplate, build_prompt
 from finetune_app.candidates.specs import Citation, Retrieval
-from finetune_app.core import engine_client
+from finetune_app.core import connections, engine_client
 from finetune_app.core.chat_messages import Message, Tool
-from finetune_app.core.connections import close_idle
 from finetune_app.core.engine_protocol import NF4, ChatEvent, ChatRequest, Sampling
 from finetune_app.providers import client as remote
 
@@ -44,6 +43,7 @@ class CandidateRequest:
     base_model, adapter: absolute folders; both empty when `endpoint` is set.
     number_format: the format that the candidate was evaluated in; "" for any.
     retrieval: the index to search before the prompt is built; None without documents.
+    caller: whose request it is, for the engine's turns.
     """
 
     name: str
@@ -57,6 +57,7 @@ class CandidateRequest:
     number_format: str = ""
     retrieval: Retrieval | None = None
     endpoint: remote.Target | None = None
+    caller: str = ""
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def request_for(
 
     Raises PlainError when its documents have changed or the key of its endpoint is lost.
     """
-    spec = services.candidate_spec(candidate)
+    spec = services.candidate_spec(candidate, for_engine=True)
     endpoint = spec["endpoint"]
     return CandidateRequest(
         name=name,
@@ -87,6 +88,7 @@ def request_for(
         number_format=tested_number_format(candidate),
         retrieval=spec["knowledge"],
         endpoint=remote.Target.from_json(endpoint) if endpoint else None,
+        caller=f"goal {candidate.goal_id}",
     )
 
 
@@ -110,7 +112,7 @@ async def stream_events(batch: RequestBatch) -> AsyncGenerator[InferenceEvent, N
     with "error" when the request failed or "trouble" when its model cannot be reached. Closing the
     generator cancels all requests. Raises EngineUnavailable when none can be answered.
     """
-    await sync_to_async(close_idle)()
+    await sync_to_async(connections.give_back)()
     queue: asyncio.Queue[InferenceEvent | Exception | None] = asyncio.Queue()
     sources = [_stream_remote(one, batch) for one in batch.requests if one.endpoint]
     local = sorted((one for one in batch.requests if not one.endpoint), key=_engine_key)
@@ -190,6 +192,7 @@ async def _stream_local(
                     "messages": messages,
                     "prompt": request.raw_prompt,
                     "tools": request.tools,
+                    "caller": request.caller,
                     **request.sampling,
                 }
             )

@@ -4,6 +4,7 @@ from django.conf import settings
 
 from finetune_app.candidates import services, suggestion_runs
 from finetune_app.candidates.models import SuggestionRun
+from finetune_app.core.engine_protocol import NUMBER_FORMATS_FILE
 from finetune_app.jobs.handlers import ChildSpec, Event, JobHandler
 from finetune_app.jobs.kinds import JobKind
 from finetune_app.jobs.models import Job
@@ -11,7 +12,12 @@ from finetune_app.labelling import suggestions
 
 
 class SuggestHandler(JobHandler):
-    kind = JobKind(name="suggest", runner="worker.suggesting.run", heavy=True)
+    kind = JobKind(
+        name="suggest",
+        runner="worker.suggesting.run",
+        progress=(NUMBER_FORMATS_FILE,),
+        heavy=True,
+    )
 
     def child_spec(self, job: Job) -> ChildSpec:
         """The spec has the rows without a suggestion; an earlier attempt may have made some."""

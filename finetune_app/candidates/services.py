@@ -22,7 +22,7 @@ from finetune_app.candidates.specs import (
 )
 from finetune_app.core.engine_protocol import NF4, Sampling
 from finetune_app.core.errors import PlainError
-from finetune_app.core.files import local_folder, sha256_of
+from finetune_app.core.files import engine_folder, local_folder, sha256_of
 from finetune_app.core.thinking import THOUGHT_TOKENS
 from finetune_app.goals.models import Goal
 from finetune_app.knowledge.models import Knowledge
@@ -253,8 +253,8 @@ def prompt_template(candidate: Candidate) -> PromptTemplate:
     return PromptTemplate.from_spec(_prompt_spec(candidate))
 
 
-def candidate_spec(candidate: Candidate) -> CandidateSpec:
-    """The candidate for a worker.
+def candidate_spec(candidate: Candidate, *, for_engine: bool = False) -> CandidateSpec:
+    """The candidate for a worker, or for the engine.
 
     Written to a child's standard input only and never stored, since it contains the key of a
     remote model. Raises PlainError when that key is lost or the documents have changed.
@@ -262,7 +262,7 @@ def candidate_spec(candidate: Candidate) -> CandidateSpec:
     return {
         "id": candidate.pk,
         "name": candidate.kind,
-        **_model_folders(candidate),
+        **_model_folders(candidate, for_engine),
         "number_format": candidate.number_format,
         "endpoint": _endpoint_target(candidate),
         "sampling": candidate.sampling,
@@ -272,11 +272,12 @@ def candidate_spec(candidate: Candidate) -> CandidateSpec:
     }
 
 
-def _model_folders(candidate: Candidate) -> ModelFolders:
+def _model_folders(candidate: Candidate, for_engine: bool) -> ModelFolders:
     """Absolute. Where every weight was trained, the model is the training's own."""
     base, training = candidate.base_model, candidate.training
-    base_folder = str(local_folder(base.folder)) if base else None
-    result = str(local_folder(candidate.adapter_folder)) if training else None
+    folder_of = engine_folder if for_engine else local_folder
+    base_folder = str(folder_of(base.folder)) if base else None
+    result = str(folder_of(candidate.adapter_folder)) if training else None
     if training and training.is_full:
         return {"base_model": result, "adapter": None, "tuned_from": base_folder}
     return {"base_model": base_folder, "adapter": result, "tuned_from": None}

@@ -17,7 +17,6 @@ from finetune_app.candidates.models import Candidate, ValidationAnswer
 from finetune_app.core.chat_messages import Message
 from finetune_app.core.thinking import NO
 from finetune_app.datasets.models import Example, Split
-from finetune_app.datasets.splits import hash_fraction
 from finetune_app.goals.models import Goal
 
 MAX_PROMPTS = 12
@@ -76,14 +75,9 @@ class ValidationScore:
 def prompts_of_goal(goal: Goal) -> list[ValidationPrompt]:
     """Without rows that have tools: instructions alone are tried here."""
     rows = Example.objects.usable().filter(dataset__goal=goal, split=Split.VALIDATION, tools=[])
-    known = rows.order_by().values_list("pk", "prompt_hash", "dataset__seed")
-    order = sorted(known, key=lambda row: (hash_fraction(row[2], row[1]), row[0]))
-    chosen = [pk for pk, _hash, _seed in order[:MAX_PROMPTS]]
-    found = {row.pk: row for row in rows.filter(pk__in=chosen)}
     return [
-        ValidationPrompt(pk, tuple(found[pk].messages[:-1]), found[pk].messages[-1]["content"])
-        for pk in chosen
-        if pk in found
+        ValidationPrompt(row.pk, tuple(row.messages[:-1]), row.messages[-1]["content"])
+        for row in rows.order_by("prompt_hash", "pk")[:MAX_PROMPTS]
     ]
 
 

@@ -85,9 +85,12 @@ def _store(
 def judge_stored_answers(*, goal: Goal) -> None:
     """Judge stored answers again after the goal's measure has changed."""
     judge = Judge(goal)
+    answers = ValidationAnswer.objects.filter(goal=goal)
+    stale = answers.exclude(measure_fingerprint=judge.fingerprint)
+    if not stale.exists():
+        return
     wanted = {one.fingerprint: one.wanted for one in prompts_of_goal(goal)}
-    stale = ValidationAnswer.objects.filter(goal=goal, prompt_fingerprint__in=wanted)
-    rows = list(stale.exclude(measure_fingerprint=judge.fingerprint))
+    rows = list(stale.filter(prompt_fingerprint__in=wanted))
     for row in rows:
         rejection = row.why if row.finish_reason == "refused" else ""
         answer = CandidateAnswer(row.text, row.finish_reason, rejection=rejection)

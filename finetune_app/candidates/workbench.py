@@ -72,6 +72,8 @@ def draft_context(draft: WorkbenchDraft, text: str) -> dict[str, Any]:
     prompts = validation_prompts.prompts_of_goal(goal)
     results = validation_prompts.results_of(goal, candidate, prompts)
     score = validation_prompts.score_of(results)
+    showable = few_shot.showables(goal)
+    found = few_shot.search(showable, text, draft.shots)
     return {
         "draft": draft,
         "fingerprint": validation_prompts.candidate_fingerprint(candidate),
@@ -86,10 +88,10 @@ def draft_context(draft: WorkbenchDraft, text: str) -> dict[str, Any]:
         "proposal": diff_prompts(draft.instructions.strip(), draft.proposal)
         if draft.proposal
         else None,
-        "found": few_shot.search(goal, text, draft.shots),
+        "found": found,
         "q": text,
-        "has_showable": few_shot.has_showable(goal),
-        "uses_validation": few_shot.uses_validation(goal),
+        "has_showable": bool(found) or showable.any,
+        "uses_validation": showable.uses_validation,
         "versions": _version_rows(goal, prompts),
         "host": _host(candidate),
     }

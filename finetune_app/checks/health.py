@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 
 from finetune_app.checks import row_check_cache
 from finetune_app.checks import services as checks
@@ -12,7 +11,7 @@ from finetune_app.checks.models import Finding, Severity
 from finetune_app.core.charts import bar, gain, health_bar
 from finetune_app.datasets.models import Dataset
 from finetune_app.jobs.models import Job, State
-from finetune_app.jobs.services import queue_place
+from finetune_app.jobs.presenters import place_facts
 
 POINTS = {Severity.ERROR: 10, Severity.WARNING: 5, Severity.INFO: 1}
 
@@ -67,17 +66,10 @@ def _progress(job: Job) -> dict[str, Any]:
         facts = [_("%(done)s of %(all)s examples") % {"done": done, "all": total}]
     elif job.total:
         facts = [_("%(done)s of %(all)s checks") % {"done": done, "all": total}]
-    place = queue_place(job)
-    if place:
-        facts = [
-            ngettext("%(n)s is before it", "%(n)s are before it", place - 1) % {"n": place - 1}
-            if place > 1
-            else _("it is next")
-        ]
     return {
         "checking": {
             "headline": _("Checking every example"),
-            "facts": facts,
+            "facts": place_facts(job) or facts,
             "bar": bar(job.done, job.total),
             "message": job.message,
         }

@@ -36,13 +36,20 @@ def touch_in_background(process: str) -> None:
 
 
 def is_alive(process: str) -> bool:
-    """Whether the process lives on this host."""
-    return _is_fresh(file_of(process))
+    """Whether the process lives on this host; of several workers of a lane, whether one does."""
+    return any(map(_is_fresh, _files(process, socket.gethostname())))
 
 
 def count_alive(process: str) -> int:
-    """On how many hosts that share the data folder the process lives."""
-    return sum(_is_fresh(file) for file in Path(settings.RUN_DIR).glob(f"{process}-*.alive"))
+    """How many of the process live, on all hosts that share the data folder."""
+    return sum(map(_is_fresh, _files(process, "*")))
+
+
+def _files(process: str, host: str) -> list[Path]:
+    """Of a process and, where there are several, of `process`-1, -2 and so on."""
+    folder = Path(settings.RUN_DIR)
+    named = [f"{process}-{host}.alive", f"{process}-[0-9]*-{host}.alive"]
+    return list({file for name in named for file in folder.glob(name)})
 
 
 def _is_fresh(file: Path) -> bool:

@@ -99,6 +99,7 @@ class AuditAction(TextChoices):
     ALERTS_CHANGED = "deployment.alerts_changed", _("changed the alerts of a deployment")
     # The machine
     JOB_STOPPED = "job.stopped", _("stopped a job as the operator")
+    JOB_PRIORITY_CHANGED = "team.job_priority", _("changed when the team's jobs are run")
     ALL_AUDIT_EXPORTED = "operator.audit_exported", _("downloaded the audit log of all teams")
     OPERATOR_CHANGED = "command.operator", _("changed who is an operator")
     OWNER_CREATED = "command.create_owner", _("created an owner from the shell")

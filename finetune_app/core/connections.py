@@ -1,4 +1,4 @@
-"""Database connections: closed during long waits, and what it means when there is none."""
+"""Database connections: given back during long waits, and what it means when there is none."""
 
 from django.db import OperationalError, connection, connections
 
@@ -9,15 +9,15 @@ WHAT_TO_DO = {
 }
 
 
-def close_idle() -> None:
-    """Close this thread's connections; the next query opens a new one.
+def give_back() -> None:
+    """Close this thread's connections, unless they are kept for the next request (CONN_MAX_AGE).
 
     A request holds its connection until it ends. One that waits for a model may take minutes, and
     PostgreSQL allows a hundred connections by default.
     """
     for one in connections.all(initialized_only=True):
         if not one.in_atomic_block:
-            one.close()
+            one.close_if_unusable_or_obsolete()
 
 
 def none_was_free(error: BaseException | None) -> bool:

@@ -1,16 +1,16 @@
-"""Client of the engine process, over its Unix socket: chat, token views, search, embeddings."""
+"""Client of the engine: chat, token views, search, embeddings. Which one answers: engines.py."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 from typing import Any
 
 import httpx
-from django.conf import settings
 from django.utils.translation import gettext as _
 
-from finetune_app.core import request_ids
+from finetune_app.core import engines
 from finetune_app.core.chat_messages import Message, Tool
 from finetune_app.core.engine_protocol import (
     ChatBody,
@@ -20,12 +20,11 @@ from finetune_app.core.engine_protocol import (
     FoundPassage,
     TokenSpan,
 )
-from finetune_app.core.logs import request_id
+from finetune_app.core.engines import Engine, name_of
 from finetune_app.core.tracing import span
 
 # A large model takes minutes to load before the first byte.
 TIMEOUT = httpx.Timeout(300.0, connect=2.0)
-BASE_URL = "http://engine"
 
 
 class EngineUnavailable(Exception):
@@ -56,33 +55,66 @@ async def stream_chat(
 ) -> AsyncGenerator[ChatEvent, None]:
     """Answer all requests in one batch; yields text as it is generated, and the end of each answer.
 
-    Closing the iterator cancels what is unfinished. Raises EngineUnavailable.
+    Another engine is asked when one cannot be reached, until the first text has come. Closing the
+    iterator cancels what is unfinished. Raises EngineUnavailable.
     """
     body: ChatBody = {
-        "base_model": base_model,
+        "base_model": name_of(base_model),
         "number_format": number_format,
-        "requests": list(requests),
+        "requests": [_named(request) for request in requests],
         "max_new_tokens": max_new_tokens,
         "temperature": temperature,
         "top_p": top_p,
         "seed": seed,
     }
-    unfinished = {request["candidate"] for request in requests}
-    async with _client() as client:
-        try:
-            tuned = any(request.get("adapter") for request in requests)
-            with span("engine.chat", requests=len(requests), tuned=tuned):
-                async with client.stream("POST", "/chat", json=body) as response:
-                    await _raise_for_status(response)
-                    async for line in response.aiter_lines():
-                        event: ChatEvent = json.loads(line)
-                        if event.get("done"):
-                            unfinished.discard(event["candidate"])
+    tuned = any(request.get("adapter") for request in requests)
+    problem = _unavailable()
+    with span("engine.chat", requests=len(requests), tuned=tuned):
+        for engine in await engines.pool().in_order(body["base_model"]):
+            begun = False
+            try:
+                async with aclosing(_chat_events(engine, body)) as events:
+                    async for event in events:
+                        begun = True
                         yield event
-        except httpx.HTTPError as error:
-            raise _unavailable() from error
+            except RequestRejected:
+                raise
+            except EngineUnavailable as error:
+                if begun:
+                    raise
+                problem = problem if problem.retry_after else error
+            else:
+                return
+    raise problem
+
+
+async def _chat_events(engine: Engine, body: ChatBody) -> AsyncGenerator[ChatEvent, None]:
+    """Of one engine. Raises EngineUnavailable."""
+    unfinished = {request["candidate"] for request in body["requests"]}
+    engine.sent += 1
+    try:
+        async with (
+            engines.client_of(engine, TIMEOUT) as client,
+            client.stream("POST", "/chat", json=body) as response,
+        ):
+            await _raise_for_status(response)
+            async for line in response.aiter_lines():
+                event: ChatEvent = json.loads(line)
+                if event.get("done"):
+                    unfinished.discard(event["candidate"])
+                yield event
+    except httpx.HTTPError as error:
+        engine.was_away()
+        raise _unavailable() from error
+    finally:
+        engine.sent -= 1
     if unfinished:  # the engine closed the stream early
         raise _unavailable()
+
+
+def _named(request: ChatRequest) -> ChatRequest:
+    adapter = request.get("adapter")
+    return {**request, "adapter": name_of(adapter)} if adapter else request
 
 
 async def token_view(
@@ -95,7 +127,7 @@ async def token_view(
 ) -> list[TokenSpan]:
     """A conversation as the tokens that the model reads. Raises EngineUnavailable."""
     body = {
-        "base_model": base_model,
+        "base_model": name_of(base_model),
         "messages": list(messages),
         "tools": list(tools),
         "max_tokens": max_tokens,
@@ -114,7 +146,7 @@ async def count_prompt_tokens(
 ) -> int:
     """How many tokens the model reads before it answers. Raises EngineUnavailable."""
     body = {
-        "base_model": base_model,
+        "base_model": name_of(base_model),
         "messages": list(messages),
         "tools": list(tools),
         "thinking": thinking,
@@ -130,7 +162,7 @@ async def search(
     index: absolute folder. whole: return all passages, in the order of the documents. Raises
     EngineUnavailable.
     """
-    body = {"index": index, "question": question, "count": count, "whole": whole}
+    body = {"index": name_of(index), "question": question, "count": count, "whole": whole}
     passages: list[FoundPassage] = (await _request("POST", "/search", body))["passages"]
     return passages
 
@@ -140,7 +172,11 @@ async def check_adapter(base_model: str, adapter: str, *, number_format: str = "
 
     Both folders are absolute. Raises EngineUnavailable.
     """
-    body = {"base_model": base_model, "adapter": adapter, "number_format": number_format}
+    body = {
+        "base_model": name_of(base_model),
+        "adapter": name_of(adapter),
+        "number_format": number_format,
+    }
     return str((await _request("POST", "/check-adapter", body))["problem"])
 
 
@@ -160,19 +196,24 @@ async def health() -> EngineHealth:
     return found
 
 
-def health_now(timeout_seconds: float) -> EngineHealth:
-    """`health` for synchronous code, with a timeout. Raises EngineUnavailable."""
-    transport = httpx.HTTPTransport(uds=str(settings.ENGINE_SOCKET))
-    with httpx.Client(
-        transport=transport, base_url=BASE_URL, headers=_headers(), timeout=timeout_seconds
-    ) as client:
+def health_now(timeout_seconds: float, engine: Engine | None = None) -> EngineHealth:
+    """`health` for synchronous code, with a timeout: of one engine, or of all together. Raises
+    EngineUnavailable where none answers."""
+    found = []
+    there = [one for one in engines.pool().engines if not one.is_away()]
+    for one in [engine] if engine else there or engines.pool().engines:
         try:
-            response = client.get("/health")
-            response.raise_for_status()
-            found: EngineHealth = response.json()
-        except (httpx.HTTPError, ValueError) as error:
-            raise _unavailable() from error
-    return found
+            with engines.blocking_client_of(one, httpx.Timeout(timeout_seconds)) as client:
+                response = client.get("/health")
+                response.raise_for_status()
+                found.append(response.json())
+        except httpx.ConnectError:
+            one.was_away()
+        except (httpx.HTTPError, ValueError):
+            continue  # slow, for a page
+    if not found:
+        raise _unavailable()
+    return engines.together(found)
 
 
 async def unload() -> bool:
@@ -180,29 +221,23 @@ async def unload() -> bool:
     return bool((await _request("POST", "/unload", {}))["unloaded"])
 
 
-async def _request(method: str, path: str, body: object = None) -> dict[str, Any]:
-    async with _client() as client:
+async def _request(method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The answer of the first engine that can be reached."""
+    problem = _unavailable()
+    for engine in await engines.pool().in_order((body or {}).get("base_model", "")):
         try:
-            response = await client.request(method, path, json=body)
-        except httpx.HTTPError as error:
-            raise _unavailable() from error
-        await _raise_for_status(response)
-        answer: dict[str, Any] = response.json()
-        return answer
-
-
-def _client() -> httpx.AsyncClient:
-    return httpx.AsyncClient(
-        transport=httpx.AsyncHTTPTransport(uds=str(settings.ENGINE_SOCKET)),
-        base_url=BASE_URL,
-        headers=_headers(),
-        timeout=TIMEOUT,
-    )
-
-
-def _headers() -> dict[str, str]:
-    """The secret, and the id of the request under way, for the engine's log."""
-    return {"X-Engine-Secret": settings.ENGINE_SECRET, request_ids.HEADER: request_id.get()}
+            async with engines.client_of(engine, TIMEOUT) as client:
+                response = await client.request(method, path, json=body)
+                await _raise_for_status(response)
+                answer: dict[str, Any] = response.json()
+                return answer
+        except httpx.HTTPError:
+            engine.was_away()
+        except RequestRejected:
+            raise
+        except EngineUnavailable as error:
+            problem = problem if problem.retry_after else error
+    raise problem
 
 
 async def _raise_for_status(response: httpx.Response) -> None:

@@ -18,6 +18,9 @@ MAX_TEXTS = 256  # to embed
 # rounded to 4-bit NF4 numbers as they were in training.
 NF4 = "nf4"
 
+# In the folder of a job that answers: the formats that were chosen, for when it continues.
+NUMBER_FORMATS_FILE = "number_formats.json"
+
 
 class TopLogprob(TypedDict):
     """A token, its log-probability, and the bytes it stands for."""
@@ -64,6 +67,8 @@ class ChatRequest(Sampling):
     """Text to continue without a chat template, instead of `messages`."""
     tools: NotRequired[list[Tool]]
     """Functions that the answer may call."""
+    caller: NotRequired[str]
+    """Who asks: callers take turns, and share nothing that is cached of their prompts."""
 
 
 class ChatBody(Sampling):
@@ -120,16 +125,18 @@ class FoundPassage(TypedDict):
 
 
 class EngineHealth(TypedDict):
-    """GET /health. `engine` is "own" or "vllm"; `adapters` and `merged` are folders."""
+    """GET /health. `base_model` is the one that was used last, to which `number_format`, `engine`
+    and `merged` belong. `engine` is "own" or "vllm"; the others are folders."""
 
     base_model: str | None
+    also_loaded: list[str]
     number_format: str | None
     engine: str | None
     why_not_vllm: str
     adapters: list[str]
     merged: str | None
     loading: bool
-    """A base model is being loaded, or waits for another one to be unused."""
+    """A base model is being loaded, or waits for memory that others use."""
     memory_bytes: int
     queue: int
     queue_limit: int

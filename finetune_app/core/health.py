@@ -12,7 +12,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import redis
 from django.conf import settings
@@ -74,8 +74,10 @@ PARTS: dict[str, Callable[[], None]] = {
     "broker": broker,
     "store": store,
 }
-# As many threads as parts: one that hangs is not joined by others.
+# As many threads as parts, and of each part at most one question under way: one that hangs leaves
+# the others their threads.
 _pool = ThreadPoolExecutor(max_workers=len(PARTS), thread_name_prefix="health")
+_asked: dict[str, Future[None]] = {}
 _lock = threading.Lock()
 _last: tuple[float, dict[str, str]] = (float("-inf"), {})
 
@@ -96,16 +98,23 @@ def parts_down() -> dict[str, str]:
 
 def _ask_all() -> dict[str, str]:
     until = time.monotonic() + TIME_LIMIT_SECONDS
-    asked = {name: _pool.submit(ask) for name, ask in PARTS.items()}
+    asked = {name: _question(name, ask) for name, ask in PARTS.items()}
     down = {}
     for name, answer in asked.items():
         try:
             answer.result(timeout=max(until - time.monotonic(), 0))
         except Exception as error:  # whatever its client raises; its text may hold an address
-            answer.cancel()
             log.warning("not ready: %s (%s)", name, type(error).__name__)
             down[name] = str(error) if isinstance(error, NotReady) else ""
     return down
+
+
+def _question(name: str, ask: Callable[[], None]) -> Future[None]:
+    """The one of the last time, if it still waits for its answer."""
+    asked = _asked.get(name)
+    if asked is None or asked.done():
+        asked = _asked[name] = _pool.submit(ask)
+    return asked
 
 
 class HealthEndpoints:

@@ -12,6 +12,7 @@ ICONS: dict[str, str] = {
     "plus": '<path d="M8 3.2v9.6M3.2 8h9.6"/>',
     "minus": '<path d="M3.2 8h9.6"/>',
     "down": '<path d="M4 6.2l4 4 4-4"/>',
+    "up": '<path d="M4 9.8l4-4 4 4"/>',
     "right": '<path d="M6.2 4l4 4-4 4"/>',
     "left": '<path d="M9.8 4l-4 4 4 4"/>',
     "becomes": '<path d="M8 2v11.5M3.5 9.2L8 13.7l4.5-4.5"/>',

@@ -6,7 +6,7 @@ import platform
 import shutil
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -25,11 +25,12 @@ CARD_SECONDS = 10.0  # for which what the card's tool said is taken to hold
 @dataclass(frozen=True)
 class GraphicsCard:
     """A graphics card as reported by nvidia-smi. free_bytes: what the engine, vLLM and others have
-    left of its memory."""
+    left of its memory. uuid: its name for CUDA_VISIBLE_DEVICES."""
 
     name: str
     memory_bytes: int
     free_bytes: int
+    uuid: str = ""
 
 
 @dataclass(frozen=True)
@@ -136,25 +137,59 @@ def container_memory(root: Path = CONTROL_GROUP) -> tuple[int, int]:
 
 
 def find_graphics_card() -> GraphicsCard | None:
-    """The first NVIDIA card, or None. Asked anew every few seconds, for the memory that is free."""
-    return _ask_for_card(int(time.monotonic() // CARD_SECONDS))
+    """The NVIDIA card that CUDA uses in this process, or None."""
+    return next(iter(graphics_cards()), None)
+
+
+def graphics_cards() -> list[GraphicsCard]:
+    """The NVIDIA cards that this process may use, as CUDA_VISIBLE_DEVICES names them (all if it is
+    not set). Asked anew every few seconds, for the memory that is free."""
+    cards = _ask_for_cards(int(time.monotonic() // CARD_SECONDS))
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
+        return [card for card in cards if card]
+    found: list[GraphicsCard | None] = []
+    for named in filter(None, map(str.strip, visible.split(","))):
+        some = cards[int(named) :][:1] if named.isdigit() else _with_uuid(cards, named)
+        if not some:  # CUDA ignores this one and all after it
+            break
+        found += some
+    return [card for card in found if card]
+
+
+def _with_uuid(
+    cards: Sequence[GraphicsCard | None], beginning: str
+) -> Sequence[GraphicsCard | None]:
+    if beginning.startswith("MIG-"):  # a part of a card, whose own memory the tool does not list
+        return cards[:1]
+    return [card for card in cards if card and card.uuid.startswith(beginning)][:1]
 
 
 @lru_cache(maxsize=1)
-def _ask_for_card(_now: int) -> GraphicsCard | None:
+def _ask_for_cards(_now: int) -> list[GraphicsCard | None]:
+    """One for each line of the tool; None for one that does not say its memory."""
     tool = shutil.which("nvidia-smi")
     if tool is None:
-        return None
-    asked = [tool, "--query-gpu=name,memory.total,memory.free", "--format=csv,noheader,nounits"]
+        return []
+    asked = [
+        tool,
+        "--query-gpu=name,memory.total,memory.free,uuid",
+        "--format=csv,noheader,nounits",
+    ]
     try:
-        line = subprocess.run(asked, capture_output=True, text=True, timeout=5, check=True).stdout
+        lines = subprocess.run(asked, capture_output=True, text=True, timeout=5, check=True).stdout
     except (subprocess.SubprocessError, OSError):
+        return []
+    return [_read_card(line) for line in lines.strip().splitlines()]
+
+
+def _read_card(line: str) -> GraphicsCard | None:
+    """One line of the tool's answer; None for a sentence instead."""
+    parts = [part.strip() for part in line.rsplit(",", 3)]
+    if len(parts) != 4 or not all(amount.isdigit() for amount in parts[1:3]):
         return None
-    name, *amounts = (part.strip() for part in line.strip().partition("\n")[0].rsplit(",", 2))
-    if len(amounts) != 2 or not all(amount.isdigit() for amount in amounts):
-        return None
-    total, free = (int(amount) * 1024**2 for amount in amounts)
-    return GraphicsCard(name, total, free)
+    name, total, free, uuid = parts
+    return GraphicsCard(name, int(total) * 1024**2, int(free) * 1024**2, uuid)
 
 
 def training_environment() -> dict[str, str]:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from django.db import DataError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils.deprecation import MiddlewareMixin
 from django.utils.translation import gettext as _
 
 from finetune_app.core.errors import PlainError
@@ -16,18 +17,14 @@ PRIVATE_HEADERS = {
 }
 
 
-class PrivateMiddleware:
+class PrivateMiddleware(MiddlewareMixin):
     """Responses are private: not for shared caches, not to be embedded by other sites.
 
     Browsers keep no copy, so that none is left on a shared computer. Static files set their own
     header.
     """
 
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
-        self.get_response = get_response
-
-    def __call__(self, request: HttpRequest) -> HttpResponse:
-        response = self.get_response(request)
+    def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
         for name, value in PRIVATE_HEADERS.items():
             response.headers.setdefault(name, value)
         return response

@@ -9,8 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from django.core.handlers.asgi import ASGIHandler
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.template.loader import render_to_string
 from django.utils.translation import gettext as _
 
@@ -46,25 +45,6 @@ class RequestLimit:
             yield
         finally:
             self._free.release()
-
-
-class LimitedHandler(ASGIHandler):
-    """Django's handler with a limit for pages and one for the API, whose requests mostly wait for
-    a model. A request has its place from when its body has arrived until its response begins, so
-    slow uploads and streams hold none."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.pages = RequestLimit(at_once=16, waiting=100, wait_seconds=5.0)
-        self.api = RequestLimit(at_once=100, waiting=100, wait_seconds=5.0)
-
-    async def run_get_response(self, request: HttpRequest) -> HttpResponseBase:
-        limit = self.api if request.path.startswith("/v1/") else self.pages
-        try:
-            async with limit.place():
-                return await super().run_get_response(request)
-        except TooBusy:
-            return too_busy(request)
 
 
 def too_busy(request: HttpRequest) -> HttpResponse:

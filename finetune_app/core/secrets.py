@@ -12,8 +12,6 @@ from typing import TypedDict
 
 from cryptography.fernet import Fernet
 
-FINGERPRINTS = "secret-fingerprints.json"
-
 
 def make_private(folder: Path) -> None:
     """Create the folder with mode 0700, since it contains the database and all files.
@@ -77,38 +75,9 @@ def names_set_otherwise(found: Secrets) -> list[str]:
     return [name.upper() for name, secret in changed.items() if secret != found.get(name)]
 
 
-def note_in_force(data_dir: Path, in_force: Secrets) -> None:
-    """Note, in a form that gives no secret away, with which ones this installation started.
-
-    A command that runs without the environment of the start can then tell, see names_not_in_force.
-    """
-    text = json.dumps(_fingerprints(in_force))
-    path = data_dir / FINGERPRINTS
-    if not path.exists() or path.read_text() != text:
-        _private_draft(data_dir, text).replace(path)
-
-
-def names_not_in_force(data_dir: Path, found: Secrets) -> list[str]:
-    """The environment variables of those that differ from what note_in_force noted last."""
-    try:
-        noted: dict[str, str] = json.loads((data_dir / FINGERPRINTS).read_text())
-    except FileNotFoundError:  # not started yet, or by an older version
-        return []
-    return [name.upper() for name, text in _fingerprints(found).items() if text != noted.get(name)]
-
-
-def forget_in_force(data_dir: Path) -> None:
-    (data_dir / FINGERPRINTS).unlink(missing_ok=True)
-
-
-def _fingerprints(found: Secrets) -> dict[str, str]:
-    newest = {
-        "secret_key": found["secret_key"],
-        "field_keys": found["field_keys"][0],
-        "engine_secret": found["engine_secret"],
-        "key_pepper": found["key_pepper"],
-    }
-    return {name: _derived(secret, b"fingerprint") for name, secret in newest.items()}
+def fingerprint(secret: str) -> str:
+    """Tells it from another one and gives nothing away."""
+    return _derived(secret, b"fingerprint")
 
 
 def _with_environment(found: Secrets) -> Secrets:

@@ -1,5 +1,6 @@
 """The actions on many examples at once, with their page texts."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,8 +21,8 @@ class BulkAction:
     note: str = ""
 
 
-def bulk_actions(team: Team, *, trash: bool) -> list[BulkAction]:
-    """The available actions, in the order of the menu."""
+def bulk_actions(members: Iterable[User], *, trash: bool) -> list[BulkAction]:
+    """The available actions, in the order of the menu. Examples may be assigned to `members`."""
     if trash:
         return [
             BulkAction(
@@ -62,7 +63,7 @@ def bulk_actions(team: Team, *, trash: bool) -> list[BulkAction]:
             _("Versions leave drafts out."),
         ),
         *(_move(split) for split in Split),
-        *(_assign(user) for user in team_members(team)),
+        *(_assign(user) for user in members),
         BulkAction(
             "assign-nobody",
             _("assign to nobody"),

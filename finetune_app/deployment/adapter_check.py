@@ -22,7 +22,7 @@ def require_effect(candidate: Candidate) -> None:
     Call it outside a transaction: the engine may have to load a model first. If the engine is
     unavailable or too slow the candidate is accepted; the engine checks again before it answers.
     """
-    spec = services.candidate_spec(candidate)
+    spec = services.candidate_spec(candidate, for_engine=True)
     if not (spec["base_model"] and spec["adapter"]):
         return
     try:

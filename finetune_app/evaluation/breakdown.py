@@ -131,9 +131,9 @@ def breakdown_of(evaluation: Evaluation) -> Breakdown | None:
 
 
 def _answered_prompts(evaluation: Evaluation) -> list[PromptAnswers]:
-    wanted = dict(evaluation.comparisons.values_list("index", "wanted"))
+    wanted = {one.index: one.wanted for one in evaluation.comparisons.all()}
     base, ours = (
-        {one.index: one for one in evaluation.answers.filter(candidate=candidate)}
+        {one.index: one for one in evaluation.answers_of(candidate)}
         for candidate in (evaluation.base, evaluation.ours)
     )
     return [

@@ -6,6 +6,7 @@ from django.conf import settings
 
 from finetune_app.candidates import services as candidates
 from finetune_app.candidates.models import Candidate
+from finetune_app.core.engine_protocol import NUMBER_FORMATS_FILE
 from finetune_app.core.files import local_path
 from finetune_app.evaluation import looks, services
 from finetune_app.evaluation.job_messages import (
@@ -24,7 +25,12 @@ CHECKS = ("general", "refusals", "recall")  # events, and the columns that hold 
 
 
 class EvaluationHandler(JobHandler):
-    kind = JobKind(name="evaluation", runner="worker.evaluation.run", heavy=True)
+    kind = JobKind(
+        name="evaluation",
+        runner="worker.evaluation.run",
+        progress=(NUMBER_FORMATS_FILE,),
+        heavy=True,
+    )
 
     def child_spec(self, job: Job) -> ChildSpec:
         evaluation = _evaluation_of(job)

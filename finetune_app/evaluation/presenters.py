@@ -23,7 +23,7 @@ from finetune_app.evaluation.verdict.types import BETTER_LEVELS, StoredVerdict, 
 from finetune_app.goals.models import MeasureKind
 from finetune_app.goals.presenters import PresentedAnswer, present_answer
 from finetune_app.jobs.models import Job, State
-from finetune_app.jobs.services import queue_place, seconds_to_start
+from finetune_app.jobs.presenters import waiting_facts, waiting_headline
 from finetune_app.knowledge.models import Document
 
 PAGE_SIZE = 25
@@ -86,10 +86,7 @@ class EverydayAnswers(TypedDict):
 def progress_context(evaluation: Evaluation) -> dict[str, Any]:
     """Context of the page while the job runs."""
     job = evaluation.job
-    facts = []
-    wait = seconds_to_start(job)
-    if wait:
-        facts.append(_("begins in about %(time)s") % {"time": duration(wait)})
+    facts = waiting_facts(job)
     if job.total:
         facts.append(_("%(done)d of %(total)d answers") % {"done": job.done, "total": job.total})
     return {
@@ -103,10 +100,7 @@ def progress_context(evaluation: Evaluation) -> dict[str, Any]:
 def job_headline(job: Job) -> str:
     """Where a job is: its place in the queue, the time left, or how it ended."""
     if job.state == State.QUEUED:
-        place = queue_place(job)
-        if place > 1:
-            return _("Waiting: number %(n)d in the queue") % {"n": place}
-        return _("About to start")
+        return waiting_headline(job)
     if job.state == State.STOPPED:
         return _("Stopped")
     if job.state == State.FAILED:
@@ -165,7 +159,8 @@ def _prompt_note(verdict: StoredVerdict) -> str:
 
 def _prompt_does_it(evaluation: Evaluation) -> bool:
     """Whether the base model with a good prompt gets most prompts right."""
-    right = evaluation.answers.filter(candidate=evaluation.prompt_baseline(), passed=True).count()
+    prompt = evaluation.prompt_baseline()
+    right = sum(bool(one.passed) for one in evaluation.answers_of(prompt)) if prompt else 0
     return 2 * right > evaluation.comparisons.count() > 0
 
 
@@ -204,9 +199,9 @@ def score_rows(evaluation: Evaluation) -> list[Whisker]:
     """Each candidate's score with its 95 % interval; none where a person decides."""
     total, graded = evaluation.comparisons.count(), evaluation.get_measure().graded
     judged: dict[int, list[tuple[bool, float]]] = defaultdict(list)
-    answers = evaluation.answers.exclude(passed=None)
-    for candidate_id, passed, score in answers.values_list("candidate", "passed", "score"):
-        judged[candidate_id].append((bool(passed), score or 0.0))
+    for one in evaluation.answers.all():
+        if one.passed is not None:
+            judged[one.candidate_id].append((one.passed, one.score or 0.0))
     return [
         _whisker(label, judged[candidate.pk], total, graded, ours=candidate == evaluation.ours)
         for candidate, label in _labelled(evaluation)
@@ -244,10 +239,8 @@ def _lengths(evaluation: Evaluation) -> dict[str, int] | None:
     """Mean number of words in an answer, of ours and of base."""
     counts = {}
     for name in ("base", "ours"):
-        texts = evaluation.answers.filter(candidate=getattr(evaluation, name)).values_list(
-            "text", flat=True
-        )
-        counts[name] = [len(text.split()) for text in texts]
+        answers = evaluation.answers_of(getattr(evaluation, name))
+        counts[name] = [len(one.text.split()) for one in answers]
     if not counts["base"] or not counts["ours"]:
         return None
     return {name: round(sum(found) / len(found)) for name, found in counts.items()}

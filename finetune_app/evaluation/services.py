@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 
 from finetune_app.accounts.models import User
 from finetune_app.candidates.models import EFFORT, Candidate, CandidateKind
+from finetune_app.core.engine_protocol import NF4
 from finetune_app.core.errors import PlainError
 from finetune_app.evaluation import looks
 from finetune_app.evaluation.job_messages import (
@@ -27,6 +28,7 @@ from finetune_app.evaluation.verdict.types import PairedOutcome, TrivialBaseline
 from finetune_app.goals.models import Goal
 from finetune_app.jobs import services as jobs
 from finetune_app.jobs.models import CAN_CONTINUE
+from finetune_app.jobs.worker_machines import some_have_a_card
 from finetune_app.versions.models import Version
 
 OUTCOME_SIGNS = {
@@ -87,7 +89,14 @@ def start(
         return active
     base, *others = candidates
     ours = max(others, key=_importance)
-    job = jobs.create(team=goal.team, kind="evaluation", spec={}, title=_title(ours))
+    in_4_bits = any(one.number_format == NF4 for one in candidates)
+    job = jobs.create(
+        team=goal.team,
+        kind="evaluation",
+        spec={},
+        title=_title(ours),
+        needs_card=in_4_bits and some_have_a_card(),
+    )
     evaluation = Evaluation.objects.create(
         goal=goal,
         version=version,

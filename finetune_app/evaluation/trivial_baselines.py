@@ -27,7 +27,7 @@ class TrivialRow:
 def trivial_rows(evaluation: Evaluation) -> list[TrivialRow]:
     """The best of them first; empty where none were scored."""
     graded = evaluation.get_measure().graded
-    ours = {one.index: one for one in evaluation.answers.filter(candidate=evaluation.ours)}
+    ours = {one.index: one for one in evaluation.answers_of(evaluation.ours)}
     rows = []
     for baseline, given in trivial_answers_of(evaluation).items():
         scores = trivial_scores(baseline, list(given.values()), graded)

@@ -123,6 +123,7 @@ def detail(request: HttpRequest, goal: Goal, evaluation_id: int) -> HttpResponse
             )
         return redirect("evaluation:vote", goal_id=goal.pk, evaluation_id=evaluation.pk)
     if evaluation.verdict and request.headers.get("HX-Target") != "sides":
+        evaluation.read_answers()
         context |= presenters.verdict_context(evaluation, request.path)
         context |= method_table.method_table_context(evaluation)
         context["breakdown"] = breakdown.breakdown_of(evaluation)

@@ -1,8 +1,8 @@
 """Uploads in parts, as OpenAI's API has them: started, sent part by part, and completed.
 
 Parts may arrive at once and in any order, at any of several web processes, so each is a file of its
-own in the storage. The chunked upload of the pages (imports/chunked_upload.py) appends to one local
-file instead, and resumes where it broke off.
+own in the storage. Those of the pages (imports/chunked_upload.py) come one after the other, and
+resume where they broke off.
 """
 
 import hashlib

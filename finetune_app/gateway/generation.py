@@ -164,6 +164,8 @@ class Generation:
         """One request to the candidate for each choice."""
         assert self.model is not None
         template = self.model.request
+        if self.key is not None:
+            template = replace(template, caller=f"key {self.key.pk}")
         self._require_support(template)
         requests: list[inference.CandidateRequest] = []
         for prompt in self.request.prompts:

@@ -11,7 +11,7 @@ from finetune_app.basemodels.models import BaseModel
 from finetune_app.candidates import inference
 from finetune_app.candidates import services as candidates
 from finetune_app.core.errors import PlainError
-from finetune_app.core.files import local_folder
+from finetune_app.core.files import engine_folder
 from finetune_app.deployment import canary
 from finetune_app.deployment.aliases import deployments_named
 from finetune_app.deployment.models import Deployment, Release
@@ -62,13 +62,15 @@ def resolve(key: ApiKey, name: str, conversation_id: str = "") -> ResolvedModel:
         return resolve_deployment(
             deployment, f"{key.pk}:{conversation_id}" if conversation_id else ""
         )
+    base_model = _base_models(key).filter(slug=name).first()
+    if base_model and base_model.is_here:
+        folder = str(engine_folder(base_model.folder))
+        return ResolvedModel(inference.request_for_base_model(folder))
+    # Last, because all of the team's are read.
     tuned = next((model for model in tuned_models(key) if model.name == name), None)
-    if tuned:
-        return _resolve_tuned(tuned)
-    base_model = next((model for model in base_models(key) if model.slug == name), None)
-    if base_model is None:
+    if tuned is None:
         raise _model_not_found(key, name)
-    return ResolvedModel(inference.request_for_base_model(str(local_folder(base_model.folder))))
+    return _resolve_tuned(tuned)
 
 
 def resolve_deployment(deployment: Deployment, conversation_id: str) -> ResolvedModel:
@@ -105,10 +107,13 @@ def tuned_models(key: ApiKey) -> list[TunedModel]:
 def base_models(key: ApiKey) -> list[BaseModel]:
     """The installed ones, the smallest first, which is the starter. An empty list for a key that is
     restricted to one deployment."""
+    return [model for model in _base_models(key) if model.is_here]
+
+
+def _base_models(key: ApiKey) -> QuerySet[BaseModel]:
     if key.deployment_id:
-        return []
-    visible = BaseModel.objects.filter(Q(team=None) | Q(team=key.team_id))
-    return [model for model in visible if model.is_here]
+        return BaseModel.objects.none()
+    return BaseModel.objects.filter(Q(team=None) | Q(team=key.team_id))
 
 
 def _resolve_tuned(tuned: TunedModel) -> ResolvedModel:

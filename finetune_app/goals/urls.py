@@ -9,4 +9,5 @@ urlpatterns = [
     path("<int:goal_id>/edit/", views.edit, name="edit"),
     path("<int:goal_id>/measure/", views.measure, name="measure"),
     path("<int:goal_id>/delete/", views.delete, name="delete"),
+    path("<int:goal_id>/jobs/<int:job_id>/next/", views.run_next, name="run_next"),
 ]

@@ -2,11 +2,12 @@
 
 from django.contrib import messages
 from django.http import HttpResponse
-from django.shortcuts import redirect
+from django.shortcuts import get_object_or_404, redirect
 from django.utils.translation import gettext as _
 
 from finetune_app.accounts.access import member
 from finetune_app.accounts.models import Role
+from finetune_app.accounts.next_page import page_before
 from finetune_app.accounts.requests import HttpRequest
 from finetune_app.core.audit import AuditAction, set_audit_target
 from finetune_app.core.requests import render_page
@@ -19,6 +20,8 @@ from finetune_app.goals.measure_cards import EMBEDDING_SECONDS, measure_groups
 from finetune_app.goals.measures import get_measure, summary
 from finetune_app.goals.models import Goal, MeasureKind
 from finetune_app.goals.trivial_check import check_measure
+from finetune_app.jobs import services as jobs
+from finetune_app.jobs.models import Job
 
 
 @member(Role.EDITOR, "GET", "POST", audit=AuditAction.GOAL_CREATED)
@@ -113,6 +116,17 @@ def delete(request: HttpRequest, goal: Goal) -> HttpResponse:
         messages.success(request, _("“%(name)s” and everything in it is deleted.") % {"name": name})
         return redirect("guide:home")
     return render_page(request, "goals/delete.html", {"goal": goal})
+
+
+@goal_page(Role.EDITOR, "POST")
+def run_next(request: HttpRequest, goal: Goal, job_id: int) -> HttpResponse:
+    """Put a waiting job before the team's others."""
+    job = get_object_or_404(Job, pk=job_id, team=goal.team_id)
+    if jobs.run_next(job):
+        messages.success(request, _("It is the next one of your team now."))
+    else:
+        messages.info(request, _("It no longer waits."))
+    return redirect(page_before(request))
 
 
 def _status(form: GoalForm | MeasureForm) -> int:

@@ -7,7 +7,7 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from finetune_app.core.files import delete_folder, local_path
+from finetune_app.core.files import delete_folder, local_bytes, local_path
 from finetune_app.hub_training.models import HubTraining
 from finetune_app.hub_training.results import RESULT
 from finetune_app.jobs.models import Job, State
@@ -53,6 +53,7 @@ def make_training(remote: HubTraining) -> Training:
         started_by=remote.agreed_by,
     )
     training.adapter_sha256 = hashes[f"{ADAPTER}/{training.weights_file}"]
+    training.size = local_bytes(training.folder)
     training.save()
     _record(remote, training, result, hashes)
     HubTraining.objects.filter(pk=remote.pk).update(training=training)

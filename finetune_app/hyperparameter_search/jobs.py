@@ -23,6 +23,7 @@ class SearchHandler(JobHandler):
     kind = JobKind(
         name="search",
         runner="worker.hyperparameter_search.run",
+        progress=("outcomes.json", "trials"),
         heavy=True,
         interrupted=_("The search stopped unexpectedly; the trials that are done are kept."),
     )

@@ -16,7 +16,7 @@ from finetune_app.hyperparameter_search.services import MIN_PRACTICE
 from finetune_app.hyperparameter_search.successive_halving import RUNGS, work
 from finetune_app.hyperparameter_search.trials import KINDS, trials_around
 from finetune_app.jobs.models import State
-from finetune_app.jobs.services import queue_place
+from finetune_app.jobs.presenters import waiting_headline
 from finetune_app.training.services import newest_version
 
 
@@ -101,12 +101,7 @@ def finding(search: HyperparameterSearch) -> str:
 def _headline(search: HyperparameterSearch) -> str:
     job = search.job
     if job.state == State.QUEUED:
-        place = queue_place(job)
-        return (
-            _("Waiting: number %(n)d in the queue") % {"n": place}
-            if place > 1
-            else _("About to start")
-        )
+        return waiting_headline(job)
     if job.state == State.STOPPING:
         return _("Stopping at the next safe place")
     if job.state == State.STOPPED:

@@ -5,12 +5,14 @@ from django.utils.translation import gettext as _
 
 from finetune_app.accounts.models import User
 from finetune_app.basemodels.automatic_settings import SUPERVISED
+from finetune_app.basemodels.estimates import estimate
 from finetune_app.core.errors import PlainError
 from finetune_app.goals.models import Goal
 from finetune_app.hyperparameter_search.models import HyperparameterSearch, Trial
 from finetune_app.hyperparameter_search.trials import trials_around
 from finetune_app.jobs import services as jobs
 from finetune_app.jobs.models import ACTIVE, CAN_CONTINUE
+from finetune_app.jobs.worker_machines import some_have_a_card
 from finetune_app.training import services as trainings
 from finetune_app.training.models import Training
 
@@ -42,11 +44,14 @@ def start(*, goal: Goal, user: User | None) -> HyperparameterSearch:
     last = goal.searches.first()
     number = last.number + 1 if last else 1
     spec = trainings.frozen_spec(goal, version, choice, {}, SUPERVISED, None)
+    expected = estimate(choice.base_model, version, SUPERVISED, spec["tuning"], spec)
     job = jobs.create(
         team=goal.team,
         kind="search",
         title=_("Search for settings %(n)d of “%(goal)s”") % {"n": number, "goal": goal.name[:60]},
         spec={},
+        needs_card=some_have_a_card(),
+        card_bytes=expected.memory_bytes,
     )
     search = HyperparameterSearch.objects.create(
         goal=goal,

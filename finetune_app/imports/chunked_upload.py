@@ -1,16 +1,18 @@
 """Uploads of large files in chunks, which may be resumed after a reload or a lost connection.
 
-The chunks are written into one file on this disk, at the offset they name; `Upload.received` says
-how many bytes there are. A complete file becomes an import like any other. Why this is not a
-library: docs/decisions/0026-chunked-upload-without-a-library.md. The largest file is set in
-settings.py.
+Each chunk is a file of its own in the store, so that any web process of any machine can take the
+next one; `Upload.received` says how many bytes there are. A complete file becomes an import like
+any other. Why this is not a library: docs/decisions/0026-chunked-upload-without-a-library.md. The
+largest file is set in settings.py.
 """
 
-import fcntl
-import os
+import secrets
+import shutil
+import tempfile
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import IO, Protocol
 
 from django.conf import settings
 from django.core.files.base import File
@@ -23,10 +25,11 @@ from django.utils.translation import gettext as _
 from finetune_app.accounts import storage
 from finetune_app.accounts.models import User
 from finetune_app.core.errors import PlainError
-from finetune_app.core.files import is_local
+from finetune_app.core.files import delete_folder, is_local
+from finetune_app.core.files import upload as upload_file
 from finetune_app.datasets.models import Dataset, Import
 from finetune_app.datasets.text import clean_name
-from finetune_app.imports.models import Upload
+from finetune_app.imports.models import Upload, UploadChunk
 from finetune_app.imports.services import create_import, delete_abandoned, require_disk_space
 
 CHUNK_BYTES = 8 * 1024 * 1024  # larger chunks cost more when one is lost
@@ -81,42 +84,49 @@ def start_upload(*, dataset: Dataset, by: User, name: str, size: int) -> Upload:
 
 
 def append_chunk(*, upload: Upload, offset: int, length: int, source: Readable) -> int:
-    """Write `length` bytes of `source` at `offset`. Returns how many bytes have arrived.
+    """Store `length` bytes of `source`, which begin at `offset`. Returns how many have arrived.
 
     A chunk that breaks off is not counted, and is sent again. Raises WrongOffset where the chunk
     does not follow what has arrived, PlainError when its length is wrong or the disk is full.
     """
-    path = upload_path(upload)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)  # two tabs may send the same file
-        upload.refresh_from_db()
-        _correct_received(upload)
-        if offset != upload.received:
-            raise WrongOffset(
-                _("This part of the file does not follow what has arrived."), status=409
-            )
-        if not 0 < length <= CHUNK_BYTES or offset + length > upload.size:
-            raise PlainError(_("This part of the file is not as large as announced."), status=400)
-        file.seek(offset)
-        _copy(source, file, length)
-        file.truncate()
-        file.flush()
-        os.fsync(file.fileno())
-        Upload.objects.filter(pk=upload.pk).update(received=offset + length, at=timezone.now())
+    if offset != upload.received:
+        raise _wrong_offset()
+    if not 0 < length <= CHUNK_BYTES or offset + length > upload.size:
+        raise PlainError(_("This part of the file is not as large as announced."), status=400)
+    try:
+        with tempfile.TemporaryFile() as arrived:
+            _copy(source, arrived, length)
+            arrived.seek(0)
+            name = f"{_chunk_folder(upload)}/{offset:012d}-{secrets.token_hex(4)}"
+            stored = default_storage.save(name, File(arrived))
+    except OSError as error:
+        raise _disk_is_full() from error
+    if not _count_chunk(upload, offset, length, stored):
+        default_storage.delete(stored)
+        raise _wrong_offset()
     return offset + length
 
 
-def _copy(source: Readable, file: BinaryIO, length: int) -> None:
+def _count_chunk(upload: Upload, offset: int, length: int, stored: str) -> bool:
+    """False if another request has stored this part meanwhile: two tabs may send the same file."""
+    with transaction.atomic():
+        followed = Upload.objects.filter(pk=upload.pk, received=offset).update(
+            received=offset + length, at=timezone.now()
+        )
+        if followed:
+            upload.chunks.create(offset=offset, size=length, stored_name=stored)
+    return bool(followed)
+
+
+def _wrong_offset() -> WrongOffset:
+    return WrongOffset(_("This part of the file does not follow what has arrived."), status=409)
+
+
+def _copy(source: Readable, target: IO[bytes], length: int) -> None:
     left = length
-    try:
-        while left and (block := source.read(min(COPY_BYTES, left))):
-            file.write(block)
-            left -= len(block)
-    except OSError as error:
-        raise PlainError(
-            _("The disk is full. Free some space, then continue."), status=507
-        ) from error
+    while left and (block := source.read(min(COPY_BYTES, left))):
+        target.write(block)
+        left -= len(block)
     if left:
         raise PlainError(
             _("This part of the file did not arrive completely. It is sent again."), status=400
@@ -125,20 +135,23 @@ def _copy(source: Readable, file: BinaryIO, length: int) -> None:
 
 def finish_upload(*, upload: Upload) -> Import:
     """Turn a complete upload into an import. Raises PlainError when it is not complete."""
-    path = upload_path(upload)
+    chunks = list(upload.chunks.all())
+    if upload.received != upload.size or sum(one.size for one in chunks) != upload.size:
+        raise _is_incomplete()
+    stored = stored_name_of(upload)
+    try:
+        _join(chunks, stored, upload)
+    except FileNotFoundError:  # another tab has finished it, or a chunk is lost
+        if not Upload.objects.filter(pk=upload.pk).exists():
+            raise _is_over() from None
+        _correct_received(upload)
+        raise _is_incomplete() from None
+    except OSError as error:
+        raise _disk_is_full() from error
     with transaction.atomic():
         locked = Upload.objects.select_for_update().filter(pk=upload.pk).first()
         if locked is None or locked.by is None:
-            raise PlainError(_("This upload is finished already."), status=409)
-        on_disk = path.stat().st_size if path.exists() else 0
-        if locked.received != locked.size or on_disk != locked.size:
-            raise PlainError(
-                _("The file has not arrived completely yet. Continue the upload."), status=409
-            )
-        stored = stored_name_of(locked)
-        if not is_local():
-            with path.open("rb") as file:
-                stored = default_storage.save(stored, File(file))
+            raise _is_over()
         item = create_import(
             dataset=locked.dataset,
             by=locked.by,
@@ -146,22 +159,74 @@ def finish_upload(*, upload: Upload) -> Import:
             stored=stored,
             size=locked.size,
         )
+        folder = _chunk_folder(locked)
         locked.delete()
+        transaction.on_commit(lambda: delete_folder(folder))
     return item
+
+
+def _is_incomplete() -> PlainError:
+    return PlainError(
+        _("The file has not arrived completely yet. Continue the upload."), status=409
+    )
+
+
+def _disk_is_full() -> PlainError:
+    return PlainError(_("The disk is full. Free some space, then continue."), status=507)
+
+
+def _is_over() -> PlainError:
+    return PlainError(_("This upload is finished already."), status=409)
+
+
+def _join(chunks: Sequence[UploadChunk], stored: str, upload: Upload) -> None:
+    """Write the chunks one after the other to the file of this name, in the store too.
+
+    Raises PlainError where they are not as large as was counted, as after a power cut.
+    """
+    path = Path(settings.DATA_DIR) / stored
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        with draft.open("wb") as target:
+            for chunk in chunks:
+                with default_storage.open(chunk.stored_name) as source:
+                    shutil.copyfileobj(source, target, COPY_BYTES)
+        if draft.stat().st_size != upload.size:
+            _correct_received(upload)
+            raise _is_incomplete()
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+    if not is_local():
+        upload_file(stored)
 
 
 def stored_name_of(upload: Upload) -> str:
     return f"uploads/{uuid.UUID(str(upload.pk)).hex}/upload"
 
 
-def upload_path(upload: Upload) -> Path:
-    return Path(settings.DATA_DIR) / stored_name_of(upload)
+def _chunk_folder(upload: Upload) -> str:
+    return f"uploads/{uuid.UUID(str(upload.pk)).hex}/chunks"
 
 
 def _correct_received(upload: Upload) -> None:
-    """If less is on the disk than was counted (a crash, a restored backup), resume from there."""
-    path = upload_path(upload)
-    on_disk = path.stat().st_size if path.exists() else 0
-    if on_disk < upload.received:
-        upload.received = on_disk
-        Upload.objects.filter(pk=upload.pk).update(received=on_disk)
+    """If chunks are lost that were counted, or are not whole (a restored backup, a power cut),
+    resume at the first of them."""
+    received = 0
+    for chunk in upload.chunks.all():
+        if chunk.offset != received or _size_of(chunk.stored_name) != chunk.size:
+            break
+        received += chunk.size
+    if received < upload.received:
+        with transaction.atomic():
+            upload.chunks.filter(offset__gte=received).delete()
+            Upload.objects.filter(pk=upload.pk).update(received=received)
+        upload.received = received
+
+
+def _size_of(name: str) -> int:
+    try:
+        return int(default_storage.size(name))
+    except FileNotFoundError:
+        return 0

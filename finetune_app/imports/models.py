@@ -26,6 +26,24 @@ class Upload(models.Model):
         return self.file_name
 
 
+class UploadChunk(models.Model):
+    """A part of an upload that has arrived."""
+
+    upload = models.ForeignKey(Upload, on_delete=models.CASCADE, related_name="chunks")
+    offset = models.BigIntegerField()  # of its first byte in the file
+    size = models.PositiveIntegerField()  # bytes
+    stored_name = models.CharField(max_length=200)
+
+    class Meta:
+        ordering = ["offset"]
+        constraints = [
+            models.UniqueConstraint(fields=["upload", "offset"], name="one_chunk_per_offset")
+        ]
+
+    def __str__(self) -> str:
+        return self.stored_name
+
+
 class SavedMapping(models.Model):
     """The column mapping a team confirmed last for files of one format and set of columns."""
 

@@ -39,7 +39,7 @@ from finetune_app.imports.models import Upload
 from finetune_app.imports.schemas import ChangePlan, ColumnMapping, FileShape, KeyCount, SampleRow
 from finetune_app.imports.unread_keys import name_of, unread
 from finetune_app.jobs.models import Job
-from finetune_app.jobs.services import queue_place
+from finetune_app.jobs.presenters import place_facts
 
 CSV_BLOCK = 1 << 18  # characters of the download that are sent at once
 MAX_SAMPLES = 3
@@ -72,7 +72,6 @@ class ProgressContext(TypedDict):
     job: Job | None
     bar: str
     facts: list[str]
-    place: int  # in the queue; 0 when it does not wait
     headline: str
 
 
@@ -85,8 +84,7 @@ def progress_context(item: Import) -> ProgressContext:
     return {
         "job": job,
         "bar": bar(job.done, job.total) if job else "",
-        "facts": _progress_facts(job) if job else [],
-        "place": queue_place(job) if job else 0,
+        "facts": place_facts(job) or _progress_facts(job) if job else [],
         "headline": headline,
     }
 

@@ -9,8 +9,9 @@ from pathlib import Path
 from django.conf import settings
 
 from finetune_app.core.retention import delete_in_batches, retention_end
-from finetune_app.jobs.models import ACTIVE, ChildRun, Job
+from finetune_app.jobs.models import ACTIVE, ChildRun, ClusterJob, Job
 from finetune_app.jobs.periodic_tasks import PeriodicTask
+from finetune_app.jobs.team_hours import month_start
 
 FILES_AT_ONCE = 500
 
@@ -20,7 +21,9 @@ def delete_old_journals() -> None:
     before = retention_end(settings.JOB_LOG_DAYS)
     if before is None:
         return
-    delete_in_batches(ChildRun.objects.filter(ended_at__lt=before))
+    # Those of this month count for the team's hours.
+    delete_in_batches(ChildRun.objects.filter(ended_at__lt=min(before, month_start())))
+    delete_in_batches(ClusterJob.objects.filter(ended_at__lt=before))
     ended = Job.objects.exclude(state__in=ACTIVE).filter(ended_at__lt=before)
     ended.exclude(detail="").update(detail="")
     _delete_log_files(before.timestamp())

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 STOPPING = _("Stopping: saving what was learned so far.")
 INTERRUPTED = _("This stopped unexpectedly; going on from where it was last saved.")
+YIELDING = _("Makes room for work that comes first; goes on from where it was saved.")
 
 
 @dataclass(frozen=True)
@@ -22,8 +23,11 @@ class JobKind:
     runner: str | None = None
     """Module of the worker with `run(job, channel)`, for a child process to import. None: the
     handler does the work in the supervisor."""
+    progress: tuple[str, ...] = ()
+    """Files and folders in the job's folder that hold what it has done so far. A continued run
+    reads them, also on another machine; see worker/progress_copies.py."""
     heavy: bool = False
-    """Heavy jobs run one at a time on a machine, apart from the light ones."""
+    """A worker runs heavy jobs one at a time, apart from the light ones."""
     interrupted: "StrPromise" = INTERRUPTED
     """The job's message while it waits to go on after its worker died."""
     stopping: "StrPromise" = STOPPING

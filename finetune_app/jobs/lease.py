@@ -16,21 +16,25 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from finetune_app.jobs.handlers import handler_for
-from finetune_app.jobs.kinds import KINDS
+from finetune_app.jobs.kinds import KINDS, YIELDING
 from finetune_app.jobs.models import ChildRun, Job, State
+from finetune_app.jobs.queue import waiting_order
+
+GOT_ON_AFTER = timedelta(minutes=5)  # of running; progress is saved twice a minute
 
 
-def take_next(*, heavy: bool, worker: str) -> Job | None:
-    """Take the lease of the job that has waited longest; None if none waits."""
-    while True:
-        waiting = Job.objects.lane(heavy).waiting().values_list("pk", flat=True).first()
-        if waiting is None:
-            return None
-        if job := take(waiting, worker=worker):
+def take_next(*, heavy: bool, worker: str, card_bytes: int = 0) -> Job | None:
+    """Take the lease of the next waiting job that this worker can run; None if none waits.
+
+    card_bytes: memory of its graphics card; 0: it has none.
+    """
+    for pk in waiting_order(heavy=heavy, card_bytes=card_bytes):
+        if job := take(pk, worker=worker, card_bytes=card_bytes):
             return job
+    return None
 
 
-def take(pk: int, *, worker: str) -> Job | None:
+def take(pk: int, *, worker: str, card_bytes: int = 0) -> Job | None:
     """Take the lease of one waiting job; None if another worker was faster."""
     with transaction.atomic():
         taken = Job.objects.filter(pk=pk, state=State.QUEUED).update(
@@ -38,8 +42,11 @@ def take(pk: int, *, worker: str) -> Job | None:
             token=F("token") + 1,
             attempts=F("attempts") + 1,
             worker=worker,
+            worker_card_bytes=card_bytes,
+            yield_asked=False,
             heartbeat_at=timezone.now(),
             started_at=Coalesce(F("started_at"), timezone.now()),
+            taken_at=timezone.now(),
             running_at=None,
             not_before=None,
             error_code="",
@@ -127,22 +134,30 @@ def _state_after_death(job: Job, counts: bool) -> dict[str, Any]:
     if job.stop_asked and handler_for(job).stops_while_waiting(job):
         message = _("Stopped. You can continue from where it was last saved.")
         return {"state": State.STOPPED, "ended_at": now, "message": message}
-    if job.attempts >= settings.MAX_ATTEMPTS:
+    attempts = 1 if _got_on(job) else job.attempts
+    if attempts >= settings.MAX_ATTEMPTS:
         message = _(
             "This ended unexpectedly %(count)d times, most likely because the computer ran out of "
             "memory. Close other programs or choose a smaller base model, then press Continue."
-        ) % {"count": job.attempts}
+        ) % {"count": attempts}
         return {
             "state": State.FAILED,
             "ended_at": now,
             "message": message,
             "error_code": "died",
         }
-    attempts = job.attempts if counts else max(job.attempts - 1, 0)
     return {
         "state": State.QUEUED,
-        "attempts": attempts,
+        "attempts": attempts if counts else max(attempts - 1, 0),
         "sent_at": None,
         "running_at": None,
-        "message": str(KINDS[job.kind].interrupted),
+        "message": str(YIELDING if job.yield_asked else KINDS[job.kind].interrupted),
     }
+
+
+def _got_on(job: Job) -> bool:
+    """Whether it has certainly saved something since it was taken, so that dying again and again
+    is no loop: a long training may outlive many hosts."""
+    if not (KINDS[job.kind].progress and job.running_at):
+        return False
+    return timezone.now() - job.running_at > GOT_ON_AFTER

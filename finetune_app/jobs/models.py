@@ -44,7 +44,7 @@ class JobQuerySet(models.QuerySet["Job"]):
         return self.filter(kind__in=kinds) if heavy else self.exclude(kind__in=kinds)
 
     def waiting(self) -> "JobQuerySet":
-        """Waiting jobs in the order in which they will be taken."""
+        """Jobs that may be taken, those that have waited longest first."""
         due = models.Q(not_before=None) | models.Q(not_before__lte=timezone.now())
         return self.filter(due, state=State.QUEUED).order_by("queued_at", "pk")
 
@@ -62,14 +62,19 @@ class Job(models.Model):
     title = models.CharField(max_length=120, blank=True)
     state = models.CharField(max_length=12, choices=State.choices, default=State.QUEUED)
     spec = models.JSONField(default=dict)
+    needs_card = models.BooleanField(default=False)  # else any worker may take it
+    card_bytes = models.BigIntegerField(default=0)  # memory it needs on a card; 0: not known
 
     token = models.PositiveIntegerField(default=0)
     attempts = models.PositiveIntegerField(default=0)  # leases taken since the last request
     worker = models.CharField(max_length=120, blank=True)  # host:pid of the supervisor
+    worker_card_bytes = models.BigIntegerField(default=0)  # memory of its card; 0: it has none
     child = models.CharField(max_length=120, blank=True)  # host:pid:start time of the child
     heartbeat_at = models.DateTimeField(null=True, blank=True)
     stop_asked = models.BooleanField(default=False)
     cancel_asked = models.BooleanField(default=False)
+    yield_asked = models.BooleanField(default=False)  # to make room; see preemption.py
+    yielded_at = models.DateTimeField(null=True, blank=True)  # when it was asked the last time
 
     done = models.FloatField(default=0)
     total = models.FloatField(default=0)
@@ -83,17 +88,19 @@ class Job(models.Model):
     request_id = models.CharField(max_length=64, blank=True)  # of the request that started it
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
-    queued_at = models.DateTimeField(default=timezone.now)  # order in the queue
+    queued_at = models.DateTimeField(default=timezone.now)  # order in the team's queue
+    moved_ahead_at = models.DateTimeField(null=True, blank=True)  # before its team's other jobs
     not_before = models.DateTimeField(null=True, blank=True)  # waits for this; see handlers.Later
     sent_at = models.DateTimeField(null=True, blank=True)  # time of the last message to the broker
     started_at = models.DateTimeField(null=True, blank=True)
+    taken_at = models.DateTimeField(null=True, blank=True)  # the last time: the team's turn
     running_at = models.DateTimeField(null=True, blank=True)
     ended_at = models.DateTimeField(null=True, blank=True)
 
     objects = JobQuerySet.as_manager()
 
     class Meta:
-        indexes = [models.Index(fields=["state", "kind"])]
+        indexes = [models.Index(fields=["state", "kind"]), models.Index(fields=["taken_at"])]
 
     def __str__(self) -> str:
         return f"{self.kind} {self.pk}: {self.state}"
@@ -127,18 +134,24 @@ class Job(models.Model):
 
 
 class WorkerMachine(models.Model):
-    """The machine of a worker that runs heavy jobs, as it last reported it."""
+    """The machine of a worker that runs heavy jobs, as it last reported it. A machine with several
+    graphics cards has a worker, and a row, for each."""
 
-    host = models.CharField(max_length=120, unique=True)
+    host = models.CharField(max_length=120)
+    card = models.CharField(max_length=80, blank=True)  # GraphicsCard.uuid
     machine = models.JSONField(default=dict)  # Machine.as_json
+    in_cluster = models.BooleanField(default=False)  # a node that runs our jobs, not a worker
     reported_at = models.DateTimeField()
 
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["host", "card"], name="one_report_a_worker")]
+
     def __str__(self) -> str:
-        return self.host
+        return f"{self.host} {self.card}".strip()
 
 
 class ChildRun(models.Model):
-    """When a child process ran: evidence that no two ran at once."""
+    """When a child process ran: evidence that no two ran at once, and what a team has used."""
 
     job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="child_runs")
     token = models.PositiveIntegerField()
@@ -150,3 +163,57 @@ class ChildRun(models.Model):
 
     def __str__(self) -> str:
         return f"job {self.job_id} token {self.token}: {self.child}"
+
+
+class DeletedJobTime(models.Model):
+    """How long heavy jobs ran that a team has deleted since, so that this gives no hours back."""
+
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="+")
+    month = models.DateField()  # its first day, in UTC
+    seconds = models.FloatField(default=0)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["team", "month"], name="one_sum_a_month")]
+
+    def __str__(self) -> str:
+        return f"{self.team}, {self.month:%Y-%m}: {self.seconds:.0f} s"
+
+
+class ClusterJobQuerySet(models.QuerySet["ClusterJob"]):
+    def live(self) -> "ClusterJobQuerySet":
+        """Those that are not known to have ended."""
+        return self.filter(ended_at=None)
+
+
+class ClusterJob(models.Model):
+    """A job of a cluster (Slurm, Kubernetes), which runs our worker for one job of ours."""
+
+    job = models.ForeignKey(Job, on_delete=models.SET_NULL, null=True, related_name="cluster_jobs")
+    token = models.PositiveIntegerField(default=0)  # of `job`; another one once it was taken
+    only_reports = models.BooleanField(default=False)  # the machine that it runs on; no job
+    name = models.CharField(max_length=63, unique=True)  # there; known before it is submitted
+    cluster_id = models.CharField(max_length=63, blank=True)
+    reason = models.TextField(blank=True)  # why it waits or has ended, in the cluster's words
+    created_at = models.DateTimeField(default=timezone.now)
+    sent_at = models.DateTimeField(default=timezone.now)  # the last time it was sent there
+    submitted_at = models.DateTimeField(null=True, blank=True)  # the cluster has it since
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    objects = ClusterJobQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["job"],
+                condition=models.Q(ended_at=None, job__isnull=False),
+                name="one_live_cluster_job",
+            ),
+            models.UniqueConstraint(
+                fields=["only_reports"],
+                condition=models.Q(ended_at=None, only_reports=True),
+                name="one_live_report",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.cluster_id}".strip()

@@ -5,19 +5,16 @@ All updates are conditional, so several clocks may run, and one may stop half wa
 
 import logging
 import time
-from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
-from django.utils import timezone
 
 from finetune_app.jobs import lease, process_ids, services
 from finetune_app.jobs.models import Job
+from finetune_app.jobs.preemption import make_room
 
 log = logging.getLogger(__name__)
 
-RESEND_SECONDS = 10  # for a waiting job while its lane is idle
-RESEND_BUSY_SECONDS = 60  # while others run: workers look for the next job themselves
 WAKE_UPS_PER_ROUND = 20
 
 
@@ -47,6 +44,7 @@ class HeartbeatMonitor:
 def reconcile(monitor: HeartbeatMonitor) -> None:
     recover(monitor)
     send_waiting()
+    make_room()
 
 
 def recover(monitor: HeartbeatMonitor) -> None:
@@ -70,12 +68,10 @@ def _reason_dead(job: Job, monitor: HeartbeatMonitor) -> str:
     return ""
 
 
-def send_waiting(*, at_once: bool = False) -> None:
-    """Wake workers for jobs whose message was lost; with `at_once` for all waiting jobs."""
-    now = timezone.now()
-    for heavy in (True, False):
-        lane = Job.objects.lane(heavy)
-        wait = RESEND_BUSY_SECONDS if lane.leased().exists() else RESEND_SECONDS
-        for job in lane.waiting()[:WAKE_UPS_PER_ROUND]:
-            if at_once or job.sent_at is None or job.sent_at < now - timedelta(seconds=wait):
-                services.wake_worker(job)
+def send_waiting() -> None:
+    """Wake workers for jobs that have become due or were handed back. A message that is lost is
+    not sent again: workers look for waiting jobs by themselves, too."""
+    for heavy in (False,) if settings.CLUSTER else (True, False):
+        for job in Job.objects.lane(heavy).waiting().filter(sent_at=None)[:WAKE_UPS_PER_ROUND]:
+            if not services.wake_worker(job):
+                return  # the broker is away

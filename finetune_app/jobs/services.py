@@ -1,13 +1,12 @@
 """Creates, stops, continues and cancels jobs. Every change of state is a compare-and-set."""
 
 import logging
+import math
 from collections.abc import Mapping
-from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -15,13 +14,15 @@ from finetune_app.accounts.models import Team
 from finetune_app.celery import app
 from finetune_app.core.files import delete_folder
 from finetune_app.core.logs import request_id
+from finetune_app.jobs import team_hours
 from finetune_app.jobs.handlers import handler_for
 from finetune_app.jobs.kinds import KINDS, validate_kind
 from finetune_app.jobs.models import CAN_CONTINUE, LEASED, Job, State
+from finetune_app.jobs.worker_machines import some_have_a_card
 
 log = logging.getLogger(__name__)
 
-WAKE_UP_EXPIRES_SECONDS = 120  # the clock sends another wake-up if this one is lost
+WAKE_UP_EXPIRES_SECONDS = 120  # by then workers have looked themselves
 # One attempt of two seconds: pages do not wait for a broker that is down.
 NO_RETRIES = {"max_retries": 1, "socket_connect_timeout": 2, "socket_timeout": 2} | {
     "interval_start": 0,
@@ -30,14 +31,31 @@ NO_RETRIES = {"max_retries": 1, "socket_connect_timeout": 2, "socket_timeout": 2
 }
 
 
-def create(*, team: Team, kind: str, title: str, spec: Mapping[str, Any]) -> Job:
-    """Create a job at the end of the queue; a worker is woken when the transaction commits.
+def create(
+    *,
+    team: Team,
+    kind: str,
+    title: str,
+    spec: Mapping[str, Any],
+    needs_card: bool = False,
+    card_bytes: float = 0,
+) -> Job:
+    """Create a job at the end of its team's queue; a worker is woken when the transaction commits.
+
+    needs_card: only a worker with a graphics card takes it. card_bytes: with so much memory, if
+    one has it; 0: not known.
 
     Raises ValidationError when no room has registered the kind.
     """
     validate_kind(kind)
     job = Job.objects.create(
-        team=team, kind=kind, title=title[:120], spec=spec, request_id=request_id.get()
+        team=team,
+        kind=kind,
+        title=title[:120],
+        spec=spec,
+        needs_card=needs_card,
+        card_bytes=math.ceil(card_bytes),
+        request_id=request_id.get(),
     )
     log.info("job %s: queued (%s)", job.pk, kind)
     transaction.on_commit(lambda: wake_worker(job))
@@ -46,7 +64,9 @@ def create(*, team: Team, kind: str, title: str, spec: Mapping[str, Any]) -> Job
 
 def wake_worker(job: Job) -> bool:
     """Send a wake-up to the workers. The queue is in the database, so lost and repeated messages
-    are harmless, and a broker that is down is only logged."""
+    are harmless, and a broker that is down is only logged. Heavy jobs of a cluster need none."""
+    if job.is_heavy and settings.CLUSTER:
+        return False
     name = "worker.run_heavy" if job.is_heavy else "worker.run_light"
     try:
         with app.connection_for_write(transport_options=NO_RETRIES) as broker:
@@ -91,18 +111,27 @@ def ask_continue(job: Job) -> bool:
         attempts=0,
         stop_asked=False,
         cancel_asked=False,
+        yield_asked=False,
+        moved_ahead_at=None,
         message="",
         detail="",
         error_code="",
         sent_at=None,
         ended_at=None,
         queued_at=timezone.now(),
+        needs_card=job.needs_card and some_have_a_card(),
         request_id=request_id.get(),
     )
     if asked:
         log.info("job %s: queued again", job.pk)
         transaction.on_commit(lambda: wake_worker(job))
     return bool(asked)
+
+
+def run_next(job: Job) -> bool:
+    """Put a waiting job before its team's others. Other teams are not affected."""
+    waiting = Job.objects.filter(pk=job.pk, state=State.QUEUED)
+    return bool(waiting.update(moved_ahead_at=timezone.now()))
 
 
 def cancel(job: Job) -> bool:
@@ -117,45 +146,6 @@ def cancel(job: Job) -> bool:
     return bool(idle or running)
 
 
-def queue_place(job: Job) -> int:
-    """Place in the queue, from 1; 0 if the job does not wait."""
-    if job.state != State.QUEUED:
-        return 0
-    ahead = Job.objects.lane(job.is_heavy).waiting()
-    earlier = ahead.filter(queued_at__lt=job.queued_at).count()
-    return 1 + earlier + ahead.filter(queued_at=job.queued_at, pk__lt=job.pk).count()
-
-
-def likely_start(job: Job) -> datetime | None:
-    """Estimated start of a waiting job; None if unknown."""
-    if job.state != State.QUEUED:
-        return None
-    lane = Job.objects.lane(job.is_heavy)
-    running = [one.seconds_left for one in lane.leased()]
-    if any(left is None for left in running):
-        return None
-    others = queue_place(job) - 1
-    typical = _typical_seconds(job)
-    if others and typical is None:
-        return None
-    wait = min((left for left in running if left is not None), default=0.0)
-    return timezone.now() + timedelta(seconds=wait + others * (typical or 0.0))
-
-
-def seconds_to_start(job: Job) -> float | None:
-    """Estimated seconds until a waiting job starts; None if unknown."""
-    at = likely_start(job)
-    return max((at - timezone.now()).total_seconds(), 0.0) if at else None
-
-
-def _typical_seconds(job: Job) -> float | None:
-    """Median duration of the lane's latest jobs."""
-    done = Job.objects.lane(job.is_heavy).filter(state=State.SUCCEEDED, running_at__isnull=False)
-    spans = done.order_by("-ended_at").values_list(F("ended_at") - F("running_at"), flat=True)[:9]
-    seconds = sorted(span.total_seconds() for span in spans)
-    return seconds[len(seconds) // 2] if seconds else None
-
-
 def discard(job_pk: int, *, folder: str) -> None:
     """Delete a job and its files after the transaction commits.
 
@@ -163,7 +153,10 @@ def discard(job_pk: int, *, folder: str) -> None:
     """
 
     def remove() -> None:
-        Job.objects.filter(pk=job_pk).delete()
+        with transaction.atomic():
+            if job := Job.objects.select_for_update().filter(pk=job_pk).first():
+                team_hours.keep_time_of(job)
+                job.delete()
         for path in (f"logs/job-{job_pk}.log", f"run/job-{job_pk}.lock"):
             (settings.DATA_DIR / path).unlink(missing_ok=True)
         delete_folder(folder)

@@ -6,6 +6,7 @@ from django.conf import settings
 
 from finetune_app.candidates import services as candidates
 from finetune_app.candidates.answer_length import REMOTE_BATCH_TOKENS
+from finetune_app.core.engine_protocol import NUMBER_FORMATS_FILE
 from finetune_app.jobs.handlers import ChildSpec, Event, JobHandler, Result
 from finetune_app.jobs.kinds import JobKind
 from finetune_app.jobs.models import Job
@@ -16,7 +17,12 @@ from finetune_app.judging.models import JudgeRun
 
 
 class JudgeHandler(JobHandler):
-    kind = JobKind(name="judge", runner="worker.judging.run", heavy=True)
+    kind = JobKind(
+        name="judge",
+        runner="worker.judging.run",
+        progress=(NUMBER_FORMATS_FILE,),
+        heavy=True,
+    )
 
     def child_spec(self, job: Job) -> ChildSpec:
         run = _run_of(job)

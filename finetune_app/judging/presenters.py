@@ -12,7 +12,7 @@ from finetune_app.evaluation.models import Comparison
 from finetune_app.evaluation.services import ours_in_sentences
 from finetune_app.evaluation.verdict import sentences
 from finetune_app.jobs.models import State
-from finetune_app.jobs.services import queue_place, seconds_to_start
+from finetune_app.jobs.presenters import waiting_facts, waiting_headline
 from finetune_app.judging import grading, opinion_text, services
 from finetune_app.judging.calibration import agreement_with_people, given_choices
 from finetune_app.judging.grading import Share, Side
@@ -74,10 +74,7 @@ def opinion_of(run: JudgeRun) -> Opinion:
 def progress_context(run: JudgeRun) -> dict[str, Any]:
     """Context of the page while the job runs, or where it did not end."""
     job = run.job
-    facts = []
-    wait = seconds_to_start(job)
-    if wait:
-        facts.append(_("begins in about %(time)s") % {"time": duration(wait)})
+    facts = waiting_facts(job)
     if job.total:
         facts.append(_("%(done)d of %(total)d questions") % {"done": job.done, "total": job.total})
     return {
@@ -90,10 +87,7 @@ def progress_context(run: JudgeRun) -> dict[str, Any]:
 def _headline(run: JudgeRun) -> str:
     job = run.job
     if job.state == State.QUEUED:
-        place = queue_place(job)
-        if place > 1:
-            return _("Waiting: number %(n)d in the queue") % {"n": place}
-        return _("About to start")
+        return waiting_headline(job)
     if job.state == State.STOPPED:
         return _("Stopped")
     if job.state == State.FAILED:

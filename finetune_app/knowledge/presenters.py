@@ -15,7 +15,7 @@ from finetune_app.core.templatetags.ui import duration
 from finetune_app.datasets.models import Example
 from finetune_app.goals.models import Goal
 from finetune_app.jobs.models import Job, State
-from finetune_app.jobs.services import queue_place
+from finetune_app.jobs.presenters import waiting_headline
 from finetune_app.knowledge import services
 from finetune_app.knowledge.forms import SearchForm, UploadForm
 from finetune_app.knowledge.models import Document, Knowledge
@@ -87,12 +87,7 @@ def _context_length(goal: Goal) -> int:
 
 def _headline(job: Job) -> str:
     if job.state == State.QUEUED:
-        place = queue_place(job)
-        return (
-            _("Waiting: number %(n)d in the queue") % {"n": place}
-            if place > 1
-            else _("About to start")
-        )
+        return waiting_headline(job)
     if job.state == State.FAILED:
         return _("The documents could not be made searchable")
     if job.state in (State.CANCELLED, State.STOPPED):

@@ -14,7 +14,7 @@ from finetune_app.accounts.requests import HttpRequest
 from finetune_app.core import engine_client
 from finetune_app.core.audit import AuditAction
 from finetune_app.core.errors import PlainError
-from finetune_app.core.files import local_folder
+from finetune_app.core.files import engine_folder
 from finetune_app.core.requests import render_page, whole_number
 from finetune_app.core.upload_handlers import SizeLimitUploadHandler
 from finetune_app.goals.access import goal_page
@@ -54,7 +54,7 @@ def _search(goal: Goal, question: str) -> tuple[list[CitedPassage], str]:
     knowledge = Knowledge.objects.filter(goal=goal).first()
     if knowledge is None or not knowledge.is_searchable:
         return [], _("The documents cannot be searched yet. Wait until they are read.")
-    index = str(local_folder(knowledge.index_folder))
+    index = str(engine_folder(knowledge.index_folder))
     try:
         passages = async_to_sync(engine_client.search)(index, question, count=SHOWN_PASSAGES)
     except engine_client.EngineUnavailable as problem:

@@ -158,6 +158,8 @@ def as_html(training: Training, step: int | None = None) -> SafeString:
 def card_text(training: Training, kind: CardKind, step: int | None = None) -> CardText:
     """The parts of the card, for whoever adds how to run it."""
     evaluation = evaluation_of(training, step)
+    if evaluation:
+        evaluation.read_answers()
     what = kind.if_full if training.is_full else kind.what
     start = [
         f"---\n{_front_matter(title(training, step), training.base_model, kind, evaluation)}---\n",

@@ -12,7 +12,7 @@ from finetune_app.candidates.models import CandidateKind
 from finetune_app.core.charts import thin_bar
 from finetune_app.goals.models import Goal
 from finetune_app.jobs.models import State
-from finetune_app.jobs.services import queue_place
+from finetune_app.jobs.presenters import waiting_headline
 from finetune_app.model_export.models import ExportFormat, ModelExport
 from finetune_app.training.kept_steps import name_of_step
 from finetune_app.training.models import Training
@@ -91,9 +91,8 @@ class FormatRow:
     def progress_text(self) -> str:
         if not self.export:
             return ""
-        place = queue_place(self.export.job)
-        if place:
-            return _("Waiting, number %(n)d in the queue") % {"n": place}
+        if self.export.job.state == State.QUEUED:
+            return waiting_headline(self.export.job)
         return self.export.job.message or _("Preparing")
 
     @property

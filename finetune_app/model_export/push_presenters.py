@@ -10,7 +10,7 @@ from finetune_app.core import charts
 from finetune_app.core.sizes import size
 from finetune_app.goals.models import Goal
 from finetune_app.jobs.models import State
-from finetune_app.jobs.services import queue_place
+from finetune_app.jobs.presenters import place_facts
 from finetune_app.model_export.adapter_files import adapter_files
 from finetune_app.model_export.licences import LicenceTerms
 from finetune_app.model_export.model_card import evaluation_of, hub_id, title
@@ -75,8 +75,8 @@ def pushes_of(goal: Goal) -> list[HubPush]:
 def _facts(push: HubPush) -> list[str]:
     """Where it stands in the queue, or how much is there."""
     job = push.job
-    if place := queue_place(job):
-        return [_("number %(n)d in the queue") % {"n": place}]
+    if waiting := place_facts(job):
+        return waiting
     if not job.total or not job.is_active:
         return []
     return [_("%(done)s of %(total)s") % {"done": size(job.done), "total": size(job.total)}]

@@ -124,12 +124,6 @@ def newest(deployment: Deployment) -> DriftCheck | None:
     return results(deployment).first()
 
 
-def over_time(deployment: Deployment) -> list[DriftCheck]:
-    """The newest results from old to new; empty if there are fewer than two."""
-    found = list(results(deployment)[:MAX_CHARTED])
-    return found[::-1] if len(found) > 1 else []
-
-
 def running(deployment: Deployment) -> DriftCheck | None:
     return deployment.drift_checks.filter(job__state__in=ACTIVE).select_related("job").first()
 

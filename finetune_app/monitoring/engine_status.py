@@ -10,6 +10,7 @@ TIMEOUT_SECONDS = 1.5  # that a page waits for the engine
 
 class EngineStatus(EngineHealth):
     model: str  # name of the base model's folder, "" if none is loaded
+    also: list[str]  # of the others
 
 
 def engine_status() -> EngineStatus | None:
@@ -19,4 +20,5 @@ def engine_status() -> EngineStatus | None:
     except engine_client.EngineUnavailable:
         return None
     base_model = health.get("base_model")
-    return {**health, "model": Path(base_model).name if base_model else ""}
+    also = [Path(folder).name for folder in health.get("also_loaded", ())]
+    return {**health, "model": Path(base_model).name if base_model else "", "also": also}

@@ -1,9 +1,9 @@
 """Counts the requests of pages and API by route, for /metrics."""
 
 import time
-from collections.abc import Callable
 
 from django.http import HttpRequest, HttpResponse
+from django.utils.deprecation import MiddlewareMixin
 from prometheus_client import Counter, Histogram
 
 from finetune_app.request_log.prometheus import BUCKETS_SECONDS, registry
@@ -24,19 +24,17 @@ WEB_SECONDS = Histogram(
 )
 
 
-class RequestMetricsMiddleware:
+class RequestMetricsMiddleware(MiddlewareMixin):
     """The labels are routes ("goals/<int:goal_id>/"), never addresses: they have no ids or secrets,
     and nobody can make more of them."""
 
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
-        self.get_response = get_response
+    def process_request(self, request: HttpRequest) -> None:
+        request.started_at = time.monotonic()  # type: ignore[attr-defined]
 
-    def __call__(self, request: HttpRequest) -> HttpResponse:
-        started = time.monotonic()
-        response = self.get_response(request)
+    def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
         match = request.resolver_match
         route = match.route if match else "none"
         method = request.method if request.method in METHODS else "other"
         WEB_REQUESTS.labels(method, route, str(response.status_code)).inc()
-        WEB_SECONDS.labels(route).observe(time.monotonic() - started)
+        WEB_SECONDS.labels(route).observe(time.monotonic() - request.started_at)  # type: ignore[attr-defined]
         return response

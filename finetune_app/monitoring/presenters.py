@@ -8,7 +8,7 @@ from django.utils.translation import ngettext
 
 from finetune_app.api_keys.models import ApiKey
 from finetune_app.core.templatetags.ui import waited
-from finetune_app.deployment.models import Deployment
+from finetune_app.deployment.models import Deployment, Release
 from finetune_app.monitoring.charts import charts_of
 from finetune_app.monitoring.costs import Price, usage_by_deployment
 from finetune_app.monitoring.timeseries import RANGES, Metrics, Range, TimeSeries, timeseries_of
@@ -25,7 +25,7 @@ class UsageRow:
     is_current: bool = False
 
 
-def page_figures(deployment: Deployment, chosen: Range) -> dict[str, Any]:
+def page_figures(deployment: Deployment, current: Release | None, chosen: Range) -> dict[str, Any]:
     """Everything that is computed from requests."""
     series = timeseries_of(deployment, chosen)
     price = Price.of(deployment)
@@ -41,7 +41,7 @@ def page_figures(deployment: Deployment, chosen: Range) -> dict[str, Any]:
         "charts": charts_of(series, price),
         "points": [(point, price.cost_text(point.usage)) for point in series.points[::-1]],
         "errors": _errors(series.total),
-        "versions": _versions(deployment, series, price),
+        "versions": _versions(deployment, current, series, price),
         "keys_used": _keys(series, price),
         "deployments": _deployments(deployment, series),
     }
@@ -76,11 +76,12 @@ def _errors(total: Metrics) -> list[tuple[str, str, int]]:
     return [(error_label(code), code, count) for code, count in total.stats.errors.most_common()]
 
 
-def _versions(deployment: Deployment, series: TimeSeries, price: Price) -> list[UsageRow]:
+def _versions(
+    deployment: Deployment, current: Release | None, series: TimeSeries, price: Price
+) -> list[UsageRow]:
     releases = deployment.releases.select_related("candidate").in_bulk(
         [pk for pk in series.by_release if pk]
     )
-    current = deployment.current
     rows = [
         UsageRow(
             _("Version %(n)d: %(name)s") % {"n": release.number, "name": release.candidate.name},

@@ -21,7 +21,8 @@ from django.db import DatabaseError, connection
 from django.db.migrations.recorder import MigrationRecorder
 from django.utils import timezone
 
-from finetune_app.core import files, secrets
+from finetune_app.core import files
+from finetune_app.core.shared_secrets import names_that_differ
 from finetune_app.goals.models import Goal
 from finetune_app.operations.archives import (
     DATABASE,
@@ -89,7 +90,7 @@ def backup(target: Path, passphrase: str = "") -> Path:
 def _require_installation() -> None:
     if not applied_migrations():
         raise BackupError(NOTHING_HERE.format(connection.settings_dict["NAME"]))
-    others = secrets.names_not_in_force(Path(settings.DATA_DIR), settings.SECRETS)
+    others = names_that_differ()
     if others:
         raise BackupError(OTHER_SECRETS.format(", ".join(others)))
 

@@ -1,13 +1,19 @@
 """Dumps a PostgreSQL database and replaces one by a dump, with PostgreSQL's own programs."""
 
+import logging
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import psycopg
 from django.db import connection
 
 from finetune_app.operations.errors import BackupError
+
+log = logging.getLogger(__name__)
 
 # `pg_restore --clean` drops what the dump has. A newer schema has more, and tables that depend on
 # it, so all of ours is dropped.
@@ -22,7 +28,25 @@ DROP_ALL = """
     WHERE pronamespace = current_schema()::regnamespace AND proowner = current_user::regrole
         AND NOT EXISTS (SELECT 1 FROM pg_depend WHERE objid = pg_proc.oid AND deptype = 'e')
 """
+MIGRATION_LOCK = 0x66696E65  # any number that nobody else locks in this database
+OWN_CONNECTION = {"autocommit": True}
 RESTORE_OPTIONS = ("--quiet", "--no-psqlrc", "--single-transaction", "--set=ON_ERROR_STOP=1")
+
+
+@contextmanager
+def one_migration_at_a_time() -> Iterator[None]:
+    """Wait while another host migrates the same database. On SQLite there is only this host."""
+    if connection.vendor != "postgresql":
+        yield
+        return
+    connection.ensure_connection()  # where there is no server, Django says so as everywhere
+    # On a connection of its own: the migrations may close Django's.
+    with psycopg.connect(**connection.get_connection_params() | OWN_CONNECTION) as lock:
+        is_free = lock.execute("SELECT pg_try_advisory_lock(%s)", [MIGRATION_LOCK]).fetchone()
+        if is_free != (True,):
+            log.warning("another host prepares this database; waiting until it has ended")
+            lock.execute("SELECT pg_advisory_lock(%s)", [MIGRATION_LOCK])
+        yield
 
 
 def dump_postgres(target: Path) -> None:

@@ -16,7 +16,6 @@ from finetune_app.core import files
 from finetune_app.core.schema import unknown_migrations
 from finetune_app.core.secrets import (
     Secrets,
-    forget_in_force,
     names_set_otherwise,
     write_secrets,
 )
@@ -99,7 +98,6 @@ def _replace_data(found: Path, data: Path, secrets: Secrets) -> Restored:
     removed = [name for folder in FOLDERS for name in _replace_folder(found, data, folder)]
     other_secrets = names_set_otherwise(secrets)
     write_secrets(data, secrets)
-    forget_in_force(data)
     return Restored(removed, other_secrets)
 
 

@@ -15,7 +15,7 @@ from django.db import models, transaction
 
 from finetune_app.api_keys.digests import pepper_id
 from finetune_app.api_keys.models import ApiKey
-from finetune_app.core import secrets
+from finetune_app.core import secrets, shared_secrets
 from finetune_app.operations.errors import OperationError
 from finetune_app.operations.exclusive_use import exclusive_use
 
@@ -151,7 +151,7 @@ FORGETTING: dict[str, Callable[[], str]] = {
 
 def _write(found: secrets.Secrets) -> None:
     secrets.write_secrets(settings.DATA_DIR, found)
-    secrets.note_in_force(settings.DATA_DIR, secrets.load_secrets(settings.DATA_DIR))
+    shared_secrets.note(secrets.load_secrets(settings.DATA_DIR))
 
 
 def _require_file(name: str, what_to_do: str, what_ends: str = "") -> None:

@@ -8,7 +8,10 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect
 from django.utils.translation import gettext as _
 
+from finetune_app.accounts import services as accounts
 from finetune_app.accounts.access import account, operator
+from finetune_app.accounts.models import JobPriority, Team
+from finetune_app.accounts.next_page import page_before
 from finetune_app.accounts.requests import HttpRequest
 from finetune_app.core.audit import AuditAction, set_audit_target
 from finetune_app.core.errors import PlainError
@@ -17,13 +20,14 @@ from finetune_app.jobs import services as jobs
 from finetune_app.jobs.models import Job
 from finetune_app.operations import personal_data
 from finetune_app.operations.overview import overview
-from finetune_app.operations.usage import teams_page
+from finetune_app.operations.usage import limits, teams_page
 
 
 @operator("GET")
 def overview_page(request: HttpRequest) -> HttpResponse:
     after = whole_number(request.GET.get("after")) or 0
-    context = overview() | {"page": teams_page(after)}
+    context = overview() | {"page": teams_page(after), "limits": limits()}
+    context["priorities"] = JobPriority.choices
     return render_page(request, "operations/overview.html", context)
 
 
@@ -38,6 +42,21 @@ def stop_job(request: HttpRequest, job_id: int) -> HttpResponse:
     else:
         messages.info(request, _("It had ended, or was stopping already."))
     return redirect("operations:overview")
+
+
+@operator("POST", audit=AuditAction.JOB_PRIORITY_CHANGED)
+def set_priority(request: HttpRequest, team_id: int) -> HttpResponse:
+    """When the jobs of a team are run."""
+    team = get_object_or_404(Team, pk=team_id)
+    set_audit_target(request, team)
+    chosen = whole_number(request.POST.get("priority"))
+    if chosen not in JobPriority.values:
+        raise PlainError(_("Choose when the jobs of this team are run."))
+    priority = JobPriority(chosen)
+    accounts.set_job_priority(team=team, priority=priority)
+    said = {"team": team, "when": priority.label}
+    messages.success(request, _("Jobs of %(team)s are run: %(when)s.") % said)
+    return redirect(page_before(request))
 
 
 @account("GET", "POST", audit=AuditAction.OWN_DATA_EXPORTED)

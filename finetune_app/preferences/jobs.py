@@ -5,6 +5,7 @@ from typing import Any, cast
 from django.conf import settings
 
 from finetune_app.candidates import services as candidates
+from finetune_app.core.engine_protocol import NUMBER_FORMATS_FILE
 from finetune_app.jobs.handlers import ChildSpec, Event, JobHandler
 from finetune_app.jobs.kinds import JobKind
 from finetune_app.jobs.models import Job
@@ -16,7 +17,12 @@ TEMPERATURE = 0.9  # high enough that two answers differ, low enough that both m
 
 
 class PreferenceHandler(JobHandler):
-    kind = JobKind(name="preferences", runner="worker.preferences.run", heavy=True)
+    kind = JobKind(
+        name="preferences",
+        runner="worker.preferences.run",
+        progress=(NUMBER_FORMATS_FILE,),
+        heavy=True,
+    )
 
     def child_spec(self, job: Job) -> ChildSpec:
         """The spec has the prompts that still wait for their answers."""

@@ -5,6 +5,7 @@ from typing import Any, cast
 from django.conf import settings
 
 from finetune_app.candidates import services as candidates
+from finetune_app.core.engine_protocol import NUMBER_FORMATS_FILE
 from finetune_app.jobs.handlers import ChildSpec, Event, JobHandler, Result
 from finetune_app.jobs.kinds import JobKind
 from finetune_app.jobs.models import Job
@@ -14,7 +15,12 @@ from finetune_app.prompt_sheets.models import PromptSheet, SheetAnswer
 
 
 class PromptSheetHandler(JobHandler):
-    kind = JobKind(name="prompt_sheet", runner="worker.prompt_sheets.run", heavy=True)
+    kind = JobKind(
+        name="prompt_sheet",
+        runner="worker.prompt_sheets.run",
+        progress=(NUMBER_FORMATS_FILE,),
+        heavy=True,
+    )
 
     def child_spec(self, job: Job) -> ChildSpec:
         sheet = PromptSheet.objects.with_details().get(job=job)

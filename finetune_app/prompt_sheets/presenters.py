@@ -9,9 +9,8 @@ from django.utils.translation import gettext as _
 
 from finetune_app.accounts.models import User
 from finetune_app.core import charts
-from finetune_app.core.templatetags.ui import duration
 from finetune_app.evaluation.presenters import ShownText, as_shown, job_headline
-from finetune_app.jobs.services import seconds_to_start
+from finetune_app.jobs.presenters import waiting_facts
 from finetune_app.prompt_sheets.limits import MAX_NOTE_CHARACTERS
 from finetune_app.prompt_sheets.models import (
     PromptSheet,
@@ -49,9 +48,7 @@ class Tally:
 def progress_context(sheet: PromptSheet) -> dict[str, Any]:
     """Context of the page while the job runs, or where it did not end."""
     job = sheet.job
-    facts = []
-    if wait := seconds_to_start(job):
-        facts.append(_("begins in about %(time)s") % {"time": duration(wait)})
+    facts = waiting_facts(job)
     if job.total:
         facts.append(_("%(done)d of %(total)d answers") % {"done": job.done, "total": job.total})
     return {

@@ -7,12 +7,12 @@ from datetime import datetime
 from typing import Any
 
 from asgiref.sync import sync_to_async
-from django.db import connection
 from django.utils import timezone
 
 from finetune_app.api_keys import rate_limits
 from finetune_app.api_keys import services as api_keys
 from finetune_app.api_keys.models import ApiKey
+from finetune_app.core import connections
 from finetune_app.core.chat_messages import Message
 from finetune_app.core.refusals import refusal_length
 from finetune_app.deployment.models import Deployment, Release
@@ -28,7 +28,9 @@ _tasks: set[asyncio.Task[None]] = set()  # the event loop itself holds tasks onl
 async def arecord(**facts: Any) -> None:
     """`record`, completed even if the client disconnects meanwhile. Redacting a long text takes
     seconds; the response does not wait for it."""
-    task = asyncio.create_task(sync_to_async(_record_and_close, thread_sensitive=False)(**facts))
+    task = asyncio.create_task(
+        sync_to_async(_record_and_give_back, thread_sensitive=False)(**facts)
+    )
     _tasks.add(task)
     task.add_done_callback(_tasks.discard)
     # What a program may ask for next has to be there.
@@ -38,12 +40,12 @@ async def arecord(**facts: Any) -> None:
         ended.result()
 
 
-def _record_and_close(**facts: Any) -> None:
-    """Runs in a thread outside Django's request cycle, which would not close its connection."""
+def _record_and_give_back(**facts: Any) -> None:
+    """Runs in a thread outside Django's request cycle, which would look after its connection."""
     try:
         record(**facts)
     finally:
-        connection.close()
+        connections.give_back()
 
 
 def record(

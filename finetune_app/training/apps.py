@@ -6,6 +6,7 @@ class TrainingConfig(AppConfig):
     label = "training"
 
     def ready(self) -> None:
+        from finetune_app.accounts import storage
         from finetune_app.checks import token_limit_lookup
         from finetune_app.jobs.handlers import register
         from finetune_app.jobs.row_jobs import delete_job_with
@@ -15,4 +16,5 @@ class TrainingConfig(AppConfig):
 
         token_limit_lookup.set_lookup(token_limit_of)
         register(TrainingHandler())
+        storage.register(Training, "goal__team")
         delete_job_with(Training, lambda training: training.folder)

@@ -3,12 +3,21 @@
 from typing import cast
 
 from django.conf import settings
+from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
 from finetune_app.basemodels.automatic_settings import LORA
 from finetune_app.basemodels.models import Speed
 from finetune_app.core.errors import PlainError
-from finetune_app.core.files import local_folder, local_path, publish_folder, sha256_of
+from finetune_app.core.files import (
+    delete_folder,
+    is_local,
+    local_bytes,
+    local_folder,
+    local_path,
+    publish_folder,
+    sha256_of,
+)
 from finetune_app.core.machine import this_machine
 from finetune_app.jobs.handlers import ChildSpec, Event, JobHandler, Result
 from finetune_app.jobs.kinds import JobKind
@@ -28,6 +37,7 @@ class TrainingHandler(JobHandler):
     kind = JobKind(
         name="training",
         runner="worker.training.loop",
+        progress=("checkpoints", "steps"),
         heavy=True,
         interrupted=_("The training stopped unexpectedly; continuing from the last checkpoint."),
     )
@@ -73,7 +83,7 @@ class TrainingHandler(JobHandler):
             publish_folder(f"{training.folder}/steps")
 
     def finish(self, job: Job, result: Result) -> None:
-        """Record the hash of what was learned, machine and measured speed, unless it was stopped.
+        """Record hash and size of what was learned, machine and measured speed, unless stopped.
 
         Idempotent: a second call changes nothing.
         """
@@ -85,10 +95,15 @@ class TrainingHandler(JobHandler):
             return
         weights = settings.DATA_DIR / training.result_folder / training.weights_file
         training.adapter_sha256 = sha256_of(weights)
-        training.save(update_fields=["adapter_sha256"])
+        learned = (training.result_folder, f"{training.folder}/steps")
+        training.size = sum(map(local_bytes, learned))
+        training.save(update_fields=["adapter_sha256", "size"])
         for step, sha256 in found.get("kept_steps", {}).items():
             training.points.filter(step=int(step)).update(adapter_sha256=sha256)
         training_succeeded.send(Training, training=training)
+        if not is_local():  # nobody goes on from them any more
+            folder = f"{training.folder}/checkpoints"
+            transaction.on_commit(lambda: delete_folder(folder), robust=True)
         machine = this_machine()  # the supervisor runs on the machine that trained
         Job.objects.filter(pk=job.pk).update(result={**result, "machine": machine.words})
         # Estimates are for LoRA; the others compute in other ways.

@@ -33,6 +33,7 @@ class Training(models.Model):
     # Of the adapter's weights, or of the whole model's where every weight was trained; set when
     # there is one.
     adapter_sha256 = models.CharField(max_length=64, blank=True)
+    size = models.BigIntegerField(default=0)  # bytes of what was learned, with its kept steps
     warnings = models.JSONField(default=list)  # sentences: what does not fit, or is not learned
     starts_from = models.ForeignKey(  # its adapter is trained further; None: the base model
         "self", null=True, on_delete=models.SET_NULL, related_name="continued_by"

@@ -20,7 +20,7 @@ from finetune_app.core.templatetags.ui import duration
 from finetune_app.goals.measures import MeasureError, get_measure
 from finetune_app.goals.presenters import PresentedAnswer, present_answer
 from finetune_app.jobs.models import State
-from finetune_app.jobs.services import queue_place, seconds_to_start
+from finetune_app.jobs.presenters import waiting_facts, waiting_headline
 from finetune_app.training.best_step import MAX_KEPT_BYTES, MAX_KEPT_STEPS, quality
 from finetune_app.training.curve_advice import advise
 from finetune_app.training.forms import TUNINGS, SettingsForm
@@ -110,10 +110,7 @@ def headline(training: Training) -> str:
     """The state of a training, with the time left while it runs."""
     job = training.job
     if job.state == State.QUEUED:
-        place = queue_place(job)
-        if place > 1:
-            return _("Waiting: number %(n)d in the queue") % {"n": place}
-        return _("About to start")
+        return waiting_headline(job)
     if job.state == State.STOPPING:
         return _("Stopping at the next safe place")
     if job.state == State.STOPPED:
@@ -136,10 +133,7 @@ def headline(training: Training) -> str:
 def facts(training: Training) -> list[str]:
     """Steps, speed and memory, as short phrases."""
     job = training.job
-    found = []
-    wait = seconds_to_start(job)
-    if wait:
-        found.append(_("begins in about %(time)s") % {"time": duration(wait)})
+    found = waiting_facts(job)
     if job.result.get("ended_early"):
         found.append(_("%(n)d steps") % {"n": job.done})
     elif job.total:

@@ -7,14 +7,16 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from finetune_app.accounts import storage
 from finetune_app.accounts.models import User
-from finetune_app.basemodels.automatic_settings import SUPERVISED
+from finetune_app.basemodels.automatic_settings import FULL, SUPERVISED
 from finetune_app.basemodels.estimates import automatic_for, estimate
 from finetune_app.basemodels.models import BaseModelChoice
 from finetune_app.core.errors import PlainError
 from finetune_app.goals.models import Goal
 from finetune_app.jobs import services as jobs
 from finetune_app.jobs.models import ACTIVE, CAN_CONTINUE
+from finetune_app.jobs.worker_machines import some_have_a_card
 from finetune_app.training.methods import require_method, start_of
 from finetune_app.training.models import Training
 from finetune_app.training.tunings import default_tuning, require_tuning
@@ -66,16 +68,21 @@ def start(
         return active
     version, choice = require_inputs(goal)
     require_method(method, version, choice.thinking)
+    tuning = (chosen or {}).get("tuning")
+    storage.require_space(goal.team, choice.base_model.size if tuning == FULL else 0)
     starts_from = starts_from or start_of(goal, choice.base_model, method)
     number = goal.last_training + 1
     Goal.objects.filter(pk=goal.pk).update(last_training=number)
+    spec = frozen_spec(goal, version, choice, chosen or {}, method, starts_from)
+    expected = estimate(choice.base_model, version, method, spec["tuning"], spec)
     job = jobs.create(
         team=goal.team,
         kind="training",
         title=_("Training %(n)d of “%(goal)s”") % {"n": number, "goal": goal.name[:60]},
         spec={},
+        needs_card=some_have_a_card(),
+        card_bytes=expected.memory_bytes,
     )
-    spec = frozen_spec(goal, version, choice, chosen or {}, method, starts_from)
     return Training.objects.create(
         goal=goal,
         number=number,
@@ -83,7 +90,7 @@ def start(
         base_model=choice.base_model,
         job=job,
         spec=spec,
-        estimate=estimate(choice.base_model, version, method, spec["tuning"], spec).as_json(),
+        estimate=expected.as_json(),
         starts_from=starts_from,
         started_by=user,
     )

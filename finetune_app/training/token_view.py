@@ -15,7 +15,7 @@ from finetune_app.basemodels.models import BaseModelChoice
 from finetune_app.core import engine_client
 from finetune_app.core.chat_messages import is_learned
 from finetune_app.core.engine_protocol import TokenSpan
-from finetune_app.core.files import local_folder
+from finetune_app.core.files import engine_folder
 from finetune_app.core.requests import render_page
 from finetune_app.core.thinking import NO
 from finetune_app.core.tool_calls import message_text
@@ -41,7 +41,7 @@ def token_context(goal: Goal, example: Example) -> dict[str, Any]:
         return {"no_model": True}
     if sum(len(message_text(one)) for one in example.messages) > MAX_CHARACTERS:
         return {"limit": limit, "problem": _("This example is too long to be shown as tokens.")}
-    folder = str(local_folder(limit.folder))
+    folder = str(engine_folder(limit.folder))
     try:
         spans = async_to_sync(engine_client.token_view)(
             folder,

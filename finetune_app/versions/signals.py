@@ -1,15 +1,12 @@
 """Deletes the files of versions together with their rows."""
 
-from pathlib import Path
 from typing import Any
 
-from django.conf import settings
-from django.core.files.storage import default_storage
 from django.db import transaction
 from django.db.models.signals import post_delete
 from django.dispatch import receiver
 
-from finetune_app.core.files import delete_folder
+from finetune_app.core.files import delete_file, delete_folder
 from finetune_app.datasets.models import Dataset
 from finetune_app.versions.models import Version
 
@@ -17,12 +14,7 @@ from finetune_app.versions.models import Version
 @receiver(post_delete, sender=Version)
 def delete_version_file(sender: type, instance: Version, **kwargs: Any) -> None:
     name = instance.stored_name
-
-    def delete() -> None:
-        default_storage.delete(name)
-        (Path(settings.DATA_DIR) / name).unlink(missing_ok=True)
-
-    transaction.on_commit(delete)
+    transaction.on_commit(lambda: delete_file(name))
 
 
 @receiver(post_delete, sender=Dataset)

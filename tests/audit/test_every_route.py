@@ -106,6 +106,7 @@ NOT_PRIVILEGED = {
     "gateway:unknown_url": "there is nothing at this address",
     "goals:edit": CONTENT,
     "goals:measure": CONTENT,
+    "goals:run_next": JOB,
     "guide:advise_again": CONTENT,
     "guide:question": CONTENT,
     "guide:skip": CONTENT,

@@ -15,7 +15,7 @@ from tests.browser.workbench_steps import keeps, writes
 
 FIRST = "Sort each email of a bicycle shop."
 SECOND = "Sort each email of a bicycle shop. Answer in the same lines as the examples."
-SCORE = re.compile(r"^(\d+) of (\d+) right$")
+SCORE = re.compile(r"^\s*(\d+) of (\d+) right\s*$")
 
 
 @pytest.mark.long

@@ -16,12 +16,15 @@ def test_examples_come_from_the_train_split_only(as_editor, ready_goal, at):
     reply = as_editor.post(at("change_shots"), {"add": sealed.pk}, headers=HTMX)
     assert "That example is gone" in text(reply)
     assert WorkbenchDraft.objects.get().shots == []
-    found = [int(one.key) for one in few_shot.search(ready_goal, sealed.prompt[:20], [])]
+    found = [
+        int(one.key)
+        for one in few_shot.search(few_shot.showables(ready_goal), sealed.prompt[:20], [])
+    ]
     assert not Example.objects.filter(pk__in=found).exclude(split=Split.TRAIN)
 
 
 def test_an_example_is_added_and_removed(as_editor, ready_goal, at):
-    example = few_shot.search(ready_goal, "", [])[0]
+    example = few_shot.search(few_shot.showables(ready_goal), "", [])[0]
     as_editor.post(at("change_shots"), {"add": example.key, "instructions": "Kept too."})
     draft = WorkbenchDraft.objects.get()
     assert draft.shots == [{"prompt": example.prompt, "answer": example.answer}]
@@ -41,7 +44,7 @@ def test_picked_examples_have_different_answers(as_editor, ready_goal, at):
 
 
 def test_a_search_finds_training_examples(as_editor, ready_goal, at):
-    example = few_shot.search(ready_goal, "", [])[0]
+    example = few_shot.search(few_shot.showables(ready_goal), "", [])[0]
     page = text(as_editor.get(at(), {"q": example.prompt}, headers=HTMX))
     assert page.lstrip().startswith('<ul class="found"')
     assert f'value="{example.key}"' in page
@@ -88,10 +91,22 @@ def test_a_practice_prompt_that_is_shown_is_not_asked(as_editor, questions, at, 
     assert shown.prompt not in asked
 
 
+def test_what_is_offered_first_is_not_what_is_asked(questions):
+    """Else few prompts would be left to ask."""
+    asked = {one.example_id for one in validation_prompts.prompts_of_goal(questions)}
+    offered = {
+        one.key
+        for one in few_shot.search(few_shot.showables(questions), "", [])
+        if one.key.isdecimal()
+    }
+    others = Example.objects.filter(split=Split.VALIDATION).exclude(pk__in=asked).count()
+    assert len({key for key in offered if int(key) not in asked}) == min(others, len(offered))
+
+
 def test_a_pair_that_is_also_in_the_test_is_not_shown(questions):
     sealed = Example.objects.filter(split=Split.TEST).first()
     questions.pairs = [{"prompt": sealed.prompt.upper(), "answer": sealed.answer}]
-    assert few_shot.goal_pairs(questions) == []
+    assert few_shot.showables(questions).pairs == []
     assert few_shot.find_by_key(questions, "pair-0") is None
     assert few_shot.find_by_key(questions, str(sealed.pk)) is None
 

@@ -37,7 +37,7 @@ def engine(server, trained, settings, monkeypatch):
     settings.ENGINE_SOCKET, settings.ENGINE_SECRET = server.socket, SECRET
     folders = {trained.base_model.folder: "base", trained.adapter_folder: "adapter"}
     monkeypatch.setattr(
-        inference.services, "local_folder", lambda name: server.data / folders[name]
+        inference.services, "engine_folder", lambda name: server.data / folders[name]
     )
     return server
 
@@ -81,7 +81,7 @@ def test_disconnecting_cancels_the_answers(trained: Training, engine):
 
 
 def test_a_missing_adapter_is_reported(as_viewer, trained, engine, url, monkeypatch):
-    monkeypatch.setattr(inference.services, "local_folder", lambda name: engine.data / "nowhere")
+    monkeypatch.setattr(inference.services, "engine_folder", lambda name: engine.data / "nowhere")
     body = b"".join(as_viewer.post(url("chat_stream"), {"question": QUESTION}))
     assert any(event.get("error") for event in events(body))
 

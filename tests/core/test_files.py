@@ -3,6 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
+from threading import Event
 
 import pytest
 from django.core.files.base import ContentFile
@@ -79,6 +80,47 @@ def test_a_folder_is_published_and_fetched(elsewhere):
     assert (again / "weights").read_bytes() == b"second"
 
 
+def store_that(names_below, monkeypatch) -> None:
+    """From now on; no folder has been looked at lately."""
+    files._looked_at.clear()
+    monkeypatch.setattr(files, "names_below", names_below)
+    monkeypatch.setattr(files, "STORE_SECONDS", 0.2)
+
+
+def refuses(prefix: str) -> list[str]:
+    raise ConnectionError
+
+
+def test_a_folder_that_is_here_is_used_while_the_store_refuses(elsewhere, monkeypatch):
+    keep("models/a/config.json", b"{}")
+    folder = files.local_folder("models/a")
+    store_that(refuses, monkeypatch)
+    assert files.local_folder("models/a") == folder
+    with pytest.raises(ConnectionError):
+        files.local_folder("models/b")
+
+
+def test_a_folder_that_is_here_is_used_while_the_store_says_nothing(elsewhere, monkeypatch):
+    keep("models/a/config.json", b"{}")
+    folder, goes_on, asked = files.local_folder("models/a"), Event(), []
+
+    def waits(prefix: str) -> list[str]:
+        asked.append(prefix)
+        goes_on.wait(30)
+        return []
+
+    store_that(waits, monkeypatch)
+    try:
+        with ThreadPoolExecutor(4) as pool:  # who waited for another's question asks none
+            assert set(pool.map(lambda _: files.local_folder("models/a"), range(4))) == {folder}
+        assert asked == ["models/a"]
+        assert files.local_folder("models/a") == folder  # nor is it asked again at once
+        assert asked == ["models/a"]
+    finally:
+        goes_on.set()
+
+
+@pytest.mark.django_db
 def test_deleting_removes_it_here_and_there(elsewhere):
     keep("runs/7/adapter/weights", b"w")
     files.local_folder("runs/7")

@@ -86,6 +86,25 @@ def test_a_part_that_hangs_is_down_and_does_not_hold_up_the_answer(parts, monkey
         let_go.set()
 
 
+def test_parts_that_hang_are_not_asked_again_and_leave_the_others_their_threads(parts, monkeypatch):
+    monkeypatch.setattr(health, "TIME_LIMIT_SECONDS", 0.5)
+    let_go = threading.Event()
+    asked: list[str] = []
+
+    def hang() -> None:
+        asked.append("once")
+        let_go.wait()
+
+    parts["database"] = parts["migrations"] = hang
+    try:
+        for _ in range(3):
+            told = ask("/readyz").json()
+            assert [told[name] for name in health.PARTS] == ["down", "down", "ok", "ok"]
+        assert len(asked) == 2
+    finally:
+        let_go.set()
+
+
 def test_many_who_ask_at_once_cost_one_look(parts, monkeypatch):
     monkeypatch.setattr(health, "REUSED_SECONDS", 60.0)
     monkeypatch.setattr(health, "_last", (float("-inf"), {}))
@@ -165,7 +184,7 @@ def test_a_worker_lives_without_a_broker_but_is_not_ready(parts):
 
 def test_the_engine_is_ready_unless_it_loads_a_model(monkeypatch):
     state = {"loading": True}
-    monkeypatch.setattr(engine_client, "health_now", lambda _seconds: state)
+    monkeypatch.setattr(engine_client, "health_now", lambda _seconds, _engine: state)
     call_command("healthy", "engine")
     with pytest.raises(CommandError, match="loads a model"):
         call_command("healthy", "engine", "--ready")

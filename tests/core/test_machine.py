@@ -93,22 +93,66 @@ def test_a_training_has_as_many_threads_as_the_cores_it_is_bound_to(monkeypatch)
     assert machine.training_environment()["OMP_NUM_THREADS"] == "1"
 
 
+H100 = "NVIDIA H100 80GB HBM3, 81559, 40779, GPU-aaaa"
+L4 = "NVIDIA L4, 23034, 22000, GPU-bbbb"
+
+
+@pytest.fixture
+def says(tmp_path, monkeypatch):
+    """A stand-in for the card's own tool, which says these lines."""
+
+    def use(text: str) -> None:
+        tool = tmp_path / "nvidia-smi"
+        tool.write_text(f"#!{sys.executable}\nprint({text!r})\n")
+        tool.chmod(0o755)
+        monkeypatch.setenv("PATH", str(tmp_path))
+        machine._ask_for_cards.cache_clear()
+
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    yield use
+    machine._ask_for_cards.cache_clear()
+
+
 @pytest.mark.parametrize(
     ("said", "card"),
     [
         (
-            "NVIDIA H100 80GB HBM3, 81559, 40779",
-            GraphicsCard("NVIDIA H100 80GB HBM3", 81559 * 1024**2, 40779 * 1024**2),
+            H100,
+            GraphicsCard("NVIDIA H100 80GB HBM3", 81559 * 1024**2, 40779 * 1024**2, "GPU-aaaa"),
         ),
         ("No devices were found", None),
         ("", None),
     ],
 )
-def test_a_card_is_what_its_own_tool_says(tmp_path, monkeypatch, said, card):
-    tool = tmp_path / "nvidia-smi"
-    tool.write_text(f"#!{sys.executable}\nprint({said!r})\n")
-    tool.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path))
-    machine._ask_for_card.cache_clear()
+def test_a_card_is_what_its_own_tool_says(says, said, card):
+    says(said)
     assert machine.find_graphics_card() == card
-    machine._ask_for_card.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("visible", "names"),
+    [
+        (None, ["NVIDIA H100 80GB HBM3", "NVIDIA L4"]),
+        ("1", ["NVIDIA L4"]),
+        ("GPU-bbbb", ["NVIDIA L4"]),
+        ("GPU-b", ["NVIDIA L4"]),
+        ("1,0", ["NVIDIA L4", "NVIDIA H100 80GB HBM3"]),
+        ("0,7,1", ["NVIDIA H100 80GB HBM3"]),
+        ("", []),
+        ("-1", []),
+        ("MIG-1234", ["NVIDIA H100 80GB HBM3"]),
+    ],
+)
+def test_only_the_cards_that_cuda_may_use_count(says, monkeypatch, visible, names):
+    """As CUDA reads it: an unknown one hides all after it."""
+    says(f"{H100}\n{L4}")
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert [card.name for card in machine.graphics_cards()] == names
+
+
+def test_a_card_that_does_not_say_its_memory_keeps_its_number(says, monkeypatch):
+    says(f"GRID, [N/A], [N/A], GPU-cccc\n{L4}")
+    assert [card.name for card in machine.graphics_cards()] == ["NVIDIA L4"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    assert machine.graphics_cards() == []

@@ -7,6 +7,8 @@ import sys
 import pytest
 from django.conf import settings
 
+from tests.installation import free_port
+
 PASSWORD = "pump-and-saddle"
 NOWHERE = [
     (f"postgres://mara:{PASSWORD}@127.0.0.1:1/finetune", "Start PostgreSQL"),
@@ -23,7 +25,9 @@ def test_what_to_do_is_said_without_a_traceback(address, advice, command, tmp_pa
     done = subprocess.run(
         [sys.executable, "manage.py", *command],
         cwd=settings.BASE_DIR,
-        env=os.environ | {"DATA_DIR": str(tmp_path), "DATABASE_URL": address, "REDIS_URL": ""},
+        env=os.environ
+        | {"DATA_DIR": str(tmp_path), "DATABASE_URL": address, "REDIS_URL": ""}
+        | {"PORT": str(free_port())},
         capture_output=True,
         text=True,
     )

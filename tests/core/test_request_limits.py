@@ -8,19 +8,20 @@ import pytest
 from django.db import OperationalError
 from psycopg_pool import PoolTimeout
 
-from finetune_app.core.request_limits import LimitedHandler, RequestLimit, TooBusy
+from finetune_app.core.asgi_handlers import PagesAndApi
+from finetune_app.core.request_limits import RequestLimit, TooBusy
 
 
 @pytest.fixture
-def handler(transactional_db) -> LimitedHandler:
+def handler(transactional_db) -> PagesAndApi:
     """With one place for pages, in which nobody waits long."""
-    handler = LimitedHandler()
-    handler.pages = RequestLimit(at_once=1, waiting=1, wait_seconds=0.05)
-    handler.api = RequestLimit(at_once=1, waiting=0, wait_seconds=0.05)
+    handler = PagesAndApi()
+    handler.pages.limit = RequestLimit(at_once=1, waiting=1, wait_seconds=0.05)
+    handler.api.limit = RequestLimit(at_once=1, waiting=0, wait_seconds=0.05)
     return handler
 
 
-async def get(handler: LimitedHandler, path: str) -> httpx.Response:
+async def get(handler: PagesAndApi, path: str) -> httpx.Response:
     transport = httpx.ASGITransport(app=handler)
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
         return await client.get(path)
@@ -28,7 +29,7 @@ async def get(handler: LimitedHandler, path: str) -> httpx.Response:
 
 def test_a_page_waits_for_a_place_and_is_then_refused(handler):
     async def story() -> tuple[httpx.Response, httpx.Response]:
-        async with handler.pages.place():
+        async with handler.pages.limit.place():
             refused = await get(handler, "/sign-in/")
         return refused, await get(handler, "/sign-in/")
 
@@ -44,9 +45,9 @@ def test_a_page_waits_for_a_place_and_is_then_refused(handler):
 
 def test_the_api_has_places_of_its_own_and_refuses_in_its_own_format(handler):
     async def story() -> tuple[httpx.Response, httpx.Response]:
-        async with handler.pages.place():
+        async with handler.pages.limit.place():
             answered = await get(handler, "/v1/models")
-        async with handler.api.place():
+        async with handler.api.limit.place():
             return answered, await get(handler, "/v1/models")
 
     answered, refused = asyncio.run(story())

@@ -28,6 +28,17 @@ def test_starting_creates_an_evaluation_and_its_job(as_editor, editor, goal, tra
     assert "About to start" in as_editor.get(url("detail", evaluation.pk)).content.decode()
 
 
+@pytest.mark.parametrize("tuning", ["lora", "qlora"])
+def test_only_a_test_in_4_bits_waits_for_a_graphics_card(
+    as_editor, trained, url, monkeypatch, tuning
+):
+    monkeypatch.setattr("finetune_app.evaluation.services.some_have_a_card", lambda: True)
+    trained.spec["tuning"] = tuning
+    trained.save()
+    as_editor.post(url("start"))
+    assert Evaluation.objects.get().job.needs_card == (tuning == "qlora")
+
+
 def test_an_empty_form_uses_the_default_prompt(as_editor, goal, trained, url):
     as_editor.post(url("start"))
     baseline = Evaluation.objects.get().prompt_baseline()

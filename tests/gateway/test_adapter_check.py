@@ -31,7 +31,7 @@ def use_adapter(live, engine_process, monkeypatch, adapter: str) -> None:
     folders = {training.base_model.folder: "base", training.adapter_folder: adapter}
     for place in ("finetune_app.candidates.services", "finetune_app.gateway.model_lookup"):
         monkeypatch.setattr(
-            f"{place}.local_folder", lambda name: engine_process.data / folders[name]
+            f"{place}.engine_folder", lambda name: engine_process.data / folders[name]
         )
 
 

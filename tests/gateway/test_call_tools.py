@@ -159,11 +159,11 @@ def with_tools(live, engine_process, monkeypatch):
         tokenizer = load_tokenizer(folder)
         tokenizer.chat_template = TOOL_CHATML.replace("<|im_", "<|")
         tokenizer.save_pretrained(folder)
-    found = model_lookup.local_folder
+    found = model_lookup.engine_folder
     for module in (services, model_lookup):
         monkeypatch.setattr(
             module,
-            "local_folder",
+            "engine_folder",
             lambda name: folder if found(name).name == "base" else found(name),
         )
 

@@ -1,14 +1,20 @@
 """Upload a large file in chunks: resume, finish, delete, permissions."""
 
+import errno
+import shutil
 from datetime import timedelta
+from io import BytesIO
 
 import pytest
+from django.core.files.storage import default_storage
 from django.utils import timezone
 
-from finetune_app.core.files import local_path
+from finetune_app.core.errors import PlainError
+from finetune_app.core.files import local_path, names_below
 from finetune_app.datasets.models import Import
 from finetune_app.imports import chunked_upload
-from finetune_app.imports.models import Upload
+from finetune_app.imports.models import Upload, UploadChunk
+from tests.s3_store import s3_store
 
 CONTENT = b"prompt,answer\n" + b"".join(b"Question %d?,Answer %d\n" % (n, n) for n in range(50))
 
@@ -21,6 +27,10 @@ def start_upload(url, no_worker):
         return reply.json()
 
     return start
+
+
+def chunks() -> list[str]:
+    return list(UploadChunk.objects.values_list("stored_name", flat=True))
 
 
 def put(client, upload: dict, offset: int, chunk: bytes):
@@ -84,11 +94,88 @@ def test_finishing_an_incomplete_upload_is_rejected(as_owner, start_upload):
     assert not Import.objects.exists()
 
 
-def test_an_upload_resumes_at_the_size_on_disk(as_owner, start_upload):
-    put(as_owner, start_upload(as_owner), 0, CONTENT[:500])
-    with chunked_upload.upload_path(Upload.objects.get()).open("r+b") as file:
-        file.truncate(300)
+def test_an_upload_resumes_at_the_first_chunk_that_was_lost(as_owner, start_upload):
+    upload = start_upload(as_owner)
+    for at in range(0, 500, 100):
+        put(as_owner, upload, at, CONTENT[at : at + 100])
+    local_path(chunks()[3]).unlink()
     assert start_upload(as_owner)["received"] == 300
+    for at in range(300, len(CONTENT), 100):
+        put(as_owner, upload, at, CONTENT[at : at + 100])
+    as_owner.post(upload["url"])
+    assert local_path(Import.objects.get().stored_name).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("spoil", [lambda path: path.write_bytes(b""), lambda path: path.unlink()])
+def test_a_chunk_that_a_power_cut_spoilt_is_sent_again(as_owner, start_upload, spoil):
+    upload = start_upload(as_owner)
+    for at in range(0, len(CONTENT), 400):
+        put(as_owner, upload, at, CONTENT[at : at + 400])
+    spoil(local_path(chunks()[1]))
+    reply = as_owner.post(upload["url"])
+    assert (reply.status_code, "not arrived completely" in reply.json()["problem"]) == (409, True)
+    assert not Import.objects.exists()
+    assert as_owner.get(upload["url"]).json()["received"] == 400
+
+
+def test_two_tabs_that_send_the_same_part_store_it_once(as_owner, owner, start_upload):
+    upload = start_upload(as_owner)
+    one, other = Upload.objects.get(), Upload.objects.get()
+
+    def send(tab: Upload) -> int:
+        return chunked_upload.append_chunk(
+            upload=tab, offset=0, length=100, source=BytesIO(CONTENT)
+        )
+
+    assert send(one) == 100
+    with pytest.raises(chunked_upload.WrongOffset):
+        send(other)  # it was read before the first had arrived
+    assert names_below(f"uploads/{one.pk.hex}") == chunks()
+    assert as_owner.get(upload["url"]).json()["received"] == 100
+
+
+def test_of_two_tabs_that_finish_one_makes_the_import(as_owner, start_upload):
+    put(as_owner, start_upload(as_owner), 0, CONTENT)
+    one, other = Upload.objects.get(), Upload.objects.get()
+    chunked_upload.finish_upload(upload=one)
+    with pytest.raises(PlainError):
+        chunked_upload.finish_upload(upload=other)
+    assert local_path(Import.objects.get().stored_name).read_bytes() == CONTENT
+
+
+def test_a_full_disk_is_said_and_nothing_is_counted(as_owner, start_upload, monkeypatch):
+    def full(*_given: object) -> str:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    upload = start_upload(as_owner)
+    with monkeypatch.context() as patch:
+        patch.setattr(default_storage, "save", full)
+        assert put(as_owner, upload, 0, CONTENT[:500]).status_code == 507
+    assert as_owner.get(upload["url"]).json()["received"] == 0
+    put(as_owner, upload, 0, CONTENT)
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "copyfileobj", full)
+        assert as_owner.post(upload["url"]).status_code == 507
+    assert as_owner.post(upload["url"]).status_code == 200
+
+
+def test_each_chunk_may_come_through_another_host(
+    as_owner, start_upload, settings, monkeypatch, tmp_path, django_capture_on_commit_callbacks
+):
+    def move_to(name: str) -> None:
+        settings.DATA_DIR = tmp_path / name
+
+    with s3_store(settings, monkeypatch):
+        upload = start_upload(as_owner)
+        for at in range(0, len(CONTENT), 400):
+            move_to("one" if at % 800 else "two")
+            assert put(as_owner, upload, at, CONTENT[at : at + 400]).status_code == 200
+        with django_capture_on_commit_callbacks(execute=True):
+            as_owner.post(upload["url"])
+        move_to("three")
+        stored = Import.objects.get().stored_name
+        assert local_path(stored).read_bytes() == CONTENT
+        assert names_below(stored.rpartition("/")[0]) == [stored]
 
 
 SIZES = [("0", 400), ("", 400), ("x", 400), (3 * 1024**3, 413)]
@@ -119,7 +206,7 @@ def test_an_unfinished_upload_can_be_deleted(
 ):
     upload = start_upload(as_owner)
     put(as_owner, upload, 0, CONTENT[:500])
-    path = chunked_upload.upload_path(Upload.objects.get())
+    [path] = [local_path(name) for name in chunks()]
     page = as_owner.get(url("add")).content.decode()
     assert "Choose the same file again to continue." in page
     with django_capture_on_commit_callbacks(execute=True):
@@ -130,7 +217,7 @@ def test_an_unfinished_upload_can_be_deleted(
 
 def test_abandoned_uploads_are_deleted(as_owner, start_upload, django_capture_on_commit_callbacks):
     put(as_owner, start_upload(as_owner), 0, CONTENT[:500])
-    path = chunked_upload.upload_path(Upload.objects.get())
+    [path] = [local_path(name) for name in chunks()]
     Upload.objects.update(at=timezone.now() - timedelta(hours=25))
     with django_capture_on_commit_callbacks(execute=True):
         start_upload(as_owner, name="another.csv")

@@ -1,6 +1,7 @@
 """The lease has one holder, fenced by its token."""
 
 import pytest
+from django.utils import timezone
 
 from finetune_app.jobs import lease, services
 from finetune_app.jobs.handlers import JobHandler
@@ -70,6 +71,18 @@ def test_attempts_are_bounded(job, settings):
     job.refresh_from_db()
     assert "3 times" in job.message
     assert job.title == "failed"
+
+
+def test_a_job_that_gets_on_between_its_deaths_is_not_given_up(job, settings):
+    """A training of days may outlive many hosts."""
+    settings.MAX_ATTEMPTS = 2
+    for _ in range(5):
+        taken = lease.take(job.pk, worker="a:1:1")
+        lease.write(taken, running_at=timezone.now() - lease.GOT_ON_AFTER * 1.1)
+        assert lease.release(taken) == State.QUEUED
+    lease.release(lease.take(job.pk, worker="a:1:1"))
+    job.refresh_from_db()
+    assert job.state == State.FAILED
 
 
 def test_an_orderly_release_does_not_count_as_an_attempt(job):

@@ -30,7 +30,7 @@ def time(monkeypatch) -> Time:
 @pytest.fixture
 def woken(monkeypatch) -> list[int]:
     calls: list[int] = []
-    monkeypatch.setattr(services, "wake_worker", lambda job: calls.append(job.pk))
+    monkeypatch.setattr(services, "wake_worker", lambda job: calls.append(job.pk) or True)
     return calls
 
 
@@ -108,18 +108,20 @@ def test_an_orphaned_child_is_killed_before_the_job_is_requeued(job, time):
         orphan.wait()
 
 
-def test_lost_wake_ups_are_resent_after_an_interval(job, time, woken):
-    Job.objects.filter(pk=job.pk).update(sent_at=timezone.now())
+def test_the_clock_wakes_a_worker_once_for_each_job(team, woken):
+    for lane in ("training", "import"):
+        services.create(team=team, kind=lane, title="Wait", spec={})
     recovery.send_waiting()
-    assert woken == []
-    Job.objects.filter(pk=job.pk).update(sent_at=timezone.now() - timedelta(seconds=11))
+    assert len(woken) == 2
+    Job.objects.update(sent_at=timezone.now())
     recovery.send_waiting()
-    assert woken == [job.pk]
+    assert len(woken) == 2
 
 
-def test_wake_ups_are_resent_less_often_while_a_worker_is_busy(job, team, time, woken):
-    lease.take_next(heavy=True, worker="elsewhere:1:1")
-    waiting = services.create(team=team, kind="training", title="Next", spec={})
-    Job.objects.filter(pk=waiting.pk).update(sent_at=timezone.now() - timedelta(seconds=11))
+def test_the_clock_asks_a_broker_that_is_away_once_a_round(team, monkeypatch):
+    asked: list[int] = []
+    monkeypatch.setattr(services, "wake_worker", lambda job: asked.append(job.pk))
+    for lane in ("training", "training", "import"):
+        services.create(team=team, kind=lane, title="Wait", spec={})
     recovery.send_waiting()
-    assert woken == []
+    assert len(asked) == 1

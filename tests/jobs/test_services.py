@@ -2,7 +2,7 @@
 
 import pytest
 
-from finetune_app.jobs import lease, services
+from finetune_app.jobs import lease, queue, services
 from finetune_app.jobs.models import Job, State
 
 
@@ -92,7 +92,7 @@ def test_continue_requeues_at_the_end_with_no_attempts_used(
     assert (job.state, job.attempts, job.stop_asked) == (State.QUEUED, 0, False)
     assert (job.error_code, job.detail, job.message) == ("", "", "")
     assert woken == [job.pk]
-    assert services.queue_place(job) == services.queue_place(other) + 1
+    assert queue.queue_place(job) == queue.queue_place(other) + 1
 
 
 @pytest.mark.parametrize("state", [State.QUEUED, State.RUNNING, State.SUCCEEDED, State.CANCELLED])
@@ -120,13 +120,13 @@ def test_cancel_of_a_running_job_sets_a_flag(team, woken, ended):
 def test_heavy_and_light_jobs_queue_separately(team, woken):
     first, second = new(team), new(team, kind="evaluation")
     light = new(team, kind="import")
-    assert [services.queue_place(job) for job in (first, second, light)] == [1, 2, 1]
+    assert [queue.queue_place(job) for job in (first, second, light)] == [1, 2, 1]
     running = lease.take_next(heavy=True, worker="here:1:1")
     assert running == first
-    assert services.queue_place(second) == 1
-    assert services.queue_place(running) == 0
+    assert queue.queue_place(second) == 1
+    assert queue.queue_place(running) == 0
 
 
 def test_the_likely_start_is_unknown_without_a_measured_speed(team, woken):
     new(team, state=State.PREPARING)
-    assert services.likely_start(new(team)) is None
+    assert queue.likely_start(new(team)) is None

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from django.db import transaction
 from django.urls import reverse
 
 from finetune_app.basemodels.models import BaseModel
@@ -105,8 +106,9 @@ def attempt(run: JudgeRun, **fields: Any) -> Channel:
     channel = Channel(run, **fields)
     result = run_judge(Job("judge", child.folder, child.spec), channel)
     state = State.STOPPED if result["stopped"] else State.SUCCEEDED
-    journey.set_state(run.job, state, result=result)
-    handler.finish(run.job, result)
+    with transaction.atomic():  # as the supervisor does: a page never sees one without the other
+        journey.set_state(run.job, state, result=result)
+        handler.finish(run.job, result)
     run.refresh_from_db()
     return channel
 

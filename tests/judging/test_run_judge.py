@@ -1,5 +1,6 @@
 """A judge is asked: interrupted, continued, over a bad connection, and without telling its key."""
 
+import itertools
 import logging
 import time
 
@@ -137,11 +138,12 @@ def test_a_platform_that_breaks_down_fails_the_job_and_nothing_is_lost(
     """Its errors are not answers: what had no answer is asked once it is back."""
     monkeypatch.setattr(client, "MAX_RETRY_WAIT_SECONDS", 0)
     good = as_model(planted_judges.good(wanted))
-    platform.reply_to = lambda messages: good(messages) if len(platform.requests) <= 40 else 1 / 0
+    replies = itertools.count(1)
+    platform.reply_to = lambda messages: good(messages) if next(replies) <= 40 else 1 / 0
     with pytest.raises(UserError):
         attempt(run)
     answered = run.answers.count()
-    assert 30 <= answered <= 40
+    assert 37 <= answered <= 40  # the last ones may have been on their way
     assert not run.answers.filter(choice="none").exists()
     platform.reply_to = good
     attempt(run)

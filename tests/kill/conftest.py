@@ -28,9 +28,15 @@ class Processes:
         self.manager = ProcessManager(logs)
         self.environment = environment
 
+    def start_broker(self) -> None:
+        self.manager.add("broker", broker_command(settings.BROKER_SOCKET))
+
     def start(self) -> None:
         if settings.BROKER_SOCKET:
-            self.manager.add("broker", broker_command(settings.BROKER_SOCKET))
+            self.start_broker()
+        self.start_clock_and_workers()
+
+    def start_clock_and_workers(self) -> None:
         manage = [sys.executable, str(settings.BASE_DIR / "manage.py")]
         self.manager.add("clock", [*manage, "clock"], **self.environment, CLOCK_SECONDS="0.5")
         for lane, count in (("light", 2), ("heavy", 1)):
@@ -66,6 +72,16 @@ def module_processes(django_db_setup, django_db_blocker) -> Iterator[Processes]:
         processes = Processes(**environment())
     processes.start()
     yield processes
+    processes.end()
+
+
+@pytest.fixture
+def without_broker(transactional_db) -> Iterator[Processes]:
+    """A clock and workers that start while there is no broker."""
+    processes = Processes(**environment())
+    processes.start_clock_and_workers()
+    with registered():
+        yield processes
     processes.end()
 
 

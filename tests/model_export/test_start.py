@@ -23,7 +23,7 @@ def test_editor_starts_export_and_it_is_queued(as_editor, trained, url):
     assert (export.job.kind, export.job.state) == ("export", State.QUEUED)
     assert export.job.is_heavy  # it holds a whole model in memory
     page = as_editor.get(url()).content.decode()
-    assert "number 1 in the queue" in page
+    assert "About to start" in page
     assert "every 2s" in page
 
 

@@ -30,6 +30,11 @@ def test_vllm_is_named(page):
     assert "vLLM computes the answers." in page(engine="vllm", why_not_vllm="")
 
 
+def test_every_loaded_model_is_named(page):
+    assert "tiny · bf16<br>small</dd>" in page(engine="own", also_loaded=["/data/models/small"])
+    assert "tiny · bf16</dd>" in page(engine="own", also_loaded=[])
+
+
 def test_the_reason_against_vllm_is_shown(page):
     why = "vLLM loads an adapter and then answers as its base model"
     shown = page(engine="own", why_not_vllm=why)

@@ -2,15 +2,22 @@
 
 import json
 import subprocess
+import threading
 from io import StringIO
 
 import pytest
+from django.conf import settings as django_settings
 from django.core.management import CommandError, call_command
+from django.db import connection
 
 from finetune_app.basemodels.catalogue import STARTER
 from finetune_app.basemodels.models import Speed
+from finetune_app.core.files import local_folder
 from finetune_app.operations.management.commands import prepare
+from finetune_app.operations.postgres import one_migration_at_a_time
 from tests import journey
+from tests.s3_store import s3_store
+from tests.worker.conftest import wait_for
 
 FOUND = {"tokens_per_second": 431.0, "peak_memory_bytes": 1_900_000_000, "number_format": "bf16"}
 
@@ -82,3 +89,38 @@ def test_an_empty_one_is_not(starter, monkeypatch):
     monkeypatch.setattr(prepare, "call_command", lambda name, **options: called.append(name))
     prepared(without_starter=True)
     assert called == ["migrate"]
+
+
+def test_a_second_host_gets_the_starter_from_the_shared_store(
+    starter, measured, settings, monkeypatch, tmp_path
+):
+    def must_not_be_made(*args: object, **options: object) -> int:
+        pytest.fail("it is in the store")
+
+    with s3_store(settings, monkeypatch):
+        prepared()
+        settings.DATA_DIR = tmp_path
+        monkeypatch.setattr(prepare.subprocess, "call", must_not_be_made)
+        assert prepared() == ""
+        assert (local_folder(starter.folder) / "model.safetensors").read_text() == "weights"
+
+
+@pytest.mark.skipif(django_settings.ON_SQLITE, reason="of PostgreSQL")
+@pytest.mark.django_db(transaction=True)
+def test_two_hosts_migrate_one_after_the_other(caplog):
+    ended = threading.Event()
+
+    def prepare_at_another_host() -> None:
+        try:
+            prepared(without_starter=True)
+        finally:
+            connection.close()
+            ended.set()
+
+    other = threading.Thread(target=prepare_at_another_host)
+    with one_migration_at_a_time():
+        other.start()
+        wait_for(lambda: "another host prepares this database" in caplog.text)
+        assert not ended.is_set()
+    other.join(60)
+    assert ended.is_set()

@@ -3,34 +3,26 @@
 from io import StringIO
 from pathlib import Path
 
-import boto3
 import pytest
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.core.management import call_command
-from moto import mock_aws
 
 from finetune_app.core import files, in_use
 from finetune_app.operations import exclusive_use
+from tests.s3_store import s3_store
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-S3 = {"BACKEND": "storages.backends.s3.S3Storage", "OPTIONS": {"bucket_name": "finetune"}}
 
 
 @pytest.fixture(autouse=True)
 def store(settings, monkeypatch, tmp_path):
     """A bucket, and a host with an empty folder."""
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "of a test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "of a test")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setattr(exclusive_use, "WATCH_SECONDS", 0)
     in_use.release()
     settings.DATA_DIR = tmp_path / "host"
     settings.DATA_DIR.mkdir()
-    settings.STORAGES = settings.STORAGES | {"default": S3}
-    with mock_aws():
-        boto3.client("s3").create_bucket(Bucket="finetune")
+    with s3_store(settings, monkeypatch):
         yield
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from django.db import transaction
 from django.urls import reverse
 
 from finetune_app.candidates.models import Candidate
@@ -117,7 +118,8 @@ def attempt(sheet: PromptSheet, **fields: Any) -> Channel:
     channel = Channel(sheet, **fields)
     result = run_sheet(Job("prompt_sheet", child.folder, child.spec), channel)
     state = State.STOPPED if result["stopped"] else State.SUCCEEDED
-    journey.set_state(sheet.job, state, result=result)
-    handler.finish(sheet.job, result)
+    with transaction.atomic():  # as the supervisor does
+        journey.set_state(sheet.job, state, result=result)
+        handler.finish(sheet.job, result)
     sheet.refresh_from_db()
     return channel

@@ -13,6 +13,8 @@ from finetune_app.datasets.services import dataset_of
 from finetune_app.fine_tuning_api.models import ApiFile
 from finetune_app.goals.models import Goal
 from finetune_app.imports.services import start_import
+from finetune_app.training import services as trainings
+from tests import journey
 from tests.worker.training.recording_channel import RecordingChannel
 from worker.channel import UserError
 from worker.imports.inspect import inspect_file
@@ -35,7 +37,7 @@ def bring(goal: Goal, owner, size: int) -> Import:
 
 
 def test_an_upload_beyond_the_teams_space_is_refused(small, goal, owner):
-    with pytest.raises(PlainError, match="Delete imports, documents or exports") as refused:
+    with pytest.raises(PlainError, match="Delete imports, documents, trainings") as refused:
         bring(goal, owner, 101)
     assert refused.value.status == 413
     assert not Import.objects.exists()
@@ -59,6 +61,27 @@ def test_rows_read_from_a_file_count_too(goal, owner, team, data_dir):
     item = bring(goal, owner, 100)
     (data_dir / item.folder / "rows.jsonl").write_bytes(b"x" * 5000)
     assert storage.stored_bytes(team) == 5100
+
+
+def test_what_a_team_has_trained_counts_too(goal, owner, team):
+    ready = journey.ready(goal, owner)
+    before = storage.stored_bytes(team)
+    training = journey.trained(ready, owner, weights="w" * 700)
+    assert training.size == 700 + len("{}")
+    assert storage.stored_bytes(team) == before + training.size
+    trainings.delete(training=training)
+    assert storage.stored_bytes(team) == before
+
+
+def test_a_whole_model_is_not_trained_where_it_would_not_fit(goal, owner, settings):
+    ready = journey.ready(goal, owner)
+    base = ready.base_choice.base_model
+    base.size = 5000
+    base.save()
+    settings.MAX_TEAM_BYTES = 4000
+    with pytest.raises(PlainError, match="does not fit"):
+        trainings.start(goal=ready, user=owner, chosen={"tuning": "full"})
+    assert trainings.start(goal=ready, user=owner)
 
 
 def test_an_import_stops_when_the_team_has_no_space_left(tmp_path):

@@ -24,6 +24,18 @@ def test_a_click_starts_a_training(as_editor, editor, ready, url):
     assert training.job.team == ready.team
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_it_waits_for_a_graphics_card_where_a_worker_has_one(
+    as_editor, ready, url, monkeypatch, there
+):
+    """Else a worker without a card might take it, and need days."""
+    monkeypatch.setattr(services, "some_have_a_card", lambda: there)
+    as_editor.post(url("start"))
+    training = Training.objects.get()
+    assert training.job.needs_card == there
+    assert training.job.card_bytes == pytest.approx(training.estimate["memory_bytes"], abs=1)
+
+
 def test_the_spec_is_frozen_with_hashes(as_editor, ready, url):
     as_editor.post(url("start"))
     goals.choose_measure(goal=ready, kind="close", settings={})

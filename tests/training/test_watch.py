@@ -85,7 +85,7 @@ def test_a_failure_says_why_and_keeps_the_details_for_experts(as_viewer, waiting
 def test_a_queued_training_says_its_place(as_viewer, waiting, team, url):
     earlier = Job.objects.create(team=team, kind="training")
     Job.objects.filter(pk=earlier.pk).update(queued_at=waiting.job.created_at.replace(year=2020))
-    assert "Waiting: number 2 in the queue" in as_viewer.get(url("detail", 1)).content.decode()
+    assert "Waiting: 1 is before it" in as_viewer.get(url("detail", 1)).content.decode()
 
 
 def test_a_long_curve_is_thinned_and_keeps_its_end(waiting, as_viewer, url):
@@ -110,7 +110,7 @@ def test_polling_costs_the_same_however_long_a_training_ran(
     for step in range(40):
         point(waiting, step, loss=2.0, validation_loss=2.0)
     as_viewer.get("/account/")  # a session's first request notes where it comes from
-    with django_assert_max_num_queries(26):
+    with django_assert_max_num_queries(27):
         as_viewer.get(url("detail", 1))
 
 

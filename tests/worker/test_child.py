@@ -126,7 +126,7 @@ def test_a_child_without_heartbeats_ends_itself(child):
 
 def test_heartbeats_extend_the_lease(child):
     one = child()
-    one.send_order(steps=40, pause=0.05, lease=0.8)
+    one.send_order(steps=70, pause=0.05, lease=2.0)
     while one.process.poll() is None:
         one.send(command="beat", at=boot_clock.seconds())
         time.sleep(0.1)

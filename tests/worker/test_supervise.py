@@ -6,7 +6,8 @@ import time
 import pytest
 from django.utils import timezone
 
-from finetune_app.jobs import lease, process_ids, services
+from finetune_app.accounts.models import JobPriority, Team
+from finetune_app.jobs import lease, preemption, process_ids, services
 from finetune_app.jobs.models import ChildRun, Job, State
 from tests.worker.conftest import (
     assert_one_at_a_time,
@@ -17,6 +18,7 @@ from tests.worker.conftest import (
     wait_for,
 )
 from tests.worker.counting import handlers
+from worker import supervise as supervise_module
 from worker import warm_child
 from worker.supervise import Supervision
 
@@ -106,6 +108,44 @@ def test_shutting_down_a_worker_requeues_its_job_without_an_attempt(new_job):
     assert (job.state, job.attempts) == (State.QUEUED, 0)
     last = max(step for step, _, _ in steps_of(job))
     assert (handlers.folder_of(job) / "saved").read_text() == str(last)
+
+
+def test_a_job_that_makes_room_goes_on_where_it_was(new_job):
+    Team.objects.update(job_priority=JobPriority.WHEN_IDLE)
+    job = new_job(steps=1000, pause=0.02)
+    first = Team.objects.create(name="First", job_priority=JobPriority.FIRST)
+
+    def wait_for_room():
+        wait_for(lambda: len(steps_of(job)) > 5)
+        services.create(team=first, kind="count-heavy", title="First", spec={})
+        preemption.make_room()
+
+    with meanwhile(wait_for_room):
+        job = supervise(job)
+    assert (job.state, job.attempts) == (State.QUEUED, 0)
+    assert job.message.startswith("Makes room for work that comes first")
+    reached = max(step for step, _, _ in steps_of(job))
+    Job.objects.filter(pk=job.pk).update(spec={"steps": reached + 3, "pause": 0})
+    job = supervise(job)
+    assert (job.state, job.attempts) == (State.SUCCEEDED, 1)
+    assert [step for step, _, _ in steps_of(job)] == list(range(1, reached + 4))
+    assert_one_at_a_time(job)
+
+
+def test_whoever_makes_room_may_take_its_time_to_save(new_job, monkeypatch):
+    monkeypatch.setattr(supervise_module, "STOP_TIMEOUT_SECONDS", 0.0)
+    job = new_job(steps=1000, pause=2.5)  # polled more than once within a step
+
+    def make_room():
+        wait_for(lambda: steps_of(job))
+        Job.objects.filter(pk=job.pk).update(yield_asked=True)
+
+    with meanwhile(make_room):
+        job = supervise(job)
+    assert job.state == State.QUEUED
+    last = max(step for step, _, _ in steps_of(job))
+    assert (handlers.folder_of(job) / "saved").read_text() == str(last)
+    assert "signal" not in ChildRun.objects.get(job=job).how
 
 
 def test_losing_the_lease_kills_the_child_and_writes_nothing(new_job):

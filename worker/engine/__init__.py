@@ -1,13 +1,16 @@
-"""Inference: one base model in memory, many LoRA adapters, concurrent requests.
+"""Inference: base models in memory, many LoRA adapters of each, concurrent requests.
 
 requests.py          request and completion types (no torch)
 backend.py           the interface of a backend, and the handle of a submitted request (no torch)
-engine.py            our own backend: the thread that owns the model, and its queue
+engine.py            our own backend: a model, its batch and its queue
+compute_thread.py    where all models of the process compute, a step each in turn
 vllm/                the vLLM backend, for machines with a CUDA card
 backend_selector.py  which of the two serves a base model
-model_manager.py     keeps one base model loaded and shares it between concurrent requests
+model_manager.py     keeps base models loaded and shares them between concurrent requests
+model_memory.py      whether another one fits into memory beside them
 retrieval.py         document search and embeddings
-server.py            all of it over HTTP on a Unix socket, for the web application
+server.py            all of it over HTTP, for the web application
+listening.py         on a Unix socket or a network; how the process ends
 batch_generation.py  run many requests at once inside a job, with its lease and its stop button
 
 model_loader.py      loads a base model in the number format that decodes faster here
@@ -21,16 +24,18 @@ answer_grammar.py    such a form as a grammar
 logprobs.py          log-probabilities of the tokens
 vocabulary.py        tokens as bytes, for the two above
 kv_cache.py          keys and values of all sequences, one slot each
-prefix_cache.py      prompt prefixes that several requests share, computed once
+prefix_cache.py      what prompts have in common with earlier ones, kept
 
 decoder.py           chooses a decoder for a model; a probe on load proves that it is correct
-slot_decoder.py      continuous batching: prefill, one step for all sequences
-chunked_decoder.py   the same for Llama-like models: prompts are read in chunks beside those steps
+slot_decoder.py      continuous batching: what the next two share
+chunked_decoder.py   for Llama-like models: prompts are read in chunks, beside those who write
+drafts.py            what the next tokens probably are, from what was written before
+padded_decoder.py    for all others: prompts of similar length are read together
 generate_decoder.py  transformers' `generate`, for architectures without a key-value cache
 llama_forward.py     forward pass of Llama-like models in few operations
 projections.py       the linear layers of that forward, with each sequence's adapter
 packed_linear.py     linear layers with weights in oneDNN's memory layout
-batched_lora.py      all adapters of a batch as one pair of matrix products
+batched_lora.py      all adapters of a batch in a few matrix products
 threads.py           how many threads compute, beside other programs
 adapter_merging.py   merges an adapter that is used alone into a copy of the weights
 memory.py            returns freed memory to the operating system

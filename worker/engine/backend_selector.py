@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from finetune_app.core.vllm_installation import VllmInstallation
 from worker.engine.backend import Backend, BackendUnsupported
 
 if TYPE_CHECKING:
+    from worker.engine.compute_thread import ComputeThread
     from worker.engine.vllm.adapter_check import PeftReferences
 
 log = logging.getLogger(__name__)
@@ -25,6 +27,8 @@ class BackendSelector:
         self._vllm, self._log_file = vllm, log_file
         self._unsupported: dict[Path, str] = {}
         self._references: PeftReferences | None = None
+        self._opening = threading.Lock()  # several are loaded at once
+        self._compute: ComputeThread | None = None  # of all base models of our own engine
 
     def kind(self, base: Path, number_format: str) -> str:
         """The backend that would serve this base model: "vllm" or "own"."""
@@ -50,9 +54,13 @@ class BackendSelector:
                 return self._open_vllm(base, number_format)
             except BackendUnsupported as why:
                 self.mark_unsupported(base, str(why))
-        from worker.engine.engine import Engine  # imports torch, so only when a model is needed
+        # These import torch, so only when a model is needed.
+        from worker.engine.compute_thread import ComputeThread
+        from worker.engine.engine import Engine
 
-        return Engine(base, number_format, follow_load=True)
+        with self._opening:
+            self._compute = self._compute or ComputeThread(follow_load=True)
+        return Engine(base, number_format, compute=self._compute)
 
     def _open_vllm(self, base: Path, number_format: str) -> Backend:
         from worker.engine.vllm.adapter_check import PeftReferences

@@ -1,12 +1,14 @@
-"""Batched LoRA: all adapters of a batch as one pair of matrix products per projection.
+"""Batched LoRA: all adapters of a batch in a few matrix products per projection.
 
 Applied one after the other, eight adapters need eight times as many small products as one, and on
-a CPU each costs more in overhead than in computing. Stacked side by side they need two: every
-sequence is multiplied with the ranks of all adapters, and a mask keeps only those of its own.
+a CPU each costs more in overhead than in computing. Here the tokens of a prompt, which share an
+adapter, take one pair of products, and the sequences that write are sorted by adapter and
+multiplied with all of them in one pair of batched ones.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,56 +22,56 @@ from worker.engine.packed_linear import PackedLinear
 AdapterIdentity = tuple[str, tuple[int, int] | None]  # see `Adapters.identity`
 Parts = Sequence[tuple[str, int]]  # names and output columns of a projection's layers
 MAX_STACKED_ADAPTERS = 16  # in all sets that are kept, an adapter counted once per set
+# So many sequences in a row with one adapter are worth a pair of products of their own.
+LONG_RUN = 8
+
+
+@dataclass(frozen=True)
+class StackedLayer:
+    """`up` (adapters, ranks, columns) of several adapters for one layer of a projection.
+
+    ranks, columns: where the layer's are among those of its projection.
+    """
+
+    up: Tensor
+    ranks: slice
+    columns: slice
 
 
 @dataclass(frozen=True)
 class StackedLora:
-    """Several adapters of one projection: down (in, ranks) and up (ranks, out).
-
-    owner_pattern: index of the pattern that says which adapter owns each rank.
+    """Several adapters of one projection: `down` (adapters, in, ranks), whose ranks are those of
+    its layers, one after another. An adapter with fewer ranks than another is filled up with zeros.
     """
 
     down: Tensor
-    up: Tensor
-    owner_pattern: int
+    layers: list[StackedLayer]
 
 
 @dataclass(frozen=True)
 class AdapterSet:
-    """A set of adapters, stacked.
+    """Adapters of about the same rank, stacked.
 
     projections: a stack for each projection; None where no adapter changes it.
-    owner_patterns: the distinct patterns (ranks,) of indices into `adapters`. Most projections
-        share one, so that its mask is built once per forward pass.
     """
 
     adapters: list[AdapterIdentity]
     projections: list[StackedLora | None]
-    owner_patterns: list[Tensor]
+    device: torch.device
 
 
 class LoraPlan:
-    """An adapter set, with the masks for the sequences of one batch.
+    """Which adapter each sequence of one batch uses.
 
-    sequence_adapters: the adapter of each sequence; None is the base model.
+    sets: adapters of about the same rank each. sequence_adapters: the adapter of each sequence;
+    None is the base model.
     """
 
     def __init__(
-        self,
-        adapter_set: AdapterSet,
-        sequence_adapters: Sequence[AdapterIdentity | None],
-        dtype: torch.dtype,
+        self, sets: Sequence[AdapterSet], sequence_adapters: Sequence[AdapterIdentity | None]
     ) -> None:
-        self.adapter_set, self.sequence_adapters = adapter_set, sequence_adapters
-        self._masks: list[Tensor] | None = None  # (batch, 1, ranks) for each pattern
-        if len(adapter_set.adapters) > 1 or None in sequence_adapters:
-            indices = torch.tensor(
-                [adapter_set.adapters.index(one) if one else -1 for one in sequence_adapters]
-            )
-            self._masks = [
-                (indices.to(owners.device)[:, None] == owners)[:, None].to(dtype)
-                for owners in adapter_set.owner_patterns
-            ]
+        self._sets, self.sequence_adapters = sets, sequence_adapters
+        self._parts = [PlanOfSet(one, sequence_adapters) for one in sets]
 
     def apply(
         self, index: int, linear: PackedLinear, x: Tensor, rows: list[int] | None = None
@@ -78,15 +80,73 @@ class LoraPlan:
 
         x: (batch, sequence, in), or only the sequences `rows`. Returns (batch, sequence, out).
         """
+        if rows is not None and any(one.projections[index] for one in self._sets):
+            of_rows = LoraPlan(self._sets, [self.sequence_adapters[row] for row in rows])
+            return of_rows.apply(index, linear, x)
         out = linear(x)
-        lora = self.adapter_set.projections[index]
-        if lora is not None:
-            low_rank = x @ lora.down
-            if self._masks is not None:
-                mask = self._masks[lora.owner_pattern]
-                low_rank.mul_(mask if rows is None else mask[rows])
-            out.view(-1, out.shape[-1]).addmm_(low_rank.view(-1, low_rank.shape[-1]), lora.up)
+        for part in self._parts:
+            part.add(index, x, out)
         return out
+
+
+class PlanOfSet:
+    """An adapter set, and which of its adapters each sequence of one batch uses."""
+
+    def __init__(
+        self, adapter_set: AdapterSet, sequence_adapters: Sequence[AdapterIdentity | None]
+    ) -> None:
+        self._projections = adapter_set.projections
+        numbers = {adapter: number for number, adapter in enumerate(adapter_set.adapters)}
+        self._runs: list[tuple[slice, int]] = []  # sequences that share the adapter of this number
+        mixed: list[list[int]] = [[] for _ in numbers]  # the other sequences of each adapter
+        start = 0
+        for adapter, run in itertools.groupby(sequence_adapters):
+            sequences = range(start, start + len(list(run)))
+            start = sequences.stop
+            if adapter is None or adapter not in numbers:
+                continue
+            if len(sequences) == len(sequence_adapters):
+                self._runs.append((slice(None), numbers[adapter]))
+            elif len(sequences) >= LONG_RUN:
+                self._runs.append((slice(sequences.start, start), numbers[adapter]))
+            else:
+                mixed[numbers[adapter]] += sequences
+        self._mixed = MixedSequences(mixed, adapter_set.device) if any(mixed) else None
+
+    def add(self, index: int, x: Tensor, out: Tensor) -> None:
+        """x (batch, sequence, in); adds to `out` (batch, sequence, out)."""
+        lora = self._projections[index]
+        if lora is None:
+            return
+        for sequences, number in self._runs:
+            low_rank = (x[sequences] @ lora.down[number]).flatten(0, 1)
+            for layer in lora.layers:
+                part = out[sequences, :, layer.columns]
+                part.view(-1, part.shape[-1]).addmm_(low_rank[:, layer.ranks], layer.up[number])
+        if self._mixed:
+            self._mixed.add(lora, x, out)
+
+
+class MixedSequences:
+    """Sequences of several adapters, sorted by adapter: as many places for each as the one with the
+    most sequences needs."""
+
+    def __init__(self, sequences: Sequence[Sequence[int]], device: torch.device) -> None:
+        places = max(map(len, sequences))
+        filled = [[*some, *[-1] * (places - len(some))] for some in sequences]
+        found = torch.tensor(filled, device=device).flatten()
+        self._sequences = found.clamp(min=0)
+        self._unused = (found < 0).nonzero()[:, 0] if (found < 0).any() else None
+
+    def add(self, lora: StackedLora, x: Tensor, out: Tensor) -> None:
+        """x (batch, sequence, in); adds to `out` (batch, sequence, out)."""
+        sorted_x = x[self._sequences]
+        if self._unused is not None:
+            sorted_x[self._unused] = 0
+        low_rank = sorted_x.view(len(lora.down), -1, x.shape[-1]) @ lora.down
+        for layer in lora.layers:
+            change = (low_rank[..., layer.ranks] @ layer.up).view(len(sorted_x), x.shape[1], -1)
+            out[..., layer.columns].index_add_(0, self._sequences, change)
 
 
 class BatchedLora:
@@ -107,9 +167,22 @@ class BatchedLora:
         if not any(identities):
             return None
         if self._last is None or self._last.sequence_adapters != identities:
-            distinct = {name: one for name, one in zip(names, identities, strict=True) if one}
-            self._last = LoraPlan(self._adapter_set(distinct), identities, self._adapters.dtype)
+            # Filling up a low rank to a much higher one would cost more than a set of its own.
+            groups: dict[int, dict[str, AdapterIdentity]] = {}
+            for name, one in zip(names, identities, strict=True):
+                if one:
+                    groups.setdefault(self._rank_class(name), {})[name] = one
+            sets = [self._adapter_set(some) for some in groups.values()]
+            self._forget_all_but(len(sets))
+            self._last = LoraPlan(sets, identities)
         return self._last
+
+    def _rank_class(self, name: str) -> int:
+        """The same for ranks up to twice as high: 9 to 16, 17 to 32 and so on."""
+        layers = (layer for parts in self._projections for layer, _columns in parts)
+        pairs = (self._adapters.lora(name, layer) for layer in layers)
+        highest = max((len(pair.down) for pair in pairs if pair), default=1)
+        return (highest - 1).bit_length()
 
     def _adapter_set(self, adapters: dict[str, AdapterIdentity]) -> AdapterSet:
         key = frozenset(adapters.values())
@@ -118,34 +191,41 @@ class BatchedLora:
         if found is None:
             found, self._sets[key] = key, self._build(adapters)
         self._sets.move_to_end(found)
-        while len(self._sets) > 1 and sum(map(len, self._sets)) > MAX_STACKED_ADAPTERS:
-            self._sets.popitem(last=False)
         return self._sets[found]
 
-    def _build(self, adapters: dict[str, AdapterIdentity]) -> AdapterSet:
-        patterns: dict[tuple[int, ...], int] = {}
-        stacks = [self._stack(list(adapters), parts, patterns) for parts in self._projections]
-        tensors = [torch.tensor(owners, device=self._adapters.device) for owners in patterns]
-        return AdapterSet(list(adapters.values()), stacks, tensors)
+    def _forget_all_but(self, newest: int) -> None:
+        """As far as too many are kept; never the ones of this batch."""
+        while len(self._sets) > newest and sum(map(len, self._sets)) > MAX_STACKED_ADAPTERS:
+            self._sets.popitem(last=False)
 
-    def _stack(
-        self, names: Sequence[str], parts: Parts, patterns: dict[tuple[int, ...], int]
-    ) -> StackedLora | None:
-        found: list[tuple[int, int, int, Lora]] = []  # adapter, first column, columns, its pair
-        for index, name in enumerate(names):
-            start = 0
-            for layer, columns in parts:
-                lora = self._adapters.lora(name, layer)
-                if lora is not None:
-                    found.append((index, start, columns, lora))
-                start += columns
-        if not found:
-            return None
-        down = torch.cat([lora.down for *_, lora in found])
-        up = down.new_zeros(len(down), sum(columns for _, columns in parts))
-        owners: list[int] = []
-        for index, start, columns, lora in found:
-            rank = len(lora.down)
-            up[len(owners) : len(owners) + rank, start : start + columns] = lora.up.t()
-            owners += [index] * rank
-        return StackedLora(down.t(), up, patterns.setdefault(tuple(owners), len(patterns)))
+    def _build(self, adapters: dict[str, AdapterIdentity]) -> AdapterSet:
+        stacks = [self._stack(list(adapters), parts) for parts in self._projections]
+        return AdapterSet(list(adapters.values()), stacks, self._adapters.device)
+
+    def _stack(self, names: Sequence[str], parts: Parts) -> StackedLora | None:
+        downs: list[Tensor] = []
+        layers: list[StackedLayer] = []
+        ranks = start = 0
+        for layer, columns in parts:
+            pairs = [self._adapters.lora(name, layer) for name in names]
+            if any(pairs):
+                down, up = stack_pairs(pairs)
+                end = ranks + up.shape[1]
+                layers.append(StackedLayer(up, slice(ranks, end), slice(start, start + columns)))
+                downs.append(down)
+                ranks = end
+            start += columns
+        return StackedLora(torch.cat(downs, 1).transpose(1, 2), layers) if layers else None
+
+
+def stack_pairs(pairs: Sequence[Lora | None]) -> tuple[Tensor, Tensor]:
+    """down (adapters, ranks, in) and up (adapters, ranks, out) of one layer."""
+    some = [pair for pair in pairs if pair]
+    ranks = max(len(pair.down) for pair in some)
+    down = some[0].down.new_zeros(len(pairs), ranks, some[0].down.shape[1])
+    up = some[0].up.new_zeros(len(pairs), ranks, len(some[0].up))
+    for number, pair in enumerate(pairs):
+        if pair:
+            down[number, : len(pair.down)] = pair.down
+            up[number, : len(pair.down)] = pair.up.t()
+    return down, up

@@ -12,6 +12,7 @@ from worker.engine.chunked_decoder import ChunkedDecoder
 from worker.engine.generate_decoder import GenerateDecoder
 from worker.engine.llama_forward import is_supported
 from worker.engine.model_loader import LoadedModel
+from worker.engine.padded_decoder import PaddedDecoder
 from worker.engine.requests import GenerationRequest
 from worker.engine.sequences import SequenceState
 from worker.engine.slot_decoder import SlotDecoder
@@ -34,7 +35,8 @@ def make_decoder(loaded: LoadedModel, adapters: Adapters) -> tuple[Decoder, int]
     why = _unsupported(loaded)
     if why is not None:
         return _generate_decoder(loaded, adapters, why)
-    for kind in [ChunkedDecoder, SlotDecoder] if is_supported(loaded) else [SlotDecoder]:
+    kinds = [ChunkedDecoder, PaddedDecoder] if is_supported(loaded) else [PaddedDecoder]
+    for kind in kinds:
         decoder = kind(loaded, adapters)
         try:
             error, bytes_per_token = _probe(decoder)

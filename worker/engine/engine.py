@@ -1,11 +1,10 @@
-"""Our own backend: one thread that owns the model, and the queue in front of it."""
+"""Our own backend: a model, its batch, and the queue in front of it."""
 
 from __future__ import annotations
 
 import logging
-import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from worker.engine.adapter_check import AdapterChecks
 from worker.engine.adapters import Adapters
 from worker.engine.backend import Handle, Listener
 from worker.engine.chunked_decoder import ChunkedDecoder
+from worker.engine.compute_thread import ComputeThread, on_thread_that_ends
 from worker.engine.decoder import make_decoder
 from worker.engine.kv_cache import slots_for
 from worker.engine.logprobs import LogprobRecorder
@@ -28,7 +28,6 @@ from worker.engine.requests import Completion, EngineFailed, GenerationRequest, 
 from worker.engine.sequences import SequenceState
 from worker.engine.structured_output import GrammarCache
 from worker.engine.thought import Thought
-from worker.engine.threads import ThreadCount
 from worker.engine.vocabulary import Vocabulary
 from worker.template import prompt_token_ids, text_token_ids
 from worker.thinking import thought_tokens
@@ -36,15 +35,13 @@ from worker.thinking import thought_tokens
 log = logging.getLogger(__name__)
 
 MAX_SEQUENCES = 32  # in one batch; on two cores more gain little and make each one slower
-# An idle engine waits this long for a second request before the first step. So the candidates or
-# choices of one request begin together, and the same request gives the same batch again.
-GATHER_SECONDS = 0.02
+OVERTAKEN_SECONDS = 5.0  # how long shorter requests may overtake one that does not fit yet
 KV_CACHE_SHARE = 0.25  # of the memory that is free after loading
 
 T = TypeVar("T")
 
 
-@dataclass
+@dataclass(eq=False)
 class _QueuedRequest:
     request: GenerationRequest
     prompt_token_ids: list[int]
@@ -62,8 +59,7 @@ class Engine:
     adapters_kept: adapters kept in memory while unused.
     may_merge: an adapter that is used alone may be merged into a copy of the weights. In bf16
         that can change an answer.
-    follow_load: compute with as many threads as other programs leave processors for. In bf16 that
-        can change an answer.
+    compute: the thread to share with other models; its own by default.
 
     Raises as `model_loader.load`. Close it when done; it is also a context manager.
     """
@@ -78,26 +74,18 @@ class Engine:
         max_sequences: int = MAX_SEQUENCES,
         adapters_kept: int = 8,
         may_merge: bool = True,
-        follow_load: bool = False,
+        compute: ComputeThread | None = None,
     ) -> None:
         self._max_sequences = max_sequences
-        self._threads = ThreadCount() if follow_load else None
         self._queue: deque[_QueuedRequest] = deque()
         self._calls: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
         self._handles: dict[int, Handle] = {}  # by the id() of the sequence
-        self._wake = threading.Condition()
         self._closed = False
-        folder, opened = Path(base_folder), Future[None]()
-        self._thread = threading.Thread(
-            target=self._run,
-            args=(opened, lambda: self._open(folder, number_format, adapters_kept, may_merge)),
-            name="engine",
-            daemon=True,
-        )
-        self._thread.start()
-        if opened.exception():
-            self._thread.join()
-        opened.result()
+        folder = Path(base_folder)
+        on_thread_that_ends(lambda: self._open(folder, number_format, adapters_kept, may_merge))
+        self._compute = compute or ComputeThread()
+        self._wake = self._compute.wake
+        self._compute.add(self)
 
     def _open(self, folder: Path, number_format: str, kept: int, may_merge: bool) -> None:
         self.loaded: LoadedModel = load(folder, number_format)
@@ -144,7 +132,7 @@ class Engine:
         with self._wake:
             self._raise_if_closed()
             self._calls.append((work, future))
-            self._wake.notify()
+            self._wake.notify_all()
         return future.result()
 
     def logits(self, input_ids: torch.Tensor, adapter: Path | None = None) -> torch.Tensor:
@@ -182,11 +170,15 @@ class Engine:
         return getattr(self._decoder, "merged_adapter", None)
 
     def close(self) -> None:
-        """Stop the thread; unfinished requests fail."""
+        """Take no more turns; unfinished requests fail."""
         with self._wake:
             self._closed = True
-            self._wake.notify()
-        self._thread.join()
+        self._compute.remove(self)
+        closed = EngineFailed("The engine has been closed.")
+        with torch.inference_mode():
+            self._fail_all(closed)
+        while self._calls:
+            self._calls.popleft()[1].set_exception(closed)
 
     def __enter__(self) -> Engine:
         return self
@@ -213,7 +205,7 @@ class Engine:
         with self._wake:
             self._raise_if_closed()
             self._queue.extend(new)
-            self._wake.notify()
+            self._wake.notify_all()
         return [queued.handle for queued in new]
 
     def _tokenize(self, request: GenerationRequest) -> list[int]:
@@ -228,51 +220,27 @@ class Engine:
         if self._closed:
             raise EngineFailed("The engine has been closed.")
 
-    # --- the thread -------------------------------------------------------------------
+    # --- on the thread that computes ---------------------------------------------------
 
-    def _run(self, opened: Future[None], open_it: Callable[[], None]) -> None:
-        """Load the model and decode on the same thread.
+    @property
+    def has_work(self) -> bool:
+        return bool(self._decoder.sequences or self._queue or self._calls)
 
-        Every thread that computes gets OpenMP helpers of its own (libgomp). As soon as a process
-        has more of them than processors, they sleep after each product: with a model loaded on
-        another thread, a step for one sequence took 1.6 times as long.
-        """
+    @property
+    def may_gather(self) -> bool:
+        return len(self._queue) == 1 and not self._decoder.sequences and not self._calls
+
+    def take_turn(self) -> None:
+        """One step of the batch, after what waits for it."""
         try:
-            open_it()
-        except BaseException as error:
-            opened.set_exception(error)
-        else:
-            opened.set_result(None)
-            self._loop()
-
-    @torch.inference_mode()
-    def _loop(self) -> None:
-        while self._wait_for_work():
-            try:
-                if self._threads:
-                    self._threads.follow()
-                self._run_calls()
-                self._admit()
-                if self._decoder.sequences:
-                    self._decoder.step()
-                    self._emit()
-            except Exception as error:
-                log.exception("the decode loop failed")
-                self._fail_all(EngineFailed(f"The model broke down while answering: {error}"))
-        closed = EngineFailed("The engine has been closed.")
-        self._fail_all(closed)
-        while self._calls:
-            self._calls.popleft()[1].set_exception(closed)
-
-    def _wait_for_work(self) -> bool:
-        """Block until there is something to do; False once the engine is closed."""
-        with self._wake:
-            if not self._decoder.sequences and not self._queue and not self._calls:
-                while not (self._queue or self._calls or self._closed):
-                    self._wake.wait()
-                if len(self._queue) == 1 and not self._closed:
-                    self._wake.wait(GATHER_SECONDS)
-            return not self._closed
+            self._run_calls()
+            self._admit()
+            if self._decoder.sequences:
+                self._decoder.step()
+                self._emit()
+        except Exception as error:
+            log.exception("the decode loop failed")
+            self._fail_all(EngineFailed(f"The model broke down while answering: {error}"))
 
     def _run_calls(self) -> None:
         while self._calls:
@@ -289,20 +257,37 @@ class Engine:
         if running and len(self._queue) > free and free < self._worth_a_prefill:
             return
         new: list[SequenceState] = []
-        while self._queue and len(new) < free and self._fits(new, self._queue[0]):
-            sequence = self._start(self._queue.popleft())
+        while len(new) < free and (queued := self._next_in_turn(new)):
+            self._queue.remove(queued)
+            sequence = self._start(queued)
             if sequence is not None:
                 new.append(sequence)
         if new:
             self._decoder.add(new)
             self.adapters.evict_unused({one.adapter for one in self._decoder.sequences})
 
+    def _next_in_turn(self, new: Sequence[SequenceState]) -> _QueuedRequest | None:
+        """The next request, of the caller who has the fewest in the batch; None if there is none.
+
+        One that does not fit is overtaken by those that do, for a while.
+        """
+        running = Counter(one.request.caller for one in [*self._decoder.sequences, *new])
+        with self._wake:
+            queue = list(self._queue)
+        queue.sort(key=lambda queued: running[queued.request.caller])
+        for queued in queue:
+            if self._fits(new, queued):
+                return queued
+            if time.monotonic() - queued.queued_at > OVERTAKEN_SECONDS:
+                return None
+        return None
+
     @property
     def _worth_a_prefill(self) -> int:
         """Free places for which a batch that was full is prefilled again; one by one is slow."""
         return 1 if self._decoder.joins_at_any_step else max(1, self._max_sequences // 4)
 
-    def _fits(self, new: list[SequenceState], queued: _QueuedRequest) -> bool:
+    def _fits(self, new: Sequence[SequenceState], queued: _QueuedRequest) -> bool:
         """Whether the KV cache has memory for one more sequence; a single one always may try."""
         sequences = [*self._decoder.sequences, *new]
         longest = max(
@@ -354,8 +339,9 @@ class Engine:
 
     def _fail_all(self, error: Exception) -> None:
         self._decoder.reset()
-        handles = list(self._handles.values()) + [queued.handle for queued in self._queue]
+        with self._wake:
+            handles = [*self._handles.values(), *(queued.handle for queued in self._queue)]
+            self._queue.clear()
         self._handles.clear()
-        self._queue.clear()
         for handle in handles:
             handle.put(error)

@@ -47,19 +47,27 @@ class SlotKVCache:
         self._index = torch.arange(len(position_ids), device=position_ids.device)
         self._position_ids = position_ids
 
-    def write_prefix(self, first: int, count: int, layers: LayerKV) -> None:
-        """Copy keys and values of a prefix to the beginning of slots first..first+count."""
-        self._slots = slice(first, first + count)
+    def write_prefix(self, slot: int, layers: LayerKV, length: int) -> None:
+        """Copy the first `length` keys and values of a prefix to the beginning of a slot."""
+        self._slots, self._width = slice(slot, slot + 1), length
         for layer, (keys, values) in layers.items():
-            self._width = keys.shape[1]
             stored_keys, stored_values = self._reserve(layer, keys[None], values[None])
-            stored_keys[self._slots, :, : self._width] = keys
-            stored_values[self._slots, :, : self._width] = values
+            stored_keys[slot, :, :length] = keys[:, :length]
+            stored_values[slot, :, :length] = values[:, :length]
 
     def read_prefix(self, slot: int, length: int) -> LayerKV:
         """A copy of the first `length` tokens of a slot."""
+        views = self._view(slot, length).items()
+        return {layer: (keys.clone(), values.clone()) for layer, (keys, values) in views}
+
+    def copy(self, source: int, target: int, length: int) -> None:
+        """Copy the first `length` tokens of a slot into another slot."""
+        if length:
+            self.write_prefix(target, self._view(source, length), length)
+
+    def _view(self, slot: int, length: int) -> LayerKV:
         return {
-            layer: (keys[slot, :, :length].clone(), values[slot, :, :length].clone())
+            layer: (keys[slot, :, :length], values[slot, :, :length])
             for layer, (keys, values) in self.buffers.items()
         }
 
@@ -85,13 +93,6 @@ class SlotKVCache:
     def get_seq_length(self, layer_idx: int = 0) -> int:
         """Tokens before this forward pass; only called by layers without position_ids."""
         return self._start if self._position_ids is None else self._width - 1
-
-    def move(self, source: int, target: int, length: int) -> None:
-        """Copy the `length` tokens of a slot into another slot."""
-        for keys, values in self.buffers.values():
-            if source < len(keys):  # else nothing was written there yet
-                keys[target, :, :length] = keys[source, :, :length]
-                values[target, :, :length] = values[source, :, :length]
 
     def clear(self) -> None:
         """Free all buffers."""

@@ -2,7 +2,7 @@
 
 A decode step of a small model is dominated by call overhead: transformers' layers make some 40
 calls each, and an adapter adds four for every linear layer. Here q, k and v are one product and
-so are gate and up, and all adapters of a batch are one pair of products (projections.py). Same
+so are gate and up, and all adapters of a batch take a few products (batched_lora.py). Same
 weights, same cache, same logits up to rounding: the probe of decoder.py compares them with
 transformers whenever a model is loaded, and transformers' forward pass serves where they differ.
 """
@@ -33,6 +33,8 @@ from worker.llama import (
 )
 
 PROJECTIONS_PER_LAYER = 4
+# The calls that attend for one sequence alone take as long as attending to so many tokens.
+CALL_TOKENS = 1024
 
 
 def is_supported(loaded: LoadedModel) -> bool:
@@ -89,7 +91,8 @@ class StepTokens:
     0..writing, then the chunks.
 
     adapters: the adapter's name of each token.
-    ready: slots of the sequences whose next token is wanted; rows: where their last tokens are.
+    ready: slots of the sequences whose next token is wanted, once for each token after which it is;
+    rows: where those tokens are.
     """
 
     token_ids: list[int]
@@ -137,6 +140,20 @@ class LlamaForward:
         return functional.rms_norm(x, weight.shape, weight, self._epsilon)
 
 
+def common_width(lengths: Sequence[int]) -> int:
+    """Up to which length sequences attend together, as if all were so long; longer ones attend
+    alone. What takes the least: else one long conversation would make every step as slow as if
+    all were as long."""
+    ordered = sorted(lengths)
+    alone, best, width = 0, len(lengths) * max(lengths, default=0), max(lengths, default=0)
+    while len(ordered) > 1:
+        alone += ordered.pop() + CALL_TOKENS
+        together = len(lengths) * ordered[-1]
+        if together + alone < best:
+            best, width = together + alone, ordered[-1]
+    return width
+
+
 class StepAttention:
     """The attention of one step: of all sequences that write at once, and of each chunk.
 
@@ -155,7 +172,9 @@ class StepAttention:
         query_heads, kv_heads, _ = heads
         groups = query_heads // kv_heads
         self._positions = position_ids[: step.writing]
-        self._width = max(step.position_ids[: step.writing], default=-1) + 1
+        lengths = [position + 1 for position in step.position_ids[: step.writing]]
+        self._longest, self._width = max(lengths, default=0), common_width(lengths)
+        self._longer = {n: length for n, length in enumerate(lengths) if length > self._width}
         keys = torch.arange(self._width, device=position_ids.device)
         self._mask = (keys <= self._positions[:, None])[:, None, None].expand(-1, 1, groups, -1)
         self._chunk_masks = [self._causal(chunk, groups, keys.device) for chunk in step.chunks]
@@ -170,11 +189,10 @@ class StepAttention:
         values, writing = qkv[:, query_heads + kv_heads :], self._step.writing
         parts = []
         if writing:
-            self._cache.set_decode(self._positions, self._width)
+            self._cache.set_decode(self._positions, self._longest)
             kept = self._cache.update(keys[:writing, :, None], values[:writing, :, None], layer)
             grouped = queries[:writing].reshape(writing, kv_heads, -1, size)
-            out = functional.scaled_dot_product_attention(grouped, *kept, attn_mask=self._mask)
-            parts.append(out.reshape(writing, -1))
+            parts.append(self._attend(grouped, *kept).reshape(writing, -1))
         start = writing
         for chunk, mask in zip(self._step.chunks, self._chunk_masks, strict=True):
             end = start + chunk.end - chunk.start
@@ -186,6 +204,16 @@ class StepAttention:
             parts.append(out.view(query_heads, -1, size).transpose(0, 1).reshape(end - start, -1))
             start = end
         return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def _attend(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        """Of all that write: queries (writing, kv_heads, groups, head_size), keys and values
+        (writing, kv_heads, longest, head_size) -> as the queries."""
+        attend = functional.scaled_dot_product_attention
+        width = self._width
+        out = attend(queries, keys[:, :, :width], values[:, :, :width], attn_mask=self._mask)
+        for n, length in self._longer.items():
+            out[n] = attend(queries[[n]], keys[n, None, :, :length], values[n, None, :, :length])[0]
+        return out
 
     @staticmethod
     def _causal(chunk: Chunk, groups: int, device: torch.device) -> Tensor:

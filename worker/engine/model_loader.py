@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,9 @@ from worker.template import load_tokenizer, stop_token_ids
 
 log = logging.getLogger(__name__)
 
+# While it reads a model, transformers replaces functions of its own, such as tie_weights, for all
+# threads, and puts back what it found. Two at once would leave them replaced for ever.
+_one_at_a_time = threading.Lock()
 DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 # In fp32 an answer is exactly the same whatever shares its batch, in bf16 nearly always; so bf16
 # must be this many times faster to be chosen.
@@ -118,14 +122,15 @@ def _read_weights(folder: Path, number_format: str, device: torch.device) -> Any
     if number_format == NF4:
         options = {"device_map": {"": device}, **quantised_loading(dtype)}
     try:
-        model = AutoModelForCausalLM.from_pretrained(
-            folder,
-            dtype=dtype,
-            local_files_only=True,
-            trust_remote_code=False,
-            use_safetensors=True,
-            **options,
-        )
+        with _one_at_a_time:
+            model = AutoModelForCausalLM.from_pretrained(
+                folder,
+                dtype=dtype,
+                local_files_only=True,
+                trust_remote_code=False,
+                use_safetensors=True,
+                **options,
+            )
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise BadModel(
             "The base model could not be read. Its folder may be incomplete or of a kind this "

@@ -1,4 +1,4 @@
-"""Keeps one base model loaded and shares it between concurrent requests."""
+"""Keeps base models loaded and shares them between concurrent requests."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
@@ -15,11 +16,12 @@ from finetune_app.core import vllm_installation
 from finetune_app.core.engine_protocol import EngineHealth
 from worker.engine.backend import Backend, BackendUnsupported
 from worker.engine.backend_selector import BackendSelector
+from worker.engine.model_memory import fits_beside
 from worker.engine.request_queue import QueueFull, RequestQueue
 from worker.memory import release_memory
 
 IDLE_UNLOAD_SECONDS = 600.0  # without a request
-LIVE_SECONDS = 30.0  # after a live request, in which a background one loads no other model
+LIVE_SECONDS = 30.0  # after a live request, in which a background one takes the place of no model
 
 log = logging.getLogger(__name__)
 
@@ -30,14 +32,42 @@ class PathNotAllowed(ValueError):
     """A folder outside the data folder was named."""
 
 
+@dataclass(eq=False)
+class OpenModel:
+    """A base model that is loaded, or being loaded. users: callers inside `acquire`."""
+
+    folder: Path
+    requested_format: str
+    kind: str
+    opening: asyncio.Task[Backend]
+    users: int = 0
+    used_at: float = field(default_factory=time.monotonic)
+    used_live_at: float = float("-inf")
+
+    @property
+    def backend(self) -> Backend | None:
+        """None while it is being loaded."""
+        return self.opening.result() if self.opening.done() else None
+
+    def serves(self, folder: Path, number_format: str, kind: str) -> bool:
+        if (self.folder, self.kind) != (folder, kind):
+            return False
+        formats = {self.requested_format}
+        if self.backend:
+            formats.add(self.backend.number_format)
+        return number_format in formats
+
+
 class ModelManager:
-    """Loads a base model on first use, replaces it for another, unloads it when idle.
+    """Loads base models on first use, and unloads them when they are idle, or when another one
+    needs their memory.
 
     Everything runs on the event loop; only loading and `prepare` use other threads.
 
     data: only folders below it may be read.
+    fetch: fetches a folder, named below `data`, from a shared store; None where there is none.
     queue: admits requests.
-    idle_unload_seconds: time without a request after which the model is unloaded.
+    idle_unload_seconds: time without a request after which a model is unloaded.
     """
 
     def __init__(
@@ -46,28 +76,27 @@ class ModelManager:
         queue: RequestQueue | None = None,
         idle_unload_seconds: float = IDLE_UNLOAD_SECONDS,
         selector: BackendSelector | None = None,
+        fetch: Callable[[str], object] | None = None,
     ) -> None:
         self.data = data.resolve()
+        self.fetch = fetch
         self.queue = queue or RequestQueue()
         self.idle_unload_seconds = idle_unload_seconds
         self.selector = selector or BackendSelector(
             vllm_installation.find_vllm(), self.data / "logs" / "vllm.log"
         )
-        self.backend: Backend | None = None
-        self._requested_format = ""
-        self._active_users = 0  # callers inside `acquire`
-        self._used_at = time.monotonic()
-        self._used_live_at = float("-inf")
-        self._loading_lock = asyncio.Lock()
-        self._unused = asyncio.Event()  # set while there are no active users
-        self._unused.set()
+        self._models: list[OpenModel] = []
+        self._changing = asyncio.Lock()  # which models there are
+        self._one_is_unused = asyncio.Event()
 
     def folder(self, name: object) -> Path:
-        """An absolute folder below the data folder. Raises PathNotAllowed."""
-        path = Path(str(name))
-        if path.is_absolute():
-            real = path.resolve()
-            if real.is_relative_to(self.data) and real.is_dir():
+        """A folder below the data folder, by its name there ("models/tiny") or its absolute path.
+        Raises PathNotAllowed."""
+        real = (self.data / str(name)).resolve()
+        if real.is_relative_to(self.data) and real != self.data:
+            if self.fetch:
+                self.fetch(real.relative_to(self.data).as_posix())
+            if real.is_dir():
                 return real
         raise PathNotAllowed("Models and adapters are only read from Finetune's own data folder.")
 
@@ -79,111 +108,189 @@ class ModelManager:
         count: int,
         prepare: Prepare = lambda _backend: None,
         *,
+        caller: str = "",
         background: bool = False,
     ) -> AsyncIterator[Backend]:
-        """Use a base model for `count` requests; waits while another one is in use.
+        """Use a base model for `count` requests; waits while others need the memory.
 
         prepare: called on another thread before the first request. Where it raises
         BackendUnsupported, the base model is loaded again by our own engine.
-        background: nobody waits for these requests, so they never take a model from live ones.
+        caller: whose requests they are.
+        background: nobody waits for these requests, so they never take memory from live ones.
 
         Raises QueueFull, BadModel, and whatever `prepare` raises.
         """
-        if background and not self._is_loaded(base, number_format) and self._is_used_live:
-            raise QueueFull
-        waiting_seconds = self.backend.wait_seconds if self.backend else 0.0
-        with self.queue.places(count, waiting_seconds, background=background):
-            backend = await self._acquire(base, number_format, prepare)
+        model = self._find(base, number_format)
+        if background and model is None:
+            self._require_own_room(base)
+        waiting_seconds = model.backend.wait_seconds if model and model.backend else 0.0
+        with self.queue.places(count, waiting_seconds, caller=caller, background=background):
+            model, backend = await self._prepared(base, number_format, prepare, background)
             try:
                 yield backend
             finally:
-                self._release()
+                self._release(model)
                 if not background:
-                    self._used_live_at = time.monotonic()
+                    model.used_live_at = time.monotonic()
 
     @property
-    def _is_used_live(self) -> bool:
-        """Whether somebody probably still needs the model that is loaded."""
-        since = time.monotonic() - self._used_live_at
-        return self.queue.live > 0 or (self.backend is not None and since < LIVE_SECONDS)
+    def _are_used_live(self) -> bool:
+        """Whether somebody probably still needs what is loaded."""
+        since = time.monotonic() - LIVE_SECONDS
+        return self.queue.live > 0 or any(one.used_live_at > since for one in self._models)
 
-    async def _acquire(self, base: Path, number_format: str, prepare: Prepare) -> Backend:
+    def _require_own_room(self, base: Path) -> None:
+        """Raises QueueFull if a background request would take memory from live ones."""
+        if self._are_used_live and not self._has_room(base):
+            raise QueueFull
+
+    async def _prepared(
+        self, base: Path, number_format: str, prepare: Prepare, background: bool
+    ) -> tuple[OpenModel, Backend]:
         while True:
-            # First come, first served: no request overtakes one that waits for another model.
-            async with self._loading_lock:
-                if not self._is_loaded(base, number_format):
-                    await self._unused.wait()
-                    await self._load(base, number_format)
-                self._active_users += 1
-                self._unused.clear()
-            backend = self.backend
-            assert backend is not None
+            model = await self._opened(base, number_format, background)
             try:
+                backend = await asyncio.shield(model.opening)
                 await asyncio.to_thread(prepare, backend)
             except BackendUnsupported as why:
-                self._release()
+                self._release(model)
                 self.selector.mark_unsupported(base, str(why))
             except BaseException:
-                self._release()
+                self._release(model)
                 raise
             else:
-                return backend
+                return model, backend
+
+    async def _opened(self, base: Path, number_format: str, background: bool) -> OpenModel:
+        """Loaded, or being loaded, with one user more. Raises QueueFull."""
+        while True:
+            # First come, first served: no request overtakes one that waits for memory.
+            async with self._changing:
+                opening = self._opening(base)
+                if opening is None:
+                    model = self._find(base, number_format)
+                    if model is None:
+                        if background:
+                            self._require_own_room(base)
+                        await self._make_room(base)
+                        model = self._open(base, number_format)
+                    model.users += 1
+                    return model
+            # Its number format, and what computes, are only known afterwards.
+            await asyncio.wait([opening])
+
+    def _opening(self, base: Path) -> asyncio.Task[Backend] | None:
+        found = (m.opening for m in self._models if m.folder == base and not m.opening.done())
+        return next(found, None)
+
+    def _find(self, base: Path, number_format: str) -> OpenModel | None:
+        kind = self.selector.kind(base, number_format)
+        found = (one for one in self._models if one.serves(base, number_format, kind))
+        return next(found, None)
+
+    def _open(self, base: Path, number_format: str) -> OpenModel:
+        log.info("loading %s", base.name)
+        opening = asyncio.create_task(asyncio.to_thread(self.selector.open, base, number_format))
+        kind = self.selector.kind(base, number_format)
+        model = OpenModel(base, number_format, kind, opening)
+        self._models.append(model)
+
+        def look(done: asyncio.Task[Backend]) -> None:
+            if done.cancelled() or done.exception():
+                self._models.remove(model)
+            else:
+                model.kind = done.result().kind  # vLLM may have been found unable to
+            self._one_is_unused.set()  # who asked for it may be gone
+
+        opening.add_done_callback(look)
+        return model
+
+    async def _make_room(self, base: Path) -> None:
+        """Unload what has not been used for longest, as far as it is needed."""
+        while not self._has_room(base):
+            models = self._in_the_way(base) or self._models
+            unused = [one for one in models if not one.users and one.opening.done()]
+            if unused:
+                await self._close(min(unused, key=lambda one: one.used_at))
+            else:
+                self._one_is_unused.clear()
+                await self._one_is_unused.wait()
+
+    def _has_room(self, base: Path) -> bool:
+        """Whether it can be loaded beside the others."""
+        if not self._models:
+            return True  # it is tried
+        opening = [one.folder for one in self._models if not one.opening.done()]
+        return not self._in_the_way(base) and fits_beside(base, opening)
+
+    def _in_the_way(self, base: Path) -> list[OpenModel]:
+        """What cannot stay beside it: vLLM takes nearly all of a card."""
+        on_vllm = self.selector.kind(base, "auto") == "vllm"
+        return [one for one in self._models if on_vllm or one.kind == "vllm"]
 
     async def unload(self) -> bool:
-        """Unload the model unless it is in use. Returns whether no model is loaded now."""
-        if self._active_users == 0 and not self._loading_lock.locked():
-            async with self._loading_lock:
-                await self._close_backend()
-        return self.backend is None
+        """Unload what is not in use. Returns whether no model is loaded now."""
+        if not self._changing.locked():
+            await self._close_unused(float("inf"))
+        return not self._models
 
     async def unload_when_idle(self) -> None:
-        """Runs forever: unloads a model that nobody has used for `idle_unload_seconds`."""
+        """Runs forever: unloads models that nobody has used for `idle_unload_seconds`."""
         while True:
             await asyncio.sleep(min(5.0, self.idle_unload_seconds))
-            if self.backend and time.monotonic() - self._used_at > self.idle_unload_seconds:
-                await self.unload()
+            try:
+                if not self._changing.locked():
+                    await self._close_unused(time.monotonic() - self.idle_unload_seconds)
+            except Exception:
+                log.exception("a model was not unloaded")
 
     def health(self) -> EngineHealth:
         """What is loaded and by which backend, memory in bytes, queue length."""
-        backend = self.backend
+        by_use = sorted(self._models, key=lambda one: (one.users, one.used_at), reverse=True)
+        backends = [one.backend for one in by_use if one.backend]
+        last = backends[0] if backends else None
         return {
-            "base_model": str(backend.folder) if backend else None,
-            "number_format": backend.number_format if backend else None,
-            "engine": backend.kind if backend else None,
+            "base_model": str(last.folder) if last else None,
+            "also_loaded": [str(backend.folder) for backend in backends[1:]],
+            "number_format": last.number_format if last else None,
+            "engine": last.kind if last else None,
             "why_not_vllm": self.selector.why_not_vllm(
-                backend.folder if backend else None, backend.number_format if backend else None
+                last.folder if last else None, last.number_format if last else None
             ),
-            "adapters": backend.adapter_folders if backend else [],
-            "merged": backend.merged_adapter if backend else None,
-            "loading": self._loading_lock.locked(),
+            "adapters": [folder for backend in backends for folder in backend.adapter_folders],
+            "merged": last.merged_adapter if last else None,
+            "loading": self._changing.locked() or len(backends) < len(self._models),
             "memory_bytes": psutil.Process().memory_info().rss
-            + (backend.memory_bytes if backend else 0),
+            + sum(backend.memory_bytes for backend in backends),
             "queue": self.queue.length,
             "queue_limit": self.queue.limit,
         }
 
-    def _is_loaded(self, base: Path, number_format: str) -> bool:
-        if self.backend is None or self.backend.folder != base:
-            return False
-        if self.backend.kind != self.selector.kind(base, number_format):
-            return False
-        return number_format in (self._requested_format, self.backend.number_format)
+    async def _close_unused(self, since: float) -> None:
+        """Those that were last used before this time."""
+        async with self._changing:
+            for model in list(self._models):
+                is_unused = not model.users and model.opening.done() and model.used_at < since
+                if is_unused and model in self._models:
+                    await self._close(model)
 
-    async def _load(self, base: Path, number_format: str) -> None:
-        await self._close_backend()
-        log.info("loading %s", base.name)
-        self.backend = await asyncio.to_thread(self.selector.open, base, number_format)
-        self._requested_format = number_format
+    async def _close(self, model: OpenModel) -> None:
+        self._models.remove(model)
+        backend = model.backend
+        assert backend is not None
+        await asyncio.to_thread(backend.close)
+        del backend, model.opening  # the last references, so that its memory can be released
+        await asyncio.to_thread(release_memory)
 
-    async def _close_backend(self) -> None:
-        backend, self.backend = self.backend, None
-        if backend is not None:
-            await asyncio.to_thread(backend.close)
-            del backend  # the last reference, so that its memory can be released
-            await asyncio.to_thread(release_memory)
+    def _release(self, model: OpenModel) -> None:
+        model.users -= 1
+        model.used_at = time.monotonic()
+        if not model.users:
+            self._one_is_unused.set()
 
-    def _release(self) -> None:
-        self._active_users -= 1
-        self._used_at = time.monotonic()
-        if self._active_users == 0:
-            self._unused.set()
+
+async def folder_of(models: ModelManager, name: object) -> Path:
+    """`ModelManager.folder` for the event loop: to fetch gigabytes takes minutes."""
+    if models.fetch:
+        return await asyncio.to_thread(models.folder, name)
+    return models.folder(name)

@@ -46,6 +46,7 @@ class GenerationRequest:
     require_effect: reject an adapter that changes nothing, instead of answering as the base model.
     presence_penalty: subtracted from the logit of a token that was written before.
     frequency_penalty: subtracted from its logit for each time it was written.
+    caller: whose request it is. Callers take turns, and share nothing that is cached of a prompt.
     """
 
     messages: list[Message]
@@ -65,6 +66,7 @@ class GenerationRequest:
     thought_tokens: int = 0
     required_tools: tuple[str, ...] = ()
     parallel_tool_calls: bool = True
+    caller: str = ""
 
     @property
     def needs_form(self) -> bool:

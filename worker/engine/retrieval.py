@@ -21,6 +21,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from finetune_app.core.engine_protocol import MAX_TEXTS
+from worker.engine.model_manager import folder_of
 from worker.memory import release_memory
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ class Retriever:
 async def search(request: Request) -> Response:
     """{"passages"}: those of an index that fit a question, or all of them."""
     body, retriever = await request.json(), request.app.state.retriever
-    folder = request.app.state.models.folder(body["index"])
+    folder = await folder_of(request.app.state.models, body["index"])
     count = max(1, min(int(body["count"]), MAX_PASSAGES))
     passages = await asyncio.to_thread(
         retriever.search, folder, str(body.get("question", "")), count, bool(body.get("whole"))

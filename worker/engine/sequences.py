@@ -9,8 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from worker.engine.drafts import Drafts
 from worker.engine.growing_text import GrowingText
 from worker.engine.logprobs import LogprobRecorder
+from worker.engine.prefix_cache import Scope
 from worker.engine.requests import (
     Completion,
     GenerationRequest,
@@ -49,6 +51,8 @@ class SequenceState:
         self.max_new_tokens, self.eos_token_ids = max_new_tokens, eos_token_ids
         self.output_token_ids: list[int] = []
         self.cached_tokens = 0  # whose keys and values are in the cache
+        self.drafts = Drafts()
+        self.scope: Scope = ()  # with whom it shares them; the decoder sets it
         self.finish_reason: str | None = None
         self.cancel_event = cancel_event or threading.Event()
         self.started_at = time.monotonic()
@@ -90,6 +94,27 @@ class SequenceState:
     def length(self) -> int:
         """Tokens of the prompt, the thought and the answer so far."""
         return len(self.prompt_token_ids) + len(self.output_token_ids)
+
+    @property
+    def token_ids(self) -> list[int]:
+        """Of the prompt, the thought and the answer so far."""
+        return self.prompt_token_ids + self.output_token_ids
+
+    @property
+    def unread_tokens(self) -> int:
+        """Tokens whose keys and values are not in the cache yet; 1 while it writes."""
+        return self.length - self.cached_tokens
+
+    @property
+    def room(self) -> int:
+        """How many tokens may still be written."""
+        return self.max_new_tokens - len(self.output_token_ids)
+
+    @property
+    def may_be_guessed(self) -> bool:
+        """Whether the next tokens may be written several at once: greedy ones that nothing stops
+        half-way."""
+        return not (self.needs_logits or self.request.stop or self.is_finished)
 
     @property
     def last_token(self) -> int:

@@ -1,9 +1,12 @@
-"""The engine process: chat, token views, search and embeddings over HTTP on a Unix socket.
+"""The engine process: chat, token views, search and embeddings over HTTP on a Unix socket, or on a
+network.
 
     python -m worker.engine.server --socket PATH [--idle-unload SECONDS]
+    python -m worker.engine.server --listen HOST:PORT
 
 Requests need the X-Engine-Secret header with FINETUNE_ENGINE_SECRET; only folders below
-FINETUNE_DATA_DIR are read. The process ends with its parent, and within 2 s of a SIGTERM.
+FINETUNE_DATA_DIR are read, fetched from the shared store where there is one. The process ends with
+its parent, and soon after a SIGTERM (listening.py).
 """
 
 from __future__ import annotations
@@ -15,16 +18,10 @@ import hmac
 import json
 import logging
 import os
-import socket
-import stat
-import sys
-import threading
-import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -47,7 +44,13 @@ from finetune_app.core.request_ids import RequestIds
 from worker.channel import UserError
 from worker.engine import retrieval
 from worker.engine.backend import Backend, Listener, StreamItem
-from worker.engine.model_manager import IDLE_UNLOAD_SECONDS, ModelManager, PathNotAllowed
+from worker.engine.listening import exit_with_parent, listen, listen_on_network, server_for
+from worker.engine.model_manager import (
+    IDLE_UNLOAD_SECONDS,
+    ModelManager,
+    PathNotAllowed,
+    folder_of,
+)
 from worker.engine.request_queue import QueueFull, RequestQueue
 from worker.engine.requests import Completion, GenerationRequest, TextWithLogprobs, ThoughtText
 
@@ -70,7 +73,7 @@ async def unload(request: Request) -> Response:
 async def tokens(request: Request) -> Response:
     """A conversation as `TokenSpan`s."""
     body, models = await request.json(), _models(request)
-    base = models.folder(body["base_model"])
+    base = await folder_of(models, body["base_model"])
 
     def view() -> list[TokenSpan]:
         from worker import template
@@ -87,7 +90,7 @@ async def tokens(request: Request) -> Response:
 async def prompt_tokens(request: Request) -> Response:
     """{"tokens"}: how many tokens of a conversation `chat` would read. Loads no model."""
     body, models = await request.json(), _models(request)
-    base = models.folder(body["base_model"])
+    base = await folder_of(models, body["base_model"])
 
     def count() -> int:
         from worker import template
@@ -109,7 +112,8 @@ async def check_adapter(request: Request) -> Response:
     from worker.engine.adapters import BadAdapter
 
     body, models = await request.json(), _models(request)
-    base, adapter = models.folder(body["base_model"]), models.folder(body["adapter"])
+    base = await folder_of(models, body["base_model"])
+    adapter = await folder_of(models, body["adapter"])
     number_format = str(body.get("number_format", "auto"))
     try:
         async with models.acquire(
@@ -124,9 +128,11 @@ async def chat(request: Request) -> Response:
     """Answers several requests in one batch, as NDJSON lines of `ChatEvent`."""
     models = _models(request)
     body: ChatBody = await request.json()
-    base = models.folder(body["base_model"])
+    base = await folder_of(models, body["base_model"])
+    adapters = {one.get("adapter") for one in body["requests"]} - {None, ""}
+    folders = {str(adapter): await folder_of(models, adapter) for adapter in adapters}
     requests = {
-        str(one["candidate"]): _generation_request(body, one, models) for one in body["requests"]
+        str(one["candidate"]): _generation_request(body, one, folders) for one in body["requests"]
     }
     log.info("chat: %d answers of %s", len(requests), base.name)
     if not 1 <= len(requests) <= MAX_ANSWERS or len(requests) != len(body["requests"]):
@@ -139,6 +145,7 @@ async def chat(request: Request) -> Response:
             str(body.get("number_format", "auto")),
             len(requests),
             lambda backend: backend.prepare(list(requests.values())),
+            caller=str(body["requests"][0].get("caller", "")),
             background=any(one.get("background") for one in body["requests"]),
         )
     )
@@ -207,16 +214,16 @@ def _event(item: StreamItem) -> ChatEvent:
 
 
 def _generation_request(
-    body: ChatBody, request: ChatRequest, models: ModelManager
+    body: ChatBody, request: ChatRequest, folders: Mapping[str, Path]
 ) -> GenerationRequest:
-    """Limits every number to what the engine accepts. Raises PathNotAllowed."""
+    """Limits every number to what the engine accepts. `folders`: of adapters, by their names."""
     options: dict[str, Any] = {**body, **request}
     adapter, top_logprobs = request.get("adapter"), options.get("top_logprobs")
     return GenerationRequest(
         messages=request["messages"],
         tools=tuple(request.get("tools") or ()),
         prompt=request.get("prompt"),
-        adapter=models.folder(adapter) if adapter else None,
+        adapter=folders[adapter] if adapter else None,
         max_new_tokens=min(int(options["max_new_tokens"]), MAX_NEW_TOKENS),
         thought_tokens=min(int(options.get("thought_tokens", 0)), MAX_THOUGHT_TOKENS),
         temperature=max(0.0, float(options.get("temperature", 0))),
@@ -224,6 +231,7 @@ def _generation_request(
         seed=int(options.get("seed", 17)),
         stop=tuple(options.get("stop", ())),
         require_effect=bool(options.get("require_effect")),
+        caller=str(request.get("caller", "")),
         schema=options.get("schema"),
         required_tools=tuple(options.get("required_tools") or ()),
         parallel_tool_calls=bool(options.get("parallel_tool_calls", True)),
@@ -315,62 +323,25 @@ def make_app(models: ModelManager, secret: str) -> Starlette:
 # --- the process ----------------------------------------------------------------------
 
 
-def exit_with_parent() -> None:
-    """Exit when the parent process is gone, however it ended.
+def shared_store() -> Callable[[str], Path] | None:
+    """Fetches a folder from the shared store of files to this host; None where there is none."""
+    if not os.environ.get("S3_BUCKET"):
+        return None
+    import django
 
-    A watcher thread, because the kernel's parent-death signal is tied to the thread that started
-    this process and would fire when only that thread ends.
-    """
-    parent = os.getppid()
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "finetune_app.settings")
+    django.setup()
+    from finetune_app.core import files, local_copies
 
-    def watch_parent() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.5)
-        os._exit(0)
-
-    def watch_stdin() -> None:
-        while sys.stdin.buffer.read(1024):
-            pass
-        os._exit(0)
-
-    threading.Thread(target=watch_parent, daemon=True).start()
-    if stat.S_ISFIFO(os.fstat(0).st_mode):  # a pipe that the parent holds open
-        threading.Thread(target=watch_stdin, daemon=True).start()
-
-
-class Server(uvicorn.Server):
-    """Shuts down within 2 s: does not wait for a model that is loading or a step under way."""
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        deadline = threading.Timer(1.5, os._exit, (0,))
-        deadline.daemon = True
-        deadline.start()
-        await super().shutdown(sockets)
-
-
-def listen(path: Path) -> socket.socket:
-    """A listening Unix socket that only this user may open; replaces a stale one.
-
-    The file gets its name once the socket listens: whoever sees it can connect, even while the
-    server is still starting.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f"{path.name}.new")
-    draft.unlink(missing_ok=True)
-    server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    old_mask = os.umask(0o177)
-    try:
-        server.bind(str(draft))
-    finally:
-        os.umask(old_mask)
-    server.listen(128)
-    draft.replace(path)
-    return server
+    local_copies.tidy_in_background()
+    return files.local_folder
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m worker.engine.server")
-    parser.add_argument("--socket", required=True, type=Path)
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("--socket", type=Path)
+    where.add_argument("--listen", help="host:port, for a web on another host")
     parser.add_argument("--idle-unload", type=float, default=IDLE_UNLOAD_SECONDS, help="seconds")
     parser.add_argument("--queue-limit", type=int, default=RequestQueue.limit, help="requests")
     options = parser.parse_args()
@@ -380,14 +351,16 @@ def main() -> None:
     logs.configure()
     exit_with_parent()
     in_use.hold(Path(data), "engine")
-    models = ModelManager(Path(data), RequestQueue(options.queue_limit), options.idle_unload)
-    config = uvicorn.Config(
-        make_app(models, secret),
-        access_log=False,
-        log_config=None,
-        timeout_graceful_shutdown=1,
+    models = ModelManager(
+        Path(data),
+        RequestQueue(options.queue_limit),
+        options.idle_unload,
+        fetch=shared_store(),
     )
-    Server(config).run(sockets=[listen(options.socket)])
+    app = make_app(models, secret)
+    server = server_for(app, secret=secret, on_network=bool(options.listen))
+    socket = listen_on_network(options.listen) if options.listen else listen(options.socket)
+    server.run(sockets=[socket])
     os._exit(0)
 
 

@@ -1,35 +1,28 @@
-"""Continuous batching: sequences join, every step writes one token of each, sequences leave.
+"""What the decoders with a key-value cache share: a slot for each sequence, one step for all.
 
-A prompt is read in two parts. All its tokens but the last are prefilled together with those of
-other new sequences, which only fills the KV cache. The last token is then part of an ordinary
-step, together with the sequences that were already decoding. So tokens are selected in one place,
-and the LM head never runs over a whole prompt. Prefixes that several prompts share are computed
-once (prefix_cache.py).
+Sequences join, every step writes one token of each, sequences leave. What a prompt has in common
+with an earlier one is not read again: with an instruction before every question, or with the turns
+of a conversation so far (prefix_cache.py).
 
 Everything here runs in torch.inference_mode, entered once by the engine's thread.
 """
 
 from __future__ import annotations
 
-import inspect
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from typing import Any
 
-import torch
 from torch import Tensor
 
 from worker.engine.adapters import BASE, Adapters
 from worker.engine.kv_cache import SlotKVCache
 from worker.engine.model_loader import LoadedModel
-from worker.engine.prefix_cache import CachedPrefix, PrefixCache, TokenIds
+from worker.engine.prefix_cache import MIN_PREFIX_TOKENS, CachedPrefix, PrefixCache, common_length
 from worker.engine.sampling import select_tokens
 from worker.engine.sequences import SequenceState
 
-PREFILL_TOKENS = 4096  # most padded tokens in one prefill, to bound its memory
-MIN_LENGTH_RATIO = 0.6  # of the longest prompt in a prefill; shorter ones would be mostly padding
 
-
-class SlotDecoder:
+class SlotDecoder(ABC):
     """Decodes any number of sequences at once, each in its own slot of the KV cache.
 
     joins_at_any_step: whether one that joins alone costs the others little.
@@ -42,24 +35,15 @@ class SlotDecoder:
         self.sequences: list[SequenceState] = []  # in the order of their slots
         self.cache = SlotKVCache()
         self.prefixes = PrefixCache()
-        self._masks = AttentionMasks(loaded)
-        self._forward = TransformersForward(loaded, adapters, self.cache)
 
+    @abstractmethod
     def add(self, sequences: Sequence[SequenceState]) -> None:
-        """Give each sequence a slot and prefill its prompt, except for cached prefixes."""
-        for prefix, group in self._by_prefix(sequences):
-            cached = len(prefix.token_ids) if prefix else 0
-            waiting = sorted(group, key=lambda one: len(one.prompt_token_ids))
-            while waiting:
-                # Sequences of similar length share a prefill, which costs count x longest prompt.
-                batch = [waiting.pop()]
-                longest = len(batch[0].prompt_token_ids) - cached
-                while waiting and (len(batch) + 1) * longest <= PREFILL_TOKENS:
-                    length = len(waiting[-1].prompt_token_ids) - cached
-                    if length < MIN_LENGTH_RATIO * longest:
-                        break
-                    batch.append(waiting.pop())
-                self._prefill(batch, prefix)
+        """Give each sequence a slot."""
+
+    @abstractmethod
+    def next_logits(self) -> tuple[list[SequenceState], Tensor]:
+        """One forward pass; the sequences that have come to their next token, and its logits
+        (sequences, vocabulary)."""
 
     def step(self) -> None:
         """Write one token of every sequence whose prompt has been read."""
@@ -72,153 +56,70 @@ class SlotDecoder:
         finished = [one for one in self.sequences if one.is_finished]
         for sequence in finished:
             slot = self.sequences.index(sequence)
+            self._keep(slot)
             last = self.sequences.pop()
             if last is not sequence:  # the last one moves into the gap: slots stay contiguous
-                self.cache.move(len(self.sequences), slot, last.length)
+                self.cache.copy(len(self.sequences), slot, last.cached_tokens)
                 self.sequences[slot] = last
         if not self.sequences:
             self.cache.clear()
         return finished
 
     def reset(self) -> None:
-        """Drop every sequence, whatever state a failure left behind."""
+        """Drop every sequence and what was kept, whatever state a failure left behind."""
         self.sequences = []
         self.cache.clear()
+        self.prefixes = PrefixCache()
 
-    def next_logits(self) -> tuple[list[SequenceState], Tensor]:
-        """Run each sequence's last token; returns the sequences that have come to their next one,
-        here all, and its logits (sequences, vocabulary)."""
-        device = self.loaded.device
-        position_ids = torch.tensor([one.length - 1 for one in self.sequences], device=device)
-        width = max(one.length for one in self.sequences)
-        input_ids = torch.tensor([[one.last_token] for one in self.sequences], device=device)
-        self.cache.set_decode(position_ids, width)
-        mask = self._masks.decode(position_ids, width)
-        adapters = [one.adapter for one in self.sequences]
-        return self.sequences, self._forward(input_ids, position_ids[:, None], mask, adapters)
-
-    def _by_prefix(
-        self, sequences: Sequence[SequenceState]
-    ) -> Iterable[tuple[CachedPrefix | None, list[SequenceState]]]:
-        """Sequences grouped by cached prefix; a new shared prefix is computed first."""
-        available = (BASE, *self.adapters.names)
-        self.prefixes.retain({self.adapters.identity(name) for name in available})
-        groups: dict[int, tuple[CachedPrefix | None, list[SequenceState]]] = {}
+    def _set_scopes(self, sequences: Sequence[SequenceState]) -> None:
+        """Sequences share prefixes with those of the same adapter and caller only. Otherwise the
+        time to the first token would tell what others ask."""
         for sequence in sequences:
             adapter = self.adapters.identity(sequence.adapter)
-            prefix = self.prefixes.find(adapter, sequence)
-            if prefix is None:
-                peers = [other for other in sequences if other.adapter == sequence.adapter]
-                shared = self.prefixes.shared_prefix(adapter, sequence, peers)
-                prefix = self._compute_prefix(shared, sequence.adapter) if shared else None
-            self.prefixes.note_prompt(adapter, sequence)
-            groups.setdefault(id(prefix), (prefix, []))[1].append(sequence)
-        return groups.values()
-
-    def _compute_prefix(self, token_ids: TokenIds, adapter: str) -> CachedPrefix:
-        """Prefill a prefix in the first free slot and cache it."""
-        slot = len(self.sequences)
-        self._read_prefix(slot, token_ids, adapter)
-        prefix = CachedPrefix(token_ids, self.cache.read_prefix(slot, len(token_ids)))
-        self.prefixes.add(self.adapters.identity(adapter), prefix)
-        return prefix
-
-    def _read_prefix(self, slot: int, token_ids: TokenIds, adapter: str) -> None:
-        length = len(token_ids)
-        self.cache.set_prefill(slot, 1, 0, length)
-        position_ids = torch.arange(length, device=self.loaded.device)[None]
-        mask = self._masks.prefill(1, 0, length)
-        input_ids = torch.tensor([token_ids], device=self.loaded.device)
-        self._forward(input_ids, position_ids, mask, [adapter])
-
-    def _prefill(self, batch: list[SequenceState], prefix: CachedPrefix | None) -> None:
-        first, start = len(self.sequences), len(prefix.token_ids) if prefix else 0
-        end = max(len(one.prompt_token_ids) for one in batch) - 1
-        self.sequences.extend(batch)
-        if prefix:
-            self.cache.write_prefix(first, len(batch), prefix.layers)
-        if end == start:
-            return
-        # Shorter prompts are padded on the right. No real token attends to the padding, and what
-        # it leaves in the cache is overwritten before the sequence gets that far.
-        input_ids = torch.zeros(len(batch), end - start, dtype=torch.long)
-        for i, sequence in enumerate(batch):
-            rest = sequence.prompt_token_ids[start:-1]
-            input_ids[i, : len(rest)] = torch.tensor(rest)
-        self.cache.set_prefill(first, len(batch), start, end)
-        device = self.loaded.device
-        position_ids = torch.arange(start, end, device=device).expand(len(batch), -1)
-        mask = self._masks.prefill(len(batch), start, end)
-        self._forward(input_ids.to(device), position_ids, mask, [one.adapter for one in batch])
-
-
-class TransformersForward:
-    """The model's own forward pass, as transformers computes it.
-
-    input_ids and position_ids (batch, sequence), an attention mask, the adapter of each sequence ->
-    logits (batch, vocabulary) after the last column. Writes the KV cache.
-    """
-
-    def __init__(self, loaded: LoadedModel, adapters: Adapters, cache: SlotKVCache) -> None:
-        self._model, self._adapters = loaded.model, adapters
-        accepted = inspect.signature(loaded.model.forward).parameters
-        # transformers 5.40 renames past_key_values to cache.
-        cache_name = "cache" if "cache" in accepted else "past_key_values"
-        self._arguments: dict[str, Any] = {cache_name: cache, "use_cache": True}
-        if "logits_to_keep" in accepted:
-            self._arguments["logits_to_keep"] = 1
-
-    def __call__(
-        self, input_ids: Tensor, position_ids: Tensor, mask: Any, adapters: list[str]
-    ) -> Tensor:
-        self._adapters.select(adapters)
-        output = self._model(
-            input_ids=input_ids,
-            position_ids=position_ids,
-            attention_mask=mask,
-            **self._arguments,
+            sequence.scope = adapter, sequence.request.caller
+        self.prefixes.retain(
+            {self.adapters.identity(name) for name in (BASE, *self.adapters.names)}
         )
-        logits: Tensor = output.logits[:, -1]
-        return logits
 
+    def _keep(self, slot: int) -> None:
+        """Keep what a sequence leaves in its slot for the next turn of the conversation."""
+        sequence = self.sequences[slot]
+        length = sequence.cached_tokens
+        if length < MIN_PREFIX_TOKENS:
+            return
+        if length * self.cache.bytes_per_token() > self.prefixes.max_bytes:
+            return  # all others would have to go for it
+        token_ids = tuple(sequence.token_ids[:length])
+        if self.prefixes.lacks(sequence.scope, token_ids):
+            layers = self.cache.read_prefix(slot, length)
+            self.prefixes.add(sequence.scope, CachedPrefix(token_ids, layers))
 
-class AttentionMasks:
-    """Attention masks (batch, 1, queries, keys) in the form that the model's layers expect."""
+    def _take_cached_prefix(self, slot: int) -> None:
+        """Copy what an earlier sequence left of this one's prompt."""
+        sequence = self.sequences[slot]
+        found = self.prefixes.longest(sequence.scope, sequence.prompt_token_ids[:-1])
+        if found is not None:
+            prefix, sequence.cached_tokens = found
+            self.cache.write_prefix(slot, prefix.layers, sequence.cached_tokens)
 
-    def __init__(self, loaded: LoadedModel) -> None:
-        config = loaded.model.config.get_text_config()
-        self.sliding_window = getattr(config, "sliding_window", None)
-        self.layer_types = set(getattr(config, "layer_types", None) or ())
-        # Eager attention adds its mask to the scores; sdpa also accepts a boolean one.
-        self.additive = config._attn_implementation == "eager"
-        self.dtype, self.device = loaded.dtype, loaded.device
+    def _copy_beginning(self, sequence: SequenceState, source: SequenceState, length: int) -> None:
+        """Copy the first tokens of another sequence, which begins with the same."""
+        slots = self.sequences.index(source), self.sequences.index(sequence)
+        self.cache.copy(*slots, length)
+        sequence.cached_tokens = length
 
-    def prefill(self, count: int, start: int, end: int) -> Any:
-        """Tokens start..end: each attends to itself and to those before it."""
-        position_ids = torch.arange(start, end, device=self.device).expand(count, -1)
-        return self._build(position_ids, end)
-
-    def decode(self, position_ids: Tensor, width: int) -> Any:
-        """One new token per sequence, at position_ids (batch,)."""
-        return self._build(position_ids[:, None], width)
-
-    def _build(self, queries: Tensor, width: int) -> Any:
-        keys = torch.arange(width, device=self.device)[None, None, None, :]
-        query = queries[:, None, :, None]
-        full = keys <= query
-        window = self.sliding_window
-        sliding = full if window is None else full & (keys > query - window)
-        if self.layer_types == {"full_attention"}:
-            return self._convert(full)
-        if len(self.layer_types) > 1:  # such models take a mask for each type of layer
-            return {
-                "full_attention": self._convert(full),
-                "sliding_attention": self._convert(sliding),
-            }
-        return self._convert(sliding)
-
-    def _convert(self, visible: Tensor) -> Tensor:
-        if not self.additive:
-            return visible
-        mask = torch.zeros(visible.shape, dtype=self.dtype, device=self.device)
-        return mask.masked_fill_(~visible, torch.finfo(self.dtype).min)
+    def _longest_overlap(
+        self, sequence: SequenceState, others: Iterable[SequenceState]
+    ) -> tuple[SequenceState, int] | None:
+        """The one of others that shares most of this one's prompt, and how many tokens; None where
+        that is not much more than what is cached of it."""
+        prompt = sequence.prompt_token_ids[:-1]
+        overlaps = (
+            (other, common_length(prompt, other.prompt_token_ids))
+            for other in others
+            if other is not sequence and other.scope == sequence.scope
+        )
+        best = max(overlaps, key=lambda found: found[1], default=None)
+        if best is None or best[1] < sequence.cached_tokens + MIN_PREFIX_TOKENS:
+            return None
+        return best

@@ -34,10 +34,10 @@ class ThreadCount:
         clock: Callable[[], float] = time.monotonic,
         busy: Callable[[], tuple[float, float]] | None = None,
     ) -> None:
-        self._most = most or min(torch.get_num_threads(), usable_cores())
+        self.most = most or min(torch.get_num_threads(), usable_cores())
         self._cores = cores or len(_cores())
         self._clock, self._busy = clock, busy or processor_seconds
-        self._threads = self._most
+        self._threads = self.most
         self._looked_at, self._others = clock(), self._of_others()
 
     def follow(self) -> None:
@@ -49,10 +49,10 @@ class ThreadCount:
     def now(self) -> int:
         """At least 1."""
         seconds = self._clock() - self._looked_at
-        if self._most > 1 and seconds >= LOOK_SECONDS:
+        if self.most > 1 and seconds >= LOOK_SECONDS:
             others = self._of_others()
             free = self._cores - (others - self._others) / seconds
-            self._threads = max(1, min(self._most, int(free + 0.5)))
+            self._threads = max(1, min(self.most, int(free + 0.5)))
             self._looked_at += seconds
             self._others = others
         return self._threads

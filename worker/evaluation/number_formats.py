@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from finetune_app.core.engine_protocol import NF4
+from finetune_app.core.engine_protocol import NF4, NUMBER_FORMATS_FILE
 from worker.channel import UserError
 from worker.engine.engine import Engine
 from worker.engine.model_loader import BadModel
@@ -16,17 +16,20 @@ MAX_SEQUENCES = 64  # nobody waits for a single answer, so a batch may be slower
 
 
 class NumberFormats:
-    """Base model as it is -> number format, stored in the job's folder."""
+    """Base model as it is -> number format, stored in the job's folder.
+
+    A base model is named by its folder below DATA_DIR, which is another one on another machine.
+    """
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / "number_formats.json"
+        self._path = folder / NUMBER_FORMATS_FILE
         self._chosen: dict[str, str] = {}
         if self._path.exists():
             self._chosen = json.loads(self._path.read_text())
 
     def get(self, base: Path) -> str:
         """The chosen format; "" for a base model that was not loaded yet."""
-        return self._chosen.get(str(base), "")
+        return self._chosen.get(_name(base), "")
 
     def of(self, candidate: Candidate) -> str:
         """The format in which a local candidate answers; "" as by `get`."""
@@ -35,9 +38,15 @@ class NumberFormats:
         return self.get(candidate.base_model) if candidate.base_model else ""
 
     def store(self, base: Path, number_format: str) -> None:
-        self._chosen[str(base)] = number_format
+        self._chosen[_name(base)] = number_format
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._path.write_text(json.dumps(self._chosen))
+        draft = self._path.with_name(f".{self._path.name}")
+        draft.write_text(json.dumps(self._chosen))
+        draft.replace(self._path)
+
+
+def _name(base: Path) -> str:
+    return "/".join(base.parts[-2:])
 
 
 def open_engine(group: list[Candidate], formats: NumberFormats) -> Engine:

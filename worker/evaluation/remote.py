@@ -37,7 +37,8 @@ def answer_remotely(runner: CandidateRunner) -> bool:
             if runner.channel.stopping():
                 return True
             done, _rest = wait(waiting, POLL_SECONDS, FIRST_COMPLETED)
-            for future in done:
+            # Answers first: an error may end the job, and they are paid for.
+            for future in sorted(done, key=lambda one: one.exception() is not None):
                 pair = waiting.pop(future)
                 runner.handle_answer(pair, _result(future, pair[0].id in answered))
                 answered.add(pair[0].id)

@@ -12,14 +12,13 @@ import time
 from pathlib import Path
 from typing import Protocol, TypedDict
 
-from finetune_app.basemodels.job_messages import InstalledModel
+from finetune_app.basemodels.job_messages import InstalledModel, SavedTensors
 from worker.channel import Channel, Job, UserError
 from worker.installs import checks
 from worker.installs.files import File, InstallStopped, Plan, Tell, shards_of, verified
 from worker.installs.folder import Folder
 from worker.installs.hub import Hub
 from worker.installs.starter import sync
-from worker.training.memory_plan import count_saved_tensors
 
 NOTE = "finetune.json"  # file beside the model with its source
 GIB = 1024**3
@@ -117,10 +116,16 @@ def _fetch_and_check(source: Source, job: Job, channel: Channel) -> InstalledMod
         "context": shape.context,
         "parameters": parameters,
         "can_think": shape.can_think,
-        "shape": {**shape.dimensions, "saved": count_saved_tensors(draft)},
+        "shape": {**shape.dimensions, "saved": _saved_tensors(draft)},
         "size": total,
         "files": hashes,
     }
+
+
+def _saved_tensors(model: Path) -> dict[str, SavedTensors]:
+    from worker.training.memory_plan import count_saved_tensors  # imports torch, for seconds
+
+    return count_saved_tensors(model)
 
 
 def _plan(source: Source, job: Job, draft: Path) -> Plan:

@@ -47,6 +47,7 @@ from finetune_app.accounts.services.teams import (
     make_team,
     remove_member,
     rename_team,
+    set_job_priority,
 )
 
 __all__ = [
@@ -76,6 +77,7 @@ __all__ = [
     "remove_member",
     "remove_second_factor",
     "rename_team",
+    "set_job_priority",
     "set_operator",
     "set_second_factor_rule",
     "set_up",

@@ -3,7 +3,7 @@
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from finetune_app.accounts.models import Invitation, Membership, Role, Team, User
+from finetune_app.accounts.models import Invitation, JobPriority, Membership, Role, Team, User
 from finetune_app.core.errors import PlainError
 
 
@@ -16,6 +16,10 @@ def make_team(*, owner: User, name: str) -> Team:
 
 def rename_team(*, team: Team, name: str) -> None:
     Team.objects.filter(pk=team.pk).update(name=name.strip())
+
+
+def set_job_priority(*, team: Team, priority: JobPriority) -> None:
+    Team.objects.filter(pk=team.pk).update(job_priority=priority)
 
 
 @transaction.atomic

@@ -21,7 +21,8 @@ from finetune_app.datasets.services import dataset_of
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
 from finetune_app.jobs.models import State
-from finetune_app.jobs.services import ask_stop, queue_place
+from finetune_app.jobs.presenters import place_facts
+from finetune_app.jobs.services import ask_stop
 
 PAGE = "candidates/suggestions.html"
 
@@ -91,10 +92,8 @@ def _default_key(options: list[selection.CandidateOption]) -> str:
 def _progress(run: SuggestionRun) -> dict[str, Any]:
     job = run.job
     count = suggestion_runs.count_made(run)
-    place = queue_place(job)
     facts = [ngettext("%(n)d suggestion", "%(n)d suggestions", count) % {"n": count}]
-    if place:
-        facts.append(_("number %(n)d in the queue") % {"n": place})
+    facts += place_facts(job)
     if job.seconds_left:
         facts.append(_("about %(time)s left") % {"time": duration(job.seconds_left)})
     headline = {

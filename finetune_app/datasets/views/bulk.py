@@ -15,7 +15,7 @@ from finetune_app.accounts.models import Role
 from finetune_app.accounts.requests import HttpRequest
 from finetune_app.core.charts import bar
 from finetune_app.core.errors import PlainError
-from finetune_app.datasets.bulk_actions import BulkAction, bulk_actions
+from finetune_app.datasets.bulk_actions import BulkAction, bulk_actions, team_members
 from finetune_app.datasets.events import examples_changed
 from finetune_app.datasets.models import Dataset, Edit, ExampleQuerySet, Status
 from finetune_app.datasets.services import (
@@ -29,7 +29,7 @@ from finetune_app.datasets.table_query import PAGE_ROWS, TRASH, TableFilters, ex
 from finetune_app.datasets.views.common import back_to_table, render, table_row
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
-from finetune_app.jobs.services import queue_place
+from finetune_app.jobs.presenters import place_facts
 
 
 @goal_page(Role.EDITOR, "GET", "POST")
@@ -76,7 +76,7 @@ def _numbers(given: QueryDict) -> list[int] | None:
 
 
 def _action_named(goal: Goal, filters: TableFilters, name: str) -> BulkAction | None:
-    every = bulk_actions(goal.team, trash=filters.status == TRASH)
+    every = bulk_actions(team_members(goal.team), trash=filters.status == TRASH)
     return next((action for action in every if action.name == name), None)
 
 
@@ -156,11 +156,7 @@ def watch(request: HttpRequest, goal: Goal, edit_id: int) -> HttpResponse:
     going = bool(edit.job and edit.job.is_active)
     changed = edit.count
     facts = [_("%(n)s changed so far") % {"n": count_label(changed)}]
-    place = queue_place(edit.job) if going and edit.job else 0
-    if place > 1:
-        facts.append(
-            ngettext("%(n)s is before it", "%(n)s are before it", place - 1) % {"n": place - 1}
-        )
+    facts += place_facts(edit.job) if edit.job else []
     context: dict[str, Any] = {
         "goal": goal,
         "edit": edit,

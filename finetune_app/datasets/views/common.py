@@ -74,6 +74,7 @@ def table(request: HttpRequest, goal: Goal, dataset: Dataset, **more: Any) -> di
     page = page_of(dataset, filters, counts)
     address = reverse("datasets:page", kwargs={"goal_id": goal.pk})  # a row has its own
     imports = dataset.imports.filter(step=Import.Step.DONE)
+    people = team_members(goal.team)
     return {
         "goal": goal,
         "dataset": dataset,
@@ -92,12 +93,12 @@ def table(request: HttpRequest, goal: Goal, dataset: Dataset, **more: Any) -> di
         "showing": showing(page),
         "how_many": how_many(page.total),
         "sorts": [(name, label) for name, (_field, label) in SORTS.items()],
-        "people": [(str(user.pk), str(user)) for user in team_members(goal.team)],
+        "people": [(str(user.pk), str(user)) for user in people],
         "nobody": NOBODY,
         "languages": _languages(dataset, filters),
         "untold": UNTOLD,
         "files": imports.values_list("pk", "file_name")[:50],
-        "bulk_actions": bulk_actions(goal.team, trash=filters.status == TRASH),
+        "bulk_actions": bulk_actions(people, trash=filters.status == TRASH),
         "unfinished_edits": dataset.edits.exclude(todo={}).select_related("job")[:3],
         **more,
     }

@@ -27,7 +27,7 @@ MAX_RELEASES = 4  # shown, the newest; the others are on their own page
 
 @goal_page(Role.VIEWER, "GET")
 def page(request: HttpRequest, goal: Goal) -> HttpResponse:
-    deployment = Deployment.objects.filter(goal=goal).first()
+    deployment: Deployment | None = getattr(goal, "deployment", None)
     context = page_context(request, goal, deployment)
     return render_page(request, "deployment/page.html", context)
 
@@ -91,9 +91,10 @@ def page_context(request: HttpRequest, goal: Goal, deployment: Deployment | None
     current = deployment.current
     assert current is not None  # the first release is never a canary
     context |= canary_context(deployment, current)
+    releases = list(deployment.releases_with_candidate[: MAX_RELEASES + 1])
     return context | {
-        "releases": deployment.releases_with_candidate[:MAX_RELEASES],
-        "more_releases": deployment.releases.count() > MAX_RELEASES,
+        "releases": releases[:MAX_RELEASES],
+        "more_releases": len(releases) > MAX_RELEASES,
         "current": current,
         "reach": code_snippets.reach_sentence(),
         "snippets": code_snippets.snippets_for(deployment.name),

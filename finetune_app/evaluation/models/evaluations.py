@@ -87,19 +87,33 @@ class Evaluation(models.Model):
 
     def candidates(self) -> list[Candidate]:
         """All participants: the base, then the others by effort."""
-        others = [
-            *self.others.select_related("base_model", "endpoint", "training", "knowledge"),
-            self.ours,
-        ]
+        self._read_others()
+        others = [*self.others.all(), self.ours]
         return [self.base, *sorted(others, key=lambda one: (EFFORT[one.kind], one.pk))]
+
+    def read_answers(self) -> None:
+        """Read answers and comparisons once, for a page whose parts all ask for them."""
+        models.prefetch_related_objects([self], "answers", "comparisons", "trivial_answers")
+
+    def _read_others(self) -> None:
+        """Read them once. (A Prefetch of the module would keep the last evaluation in memory.)"""
+        related = ("base_model", "endpoint", "knowledge", "training__version", "training__job")
+        others = Candidate.objects.select_related(*related)
+        models.prefetch_related_objects([self], models.Prefetch("others", others))
+
+    def answers_of(self, candidate: Candidate) -> list["Answer"]:
+        """In the order of the prompts."""
+        return [one for one in self.answers.all() if one.candidate_id == candidate.pk]
 
     def prompt_baseline(self) -> Candidate | None:
         """The same base model with a good prompt, where it takes part beside `ours`."""
         if self.ours.kind == CandidateKind.PROMPT:
             return None
-        return self.others.filter(
-            kind=CandidateKind.PROMPT, base_model=self.base.base_model_id
-        ).first()
+        self._read_others()
+        for one in self.others.all():
+            if one.kind == CandidateKind.PROMPT and one.base_model_id == self.base.base_model_id:
+                return one
+        return None
 
 
 class AnswerQuerySet(models.QuerySet["Answer"]):

@@ -64,6 +64,7 @@ class Report:
 
 def report_of(evaluation: Evaluation) -> Report:
     """The report of an evaluation that has a verdict."""
+    evaluation.read_answers()
     verdict: StoredVerdict = evaluation.verdict
     shown = presenters.verdict_context(evaluation, "")
     # As on the page: a prompt that does as well stands beside the headline, else below the scores.

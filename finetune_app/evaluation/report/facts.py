@@ -13,7 +13,7 @@ from finetune_app.evaluation.job_messages import (
     RecallResult,
     RefusalResult,
 )
-from finetune_app.evaluation.models import Evaluation
+from finetune_app.evaluation.models import Comparison, Evaluation
 from finetune_app.evaluation.report.sections import Fact
 from finetune_app.evaluation.safety import safety_context
 from finetune_app.evaluation.verdict.sentences import looks_rule
@@ -147,8 +147,8 @@ def examples(version: Version) -> list[Fact]:
 def limits(evaluation: Evaluation) -> list[str]:
     """What the verdict does not say, in plain words."""
     total = evaluation.comparisons.count()
-    undecided = total - evaluation.comparisons.decided().count()
-    refused = evaluation.answers.filter(refused=True).count()
+    undecided = sum(one.outcome == Comparison.Outcome.OPEN for one in evaluation.comparisons.all())
+    refused = sum(one.refused for one in evaluation.answers.all())
     found = [
         ngettext(
             "%(n)s prompt was asked. The intervals say how far chance may have moved a result.",

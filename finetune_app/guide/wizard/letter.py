@@ -262,8 +262,9 @@ def _answers(asked: list[Screen], answers: Answers, advice: Advice) -> list[Answ
 
 def changes(goal: Goal, advice: Advice) -> Changes:
     before = advice.answers | advice.known
-    new = [fact.words for fact in known_facts(goal) if before.get(fact.name) != fact.value]
-    today = advise(Answers.read(before | known_values(goal)))
+    facts = known_facts(goal)
+    new = [fact.words for fact in facts if before.get(fact.name) != fact.value]
+    today = advise(Answers.read(before | {fact.name: fact.value for fact in facts}))
     return {
         "changed": new,
         "today": str(HEADLINE.get(today.recommendation) or _("Collect more examples first."))

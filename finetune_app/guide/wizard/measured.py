@@ -40,9 +40,7 @@ class Measured:
 
 def measured(goal: Goal) -> Measured | None:
     """None before an evaluation has a verdict."""
-    evaluation = (
-        goal.evaluations.succeeded().exclude(verdict={}).select_related("job", "ours").first()
-    )
+    evaluation = goal.evaluations.succeeded().exclude(verdict={}).with_details().first()
     if evaluation is None:
         return None
     verdict: StoredVerdict = evaluation.verdict

@@ -60,13 +60,14 @@ def drift_check(request: HttpRequest, goal: Goal) -> HttpResponse:
 
 
 def _context(request: HttpRequest, deployment: Deployment) -> dict[str, Any]:
-    figures = page_figures(deployment, range_from_query(request.GET.get("range")))
+    current = deployment.current
+    figures = page_figures(deployment, current, range_from_query(request.GET.get("range")))
     return (
         figures
         | _drift_context(request, deployment)
         | {
             "deployment": deployment,
-            "current": deployment.current,
+            "current": current,
             "engine": engine_status(),
             "price_form": PriceForm(initial=vars(figures["price"])),
         }
@@ -75,15 +76,16 @@ def _context(request: HttpRequest, deployment: Deployment) -> dict[str, Any]:
 
 def _drift_context(request: HttpRequest, deployment: Deployment) -> dict[str, Any]:
     """Context of templates/monitoring/_drift.html."""
-    check = drift.newest(deployment)
+    checks = list(drift.results(deployment)[: drift.MAX_CHARTED])
+    check = checks[0] if checks else None
+    over_time = checks if len(checks) > 1 else []
     last = deployment.drift_checks.select_related("job").first()
-    over_time = drift.over_time(deployment)
     return {
         "drift": check,
         "verdict": drift.verdict(check) if check else "",
         "odd": drift.odd_prompts(check) if check else [],
-        "over_time": over_time[::-1],
-        "drift_chart": drift_chart(over_time) if over_time else "",
+        "over_time": over_time,
+        "drift_chart": drift_chart(over_time[::-1]) if over_time else "",
         "drift_job": last.job if last and (last.job.is_active or last.job.error_code) else None,
         "prompts": drift.live_prompts(deployment).count(),
         "least_prompts": MIN_PROMPTS,

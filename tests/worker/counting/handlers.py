@@ -26,7 +26,7 @@ def folder_of(job: Job) -> Path:
 class CountingHandler(JobHandler):
     """A heavy job with a child."""
 
-    kind = JobKind(name="count-heavy", runner=RUNNER, heavy=True)
+    kind = JobKind(name="count-heavy", runner=RUNNER, progress=("saved",), heavy=True)
 
     def child_spec(self, job: Job) -> ChildSpec:
         return ChildSpec(folder_of(job), job.spec)

@@ -33,7 +33,10 @@ class EngineServer:
                 env=self.environment(),
                 stderr=log,
             )
-        self.wait_until(self.socket.exists)
+        self.wait_until(self.is_ready)
+
+    def is_ready(self) -> bool:
+        return self.socket.exists()
 
     def command(self, *options: str) -> list[str]:
         module = "worker.engine.server"

@@ -42,7 +42,7 @@ def scripted_model(engine, monkeypatch):
     script: dict[str, list[int]] = {}
     next_logits = engine._decoder.next_logits
 
-    def scripted():
+    def scripted(_drafts):
         ready, logits = next_logits()
         for row, sequence in zip(logits, ready, strict=True):
             at = len(sequence.output_token_ids)
@@ -53,6 +53,7 @@ def scripted_model(engine, monkeypatch):
     def say(text: str) -> None:
         script["ids"] = engine.loaded.tokenizer(text, add_special_tokens=False)["input_ids"]
 
+    monkeypatch.setattr(engine._decoder, "_drafts", dict)
     monkeypatch.setattr(engine._decoder, "next_logits", scripted)
     return say
 

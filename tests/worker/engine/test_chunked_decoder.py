@@ -1,19 +1,25 @@
 """Prompts are read in chunks, beside the sequences that write."""
 
+import itertools
+import math
+
 import pytest
 import torch
 
+from tests.worker.engine.generation_requests import take_decoder
 from tests.worker.engine.tiny_models import make_adapter
 from tests.worker.engine.transformers_reference import PROMPTS, ask, reference_token_ids
-from worker.engine import chunked_decoder
+from worker.engine import chunked_decoder, llama_forward
 from worker.engine.adapters import BASE
 from worker.engine.chunked_decoder import (
     ALONE_TOKENS,
     BESIDE_TOKENS,
+    TOKENS_BEFORE,
     ChunkedDecoder,
     tokens_to_read,
 )
 from worker.engine.engine import Engine
+from worker.engine.llama_forward import common_width
 from worker.engine.requests import GenerationRequest
 from worker.engine.sequences import SequenceState
 
@@ -22,7 +28,7 @@ from worker.engine.sequences import SequenceState
 def decoder(base):
     with Engine(base, "fp32") as engine:
         assert isinstance(engine._decoder, ChunkedDecoder)
-        yield engine._decoder
+        yield take_decoder(engine)
 
 
 def sequence(tokens: int, offset: int = 0) -> SequenceState:
@@ -55,7 +61,8 @@ def test_the_size_of_chunks_changes_no_answer(base, tmp_path, monkeypatch, size)
         assert answer.token_ids == expected, prompt
 
 
-def test_those_who_write_get_a_token_at_every_step_of_a_long_prompt(decoder):
+def test_those_who_write_get_a_token_at_every_step_of_a_long_prompt(decoder, monkeypatch):
+    monkeypatch.setattr(chunked_decoder, "TOKENS_BEFORE", math.inf)
     writer, reader = sequence(4), sequence(5 * BESIDE_TOKENS)
     decoder.add([writer])
     steps_until(decoder, lambda: writer.output_token_ids)
@@ -64,6 +71,25 @@ def test_those_who_write_get_a_token_at_every_step_of_a_long_prompt(decoder):
     steps = steps_until(decoder, lambda: reader.output_token_ids)
     assert steps == 5
     assert len(writer.output_token_ids) == before + steps
+
+
+def test_the_more_stands_before_a_chunk_the_shorter_it_is(decoder):
+    """Its tokens attend to all of that, which takes as long for fewer of them."""
+    writer, reader = sequence(4), sequence(3 * TOKENS_BEFORE)
+    decoder.add([writer])
+    steps_until(decoder, lambda: writer.output_token_ids)
+    decoder.add([reader])
+    read = [0]
+
+    def is_read() -> bool:
+        read.append(reader.cached_tokens)
+        return bool(reader.output_token_ids)
+
+    steps_until(decoder, is_read, most=1000)
+    chunks = [after - before for before, after in itertools.pairwise(read)][:-1]
+    assert chunks == sorted(chunks, reverse=True)
+    assert chunks[0] == BESIDE_TOKENS
+    assert BESIDE_TOKENS // 5 < chunks[-1] < BESIDE_TOKENS // 3
 
 
 def test_while_nobody_writes_more_is_read_at_once(decoder):
@@ -115,6 +141,46 @@ def test_one_that_leaves_before_its_prompt_is_read_disturbs_nobody(base, decoder
     steps_until(decoder, lambda: len(last.output_token_ids) == 3)
     alone = sequence(2 * BESIDE_TOKENS, 5)
     with Engine(base, "fp32") as other:
-        other._decoder.add([alone])
-        steps_until(other._decoder, lambda: len(alone.output_token_ids) == 3)
+        decoder = take_decoder(other)
+        decoder.add([alone])
+        steps_until(decoder, lambda: len(alone.output_token_ids) == 3)
     assert last.output_token_ids == alone.output_token_ids
+
+
+def test_sequences_of_about_the_same_length_attend_together():
+    assert common_width([]) == 0
+    assert common_width([300]) == 300
+    assert common_width([300, 280, 310, 290]) == 310
+
+
+def test_a_much_longer_one_attends_alone():
+    """Else all would take as long as it does."""
+    assert common_width([100] * 15 + [6000]) == 100
+    assert common_width([100] * 14 + [6000, 7000]) == 100
+    assert common_width([100] * 15 + [150]) == 150  # its own calls would take longer
+
+
+def test_who_attends_alone_writes_the_same(decoder, monkeypatch):
+    def answers() -> list[list[int]]:
+        sequences = [sequence(tokens, tokens) for tokens in (5, 90, 7, 40)]
+        decoder.add(sequences)
+        steps_until(decoder, lambda: all(len(one.output_token_ids) > 9 for one in sequences))
+        found = [one.output_token_ids[:9] for one in sequences]
+        for one in sequences:
+            one.cancel_event.set()
+        with torch.inference_mode():
+            decoder.remove_finished()
+        return found
+
+    together = answers()
+    monkeypatch.setattr(llama_forward, "CALL_TOKENS", -1000)  # only the shortest are together
+    widths = []
+
+    def noted(lengths):
+        widths.append(common_width(lengths))
+        return widths[-1]
+
+    monkeypatch.setattr(llama_forward, "common_width", noted)
+    decoder.prefixes = type(decoder.prefixes)()
+    assert answers() == together
+    assert min(widths) < 20

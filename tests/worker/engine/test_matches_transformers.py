@@ -11,6 +11,7 @@ from tests.worker.engine.tiny_models import CONFIGS, make_adapter, make_base
 from tests.worker.engine.transformers_reference import PROMPTS, ask, reference_token_ids
 from worker.engine.engine import Engine
 from worker.engine.generate_decoder import GenerateDecoder
+from worker.engine.padded_decoder import PaddedDecoder
 from worker.engine.slot_decoder import SlotDecoder
 
 
@@ -56,7 +57,7 @@ def test_llama_forward_is_used_only_if_the_probe_agrees(kind, own, tmp_path, mon
         assert engine.uses_llama_forward == own
     monkeypatch.setattr("worker.engine.llama_forward.rotate", lambda x, cos, sin: x)  # a fault
     with Engine(base, "fp32") as engine:
-        assert isinstance(engine._decoder, SlotDecoder)
+        assert isinstance(engine._decoder, PaddedDecoder)
         assert not engine.uses_llama_forward
         answer = engine.generate([ask(PROMPTS[1], None, 8)])[0]
     assert answer.token_ids == reference_token_ids(base, None, PROMPTS[1], 8)

@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 from contextlib import AsyncExitStack, ExitStack
+from queue import SimpleQueue
 
 import pytest
 
@@ -47,6 +48,59 @@ def test_requests_are_rejected_while_one_has_waited_too_long(base):
     assert asyncio.run(acquire_twice()) == ["afterwards"]
 
 
+def test_one_caller_leaves_room_for_others():
+    queue = RequestQueue(limit=6)
+    with queue.places(4, 0.0, caller="many"):
+        with pytest.raises(QueueFull), queue.places(1, 0.0, caller="many"):
+            pass
+        few = queue.places(2, 0.0, caller="few")
+        with few, pytest.raises(QueueFull), queue.places(1, 0.0, caller="third"):
+            pass
+        # While the one waits, another one's turn comes sooner.
+        with pytest.raises(QueueFull), queue.places(1, 60.0, caller="many"):
+            pass
+        with queue.places(1, 60.0, caller="few"):
+            pass
+    assert not queue.by_caller
+
+
+def test_callers_take_turns(base):
+    """One asks for ten answers, then another one for two: the next places are the second's."""
+    finished = SimpleQueue()
+    with Engine(base, "fp32", max_sequences=2) as engine:
+        first = engine.submit(GenerationRequest(HELLO, caller="many"))
+        next(iter(first))
+        for _ in range(10):
+            submit(engine, "many", 20, finished)
+        for _ in range(2):
+            submit(engine, "few", 20, finished)
+        order = [finished.get() for _ in range(12)]
+        first.cancel()
+    assert {n for n, name in enumerate(order) if name == "few"} <= {0, 1, 2, 3}
+
+
+def test_a_long_request_is_overtaken_while_it_does_not_fit(base):
+    finished = SimpleQueue()
+    with Engine(base, "fp32") as engine:
+        engine._cache_bytes = 2 * 1000 * engine._bytes_per_token
+        running = engine.submit(GenerationRequest(HELLO, max_new_tokens=900))
+        next(iter(running))
+        long = submit(engine, "long", 2000, finished)
+        submit(engine, "short", 5, finished)
+        assert finished.get() == "short"
+        running.cancel()
+        long.cancel()
+        assert finished.get() == "long"
+
+
+def submit(engine, caller: str, length: int, finished: SimpleQueue):
+    """The caller's name goes into `finished` at the end of the answer."""
+    request = GenerationRequest(HELLO, max_new_tokens=length, caller=caller)
+    return engine.submit(
+        request, lambda item: None if isinstance(item, str) else finished.put(caller)
+    )
+
+
 def test_background_requests_fill_what_live_ones_leave():
     queue = RequestQueue(background_limit=4)
     with ExitStack() as stack:
@@ -71,6 +125,7 @@ def test_beside_a_live_request_there_is_a_single_one_in_the_background():
 def test_a_background_request_takes_no_model_from_live_ones(base, tmp_path, monkeypatch):
     other = base.parent / "other"
     shutil.copytree(base, other)
+    monkeypatch.setattr("worker.engine.model_manager.fits_beside", lambda *_folders: False)
 
     async def acquire() -> list[str]:
         manager, got = ModelManager(base.parent), []

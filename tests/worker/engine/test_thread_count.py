@@ -4,6 +4,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ import torch
 from finetune_app.core.vllm_installation import VllmInstallation
 from tests.worker.engine.transformers_reference import ask
 from worker.engine.backend_selector import BackendSelector
+from worker.engine.compute_thread import ComputeThread
 from worker.engine.engine import Engine
 from worker.engine.threads import LOOK_SECONDS, ThreadCount, processor_seconds
 
@@ -93,13 +95,31 @@ def test_only_a_served_model_follows_the_load(base, monkeypatch):
         "set_num_threads",
         lambda number: numbers.append((number, threading.current_thread().name)),
     )
-    with Engine(base, "fp32", follow_load=True) as engine:
+    with Engine(base, "fp32", compute=ComputeThread(follow_load=True)) as engine:
         engine.generate([ask("Hello", None, 3)])
-    assert set(numbers) == {(3, "engine")}
+    assert numbers[0] == (3, "engine")
+    assert {name for _number, name in numbers} == {"engine"}
     numbers.clear()
     with Engine(base, "fp32") as engine:
         engine.generate([ask("Hello", None, 3)])
     assert not numbers
+
+
+def test_after_a_busy_hour_all_threads_are_used_again(base, monkeypatch):
+    """Whoever computes later on another thread begins with the last number that was set."""
+    before, compute = torch.get_num_threads(), ComputeThread(follow_load=True)
+    compute._threads.most = 3
+    for threads in (1, 3):
+        monkeypatch.setattr(
+            ThreadCount, "now", lambda self, n=threads: setattr(self, "_threads", n) or n
+        )
+        with Engine(base, "fp32", compute=compute) as engine:
+            engine.generate([ask("Hello", None, 3)])
+            assert engine.call(torch.get_num_threads) == threads
+        with ThreadPoolExecutor(1) as fresh:
+            assert fresh.submit(torch.get_num_threads).result() == 3
+            fresh.submit(torch.set_num_threads, before).result()
+    assert compute._threads.most == 3
 
 
 def test_the_engine_that_serves_is_opened_so(base, tmp_path, monkeypatch):

@@ -159,7 +159,9 @@ def test_search_whole_in_the_engine_returns_all_documents(indexed, search):
     assert [one["document"] for one in search(indexed.index_folder, "", whole=True)] == [1, 2]
 
 
-@pytest.mark.parametrize("outside", ["/etc", "index-1", "{root}/../", "{root}/index-99"])
+@pytest.mark.parametrize(
+    "outside", ["/etc", "index-99", "../index-1", "{root}/../", "{root}/index-99"]
+)
 def test_search_outside_the_data_folder_raises(indexed, search, outside):
     with pytest.raises(EngineUnavailable, match="data folder"):
         search(outside.format(root=indexed.root), "When?")

@@ -199,9 +199,15 @@ def test_plain_peft_on_4_bit_weights_computes_the_same(job, base_model, monkeypa
     reloaded.requires_grad_(False)
     ids = torch.tensor([[5, 9, 20, 31, 7]])
     ours = kept["model"](input_ids=ids).logits
-    assert torch.allclose(reloaded(input_ids=ids).logits, ours, atol=0.05)
+
+    def difference() -> float:
+        """Standard deviation, relative to that of the logits: bfloat16 rounds each to 1 in 256."""
+        found = reloaded(input_ids=ids).logits.float()
+        return float((found - ours.float()).std() / ours.float().std())
+
+    assert difference() < 0.05
     with reloaded.disable_adapter():
-        assert not torch.allclose(reloaded(input_ids=ids).logits, ours, atol=0.5)
+        assert difference() > 0.2
 
 
 @pytest.mark.long

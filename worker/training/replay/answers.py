@@ -1,8 +1,10 @@
 """The base model's own answers to everyday prompts, generated once.
 
-They are stored twice: beside the base models, for every later training, and in the training's own
-folder, so that it resumes with exactly the examples it began with. Those of the starter model come
-with the program (record.py), so that the first training need not generate them.
+They are stored twice: beside the base models, for every later training in the same number format
+(rounding decides near ties, and a training's rows must not depend on who trained before it); and
+in the training's own folder, so that it resumes with exactly the examples it began with. Those of
+the starter model come with the program (record.py), so that the first training need not generate
+them.
 """
 
 import gc
@@ -62,7 +64,7 @@ def replay_examples(
     base model is answering. Raises UserError.
     """
     own = folder / "everyday.json"
-    shared = base_model.parent / KEPT / f"{cache_key(base_model)}.json"
+    shared = base_model.parent / KEPT / f"{cache_key(base_model)}-{number_format}.json"
     answers = _read(own) or _read(shared)
     if not answers:
         answers = recorded_answers(base_model) or _generate(base_model, number_format, channel)

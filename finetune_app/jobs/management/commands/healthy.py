@@ -6,7 +6,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from finetune_app.core import alive, engine_client, health
+from finetune_app.core import alive, engine_client, engines, health
 
 PROCESSES = ("web", "clock", "light", "heavy", "engine")
 TIMEOUT_SECONDS = 5.0
@@ -50,7 +50,7 @@ def web_problem(path: str) -> str:
 def engine_problem(ready: bool) -> str:
     """It is ready when a model is loaded, or none is needed yet."""
     try:
-        found = engine_client.health_now(TIMEOUT_SECONDS)
+        found = engine_client.health_now(TIMEOUT_SECONDS, engines.of_this_host())
     except engine_client.EngineUnavailable:
         return "It does not answer."
     return "It loads a model." if ready and found["loading"] else ""

@@ -1,6 +1,6 @@
 """`manage.py up`: runs all processes of an installation until Ctrl-C.
 
-A broker, the web, the clock, two workers and the engine. Processes that die are restarted; when
+A broker, the web, the clock, the workers and the engine. Processes that die are restarted; when
 this command ends, even by kill -9, all of them end.
 """
 
@@ -20,7 +20,12 @@ from django.db import connection
 
 from finetune_app.accounts import services as accounts
 from finetune_app.core import schema
+from finetune_app.core.environment import cards_per_worker
+from finetune_app.core.machine import graphics_cards
+from finetune_app.core.shared_secrets import require_shared_secrets
 from finetune_app.jobs import preflight
+from finetune_app.jobs.clusters import find_cluster
+from finetune_app.jobs.management.commands.engine import engine_command, engine_environment
 from finetune_app.jobs.process_manager import ProcessManager
 
 POLL_SECONDS = 0.5
@@ -44,7 +49,9 @@ class Command(BaseCommand):
             raise CommandError(str(problem)) from None
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self.on_signal)
+        find_cluster()
         migrate_when_needed()
+        require_shared_secrets()
         collect_static_when_needed(self.stdout.write)
         logs = settings.DATA_DIR / "logs"
         logs.mkdir(exist_ok=True)
@@ -98,13 +105,24 @@ def start_all(manager: ProcessManager) -> None:
     manager.add("web", web_command(), FINETUNE_WEB="1")
     manager.add("clock", [*manage, "clock"])
     manager.add("light", worker_command("light", 2), FINETUNE_LANE="light")
-    manager.add("heavy", worker_command("heavy", 1), FINETUNE_LANE="heavy")
-    manager.add(
-        "engine",
-        [python, "-m", "worker.engine.server", "--socket", str(settings.ENGINE_SOCKET)],
-        FINETUNE_ENGINE_SECRET=settings.ENGINE_SECRET,
-        FINETUNE_DATA_DIR=str(settings.DATA_DIR),
-    )
+    if not settings.CLUSTER:
+        add_heavy_workers(manager)
+    if not settings.ENGINES:
+        manager.add("engine", engine_command(), **engine_environment())
+
+
+def add_heavy_workers(manager: ProcessManager) -> None:
+    """One for each graphics card (or CARDS_PER_WORKER of them), which it alone uses; without a
+    second one just one, which may use whatever there is."""
+    each = cards_per_worker()
+    uuids = [card.uuid for card in graphics_cards()]
+    if len(uuids) <= each:
+        manager.add("heavy", worker_command("heavy", 1), FINETUNE_LANE="heavy")
+        return
+    for first in range(0, len(uuids), each):
+        name, some = f"heavy-{1 + first // each}", uuids[first : first + each]
+        command = worker_command("heavy", 1, name)
+        manager.add(name, command, FINETUNE_LANE="heavy", CUDA_VISIBLE_DEVICES=",".join(some))
 
 
 def broker_command(path: Path) -> list[str]:
@@ -126,11 +144,11 @@ def web_command() -> list[str]:
     return [sys.executable, "-m", "gunicorn", "finetune_app.asgi:application", *config]
 
 
-def worker_command(lane: str, processes: int) -> list[str]:
+def worker_command(lane: str, processes: int, name: str = "") -> list[str]:
     """A Celery worker of one lane, without gossip and mingle: workers need not communicate."""
     return [
         *(sys.executable, "-m", "celery", "-q", "--skip-checks", "-A", "finetune_app", "worker"),
-        *("-I", "worker.tasks", "-Q", lane, "-c", str(processes), "-n", f"{lane}@%h"),
+        *("-I", "worker.tasks", "-Q", lane, "-c", str(processes), "-n", f"{name or lane}@%h"),
         *("--without-mingle", "--without-gossip", "--without-heartbeat", "-l", "WARNING"),
     ]
 

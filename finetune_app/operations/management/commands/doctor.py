@@ -14,10 +14,11 @@ from django.db.migrations.executor import MigrationExecutor
 from django.utils import timezone
 
 from finetune_app.basemodels.models import BaseModel
-from finetune_app.core import engine_client, health, schema, secrets, vllm_installation
+from finetune_app.core import engine_client, health, schema, vllm_installation
 from finetune_app.core.connections import why_no_database
 from finetune_app.core.engine_protocol import NF4
 from finetune_app.core.machine import this_machine
+from finetune_app.core.shared_secrets import names_that_differ
 from finetune_app.core.sizes import GB, MEMORY_GB, memory_size, size
 from finetune_app.jobs.models import Job
 
@@ -46,12 +47,12 @@ def checks() -> Iterator[Check]:
     yield free > WISE_BYTES, said
     yield machine.memory_bytes > 4 * MEMORY_GB, f"{memory_size(machine.memory_bytes)} of memory."
     yield from vllm()
-    yield secrets_in_force()
     up_to_date = database()
     yield up_to_date
     yield broker()
     if not up_to_date[0]:
         return  # the tables below may lack columns
+    yield secrets_in_force()
     yield from models()
     limit = timezone.now() - timedelta(seconds=STUCK_AFTER_LEASES * settings.LEASE_SECONDS)
     stuck = Job.objects.leased().filter(heartbeat_at__lt=limit).count()
@@ -63,7 +64,7 @@ def checks() -> Iterator[Check]:
 
 
 def secrets_in_force() -> Check:
-    others = secrets.names_not_in_force(Path(settings.DATA_DIR), settings.SECRETS)
+    others = names_that_differ()
     if others:
         return False, f"{', '.join(others)} here and where Finetune was started differ."
     return True, "The secrets are those that Finetune was started with."

@@ -20,11 +20,13 @@ from django.db.migrations.executor import MigrationExecutor
 from finetune_app.basemodels import services
 from finetune_app.basemodels.catalogue import STARTER
 from finetune_app.basemodels.models import BaseModel, Speed
-from finetune_app.core import secrets
+from finetune_app.core import shared_secrets
+from finetune_app.core.files import is_local, local_folder, names_below, publish_folder
 from finetune_app.core.machine import this_machine, training_environment
 from finetune_app.core.schema import NewerDatabase, refuse_newer
 from finetune_app.guide.sample import sample
 from finetune_app.operations import backups, schema_upgrade
+from finetune_app.operations.postgres import one_migration_at_a_time
 
 
 class Command(BaseCommand):
@@ -32,28 +34,30 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--without-starter", action="store_true")
+        parser.add_argument(
+            "--accept-secrets",
+            action="store_true",
+            help="The secrets of this host were meant to change.",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        self.note_secrets()
-        try:
-            self.migrate()
-        except NewerDatabase as newer:
-            raise CommandError(str(newer)) from newer
+        with one_migration_at_a_time():
+            try:
+                self.migrate()
+            except NewerDatabase as newer:
+                raise CommandError(str(newer)) from newer
+        self.share_secrets(accept=options["accept_secrets"])
         if not options["without_starter"]:
             self.install_starter()
             self.measure_speed()
 
-    def note_secrets(self) -> None:
-        """So that a command without this environment can tell (`backup`, `doctor`)."""
-        data = Path(settings.DATA_DIR)
-        others = secrets.names_not_in_force(data, settings.SECRETS)
-        if others:
-            self.stderr.write(
-                f"LOOK: {', '.join(others)} changed since the last start. If nobody meant to, stop "
-                "Finetune and set what was set before: API keys, sessions or stored tokens do not "
-                "work with others."
-            )
-        secrets.note_in_force(data, settings.SECRETS)
+    def share_secrets(self, *, accept: bool) -> None:
+        """So that another host, or a command without this environment, can tell that its secrets
+        are others."""
+        others = shared_secrets.names_that_differ()
+        if others and not accept:
+            raise CommandError(shared_secrets.explain(others))
+        shared_secrets.note(settings.SECRETS)
 
     def migrate(self) -> None:
         if schema_upgrade.is_first_schema():
@@ -80,7 +84,12 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
 
     def install_starter(self) -> None:
-        if BaseModel.objects.filter(slug=STARTER).exists() and _has_weights(STARTER):
+        """Make it here, or do nothing where the shared store has it from another machine."""
+        model = BaseModel.objects.filter(slug=STARTER).first()
+        if model and _is_in_shared_store(model):
+            return
+        if model and _has_weights(STARTER):
+            publish_folder(model.folder)
             return
         command = [
             sys.executable,
@@ -92,6 +101,7 @@ class Command(BaseCommand):
         if subprocess.call(command, cwd=settings.BASE_DIR, env=_environment()):
             raise CommandError("The starter model is not there yet; see above.")
         services.register_starter()
+        publish_folder(f"models/{STARTER}")
 
     def measure_speed(self) -> None:
         """Measure the training speed once: a few steps of the starter on the sample data."""
@@ -104,7 +114,7 @@ class Command(BaseCommand):
             sys.executable,
             "-m",
             "worker.training.measure_speed",
-            str(Path(settings.DATA_DIR) / model.folder),
+            str(local_folder(model.folder)),
         ]
         rows = json.dumps([row["messages"] for row in sample().rows[:32]])
         done = subprocess.run(
@@ -121,6 +131,11 @@ class Command(BaseCommand):
         found = json.loads(done.stdout.strip().splitlines()[-1])
         Speed.objects.create(base_model=model, what="training", device=device, **found)
         self.stdout.write(f"About {found['tokens_per_second']:.0f} tokens a second.")
+
+
+def _is_in_shared_store(model: BaseModel) -> bool:
+    needed = {f"{model.folder}/{name}" for name in model.files}
+    return not is_local() and needed <= set(names_below(model.folder))
 
 
 def _has_weights(slug: str) -> bool:

@@ -56,7 +56,8 @@ def test_vllm_serves_and_health_says_so(manager, vllm, base, adapters):
     assert (state["engine"], state["why_not_vllm"]) == ("vllm", "")
     assert state["adapters"] == [str(adapters[0])]
     assert state["number_format"] == "fp32"
-    assert state["memory_bytes"] > model_manager.backend.memory_bytes > 10_000_000
+    [model] = model_manager._models
+    assert state["memory_bytes"] > model.backend.memory_bytes > 10_000_000
 
 
 @pytest.mark.parametrize(
