@@ -1,6 +1,7 @@
 """Fixtures for all tests: an owner, an editor and a viewer of a team, and a stranger."""
 
 import gc
+import shutil
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,13 @@ def _plain_static(settings):
     settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
     cache.clear()
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@pytest.fixture(autouse=True)
+def _no_files_of_earlier_trainings():
+    """A test that is rolled back gives its training's number, and so its folder, to the next."""
+    yield
+    shutil.rmtree(settings.DATA_DIR / "runs", ignore_errors=True)
 
 
 @pytest.fixture
