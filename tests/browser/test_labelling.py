@@ -137,6 +137,7 @@ def test_sentences_and_the_help(dataset, owner, as_owner, browser, address):
     page.keyboard.press("Control+Enter")
     at(page, 2)
     assert row(dataset, 1).answer == "We will call you back? Yes, soon"
+    expect(page.locator("#text")).to_be_focused()  # else Escape would come before there is a field
     page.keyboard.press("Escape")
     page.keyboard.press("?")
     expect(page.get_by_role("dialog", name="Keyboard shortcuts")).to_be_visible()
@@ -148,6 +149,7 @@ def test_sentences_and_the_help(dataset, owner, as_owner, browser, address):
     page.keyboard.press("Backspace")  # does nothing at all
     page.keyboard.press("s")
     at(page, 3)
+    expect(page.locator("#text")).to_be_focused()
     page.keyboard.press("Escape")
     page.keyboard.press("Escape")
     expect(page.get_by_role("heading", name="Are these good examples?")).to_be_visible()
