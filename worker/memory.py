@@ -52,9 +52,11 @@ def release_file_pages(tensors: Sequence[Tensor]) -> None:
 
 
 def _file_mappings() -> list[range]:
-    """Addresses at which this process maps files."""
+    """Addresses at which this process maps files, but those of libraries, which are hundreds."""
     found = []
     for line in MAPPINGS.read_text().splitlines():
+        if ".so" in line:
+            continue
         addresses, _, _, _, inode, *_ = line.split()
         if inode != "0":
             start, end = (int(number, 16) for number in addresses.split("-"))

@@ -13,6 +13,7 @@ packing.py          a batch without padding, where attention has a kernel for it
 llama_loss.py       the same for Llama-like models on a CPU, several times faster
 llama_autograd.py   its autograd functions, with hand-written backward passes
 probes.py           whether a faster way gives transformers' gradients
+few_layers.py       of the model, for probes that need no more
 objectives.py       what a training minimises: supervised fine-tuning and replay
 dpo.py              and direct preference optimisation
 steps.py            one step: forward, loss, backward, update

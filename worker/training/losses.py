@@ -9,6 +9,7 @@ import torch
 from peft import PeftModel
 
 from worker.training.data import Batch, probe_batch
+from worker.training.few_layers import few_layers
 from worker.training.full_model import FullModel
 from worker.training.lm_head import LMHead, TokenLosses, token_losses, with_replay
 from worker.training.packing import pack, reads_packed
@@ -63,7 +64,8 @@ class CausalLMLoss:
         self._head = LMHead(base)
         self.packs = False
         embedding = base.get_input_embeddings().weight
-        self.in_chunks = self._head_agrees(embedding)
+        with few_layers(base.get_decoder()):
+            self.in_chunks = self._head_agrees(embedding)
         self.packs = reads_packed(base) and self._packing_agrees(embedding)
 
     def _replace_input(self, _head: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> Any:

@@ -9,10 +9,10 @@ import torch
 from peft import PeftModel
 
 from worker.training.data import Batch, probe_batch
+from worker.training.few_layers import few_layers
 from worker.training.llama_loss import LlamaLoss
 from worker.training.losses import Loss
 
-MOST_LAYERS = 3  # that are probed: the first ones and the last
 # Largest difference of the gradients, relative to their norm, that rounding explains. (The starter
 # model: fp32 1e-6, bf16 0.02; with all its 30 layers 0.07.)
 TOLERANCE = {"fp32": 1e-3, "bf16": 0.15}
@@ -24,7 +24,7 @@ def difference(model: PeftModel, loss: LlamaLoss, reference: Loss) -> float:
     base: Any = model.get_base_model()
     embedding = base.get_input_embeddings().weight
     batch = probe_batch(len(embedding), embedding.device)
-    with _few_layers(base.model, loss):
+    with few_layers(base.model) as chosen, _same_layers(loss, chosen):
         trained = [one for one in base.model.layers.parameters() if one.requires_grad]
         with _without_zeros(trained):
             (found, gradients), (expected, right) = (
@@ -34,18 +34,13 @@ def difference(model: PeftModel, loss: LlamaLoss, reference: Loss) -> float:
 
 
 @contextmanager
-def _few_layers(body: Any, loss: LlamaLoss) -> Iterator[None]:
-    """Meanwhile the model has few layers: all are of the same kind, and a large model would take
-    many seconds."""
-    layers, ours = body.layers, loss.layers
-    if len(layers) > MOST_LAYERS:
-        chosen = [*range(MOST_LAYERS - 1), len(layers) - 1]
-        body.layers = torch.nn.ModuleList(layers[at] for at in chosen)
-        loss.layers = [ours[at] for at in chosen]
+def _same_layers(loss: LlamaLoss, chosen: Sequence[int]) -> Iterator[None]:
+    layers = loss.layers
+    loss.layers = [layers[at] for at in chosen]
     try:
         yield
     finally:
-        body.layers, loss.layers = layers, ours
+        loss.layers = layers
 
 
 def _value_and_gradients(

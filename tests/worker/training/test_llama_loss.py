@@ -9,7 +9,7 @@ from tests.worker.training.base_model_says import base_probabilities, probabilit
 from tests.worker.training.recording_channel import RecordingChannel
 from worker.llama import rotate
 from worker.template import TokenizedExample
-from worker.training import llama_autograd, probes
+from worker.training import few_layers, llama_autograd
 from worker.training.data import collate
 from worker.training.llama_loss import LlamaLoss, LoraProjection, is_supported, shared_prefix
 from worker.training.losses import CausalLMLoss, Loss
@@ -154,7 +154,7 @@ def values_and_gradients(model):
 @pytest.mark.parametrize("kind", ["llama", "qwen2"])
 def test_the_fast_loss_is_chosen_where_a_probe_agrees(base_model, kind, most_layers, monkeypatch):
     spec = TrainingSpec(base_model=base_model(kind), version=base_model(kind), rank=4)
-    monkeypatch.setattr(probes, "MOST_LAYERS", most_layers)
+    monkeypatch.setattr(few_layers, "MOST_LAYERS", most_layers)
     made, channel = load(spec, "fp32"), RecordingChannel()
     before = values_and_gradients(made.model)
     state = torch.get_rng_state()
