@@ -1,12 +1,13 @@
 """Training speed: real tokens a second of our loop against TRL's SFTTrainer.
 
-    python benchmarks/training.py --model FOLDER [--quick] [--threads 2] [--write]
+    python benchmarks/training.py --model FOLDER [--shape short] [--quick] [--threads 2] [--write]
 
-Same 320 rows (English to bash), same adapter, learning rate, warm-up, seed and machine, and no
-replay examples except where it is said. Each configuration lives in a process of its own;
-they take turns, a few steps each, so that whatever else the machine does slows all of them alike.
-Real tokens are those of the rows: padding does not count, and what several rows share counts for
-each of them. Step times run from the start of one step to the start of the next, so data
+Same 320 rows (English to bash, in one of the shapes of training_rows.py), same adapter, learning
+rate, warm-up, seed and machine, and no replay examples except where it is said. Each configuration
+lives in a process of its own; they take turns, a few steps each, so that whatever else the machine
+does slows all of them alike. Real tokens are those of the rows: padding does not count, and what
+several rows share counts for each of them. The share of the peak counts what was computed, so a
+shared beginning once. Step times run from the start of one step to the start of the next, so data
 preparation and saving are in.
 
 Besides wall time the table shows tokens per second of processor time: with one thread that is
@@ -16,17 +17,17 @@ what a quiet machine would give, even when this one is busy.
 import argparse
 import json
 import os
-import statistics
 import subprocess
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.training_child import PEAK, SAMPLES, Configuration, conversations  # noqa: E402
+from benchmarks.training_child import PEAK, Configuration  # noqa: E402
+from benchmarks.training_rows import SAMPLES, SHAPES  # noqa: E402
 from finetune_app.core.machine import training_environment  # noqa: E402
 
 OURS = Configuration("Finetune, batch 8", ours=True)
@@ -107,21 +108,30 @@ class Runner:
         self.process.kill()
         self.process.wait()
 
-    def speed(self, clock: str) -> float:
-        """Real tokens a second: all tokens over all time."""
+    def speed(self, clock: str, what: str = "tokens") -> float:
+        """Real tokens a second, or others: all tokens over all time."""
         counted = self.steps[1:]
-        return sum(s["tokens"] for s in counted) / max(1e-9, sum(s[clock] for s in counted))
+        return sum(s[what] for s in counted) / max(1e-9, sum(s[clock] for s in counted))
 
 
 def compare(
-    configurations: list[Configuration], model: Path, threads: int, steps: int, at_once: int
+    configurations: list[Configuration],
+    model: Path,
+    shape: str,
+    threads: int,
+    steps: int,
+    at_once: int,
 ) -> dict[str, dict[str, float]]:
     """Every configuration against ours, at batch 8 and at 16: the app's default, and its best here.
     Ratios are taken among those that took turns."""
     results: dict[str, dict[str, float]] = {}
     for start in range(0, len(configurations), at_once):
         group = configurations[start : start + at_once]
-        always = (OURS, OURS_LARGER, Configuration(PEAK))
+        always = (
+            replace(OURS, shape=shape),
+            replace(OURS_LARGER, shape=shape),
+            Configuration(PEAK),
+        )
         runners = [Runner(c, model, threads) for c in (*group, *always)]
         for _ in range(steps):
             for runner in runners:
@@ -134,6 +144,8 @@ def compare(
                 {
                     "wall": runner.speed("wall"),
                     "cpu": runner.speed("cpu"),
+                    "computed": runner.speed("cpu", "computed"),
+                    "learned": runner.speed("cpu", "learned"),
                     "wall_ratio": ours.speed("wall") / runner.speed("wall"),
                     "cpu_ratio": ours.speed("cpu") / runner.speed("cpu"),
                     "wall_best": larger.speed("wall") / runner.speed("wall"),
@@ -145,11 +157,11 @@ def compare(
     return results
 
 
-def quality(model: Path, threads: int) -> dict[str, float]:
+def quality(model: Path, shape: str, threads: int) -> dict[str, float]:
     """Held-out loss after the same 320 rows once: ours and TRL's defaults."""
     losses = {}
     for configuration in (DEFAULTS, OURS, WITH_REPLAY):
-        runner = Runner(configuration, model, threads)
+        runner = Runner(replace(configuration, shape=shape), model, threads)
         runner.advance(10_000)
         losses[configuration.name] = runner.held_out or float("nan")
         runner.end()
@@ -159,27 +171,20 @@ def quality(model: Path, threads: int) -> dict[str, float]:
 # --- the table --------------------------------------------------------------------------------
 
 
-def useful_operations(model: Path) -> float:
-    """1e9 operations a real token needs: 4 for each block weight, 4 for each of the head's
-    where something is learned (LoRA: forward, and backward to the inputs only)."""
-    from worker.template import load_tokenizer, tokenize_example
-
+def operations(model: Path) -> tuple[float, float]:
+    """1e9 operations that a token needs, and one that is learned in the head: 4 for each weight
+    (LoRA: forward, and backward to the inputs only)."""
     config = json.loads((model / "config.json").read_text())
     width, inner = config["hidden_size"], config["intermediate_size"]
     size = config["head_dim"]
     heads, groups = config["num_attention_heads"], config["num_key_value_heads"]
     block = width * size * (2 * heads + 2 * groups) + 3 * width * inner
-    train, _ = conversations()
-    tokenizer = load_tokenizer(model)
-    examples = [tokenize_example(tokenizer, messages, 1024) for messages in train]
-    learned = statistics.fmean(sum(e.loss_mask) for e in examples)
-    share = learned / statistics.fmean(len(e.input_ids) for e in examples)
     head = width * config["vocab_size"]
-    return 4 * (block * config["num_hidden_layers"] + share * head) / 1e9
+    return 4 * block * config["num_hidden_layers"] / 1e9, 4 * head / 1e9
 
 
-def table(results: dict[str, dict[str, float]], losses: dict[str, float], need: float) -> str:
-    best = results[PEAK]
+def table(results: dict[str, dict[str, float]], losses: dict[str, float], model: Path) -> str:
+    peak, (token, learned) = results[PEAK]["cpu"], operations(model)
     heads = (
         "configuration",
         "real tokens/s",
@@ -193,7 +198,7 @@ def table(results: dict[str, dict[str, float]], losses: dict[str, float], need: 
     for name, found in results.items():
         if name == PEAK:
             continue
-        share = found["cpu"] * need / best["cpu"]
+        share = (found["computed"] * token + found["learned"] * learned) / peak
         loss = f"{losses[name]:.3f}" if name in losses else ""
         lines.append(
             f"| {name} | {found['wall']:.0f} | {found['cpu']:.0f} | {share:.0%} "
@@ -207,6 +212,8 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--model", type=Path, required=True, help="the starter model's folder")
     options.add_argument("--quick", action="store_true", help="a few configurations only")
+    options.add_argument("--shape", choices=SHAPES, default="short", help="of the rows")
+    options.add_argument("--most", type=int, help="no more than the first so many configurations")
     options.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     options.add_argument("--steps", type=int, default=9, help="steps a configuration takes")
     options.add_argument("--at-once", type=int, default=3, help="how many take turns together")
@@ -216,15 +223,17 @@ def main() -> None:
     given.model = given.model.resolve()  # the children run in another folder
     if not (SAMPLES / "nl2bash.csv").exists():
         raise SystemExit(f"No sample rows in {SAMPLES}: set FINETUNE_DATA_DIR_SAMPLES.")
-    losses = quality(given.model, given.threads) if given.quality else {}
-    configurations = [DEFAULTS, WITH_REPLAY, *(QUICK if given.quick else MORE)]
-    results = compare(configurations, given.model, given.threads, given.steps, given.at_once)
-    need = useful_operations(given.model)
-    text = table(results, losses, need)
+    losses = quality(given.model, given.shape, given.threads) if given.quality else {}
+    chosen = [DEFAULTS, WITH_REPLAY, *(QUICK if given.quick else MORE)]
+    configurations = [replace(one, shape=given.shape) for one in chosen[: given.most]]
+    results = compare(
+        configurations, given.model, given.shape, given.threads, given.steps, given.at_once
+    )
+    text = table(results, losses, given.model)
     text += (
         f"\n\nThreads: {given.threads}. bf16 peak (2048 x 2048 product): "
         f"{results[PEAK]['wall']:,.0f} GFLOP/s wall, {results[PEAK]['cpu']:,.0f} per processor "
-        f"second; a real token needs {need:.2f} GFLOP."
+        "second."
     )
     print(text)
     if given.write:

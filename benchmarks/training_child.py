@@ -5,10 +5,8 @@
 Does one step for each line "go" on its input, and writes its duration as a JSON line.
 """
 
-import csv
 import json
 import os
-import random
 import sys
 import tempfile
 import time
@@ -16,9 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-SAMPLES = Path(os.environ.get("FINETUNE_DATA_DIR_SAMPLES", ROOT.parent / "shared" / "data"))
-ROWS, HELD_OUT, SEED, RATE = 320, 100, 17, 3e-4
+from benchmarks.training_rows import SEED, conversations
+from finetune_app.core.chat_messages import without_weights
+
+RATE = 3e-4
 PEAK = "bf16 matrix product"
 
 
@@ -37,24 +36,8 @@ class Configuration:
     """Share of replay examples, whose tokens are not counted; the app's default is 0.125."""
     plain: bool = False
     """TRL with its default options."""
-
-
-# --- the rows ---------------------------------------------------------------------------------
-
-
-def conversations() -> tuple[list[list[dict[str, str]]], list[list[dict[str, str]]]]:
-    """Practice and held-out conversations."""
-    with (SAMPLES / "nl2bash.csv").open(encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    random.Random(SEED).shuffle(rows)
-    found = [
-        [
-            {"role": "user", "content": row["request"]},
-            {"role": "assistant", "content": row["command"]},
-        ]
-        for row in rows[: ROWS + HELD_OUT]
-    ]
-    return found[:ROWS], found[ROWS:]
+    shape: str = "short"
+    """Of the rows; see training_rows.py."""
 
 
 # --- one configuration, in its own process ----------------------------------------------------
@@ -67,20 +50,23 @@ class StepGate:
         self.out = os.fdopen(os.dup(1), "w")
         os.dup2(2, 1)  # what libraries print must not mix with the reports
         self.start: tuple[float, float] | None = None
-        self.tokens = 0
+        self.tokens = self.computed = self.learned = 0
 
     def wait(self) -> bool:
         """Report the step that ended, wait; False when there is to be no further step."""
         if self.start:
             self.tell(
                 tokens=self.tokens,
+                computed=self.computed,
+                learned=self.learned,
                 wall=time.perf_counter() - self.start[0],
                 cpu=time.process_time() - self.start[1],
             )
         else:
             self.tell(ready=True)
         go = sys.stdin.readline().strip() == "go"
-        self.start, self.tokens = (time.perf_counter(), time.process_time()), 0
+        self.start = time.perf_counter(), time.process_time()
+        self.tokens = self.computed = self.learned = 0
         return go
 
     def tell(self, **fields: Any) -> None:
@@ -108,7 +94,7 @@ def train_ours(configuration: Configuration, model: Path, folder: Path, turns: S
                 self.ended = self.ended or not turns.wait()
             return self.ended
 
-    train, _ = conversations()
+    train, _ = conversations(configuration.shape)
     version = folder / "version.jsonl"
     with version.open("w") as file:
         for number, messages in enumerate(train):
@@ -132,17 +118,28 @@ def train_ours(configuration: Configuration, model: Path, folder: Path, turns: S
 
 
 def count_tokens(turns: StepGate) -> None:
-    """Report the tokens of each step, without padding."""
-    from worker.training import loop
+    """Report the tokens of each step, without padding; and those of its forward pass with a
+    gradient, where what rows share counts once, and replay examples count."""
+    import torch
 
-    training_step = loop.training_step
+    from worker.training import loop
+    from worker.training.llama_loss import LlamaLoss
+
+    training_step, pack = loop.training_step, LlamaLoss._pack
 
     def counted(*args: Any, **options: Any) -> Any:
         step = training_step(*args, **options)
         turns.tokens = step.tokens
         return step
 
-    loop.training_step = counted
+    def packed(*args: Any) -> Any:
+        batch = pack(*args)
+        if torch.is_grad_enabled():
+            turns.computed += len(batch.input_ids)
+            turns.learned += len(batch.learned)
+        return batch
+
+    loop.training_step, LlamaLoss._pack = counted, packed
 
 
 def train_trl(configuration: Configuration, model: Path, folder: Path, turns: StepGate) -> Path:
@@ -153,8 +150,9 @@ def train_trl(configuration: Configuration, model: Path, folder: Path, turns: St
     from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
     from trl import SFTConfig, SFTTrainer
 
-    train, _ = conversations()
-    rows = Dataset.from_list([{"prompt": m[:-1], "completion": m[-1:]} for m in train])
+    train, _ = conversations(configuration.shape)
+    plain = [without_weights(messages) for messages in train]
+    rows = Dataset.from_list([{"prompt": m[:-1], "completion": m[-1:]} for m in plain])
     options: dict[str, Any] = {}
     if configuration.grouped:
         options["train_sampling_strategy"] = "group_by_length"
@@ -204,6 +202,8 @@ def train_trl(configuration: Configuration, model: Path, folder: Path, turns: St
 
     def counted(model: Any, inputs: Any, *rest: Any) -> Any:
         turns.tokens += int(inputs["attention_mask"].sum())
+        turns.computed = turns.tokens
+        turns.learned += int((inputs["labels"] >= 0).sum())
         return step(model, inputs, *rest)
 
     trainer.training_step = counted
@@ -213,7 +213,7 @@ def train_trl(configuration: Configuration, model: Path, folder: Path, turns: St
     return folder / "adapter"
 
 
-def held_out_loss(model: Path, adapter: Path) -> float:
+def held_out_loss(model: Path, adapter: Path, shape: str) -> float:
     """fp32 loss on the answers of rows that were not trained on."""
     import torch
     from peft import PeftModel
@@ -223,7 +223,7 @@ def held_out_loss(model: Path, adapter: Path) -> float:
     from worker.training.losses import CausalLMLoss
     from worker.training.objectives import AnswerObjective, mean_loss
 
-    _, held = conversations()
+    _, held = conversations(shape)
     tokenizer = load_tokenizer(model)
     examples = [tokenize_example(tokenizer, messages, 1024) for messages in held]
     whole = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
@@ -254,7 +254,7 @@ def child(configuration: Configuration, model: Path) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         train = train_ours if configuration.ours else train_trl
         adapter = train(configuration, model, Path(scratch), turns)
-        turns.tell(held_out=held_out_loss(model, adapter))
+        turns.tell(held_out=held_out_loss(model, adapter, configuration.shape))
 
 
 if __name__ == "__main__":
