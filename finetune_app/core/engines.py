@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 from django.conf import settings
 
-from finetune_app.core import dead_hosts, request_ids
+from finetune_app.core import request_ids, tcp_keepalive
 from finetune_app.core.engine_protocol import EngineHealth
 from finetune_app.core.engine_tls import client_context
 from finetune_app.core.logs import request_id
@@ -120,7 +120,7 @@ def _way_to(engine: Engine) -> dict[str, Any]:
     if engine.address:
         verify = client_context(settings.ENGINE_SECRET)
         # An answer may take minutes, but its engine's host may be gone.
-        return {"verify": verify, "socket_options": dead_hosts.socket_options()}
+        return {"verify": verify, "socket_options": tcp_keepalive.socket_options()}
     return {"verify": NO_TLS, "uds": str(settings.ENGINE_SOCKET)}
 
 

@@ -20,14 +20,11 @@ TCP_OPTIONS = {
 }
 
 
-def tcp_options() -> dict[int, int]:
-    """Options of the level IPPROTO_TCP; they need SO_KEEPALIVE."""
-    return {
-        getattr(socket, name): value for name, value in TCP_OPTIONS.items() if hasattr(socket, name)
-    }
-
-
 def socket_options() -> list[tuple[int, int, int]]:
     """For setsockopt."""
-    tcp = [(socket.IPPROTO_TCP, option, value) for option, value in tcp_options().items()]
+    tcp = [
+        (socket.IPPROTO_TCP, getattr(socket, name), value)
+        for name, value in TCP_OPTIONS.items()
+        if hasattr(socket, name)
+    ]
     return [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1), *tcp]
