@@ -24,7 +24,7 @@ from typing import Any
 
 import torch
 
-from finetune_app.basemodels.memory_plan import TOKEN_BUDGET, LargestBatch, TrainingSetup
+from finetune_app.basemodels.memory_plan import CARD_TOKENS, LargestBatch, TrainingSetup
 from finetune_app.core.vllm_installation import find_vllm
 from worker.channel import Job
 from worker.training.measure_speed import SpeedRecorder
@@ -129,7 +129,7 @@ def planned(settings: dict[str, Any]) -> float:
     read = data.read_pairs if spec.method == "dpo" else data.read_answers
     examples = sorted(read(spec, tokenizer, SpeedRecorder()).train, key=lambda e: e.padded_tokens)
     longest = examples[-1].padded_tokens
-    largest = examples[-max(1, min(spec.batch_size, TOKEN_BUDGET // longest)) :]
+    largest = examples[-max(1, min(spec.batch_size, CARD_TOKENS // longest)) :]
     texts: list[Any] = [
         text
         for one in largest

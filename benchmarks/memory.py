@@ -24,7 +24,13 @@ from typing import Any
 import psutil
 
 from finetune_app.basemodels.catalogue import catalogue
-from finetune_app.basemodels.memory_plan import LargestBatch, TrainingSetup, memory_plan
+from finetune_app.basemodels.memory_plan import (
+    LargestBatch,
+    TrainingSetup,
+    memory_plan,
+    token_budget,
+)
+from finetune_app.basemodels.training_work import LongestRows
 
 ROOT = Path(__file__).resolve().parents[1]
 STARTER = Path(os.environ.get("FINETUNE_STARTER") or ROOT / ".cache/models/smollm2-135m-instruct")
@@ -160,6 +166,8 @@ def child(case: Case) -> dict[str, Any]:
         examples = data.read_answers(spec, load_tokenizer(model), channel).train
         lengths = sorted((len(one.input_ids) for one in examples), reverse=True)
         learned = sum(examples[0].loss_mask)
+        fitting = token_budget(case.number_format, on_card=False) // lengths[0]
+        rows = max(1, min(case.rows, fitting))  # at once
         planned = plan(
             model,
             TrainingSetup(
@@ -168,7 +176,7 @@ def child(case: Case) -> dict[str, Any]:
                 gradient_checkpointing=case.gradient_checkpointing == "on",
                 replay_rows=-(-case.rows * case.replay // (1 - case.replay)) if case.replay else 0,
             ),
-            LargestBatch(case.rows, lengths[0], sum(lengths[: case.rows]), case.rows * learned),
+            LargestBatch(rows, lengths[0], sum(lengths[:rows]), rows * learned),
         )
         before = psutil.Process().memory_info().rss
         Path("/proc/self/clear_refs").write_text("5")
@@ -274,7 +282,7 @@ def line(case: Case, found: dict[str, Any]) -> str:
 
 def unmeasured() -> str:
     """The plan of every model of the catalogue, for eight rows of 256 tokens."""
-    batch = LargestBatch(8, 256, 8 * 256, 8 * 64)
+    longest = LongestRows((256,) * 8, learned=64)
     columns = {
         "CPU, bf16": TrainingSetup("bf16"),
         "CPU, fp32": TrainingSetup("fp32"),
@@ -291,9 +299,10 @@ def unmeasured() -> str:
     }
     lines = [f"| model | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
     for entry in catalogue():
-        needed = [
-            f"{memory_plan(entry.shape, setup, batch).total / GB:.1f}" for setup in columns.values()
-        ]
+        needed = []
+        for setup in columns.values():
+            batch = longest.at_once(token_budget(setup.number_format, setup.on_card))
+            needed.append(f"{memory_plan(entry.shape, setup, batch).total / GB:.1f}")
         lines.append(f"| {entry.name} | {' | '.join(needed)} |")
     return "\n".join(lines)
 

@@ -29,8 +29,9 @@ from finetune_app.core.engine_protocol import NF4
 from worker.channel import Job
 from worker.engine.engine import Engine
 from worker.template import load_tokenizer, tokenize_example
-from worker.training.data import collate, micro_batches
+from worker.training.data import collate
 from worker.training.loop import run
+from worker.training.micro_batches import micro_batches
 from worker.training.model_loader import load_base
 
 CPU = torch.device("cpu")

@@ -55,6 +55,11 @@ class TokenizedExample:
         """What it takes in a batch of its own."""
         return len(self.input_ids)
 
+    @property
+    def conversations(self) -> "list[TokenizedExample]":
+        """Itself; a pair of answers has two."""
+        return [self]
+
 
 class ExampleTooLong(UserError):
     """Not even its instructions, its last question and the answer fit together."""

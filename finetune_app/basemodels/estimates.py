@@ -20,10 +20,12 @@ from finetune_app.basemodels.automatic_settings import (
 )
 from finetune_app.basemodels.catalogue import entry_of
 from finetune_app.basemodels.memory_plan import (
+    LargestBatch,
     MemoryPlan,
     ModelShape,
     TrainingSetup,
     memory_plan,
+    token_budget,
 )
 from finetune_app.basemodels.models import BaseModel
 from finetune_app.basemodels.time_plan import MeasuredSpeeds, expected_time, shape_of
@@ -34,8 +36,8 @@ from finetune_app.basemodels.training_work import (
     TEMPLATE_TOKENS,
     TrainingWork,
     everyday_tokens,
-    largest_batch,
     longest_answer,
+    longest_rows,
     replay_rows,
     tokens_of,
     tokens_per_answer,
@@ -58,6 +60,7 @@ class Estimate:
     low: float
     high: float
     memory: MemoryPlan
+    at_once: LargestBatch
     tokens: int
     tokens_per_second: float
     measured: bool
@@ -117,7 +120,7 @@ class Estimate:
             "model": model / MEMORY_GB,
             "learned": learned / MEMORY_GB,
             "rest": (plan.total - model - learned) / MEMORY_GB,
-            "n": f"{self.work.largest.tokens:,}",
+            "n": f"{self.at_once.tokens:,}",
         }
 
     @property
@@ -177,11 +180,13 @@ def estimate_for(
         replay_rows=work.replay_rows,
     )
     time = expected_time(shape, work, speed)
+    at_once = work.longest_rows.at_once(token_budget(setup.number_format, setup.on_card))
     return Estimate(
         seconds=time.seconds,
         low=time.low,
         high=time.high,
-        memory=memory_plan(shape, setup, work.largest),
+        memory=memory_plan(shape, setup, at_once),
+        at_once=at_once,
         tokens=work.tokens * work.epochs,
         tokens_per_second=speed.tokens_per_second,
         measured=speed.measured,
@@ -214,7 +219,7 @@ def work_of(
         batch_size=batch_size,
         rank=int(settings.get("rank", 16)),  # full fine-tuning has none
         replay_rows=replay_rows(batch_size, share),
-        largest=largest_batch(version, batch_size, int(settings["max_tokens"]), answers),
+        longest_rows=longest_rows(version, batch_size, int(settings["max_tokens"]), answers),
         replay_tokens=everyday_tokens(rows, share),
         measured_tokens=read + asked * tokens // max(rows, 1),
         answer_tokens=asked * answer,

@@ -19,7 +19,9 @@ QUERY_KEY_NORMS = ("qwen3", "gemma3_text")
 KNOWN_TYPES = (*FAST_TYPES, *QUERY_KEY_NORMS)  # whose layers are written down here
 FOUR_NORMS = ("gemma3_text",)  # per layer, where others have two
 NF4_BYTES = 0.5 + 1 / 64  # four bits, and a scale of one byte for each block of 64 weights
-TOKEN_BUDGET = 4096  # padded tokens of a micro-batch; halved when memory runs out
+# Padded tokens of a micro-batch; halved when memory runs out. On a CPU more at once are no faster.
+CARD_TOKENS = 4096
+CPU_TOKENS = {"bf16": 2048, "fp32": 1024}
 HEAD_CHUNK = 256  # positions whose logits exist at once (llama_autograd.py, lm_head.py)
 MAX_SAVED_ATTENTION = 16 * 1024**2  # larger attention probabilities are recomputed, not saved
 REPLAY_TOKENS, REPLAY_LEARNED = 80, 48  # of an everyday example, about and at most
@@ -189,6 +191,11 @@ class MemoryPlan:
         )
 
 
+def token_budget(number_format: str, on_card: bool) -> int:
+    """Most tokens of a micro-batch with padding, as long as there is memory."""
+    return CARD_TOKENS if on_card else CPU_TOKENS[number_format]
+
+
 def memory_plan(shape: ModelShape, setup: TrainingSetup, batch: LargestBatch) -> MemoryPlan:
     """The plan of a training whose largest batch is `batch`."""
     trained = shape.parameters if setup.tuning == "full" else shape.adapter_parameters(setup.rank)
@@ -236,7 +243,7 @@ def _fast_layers(shape: ModelShape, setup: TrainingSetup, batch: LargestBatch) -
     """As llama_autograd.py saves them. The last feed-forward part sees learned tokens only."""
     size, rank = setup.number_bytes, setup.rank
     attention = 4 + size * (2 * shape.hidden + shape.query + 4 * rank)
-    feed_forward = 4 + size * (2 * shape.hidden + 3 * shape.inner + 3 * rank)
+    feed_forward = 4 + size * (2 * shape.hidden + 2 * shape.inner + 3 * rank)
     grid = size * (shape.query + 2 * shape.key)  # queries, keys and values are padded
     probabilities = size * shape.heads * batch.padded * batch.longest
     saved = probabilities if probabilities <= MAX_SAVED_ATTENTION else 0
@@ -282,7 +289,8 @@ def _with_replay(setup: TrainingSetup, batch: LargestBatch) -> LargestBatch:
         batch.tokens + rows * REPLAY_TOKENS,
         batch.learned + rows * REPLAY_LEARNED,
     )
-    return batch if whole.padded > TOKEN_BUDGET else whole
+    most = token_budget(setup.number_format, setup.on_card)
+    return batch if whole.padded > most else whole
 
 
 def _replay_apart(shape: ModelShape, setup: TrainingSetup) -> float:

@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from finetune_app.basemodels.memory_plan import REPLAY_TOKENS, TOKEN_BUDGET, LargestBatch
+from finetune_app.basemodels.memory_plan import REPLAY_TOKENS, LargestBatch
 
 if TYPE_CHECKING:
     from finetune_app.versions.models import Version
@@ -31,6 +31,25 @@ MIN_STEPS = 80  # before a run may end early: fewer updates teach hardly anythin
 
 
 @dataclass(frozen=True)
+class LongestRows:
+    """The longest rows that can meet in one update. tokens: of each, the longest first. learned: of
+    the longest answer. conversations: of each row, two for a pair."""
+
+    tokens: tuple[int, ...]
+    learned: int
+    conversations: int = 1
+
+    def at_once(self, token_budget: int) -> LargestBatch:
+        """As many of them as are computed at once, with padding."""
+        longest = self.tokens[0]
+        fitting = min(len(self.tokens), token_budget // (self.conversations * longest))
+        lengths = self.conversations * self.tokens[: max(fitting, 1)]
+        rows, total = len(lengths), sum(lengths)
+        learned = max(rows * self.learned, ANSWER_SHARE * total)
+        return LargestBatch(rows, longest, total, min(int(learned), total))
+
+
+@dataclass(frozen=True)
 class TrainingWork:
     """Amount of work. `tokens` are those of one epoch, `replay_tokens` of the everyday rows beside
     them. A measurement reads `measured_tokens` and writes `answer_tokens`, `longest_answer` of them
@@ -43,7 +62,7 @@ class TrainingWork:
     rank: int
     replay_rows: int
     """Most everyday examples of an update."""
-    largest: LargestBatch
+    longest_rows: LongestRows
     replay_tokens: int = 0
     measured_tokens: int = 0
     answer_tokens: int = 0
@@ -77,7 +96,8 @@ class TrainingWork:
     def preparing(self) -> float:
         """Work before the first update: a rehearsal of the largest batch, and the first answers."""
         answers = decoding_cost(self.start_tokens, self.start_tokens // START_ANSWERS)
-        return self.largest.tokens + answers + FORWARD_COST * EVERYDAY_TEXT_TOKENS
+        longest = self.longest_rows.conversations * sum(self.longest_rows.tokens)
+        return longest + answers + FORWARD_COST * EVERYDAY_TEXT_TOKENS
 
     @property
     def total(self) -> float:
@@ -123,7 +143,7 @@ DEFAULT_WORK = TrainingWork(
     batch_size=8,
     rank=16,
     replay_rows=2,
-    largest=LargestBatch(rows=8, longest=160, tokens=1_000, learned=250),
+    longest_rows=LongestRows((160, *[120] * 7), learned=30),
     replay_tokens=2_900,
     measured_tokens=6_000,
     answer_tokens=900,
@@ -164,25 +184,18 @@ def tokens_of(version: "Version") -> int:
     return int(version.characters / CHARACTERS_PER_TOKEN) + TEMPLATE_TOKENS * rows
 
 
-def largest_batch(
-    version: "Version", batch_size: int, max_tokens: int, answers: int = 1
-) -> LargestBatch:
-    """The longest rows, as many of them as are computed at once. answers: 2 for pairs, which are
-    two conversations each.
+def longest_rows(
+    version: "Version", batch_size: int, max_tokens: int, conversations: int = 1
+) -> LongestRows:
+    """Those of one update. conversations: 2 for pairs.
 
     A version that was frozen before their lengths were kept is taken to have rows of half the
     longest one's length.
     """
     typical = version.characters / max(version.counts.get("train", 0), 1)
     lengths = version.longest_rows or [version.longest, *[max(typical, version.longest / 2)] * 31]
-    tokens = [
-        min(_tokens(length), max_tokens) for length in lengths[:batch_size] for _ in range(answers)
-    ]
-    longest = tokens[0] if tokens else TEMPLATE_TOKENS
-    rows = max(answers, min(len(tokens), TOKEN_BUDGET // longest))
-    total = sum(tokens[:rows])
-    learned = max(rows * _tokens(version.longest_answer), ANSWER_SHARE * total)
-    return LargestBatch(rows, longest, total, min(int(learned), total))
+    tokens = [min(_tokens(length), max_tokens) for length in lengths[:batch_size]]
+    return LongestRows(tuple(tokens), _tokens(version.longest_answer), conversations)
 
 
 def replay_rows(batch_size: int, share: float) -> int:

@@ -16,6 +16,7 @@ probes.py           whether a faster way gives transformers' gradients
 few_layers.py       of the model, for probes that need no more
 objectives.py       what a training minimises: supervised fine-tuning and replay
 dpo.py              and direct preference optimisation
+micro_batches.py    an update in parts that fit in memory
 steps.py            one step: forward, loss, backward, update
 data_parallel.py    several processes, one for each graphics card, share every update
 peer.py             each of the others

@@ -62,7 +62,6 @@ def compute_validation_loss(training: Run, state: State) -> MeanLoss:
     examples = training.validation_examples
     if not examples:
         return MeanLoss()
-    longest = max(example.padded_tokens for example in examples)
     device = training.adapted.device
 
     def attempt() -> MeanLoss:
@@ -71,7 +70,7 @@ def compute_validation_loss(training: Run, state: State) -> MeanLoss:
     model = training.adapted.model
     model.eval()
     try:
-        return retry_in_smaller_parts(training, state, longest, state.token_budget, attempt)
+        return retry_in_smaller_parts(training, state, examples, attempt)
     finally:
         model.train()
 

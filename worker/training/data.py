@@ -48,6 +48,9 @@ class TrainingExample(Protocol):
         ...
 
     @property
+    def conversations(self) -> list[TokenizedExample]: ...
+
+    @property
     def left_out(self) -> int: ...
 
     @property
@@ -353,20 +356,6 @@ class Batches:
             self._batches = epoch_batches(self._lengths, self._batch_size, self._seed, epoch)
             self._epoch = epoch
         return self._batches[position]
-
-
-def micro_batches(sizes: Sequence[int], token_budget: int) -> list[list[int]]:
-    """Split a batch into parts of at most `token_budget` padded tokens, or a single example.
-
-    sizes: padded tokens of each example. Returns the indices of each part.
-    """
-    parts: list[list[int]] = []
-    for index in sorted(range(len(sizes)), key=lambda index: sizes[index]):
-        if parts and (len(parts[-1]) + 1) * sizes[index] <= token_budget:
-            parts[-1].append(index)
-        else:
-            parts.append([index])
-    return parts
 
 
 def collate(

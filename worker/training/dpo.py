@@ -21,8 +21,9 @@ from worker.template import TokenizedExample
 from worker.training.checkpoints import as_user_error
 from worker.training.checkpoints import write as write_durably
 from worker.training.losses import Loss
+from worker.training.micro_batches import parts_of
 from worker.training.model_loader import AdaptedModel
-from worker.training.objectives import BatchLosses, SummedLoss, batch_losses, parts_of
+from worker.training.objectives import BatchLosses, SummedLoss, batch_losses
 from worker.training.pairs import PreferencePair
 from worker.training.replay.answers import ReplayExample
 from worker.training.replay.targets import ReplayTargets

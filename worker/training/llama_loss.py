@@ -38,7 +38,6 @@ from worker.training.llama_autograd import (
     HeadLoss,
     LoraLinear,
     RmsNorm,
-    SwiGlu,
 )
 from worker.training.lm_head import TokenLosses, with_replay
 
@@ -79,10 +78,10 @@ class LoraProjection:
         ]
         return cls(weight, bias, layers[0].scaling["default"], lora_weights)
 
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        """(tokens, in) -> (tokens, out)."""
+    def __call__(self, x: torch.Tensor, *, gated: bool = False) -> torch.Tensor:
+        """(tokens, in) -> (tokens, out). gated: see `LoraLinear`."""
         out: torch.Tensor = LoraLinear.apply(
-            x, self.weight, self.bias, self.scale, *self.lora_weights
+            x, self.weight, self.bias, self.scale, gated, *self.lora_weights
         )
         return out
 
@@ -133,13 +132,13 @@ class Layer:
             x, attended = x[keep], attended[keep]
         x = x + self.out(attended)
         normed = RmsNorm.apply(x, self.feed_forward_norm, self.epsilon)
-        return x + self.down(SwiGlu.apply(self.gate_up(normed)))
+        return x + self.down(self.gate_up(normed), gated=True)
 
 
 class LlamaLoss:
     """See `losses.Loss`, and the top of this file."""
 
-    pads = False
+    pads, shares = False, True
 
     def __init__(self, model: PeftModel) -> None:
         self._model = model

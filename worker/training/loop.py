@@ -116,9 +116,7 @@ def update(training: Run, state: State) -> StepResult:
             max_norm=spec.max_grad_norm,
         )
 
-    longest = max(example.padded_tokens for example in (*examples, *replay))
-    padded = longest * (len(examples) + len(replay))
-    return retry_in_smaller_parts(training, state, longest, padded, attempt)
+    return retry_in_smaller_parts(training, state, [*examples, *replay], attempt)
 
 
 def replay_of_step(training: Run, step: int) -> list[ReplayExample]:

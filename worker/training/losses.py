@@ -29,10 +29,14 @@ class Loss(Protocol):
     place of labels. Within `without_adapter` everything is computed by the base model.
 
     pads: whether a short example in a batch costs as much as the longest.
+    shares: whether what all rows begin with is computed once.
     """
 
     @property
     def pads(self) -> bool: ...
+
+    @property
+    def shares(self) -> bool: ...
 
     def __call__(self, batch: Batch, probabilities: torch.Tensor | None = None) -> TokenLosses: ...
 
@@ -70,6 +74,8 @@ class CausalLMLoss:
 
     def _replace_input(self, _head: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> Any:
         return inputs if self._intercept is None else (self._intercept(inputs[0]),)
+
+    shares = False
 
     @property
     def pads(self) -> bool:

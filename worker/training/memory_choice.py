@@ -22,10 +22,9 @@ from worker.channel import Channel, UserError
 from worker.engine.model_loader import fp32_bytes
 from worker.training.data import Examples
 from worker.training.memory_plan import count_saved_tensors
+from worker.training.micro_batches import parts_of, shared_tokens
 from worker.training.model_loader import read_config, reject_remote_code
-from worker.training.objectives import parts_of
 from worker.training.out_of_memory import CHECKPOINTING
-from worker.training.pairs import PreferencePair
 from worker.training.spec import TrainingSpec
 from worker.training.state import State
 
@@ -41,18 +40,20 @@ def choose_by_plan(
     by_length = sorted(examples.train, key=lambda one: one.padded_tokens, reverse=True)
     rows = by_length[: spec.batch_size]
 
-    def fits(token_budget: int) -> bool:
-        batches = [batch_of(part) for part in parts_of(rows, token_budget)]
+    def fits(parts: Sequence[Sequence[Any]]) -> bool:
+        batches = map(batch_of, parts)
         return max(memory_plan(shape, setup, batch).model for batch in batches) <= free
 
-    longest = rows[0].padded_tokens
-    if spec.gradient_checkpointing == "auto" and not fits(longest):
+    usual = state.token_budget
+    if spec.gradient_checkpointing == "auto" and not fits([rows[:1]]):
         state.gradient_checkpointing = True
         setup = replace(setup, gradient_checkpointing=True)
         channel.emit("warning", text=CHECKPOINTING)
-    while state.token_budget > longest and not fits(state.token_budget):
-        state.token_budget = max(state.token_budget // 2, longest)
-    if state.token_budget < longest * len(rows):
+    shared = shared_tokens(rows) if setup.is_fast(shape) else 0
+    least = rows[0].padded_tokens - shared  # then each part is a single row
+    while state.token_budget > least and not fits(parts_of(rows, state.token_budget, shared)):
+        state.token_budget = max(state.token_budget // 2, least)
+    if state.token_budget < usual:
         text = f"Each step works through its rows in parts of {state.token_budget:,} tokens."
         channel.emit("log", text=text)
 
@@ -64,7 +65,8 @@ def has_ample_room(spec: TrainingSpec, state: State, part: Sequence[Any]) -> boo
     """
     if torch.cuda.is_available():
         return False
-    plan = memory_plan(shape_of(spec.base_model), setup_of(spec, state), batch_of(part))
+    shape, setup = shape_of(spec.base_model), setup_of(spec, state)
+    plan = memory_plan(shape, setup, batch_of(part))
     return plan.model <= AMPLE_SHARE * free_bytes()
 
 
@@ -96,19 +98,12 @@ def full_while_loading(spec: TrainingSpec, number_format: str) -> UserError:
 
 
 def batch_of(part: Sequence[Any]) -> LargestBatch:
-    """A pair counts as its two conversations."""
-    examples = [
-        one
-        for example in part
-        for one in (
-            (example.chosen, example.rejected)
-            if isinstance(example, PreferencePair)
-            else (example,)
-        )
-    ]
-    lengths = [one.padded_tokens for one in examples]
-    learned = sum(sum(one.loss_mask) for one in examples)
-    return LargestBatch(len(examples), max(lengths), sum(lengths), learned)
+    """A pair counts as its two conversations, and what rows share for each of them: a little too
+    much, where it is computed once."""
+    rows = [row for example in part for row in example.conversations]
+    lengths = [row.padded_tokens for row in rows]
+    learned = sum(sum(row.loss_mask) for row in rows)
+    return LargestBatch(len(rows), max(lengths), sum(lengths), learned)
 
 
 @lru_cache(maxsize=1)

@@ -15,9 +15,10 @@ from typing import Generic, Protocol, TypeVar
 import torch
 
 from worker.template import TokenizedExample
-from worker.training.data import TrainingExample, collate, micro_batches
+from worker.training.data import TrainingExample, collate
 from worker.training.data_parallel import Ranks
 from worker.training.losses import Loss
+from worker.training.micro_batches import parts_of, shared_tokens
 from worker.training.optimizer import FlatAdamW
 from worker.training.replay.answers import ReplayExample
 from worker.training.replay.targets import ReplayTargets
@@ -169,8 +170,9 @@ class Update(Generic[E]):
             parts: list[tuple[list[E], list[ReplayExample]]] = []
             parts += [(part, []) for part in parts_of(own, token_budget)]
             return parts + [([], part) for part in parts_of(replay, token_budget)]
-        mixed: list[list[E | ReplayExample]] = parts_of([*own, *replay], token_budget)
-        return [apart(part) for part in mixed]
+        both: list[E | ReplayExample] = [*own, *replay]
+        shared = shared_tokens(own) if self.objective.loss.shares else 0
+        return [apart(part) for part in parts_of(both, token_budget, shared)]
 
 
 def apart(part: Sequence[E | ReplayExample]) -> tuple[list[E], list[ReplayExample]]:
@@ -185,7 +187,8 @@ def mean_loss(
 ) -> MeanLoss:
     """The mean loss, without an update."""
     total, right = 0.0, 0
-    for part in parts_of(examples, token_budget):
+    shared = shared_tokens(examples) if objective.loss.shares else 0
+    for part in parts_of(examples, token_budget, shared):
         found = objective(part, device)
         total += float(found.loss)
         right += found.right
@@ -193,10 +196,3 @@ def mean_loss(
         return MeanLoss()
     loss, accuracy = total / objective.units(examples), right / objective.units(examples)
     return MeanLoss(loss if math.isfinite(loss) else None, accuracy)
-
-
-def parts_of(examples: Sequence[E], token_budget: int) -> list[list[E]]:
-    """The examples in parts that fit in memory."""
-    sizes = [example.padded_tokens for example in examples]
-    parts = micro_batches(sizes, token_budget)
-    return [[examples[index] for index in part] for part in parts]

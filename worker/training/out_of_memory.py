@@ -6,13 +6,15 @@ shortened. The first is possible at any time, the others only before the first s
 """
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import torch
 
 from worker.channel import UserError
+from worker.training.data import TrainingExample
 from worker.training.killed_attempts import Attempt, note_attempt
+from worker.training.micro_batches import shared_tokens
 from worker.training.state import Run, State
 
 T = TypeVar("T")
@@ -34,21 +36,22 @@ KILLED = (
 
 
 def retry_in_smaller_parts(
-    training: Run, state: State, longest: int, total: int, attempt: Callable[[], T]
+    training: Run, state: State, examples: Sequence[TrainingExample], attempt: Callable[[], T]
 ) -> T:
     """Repeat `attempt` with a smaller token budget for as long as memory runs out.
 
-    longest: tokens of the longest example. total: most padded tokens of a single micro-batch.
-    Raises UserError when a single example is already too much.
+    examples: what it computes. Raises UserError when a single one is already too much.
     """
+    longest = max(example.padded_tokens for example in examples)
+    shared = shared_tokens(examples) if training.loss.shares else 0
     while True:
         try:
             return attempt()
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
-            used = min(total, state.token_budget)
-            if used <= longest:
+            used = min(longest * len(examples), state.token_budget)
+            if used <= longest - shared:  # then each part is a single one
                 raise too_small_for_one_row(longest) from error
         release()
         state.token_budget = max(used // 2, 1)
@@ -59,11 +62,11 @@ def retry_in_smaller_parts(
 def need_less(state: State, used: int, longest: int, *, checkpoint: bool, shorten: bool) -> str:
     """Change the state to the next way of working; returns the warning.
 
-    used: padded tokens of the batch that was too large. longest: of its longest row. checkpoint,
-    shorten: whether that is allowed. Raises UserError when nothing is left.
+    used: tokens of the batch that was too large, each row's in full. longest: of its longest row.
+    checkpoint, shorten: whether that is allowed. Raises UserError when nothing is left.
     """
     if used > longest:
-        state.token_budget = max(used // 2, 1)
+        state.token_budget = max(min(used, state.token_budget) // 2, 1)
         return SMALLER_PARTS
     if checkpoint and not state.gradient_checkpointing:
         state.gradient_checkpointing = True

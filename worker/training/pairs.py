@@ -26,6 +26,10 @@ class PreferencePair:
         return 2 * max(self.chosen.padded_tokens, self.rejected.padded_tokens)
 
     @property
+    def conversations(self) -> list[TokenizedExample]:
+        return [self.chosen, self.rejected]
+
+    @property
     def left_out(self) -> int:
         return self.chosen.left_out
 

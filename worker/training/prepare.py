@@ -6,9 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from transformers import PreTrainedTokenizerBase
 
-from finetune_app.basemodels.memory_plan import TOKEN_BUDGET
+from finetune_app.basemodels.memory_plan import token_budget
 from finetune_app.basemodels.training_work import replay_rows
 from worker.channel import Channel
 from worker.memory import release_memory
@@ -60,7 +61,8 @@ def prepare(
     if checkpoint:
         state = State.from_json(checkpoint.state)
     else:
-        state = State(choose_number_format(spec, channel), TOKEN_BUDGET)
+        number_format = choose_number_format(spec, channel)
+        state = State(number_format, token_budget(number_format, torch.cuda.is_available()))
     if ranks is None:
         examples = make_room(spec, state, examples, folder, channel, is_new=checkpoint is None)
         note_attempt(folder)

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from finetune_app.basemodels.memory_plan import TOKEN_BUDGET
+from finetune_app.basemodels.memory_plan import token_budget
 from finetune_app.basemodels.training_work import replay_rows
 from worker.training.data import Batches
 from worker.training.data_parallel import processes_for
@@ -98,7 +98,8 @@ def with_less_memory(training: Run, state: State, part: Sequence[Any]) -> Run:
     )
     training.channel.emit("warning", text=warning)
     if state.gradient_checkpointing and not before:
-        state.token_budget = TOKEN_BUDGET  # as many rows as then fit
+        on_card = torch.cuda.is_available()
+        state.token_budget = token_budget(state.number_format, on_card)  # as many rows as then fit
         training = with_checkpointing(training, state)
     elif _padded(part) == longest:
         training = with_shorter_rows(training, state)

@@ -10,14 +10,16 @@ from worker.training.data import (
     DatasetRow,
     collate,
     epoch_batches,
-    micro_batches,
     sample_rows,
     steps_per_epoch,
 )
 from worker.training.data_parallel import Ranks
 from worker.training.lm_head import TokenLosses
+from worker.training.micro_batches import micro_batches, parts_of, shared_tokens
 from worker.training.objectives import AnswerObjective, Update
 from worker.training.optimizer import FlatAdamW, learning_rate_at
+from worker.training.pairs import PreferencePair
+from worker.training.replay.answers import ReplayExample
 from worker.training.spec import TrainingSpec
 from worker.training.steps import training_step
 
@@ -88,6 +90,42 @@ def test_micro_batches_stay_within_the_token_budget():
     )
 
 
+def test_instructions_that_all_rows_share_count_less():
+    """Four rows of 100 tokens, 90 of them the same."""
+    rows = [TokenizedExample([7] * 90 + [n] * 10, [False] * 95 + [True] * 5) for n in range(4)]
+    everyday = ReplayExample(list(range(20)), [False] * 10 + [True] * 10)
+    shared = shared_tokens([*rows, everyday])
+    assert shared == 90
+    assert [len(part) for part in parts_of(rows, 100)] == [1, 1, 1, 1]
+    assert [len(part) for part in parts_of(rows, 100, shared)] == [4]
+    assert [len(part) for part in parts_of([*rows, everyday], 125, shared)] == [5]
+
+
+def test_with_what_they_share_rows_keep_to_a_few_times_the_budget():
+    """The keys and values of what they share are kept for each row."""
+    rows = [TokenizedExample([7] * 90 + [n] * 10, [False] * 95 + [True] * 5) for n in range(4)]
+    assert [len(part) for part in parts_of(rows, 60, 90)] == [2, 2]
+    assert [len(part) for part in parts_of(rows, 10, 90)] == [1, 1, 1, 1]
+    long = [TokenizedExample([7] * 2000 + [n] * 10, [False] * 2005 + [True] * 5) for n in range(4)]
+    assert [len(part) for part in parts_of(long, 2048, 2000)] == [2, 2]
+
+
+def test_pairs_share_what_both_their_conversations_begin_with():
+    first, second = (
+        TokenizedExample([7] * 90 + [n] * 10, [False] * 95 + [True] * 5) for n in range(2)
+    )
+    pairs = [PreferencePair(n, first, second) for n in range(3)]
+    assert shared_tokens(pairs) == shared_tokens(pairs[:1]) == 90
+    assert [len(part) for part in parts_of(pairs, 150)] == [1, 1, 1]
+    assert [len(part) for part in parts_of(pairs, 150, 90)] == [3]
+
+
+def test_what_is_shared_ends_before_anything_is_learned():
+    same = [TokenizedExample([7] * 10, [False] * 6 + [True] * 4) for _ in range(2)]
+    assert shared_tokens(same) == 5
+    assert shared_tokens(same[:1]) == 0
+
+
 def test_the_flat_optimizer_equals_plain_adamw():
     torch.manual_seed(0)
     ours = [torch.nn.Parameter(torch.randn(4, 3)), torch.nn.Parameter(torch.randn(5))]
@@ -117,7 +155,7 @@ def test_a_non_finite_gradient_changes_no_weight(bad):
         broken.register_hook(lambda gradient: gradient * bad)
         return TokenLosses(broken, None)
 
-    loss.pads = False
+    loss.pads = loss.shares = False
     example = TokenizedExample([1, 2], [False, True])
     with pytest.raises(UserError, match="lower learning rate"):
         training_step(

@@ -18,7 +18,8 @@ from worker.evaluation.inputs import Candidate
 from worker.evaluation.probes.finished_work import FinishedWork
 from worker.evaluation.probes.recall_findings import RecallFindings
 from worker.evaluation.probes.recall_rows import RecallRow, SelectionStopped, choose_rows
-from worker.training.data import collate, micro_batches
+from worker.training.data import collate
+from worker.training.micro_batches import micro_batches
 
 if TYPE_CHECKING:
     from worker.engine.engine import Engine
