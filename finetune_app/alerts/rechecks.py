@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from finetune_app.alerts.models import Recheck, Watch
 from finetune_app.candidates.models import Candidate
 from finetune_app.core.errors import PlainError
-from finetune_app.deployment.models import Deployment
+from finetune_app.deployment.models import Deployment, Release
 from finetune_app.evaluation import services as evaluations
 from finetune_app.evaluation.models import Evaluation
 from finetune_app.jobs.models import State
@@ -60,13 +60,15 @@ class RecheckResult:
         )
 
 
-def baseline_of(deployment: Deployment) -> Evaluation | None:
+def baseline_of(deployment: Deployment, current: Release | None) -> Evaluation | None:
     """The evaluation that the live candidate was chosen by: the newest that had finished when it
-    went live, else the first after that. None if there is none, or if people judged its answers."""
-    current = deployment.current
+    went live, else the first after that. None if there is none, or if people judged its answers.
+
+    current: the release that is live."""
     if current is None:
         return None
-    evaluations_of = deployment.goal.evaluations.with_candidate(current.candidate)
+    of_goal = Evaluation.objects.filter(goal=deployment.goal_id)
+    evaluations_of = of_goal.with_candidate(current.candidate)
     finished = evaluations_of.succeeded().filter(recheck=None)
     before = finished.filter(created_at__lte=current.at).order_by("-pk").first()
     found = before or finished.order_by("pk").first()
@@ -78,7 +80,8 @@ def start(watch: Watch) -> Recheck:
     running."""
     deployment = watch.deployment
     with transaction.atomic():
-        baseline, current = baseline_of(deployment), deployment.current
+        current = deployment.current
+        baseline = baseline_of(deployment, current)
         if baseline is None or current is None:
             raise PlainError(
                 _(
@@ -125,9 +128,10 @@ def start_due() -> None:
             continue  # the page says why; the next run tries again
 
 
-def latest_result(deployment: Deployment) -> RecheckResult | None:
-    """The newest recheck that says something about the live candidate; None if there is none."""
-    current = deployment.current
+def latest_result(deployment: Deployment, current: Release | None) -> RecheckResult | None:
+    """The newest recheck that says something about the live candidate; None if there is none.
+
+    current: the release that is live."""
     found = Recheck.objects.filter(
         watch__deployment=deployment, evaluation__job__state=State.SUCCEEDED
     ).select_related("evaluation", "baseline", "watch")

@@ -94,7 +94,7 @@ def _tokens_this_month(deployment: Deployment) -> float:
 
 
 def _percentage_points_worse(deployment: Deployment) -> float | None:
-    found = rechecks.latest_result(deployment)
+    found = rechecks.latest_result(deployment, deployment.current)
     return found.worse_by if found else None
 
 

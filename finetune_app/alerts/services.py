@@ -19,6 +19,8 @@ from finetune_app.providers import guard
 def watch_of(deployment: Deployment) -> Watch:
     """The settings of a deployment, created with a rule for each metric; all off at first."""
     watch = Watch.objects.filter(deployment=deployment).prefetch_related("rules").first()
+    if watch:
+        watch.deployment = deployment  # which is not read again
     if watch and {rule.metric for rule in watch.rules.all()} >= set(Metric):
         return watch
     with transaction.atomic():

@@ -27,8 +27,7 @@ PAGE = "alerts/page.html"
 @goal_page(Role.VIEWER, "GET", "POST", changing=Role.EDITOR, audit=AuditAction.ALERTS_CHANGED)
 def page(request: HttpRequest, goal: Goal) -> HttpResponse:
     """POST: change the settings. Only that response contains the secret of a new webhook."""
-    deployment = get_object_or_404(Deployment, goal=goal)
-    watch = services.watch_of(deployment)
+    watch = services.watch_of(get_object_or_404(Deployment, goal=goal))
     if request.method == "GET":
         return render_page(request, PAGE, _context(request, watch, WatchForm.filled(watch)))
     form = WatchForm(request.POST, watch=watch)
@@ -79,13 +78,14 @@ def recheck(request: HttpRequest, goal: Goal) -> HttpResponse:
 
 
 def _context(request: HttpRequest, watch: Watch, form: WatchForm) -> dict[str, Any]:
+    current = watch.deployment.current
     return {
         "watch": watch,
         "form": form,
         "notices": watch.notices.select_related("rule")[:MAX_NOTICES],
         "raised": watch.rules.filter(on=True).exclude(raised_at=None),
-        "recheck_result": rechecks.latest_result(watch.deployment),
-        "baseline": rechecks.baseline_of(watch.deployment),
+        "recheck_result": rechecks.latest_result(watch.deployment, current),
+        "baseline": rechecks.baseline_of(watch.deployment, current),
         "rechecks": watch.rechecks.select_related("evaluation__job")[:1],
         "email_ready": settings.EMAIL_READY,
         "may_edit": may_edit(request),

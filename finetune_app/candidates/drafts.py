@@ -5,7 +5,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from finetune_app.accounts.models import User
-from finetune_app.basemodels.models import BaseModel
+from finetune_app.basemodels.models import BaseModel, BaseModelChoice
 from finetune_app.basemodels.services import usable_by
 from finetune_app.candidates import (
     batch_inference,
@@ -38,16 +38,18 @@ def draft_of(*, goal: Goal, user: User) -> WorkbenchDraft:
         goal=goal,
         by=user,
         instructions=goal_instructions(goal),
-        base_model=default_base_model(goal),
+        base_model=default_base_model(goal, chosen_base_model(goal)),
     )
 
 
-def default_base_model(goal: Goal) -> BaseModel | None:
+def chosen_base_model(goal: Goal) -> BaseModelChoice | None:
+    return BaseModelChoice.objects.filter(goal=goal).select_related("base_model").first()
+
+
+def default_base_model(goal: Goal, chosen: BaseModelChoice | None) -> BaseModel | None:
     """The base model chosen for the goal, else any installed one."""
-    chosen = getattr(goal, "base_choice", None)
     if chosen and chosen.base_model.is_here:
-        model: BaseModel = chosen.base_model
-        return model
+        return chosen.base_model
     return next((model for model in usable_by(goal.team) if model.is_here), None)
 
 

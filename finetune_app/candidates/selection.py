@@ -9,9 +9,9 @@ from functools import partial
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
-from finetune_app.basemodels.models import BaseModel, thinking_of
+from finetune_app.basemodels.models import BaseModel, BaseModelChoice
 from finetune_app.candidates import services
-from finetune_app.candidates.drafts import default_base_model
+from finetune_app.candidates.drafts import chosen_base_model, default_base_model
 from finetune_app.candidates.models import Candidate, CandidateKind
 from finetune_app.core.thinking import NO
 from finetune_app.goals.models import Goal
@@ -54,11 +54,12 @@ def candidate_options(goal: Goal) -> list[CandidateOption]:
     """All candidates of the goal; every key is unique."""
     trained = list(_finished_trainings(goal)[:MAX_OPTIONS_PER_KIND])
     saved = list(_saved_candidates(goal)[:MAX_OPTIONS_PER_KIND])
-    default = default_base_model(goal)
+    chosen = chosen_base_model(goal)
+    default = default_base_model(goal, chosen)
     bases = {one.pk: one for one in [default, *(t.base_model for t in trained)] if one}
     bases |= {one.base_model.pk: one.base_model for one in saved if one.base_model}
     return [
-        *(_base_option(goal, one) for one in bases.values()),
+        *(_base_option(goal, one, chosen) for one in bases.values()),
         *(_saved_option(one) for one in saved),
         *_document_options(goal, default, trained),
         *(_tuned_option(one) for one in trained),
@@ -86,7 +87,7 @@ def selected_options(
     known = {one.key: one for one in options}
     if training is not None:
         one = _finished_trainings(goal).filter(number=training).first()
-        return [_base_option(goal, one.base_model), _tuned_option(one)] if one else []
+        return _base_and_tuned(goal, one) if one else []
     if named := [known[key] for key in (a, b) if key in known]:
         return named[:1] if a == b else named
     return _default_options(goal, options)
@@ -94,13 +95,18 @@ def selected_options(
 
 def _default_options(goal: Goal, options: Sequence[CandidateOption]) -> list[CandidateOption]:
     if trained := _finished_trainings(goal).first():
-        return [_base_option(goal, trained.base_model), _tuned_option(trained)]
+        return _base_and_tuned(goal, trained)
     made = [one for one in options if one.key.startswith("remote-")]
     made += [one for one in options if one.key.startswith("kept-")]
     made += [one for one in options if one.kind == CandidateKind.RAG]
     base = [one for one in options if one.kind == CandidateKind.BASE]
     remote = [one for one in options if one.key.startswith("endpoint-")]
     return [*base[:1], *made[:1]] or remote[:1]
+
+
+def _base_and_tuned(goal: Goal, training: Training) -> list[CandidateOption]:
+    base = _base_option(goal, training.base_model, chosen_base_model(goal))
+    return [base, _tuned_option(training)]
 
 
 def chat_columns(options: Sequence[CandidateOption], seed: str = "") -> list[ChatColumn]:
@@ -148,12 +154,13 @@ def with_thinking(model: str, thinking: str) -> str:
     return model if thinking == NO else _("%(model)s, thinks first") % {"model": model}
 
 
-def _base_option(goal: Goal, model: BaseModel) -> CandidateOption:
+def _base_option(goal: Goal, model: BaseModel, chosen: BaseModelChoice | None) -> CandidateOption:
+    thinks = chosen.thinking if chosen and chosen.base_model == model else NO
     return CandidateOption(
         f"base-{model.pk}",
         CandidateKind.BASE,
         _("Base"),
-        with_thinking(model.name, thinking_of(goal, model)),
+        with_thinking(model.name, thinks),
         partial(services.base_candidate, goal=goal, base_model=model),
     )
 

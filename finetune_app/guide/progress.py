@@ -1,11 +1,9 @@
-"""The progress of goals along the six steps, in ten queries for any number of goals."""
+"""The progress of goals along the six steps, and what to do next."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TypeVar
 
-from django.db.models import Count, F, Max, Model, Q, QuerySet
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.functional import cached_property
@@ -13,12 +11,11 @@ from django.utils.timesince import timesince
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from finetune_app.basemodels.models import BaseModelChoice
 from finetune_app.candidates.models import Candidate
-from finetune_app.datasets import status_counts
 from finetune_app.datasets.enough_examples import STEADY_EXAMPLES
 from finetune_app.evaluation.models import Evaluation
 from finetune_app.goals.models import Goal, Method
+from finetune_app.guide.step_results import StepResults
 from finetune_app.guide.steps import DOCUMENTS, INSTRUCTIONS, step_name
 from finetune_app.jobs.models import State
 from finetune_app.knowledge.models import Knowledge
@@ -26,7 +23,6 @@ from finetune_app.monitoring import retraining
 from finetune_app.training.models import Training
 from finetune_app.versions.models import Version
 
-ModelT = TypeVar("ModelT", bound=Model)
 # With an answer; then freezing is next, even if rows are still waiting.
 EXAMPLES_TO_FREEZE = STEADY_EXAMPLES
 
@@ -36,19 +32,67 @@ class Progress:
     """The results of the six steps of a goal; None where a step has none yet."""
 
     goal: Goal
-    examples: int = 0  # approved or begun
-    to_answer: int = 0  # rows that still wait for a person's answer
-    version: Version | None = None
-    choice: BaseModelChoice | None = None
-    instructions: Candidate | None = None  # the newest that a person kept
-    knowledge: Knowledge | None = None
-    documents: int = 0
-    training: Training | None = None  # the newest
-    trained: Training | None = None  # the newest with an adapter
-    evaluation: Evaluation | None = None  # the newest
-    live: bool = False
-    # Examples that no version has yet; only for a live goal.
-    new_examples: retraining.NewExamples | None = None
+    results: StepResults
+
+    @property
+    def examples(self) -> int:
+        """Approved or begun."""
+        return self.results.examples[self.goal.pk].begun
+
+    @property
+    def to_answer(self) -> int:
+        """Rows that still wait for a person's answer."""
+        return self.results.examples[self.goal.pk].waiting
+
+    @property
+    def version(self) -> Version | None:
+        return self.results.versions.get(self.goal.pk)
+
+    @property
+    def base_model(self) -> str | None:
+        """The name of the chosen one."""
+        return self.results.base_models.get(self.goal.pk)
+
+    @property
+    def instructions(self) -> Candidate | None:
+        """The newest that a person kept."""
+        return self.results.instructions.get(self.goal.pk)
+
+    @property
+    def knowledge(self) -> Knowledge | None:
+        return self.results.knowledge.get(self.goal.pk)
+
+    @property
+    def documents(self) -> int:
+        return getattr(self.knowledge, "document_count", 0)
+
+    @property
+    def searchable(self) -> bool:
+        return bool(self.knowledge and self.knowledge.index)
+
+    @property
+    def training(self) -> Training | None:
+        """The newest."""
+        return self.results.trainings.get(self.goal.pk)
+
+    @property
+    def trained(self) -> Training | None:
+        """The newest with an adapter."""
+        return self.results.trained.get(self.goal.pk)
+
+    @property
+    def evaluation(self) -> Evaluation | None:
+        """The newest."""
+        return self.results.evaluations.get(self.goal.pk)
+
+    @property
+    def live(self) -> bool:
+        return self.goal.pk in self.results.live
+
+    @property
+    def new_examples(self) -> retraining.NewExamples | None:
+        """Examples that no version has yet; only of a live goal."""
+        return self.results.new_examples.get(self.version.dataset_id) if self.version else None
 
     @cached_property
     def next(self) -> "NextAction":
@@ -68,10 +112,6 @@ class Progress:
     def step_name(self) -> str:
         return step_name(self.goal, self.at)
 
-    @property
-    def searchable(self) -> bool:
-        return bool(self.knowledge and self.knowledge.index)
-
 
 @dataclass(frozen=True)
 class NextAction:
@@ -83,88 +123,11 @@ class NextAction:
     url: str
 
 
-def progress_of(goals: Iterable[Goal], *, count_new_examples: bool = True) -> list[Progress]:
-    """Return the progress of each goal, in the order given. Without the new examples, which only
-    the next action needs, it is one query less."""
+def progress_of(goals: Iterable[Goal]) -> list[Progress]:
+    """In the order given."""
     goals = list(goals)
-    ids = [goal.pk for goal in goals]
-    counts = status_counts.begun_and_waiting(ids)
-    versions = _by_goal(_newest_versions(ids), "of_goal")
-    choices = _by_goal(BaseModelChoice.objects.filter(goal__in=ids).select_related("base_model"))
-    kept = Candidate.objects.versions().filter(goal__in=ids)
-    instructions = _by_goal(kept.filter(_newest(kept)).only("goal_id", "created_at"))
-    knowledge = _by_goal(
-        Knowledge.objects.filter(goal__in=ids)
-        .select_related("job")
-        .annotate(document_count=Count("documents"))
-    )
-    trainings = _newest_trainings(ids)
-    trained = [one for one in trainings if one.adapter_sha256]
-    evaluations = _by_goal(_newest_evaluations(ids))
-    live = retraining.live_among(ids)
-    new_examples = retraining.new_examples_since(
-        [one for goal_id, one in versions.items() if goal_id in live] if count_new_examples else []
-    )
-    return [
-        Progress(
-            goal=goal,
-            live=goal.pk in live,
-            new_examples=_of_version(new_examples, versions.get(goal.pk)),
-            examples=counts[goal.pk].begun,
-            to_answer=counts[goal.pk].waiting,
-            version=versions.get(goal.pk),
-            choice=choices.get(goal.pk),
-            instructions=instructions.get(goal.pk),
-            knowledge=knowledge.get(goal.pk),
-            documents=knowledge[goal.pk].document_count if goal.pk in knowledge else 0,
-            training=_by_goal(trainings).get(goal.pk),
-            trained=_by_goal(trained).get(goal.pk),
-            evaluation=evaluations.get(goal.pk),
-        )
-        for goal in goals
-    ]
-
-
-def _of_version(
-    new_examples: dict[int, retraining.NewExamples], version: Version | None
-) -> retraining.NewExamples | None:
-    return new_examples.get(version.dataset_id) if version else None
-
-
-def _newest_versions(ids: list[int]) -> QuerySet[Version]:
-    rows = Version.objects.filter(dataset__goal__in=ids)
-    return rows.filter(_newest(rows, "dataset")).annotate(of_goal=F("dataset__goal"))
-
-
-def _newest_trainings(ids: list[int]) -> list[Training]:
-    """The newest of each goal and the newest that has an adapter, oldest first."""
-    rows = Training.objects.filter(goal__in=ids).exclude(job__state=State.CANCELLED)
-    some = rows.filter(_newest(rows) | _newest(rows.with_adapter()))
-    return list(
-        some.select_related("job", "version")
-        .defer("spec", "warnings", "job__spec", "job__result", "job__detail")
-        .order_by("pk")
-    )
-
-
-def _newest_evaluations(ids: list[int]) -> QuerySet[Evaluation]:
-    rows = Evaluation.objects.filter(goal__in=ids).exclude(job__state=State.CANCELLED)
-    return (
-        rows.filter(_newest(rows))
-        .select_related("job", "ours")
-        .defer("general", "refusals", "recall", "job__spec", "job__result", "job__detail")
-    )
-
-
-def _newest(rows: QuerySet[ModelT], group: str = "goal") -> Q:
-    """The condition that a row is the newest of its group."""
-    newest = rows.order_by().values(group).annotate(newest=Max("pk")).values("newest")
-    return Q(pk__in=newest)
-
-
-def _by_goal(rows: Iterable[ModelT], attribute: str = "goal_id") -> dict[int, ModelT]:
-    """By the goal's pk; the last row of a goal wins."""
-    return {getattr(row, attribute): row for row in rows}
+    results = StepResults(goals)
+    return [Progress(goal, results) for goal in goals]
 
 
 def next_action(progress: Progress) -> NextAction:
@@ -185,7 +148,7 @@ def next_action(progress: Progress) -> NextAction:
             "v": progress.version.number
         }
         return NextAction(2, state, _("Add examples"), reverse("datasets:page", kwargs=here))
-    if not progress.choice:
+    if not progress.base_model:
         state = _("%(n)d examples frozen as version %(v)d.") % {
             "n": sum(progress.version.counts.values()),
             "v": progress.version.number,
@@ -267,10 +230,7 @@ def _made(progress: Progress, here: dict[str, int]) -> NextAction:
             5, _("Your documents can be searched. Not tested yet."), _("Evaluate"), test
         )
     if progress.instructions is None:
-        assert progress.choice is not None
-        state = _("Ready to write instructions for %(model)s.") % {
-            "model": progress.choice.base_model.name
-        }
+        state = _("Ready to write instructions for %(model)s.") % {"model": progress.base_model}
         return NextAction(4, state, _("Write them"), INSTRUCTIONS.url(progress.goal))
     ago = _ago(progress.instructions.created_at)
     return NextAction(
@@ -300,8 +260,7 @@ def _trained(progress: Progress, here: dict[str, int]) -> NextAction:
     training = progress.training
     url = reverse("training:page", kwargs=here)
     if training is None:
-        assert progress.choice is not None
-        state = _("Ready to train %(model)s.") % {"model": progress.choice.base_model.name}
+        state = _("Ready to train %(model)s.") % {"model": progress.base_model}
         return NextAction(4, state, _("Train"), url)
     job = training.job
     if job.is_active:

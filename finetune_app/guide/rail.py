@@ -63,13 +63,13 @@ def step_of(page: str) -> int:
 
 def rail(goal: Goal, page: str) -> list[Step]:
     """The six steps of a goal, as seen from `page` (a URL name, or only its namespace)."""
-    (progress,) = progress_of([goal], count_new_examples=False)
+    (progress,) = progress_of([goal])
     now = step_of(page)
     facts, urls = _facts(progress), _urls(progress)
     done = [
         bool(goal.measure),
         bool(progress.version),
-        bool(progress.choice),
+        bool(progress.base_model),
         _step_4_done(progress),
         bool(progress.evaluation and progress.evaluation.verdict),
         progress.live,
@@ -102,8 +102,8 @@ def _step_4_done(progress: Progress) -> bool:
     method = Method(progress.goal.method)
     if method == Method.PROMPT:
         return bool(progress.instructions)
-    return (progress.searchable or not method.searches) and bool(
-        progress.trained or not method.trains
+    return (not method.searches or progress.searchable) and bool(
+        not method.trains or progress.trained
     )
 
 
@@ -158,7 +158,7 @@ def _facts(progress: Progress) -> list[str]:
     return [
         str(MeasureKind(goal.measure).label) if goal.measure else _("What it should do"),
         dataset,
-        progress.choice.base_model.name if progress.choice else _("What to start from"),
+        progress.base_model or _("What to start from"),
         _step_4_fact(progress),
         verdict,
         _("Live") if progress.live else _("Chat, download"),

@@ -104,7 +104,9 @@ def card_file(request: HttpRequest, goal: Goal, number: int) -> HttpResponse:
 
 
 def _trained_or_404(goal: Goal, number: int) -> Training:
-    trained = goal.trainings.with_adapter().select_related("base_model", "version", "job", "goal")
+    trained = goal.trainings.with_adapter().select_related(
+        "base_model", "version__dataset", "job", "goal"
+    )
     return get_object_or_404(trained, number=number)
 
 

@@ -7,7 +7,6 @@ from django.db.models import Count, Q
 from django.utils.translation import ngettext
 
 from finetune_app.datasets.models import Example, Status
-from finetune_app.deployment.models import Deployment
 from finetune_app.versions.models import Version
 
 ENOUGH_EXAMPLES = 20  # new ones, from which training again is suggested
@@ -31,12 +30,6 @@ class NewExamples:
             "%(n)s new examples since version %(v)d.",
             self.count,
         ) % {"n": f"{self.count:,}", "v": self.version}
-
-
-def live_among(goal_ids: Iterable[int]) -> set[int]:
-    """The goals whose deployment is not paused."""
-    live = Deployment.objects.filter(goal__in=goal_ids, paused_at=None)
-    return set(live.values_list("goal", flat=True))
 
 
 def new_examples_since(versions: Iterable[Version]) -> dict[int, NewExamples]:

@@ -59,10 +59,13 @@ def progress_context(sheet: PromptSheet) -> dict[str, Any]:
     }
 
 
-def hides_names(sheet: PromptSheet, user: User, *, may_edit: bool) -> bool:
+def reading_of(sheet: PromptSheet, user: User) -> Reading | None:
+    return sheet.readings.filter(by=user).first()
+
+
+def hides_names(reading: Reading | None, *, may_edit: bool) -> bool:
     """Whether this person still marks without names. Viewers mark nothing, so they see them."""
-    seen = sheet.readings.filter(by=user, names_shown_at__isnull=False)
-    return may_edit and not seen.exists()
+    return may_edit and not (reading and reading.names_shown_at)
 
 
 def reading_context(
@@ -72,13 +75,13 @@ def reading_context(
     indexes = list(sheet.prompts.values_list("index", flat=True))
     at = asked if asked in indexes else indexes[0]
     prompt = sheet.prompts.get(index=at)
-    hidden = hides_names(sheet, user, may_edit=may_edit)
-    reading = sheet.readings.filter(by=user).first()
+    reading, labels = reading_of(sheet, user), labels_of(sheet)
+    hidden = hides_names(reading, may_edit=may_edit)
     mine = reading.marks.filter(prompt=prompt).first() if reading else None
     place = indexes.index(at)
     return {
         "prompt": prompt,
-        "columns": _columns(sheet, prompt, mine.preferred_id if mine else None, hidden=hidden),
+        "columns": _columns(labels, prompt, mine.preferred_id if mine else None, hidden=hidden),
         "prefers_none": mine is not None and mine.preferred_id is None,
         "hidden": hidden,
         "marked": reading.marks.count() if reading else 0,
@@ -88,16 +91,16 @@ def reading_context(
         "after": indexes[place + 1] if place + 1 < len(indexes) else None,
         "my_note": SheetNote.objects.filter(reading=reading, prompt=prompt).first(),
         "other_notes": [] if hidden else _notes_of_others(prompt, user),
-        "tallies": [] if hidden else tallies(sheet),
+        "tallies": [] if hidden else tallies(sheet, labels),
         "max_note": MAX_NOTE_CHARACTERS,
     }
 
 
 def _columns(
-    sheet: PromptSheet, prompt: SheetPrompt, preferred: int | None, *, hidden: bool
+    labels: dict[int, str], prompt: SheetPrompt, preferred: int | None, *, hidden: bool
 ) -> list[Column]:
+    """labels: the candidates by pk, see `labels_of`."""
     answers = {one.candidate_id: one for one in prompt.answers.all()}
-    labels = labels_of(sheet)
     return [
         Column(
             place=place,
@@ -122,9 +125,8 @@ def _notes_of_others(prompt: SheetPrompt, user: User) -> QuerySet[SheetNote]:
     return prompt.notes.filter(reading__in=readings).select_related("reading__by")
 
 
-def tallies(sheet: PromptSheet) -> list[Tally]:
+def tallies(sheet: PromptSheet, labels: dict[int, str]) -> list[Tally]:
     """Of everybody who has marked something and then seen the names."""
-    labels = labels_of(sheet)
     found = []
     for reading in finished_readings(sheet):
         preferred = Counter(mark.preferred_id for mark in reading.marks.all())

@@ -122,7 +122,8 @@ def download_sheet(request: HttpRequest, goal: Goal, sheet_id: int, form: str) -
         raise Http404("there is no such form")
     if not sheet.is_done:
         raise PlainError(_("The answers are not there yet."), status=409)
-    if presenters.hides_names(sheet, request.user, may_edit=may_edit(request)):
+    reading = presenters.reading_of(sheet, request.user)
+    if presenters.hides_names(reading, may_edit=may_edit(request)):
         raise PlainError(
             _("The file says whose answer is whose. Show the names on the page first."),
             status=409,

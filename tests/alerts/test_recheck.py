@@ -53,7 +53,7 @@ def test_a_recheck_uses_the_same_version_and_candidates(watch, tuned):
 
 def test_a_recheck_is_no_new_look_at_the_test_set(watch, tuned):
     """The same candidates answer again, so nothing new is tried."""
-    first = rechecks.baseline_of(tuned)
+    first = rechecks.baseline_of(tuned, tuned.current)
     made = finished(rechecks.start(watch))
     made.refresh_from_db()
     assert (first.looks, made.looks) == (1, 1)
@@ -61,9 +61,9 @@ def test_a_recheck_is_no_new_look_at_the_test_set(watch, tuned):
 
 
 def test_equal_results_are_as_good(watch, tuned):
-    assert rechecks.latest_result(tuned) is None
+    assert rechecks.latest_result(tuned, tuned.current) is None
     finished(rechecks.start(watch))
-    found = rechecks.latest_result(tuned)
+    found = rechecks.latest_result(tuned, tuned.current)
     assert found.as_good
     assert found.sentence.startswith("Still as good as when it went live")
     assert rules.measure("worse", tuned) == 0
@@ -75,7 +75,7 @@ def test_a_worse_result_is_shown_and_raises_the_rule(watch, tuned, owner, settin
     made = rechecks.start(watch)
     prompts = made.baseline.version.counts["test"]
     finished(made, wrong=2)
-    found = rechecks.latest_result(tuned)
+    found = rechecks.latest_result(tuned, tuned.current)
     assert found.right_now == prompts - 2
     assert not found.as_good
     assert found.sentence.startswith("Not as good")
@@ -89,7 +89,7 @@ def test_a_candidate_without_an_evaluation_cannot_be_rechecked(watch, tuned, own
     finished(rechecks.start(watch), wrong=3)
     base = candidates.base_candidate(goal=tuned.goal, base_model=journey.install("other"))
     deployment.go_live(goal=tuned.goal, candidate=base, by=owner)
-    assert rechecks.latest_result(tuned) is None
+    assert rechecks.latest_result(tuned, tuned.current) is None
     with pytest.raises(PlainError, match="not been tested"):
         rechecks.start(watch)
 

@@ -37,6 +37,10 @@ FOUND = [
 ]
 
 
+def base_model_of(goal):
+    return drafts.chosen_base_model(goal).base_model
+
+
 def events(reply) -> list[dict]:
     return [json.loads(line) for line in b"".join(reply).splitlines()]
 
@@ -177,7 +181,7 @@ def test_citations_are_streamed(as_viewer, ready, documents, engine_requests, ur
 
 
 def test_changed_documents_are_reported(as_viewer, ready, documents, url):
-    candidate = services.rag_candidate(goal=ready, base_model=selection.default_base_model(ready))
+    candidate = services.rag_candidate(goal=ready, base_model=base_model_of(ready))
     candidate.saved = True
     candidate.save()
     Knowledge.objects.update(index=2)
@@ -201,7 +205,7 @@ def test_a_local_and_a_remote_model_stream_together(
     url,
 ):
     endpoint = platform.endpoint(team, owner)
-    base = selection.default_base_model(ready)
+    base = base_model_of(ready)
     query = f"?a=base-{base.pk}&b=endpoint-{endpoint.pk}"
     found = events(as_viewer.post(url("chat_stream") + query, HELLO))
     remote_text = "".join(
@@ -221,7 +225,7 @@ def test_a_remote_error_does_not_stop_the_local_model(
     url,
 ):
     endpoint = platform.endpoint(team, owner, "wrong key")
-    query = f"?a=base-{selection.default_base_model(ready).pk}&b=endpoint-{endpoint.pk}"
+    query = f"?a=base-{base_model_of(ready).pk}&b=endpoint-{endpoint.pk}"
     page = text(as_viewer.post(url("chat") + query, HELLO))
     assert "base says hello" in page
     assert "did not accept the key" in page
@@ -232,7 +236,7 @@ def test_a_missing_engine_does_not_stop_the_remote_model(
 ):
     settings.ENGINE_SOCKET = tmp_path / "engine.sock"
     endpoint = platform.endpoint(team, owner)
-    query = f"?a=base-{selection.default_base_model(ready).pk}&b=endpoint-{endpoint.pk}"
+    query = f"?a=base-{base_model_of(ready).pk}&b=endpoint-{endpoint.pk}"
     page = text(as_viewer.post(url("chat") + query, HELLO))
     assert "It is 5." in page
     assert "cannot be reached just now" in page

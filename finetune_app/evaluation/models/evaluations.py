@@ -28,7 +28,8 @@ class EvaluationQuerySet(models.QuerySet["Evaluation"]):
 
     def with_details(self) -> "EvaluationQuerySet":
         """With the related rows that pages and jobs read."""
-        return self.select_related("job", "goal", "version", "base__base_model", "ours__training")
+        of_ours = ("ours__training__version", "ours__training__job")
+        return self.select_related("job", "goal", "version", "base__base_model", *of_ours)
 
     def lock(self, pk: int) -> "Evaluation":
         """The evaluation as it is now, its row locked until the transaction ends."""

@@ -26,13 +26,13 @@ def what_people_say(evaluation: Evaluation) -> list[str]:
 def votes_context(evaluation: Evaluation) -> dict[str, Any]:
     """Context of the page of votes. While names are hidden it says nothing of the preference: who
     sees it could stop when it looks good."""
-    prompts = count_different(evaluation)
+    prompts, choices = count_different(evaluation), results.counted_choices(evaluation)
     context: dict[str, Any] = {
         "prompts": prompts,
         "same_answers": evaluation.comparisons.count() - prompts,
-        "voted": evaluation.votes.counted().values("index").distinct().count(),
+        "voted": len(choices),
         "voters": results.voter_lines(evaluation),
-        "agreement": results.agreement(evaluation),
+        "agreement": results.agreement(choices),
         "controls": results.control_votes(evaluation),
         "links": evaluation.vote_links.usable().select_related("created_by"),
     }

@@ -6,7 +6,7 @@ on it, their majority counts, and a draw counts as the same.
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypedDict
 
@@ -117,11 +117,12 @@ def more_needed(split: Split) -> int | None:
     return rounded_up(max(more, 1))
 
 
-def agreement(evaluation: Evaluation) -> Agreement:
-    """Better, the same and worse are the categories, as they are what counts."""
+def agreement(counted: Mapping[int, list[str]]) -> Agreement:
+    """Of the `counted_choices`. Better, the same and worse are the categories, as they are what
+    counts."""
     shared = [
         [str(SIGN_OF_CHOICE[choice]) for choice in choices]
-        for choices in _choices(evaluation).values()
+        for choices in counted.values()
         if len(choices) > 1
     ]
     alpha = krippendorff_alpha(shared) if len(shared) >= MIN_ROWS else None
@@ -178,7 +179,7 @@ def preference_pairs(evaluation: Evaluation) -> Iterator[PreferencePair]:
             yield {"prompt": prompts[index], "chosen": chosen, "rejected": rejected}
 
 
-def _choices(evaluation: Evaluation) -> dict[int, list[str]]:
+def counted_choices(evaluation: Evaluation) -> dict[int, list[str]]:
     """Index of the prompt -> the choices that count."""
     found: dict[int, list[str]] = defaultdict(list)
     for index, choice in evaluation.votes.counted().values_list("index", "choice"):
@@ -187,7 +188,7 @@ def _choices(evaluation: Evaluation) -> dict[int, list[str]]:
 
 
 def _majorities(evaluation: Evaluation) -> dict[int, int]:
-    return {index: majority(choices) for index, choices in _choices(evaluation).items()}
+    return {index: majority(choices) for index, choices in counted_choices(evaluation).items()}
 
 
 def _signs_of_measure(evaluation: Evaluation) -> dict[int, int]:

@@ -44,6 +44,7 @@ def measured(goal: Goal) -> Measured | None:
     if evaluation is None:
         return None
     verdict: StoredVerdict = evaluation.verdict
+    evaluation.read_answers()
     candidates = evaluation.candidates()
     table = method_table_context(evaluation)
     recommendation = table.get("recommendation")

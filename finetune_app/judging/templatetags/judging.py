@@ -15,6 +15,8 @@ MAX_SHOWN = 3  # the newest
 def second_opinion(evaluation: Evaluation, may_edit: bool) -> dict[str, Any]:
     """What judges said about this evaluation, and the way to ask one."""
     runs = list(evaluation.judge_runs.with_details()[:MAX_SHOWN])
+    for run in runs:
+        run.evaluation = evaluation  # whose candidates the page has read
     return {
         "evaluation": evaluation,
         "opinions": [presenters.opinion_of(run) for run in runs if run.is_done],

@@ -146,11 +146,11 @@ def test_agreement_is_of_prompts_that_several_voted_on(compared, lena, omar):
         for voter in (lena, omar):
             choose(voter, index, "ours" if index % 2 else "base")
     choose(lena, 10, "ours")
-    found = results.agreement(compared)
+    found = results.agreement(results.counted_choices(compared))
     assert (found.prompts, found.alpha) == (10, pytest.approx(1.0))
     for index in range(10):
         choose(omar, index, "base" if index % 2 else "ours")
-    assert results.agreement(compared).alpha < 0
+    assert results.agreement(results.counted_choices(compared)).alpha < 0
 
 
 def test_neither_and_about_the_same_agree(compared, lena, omar):
@@ -158,7 +158,7 @@ def test_neither_and_about_the_same_agree(compared, lena, omar):
     for index in range(10):
         choose(lena, index, "tie" if index < 5 else "ours")
         choose(omar, index, "neither" if index < 5 else "ours")
-    assert results.agreement(compared).alpha == pytest.approx(1.0)
+    assert results.agreement(results.counted_choices(compared)).alpha == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize(
