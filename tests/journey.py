@@ -61,7 +61,8 @@ def ready(goal: Goal, by: User, model: BaseModel | None = None) -> Goal:
     """Steps 1 to 3: a measure, a frozen version, a base model."""
     if not goal.measure:
         goals.choose_measure(goal=goal, kind="exact", settings={})
-    freeze(goal, by)
+    if not Version.objects.filter(dataset__goal=goal).exists():
+        freeze(goal, by)
     BaseModelChoice.objects.create(goal=goal, base_model=model or install(), chosen_by=by)
     return goal
 

@@ -101,8 +101,8 @@ def tested_number_format(candidate: Candidate) -> str:
     """The number format of its last evaluation, so that it answers as evaluated; or ""."""
     if candidate.number_format or not candidate.training:
         return candidate.number_format
-    tested = candidate.training.candidates.exclude(number_format="").order_by("-pk").first()
-    return tested.number_format if tested else ""
+    tested = candidate.training.candidates.exclude(number_format="").order_by("-pk")
+    return tested.values_list("number_format", flat=True).first() or ""
 
 
 async def stream_events(batch: RequestBatch) -> AsyncGenerator[InferenceEvent, None]:

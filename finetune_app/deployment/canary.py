@@ -16,9 +16,9 @@ CANARY_PERCENTS = (5, 10, 25, 50)  # of the conversations
 def release_for(deployment: Deployment, conversation_id: str) -> Release | None:
     """The release for this conversation: the canary if it includes the conversation and can answer,
     otherwise the current one. None if nothing is live."""
-    canary = deployment.canary
+    current, canary = deployment.current_and_canary()
     included = canary and conversation_id and includes(canary, conversation_id)
-    return canary if canary and included and not unavailable_reason(canary) else deployment.current
+    return canary if canary and included and not unavailable_reason(canary) else current
 
 
 def includes(canary: Release, conversation_id: str) -> bool:

@@ -42,9 +42,20 @@ class Deployment(models.Model):
         """The release that answers a percentage of the conversations, if there is one."""
         return self.releases_with_candidate.filter(promoted_at=None, withdrawn_at=None).first()
 
+    def current_and_canary(self) -> "tuple[Release | None, Release | None]":
+        """Both in one query."""
+        promoted = self.releases.exclude(promoted_at=None).values("pk")[:1]
+        canary = models.Q(promoted_at=None, withdrawn_at=None)
+        found = list(self.releases_with_candidate.filter(canary | models.Q(pk__in=promoted)))
+        return (
+            next((one for one in found if not one.is_canary), None),
+            next((one for one in found if one.is_canary), None),
+        )
+
     @property
     def releases_with_candidate(self) -> "models.QuerySet[Release]":
-        return self.releases.select_related("candidate__base_model", "candidate__endpoint", "by")
+        related = ("candidate__base_model", "candidate__endpoint", "candidate__training", "by")
+        return self.releases.select_related(*related)
 
 
 class ModelAlias(models.Model):

@@ -33,7 +33,7 @@ def go_live(*, goal: Goal, candidate: Candidate, by: User) -> Release:
     deployment = Deployment.objects.filter(goal=goal).first()
     if deployment is None:
         deployment = Deployment.objects.create(goal=goal, team=goal.team, name=_free_name(goal))
-    current, canary = deployment.current, deployment.canary
+    current, canary = deployment.current_and_canary()
     if canary and canary.candidate_id == candidate.pk:
         return _promote(canary, by)
     if canary:
@@ -57,7 +57,7 @@ def start_canary(
         raise PlainError(_("Choose how many conversations the new version should answer."))
     candidates.require_adapter(candidate)
     Goal.objects.lock(deployment.goal_id)
-    current, canary = deployment.current, deployment.canary
+    current, canary = deployment.current_and_canary()
     if canary and canary.candidate_id == candidate.pk:
         Release.objects.filter(pk=canary.pk).update(canary_percent=percent)
         canary.canary_percent = percent

@@ -15,7 +15,7 @@ from finetune_app.evaluation.job_messages import (
     LatencyEvent,
     TrivialAnswersEvent,
 )
-from finetune_app.evaluation.models import Answer, Evaluation
+from finetune_app.evaluation.models import Evaluation
 from finetune_app.jobs.handlers import ChildSpec, Event, JobHandler, Result
 from finetune_app.jobs.kinds import JobKind
 from finetune_app.jobs.models import Job
@@ -57,12 +57,7 @@ class EvaluationHandler(JobHandler):
         """Store answers, what a check found or a latency; an event may arrive twice."""
         if event["event"] == "answer":
             evaluation_id = Evaluation.objects.values_list("pk", flat=True).get(job=job)
-            Answer.objects.update_or_create(
-                evaluation_id=evaluation_id,
-                candidate_id=event["candidate"],
-                index=event["index"],
-                defaults=services.answer_columns(cast(AnswerEvent, event)),
-            )
+            services.store_answer(evaluation_id, cast(AnswerEvent, event))
             return
         evaluation = _evaluation_of(job)
         if event["event"] == "trivial_answers":

@@ -25,6 +25,7 @@ from finetune_app.evaluation.models import (
 from finetune_app.evaluation.safety import safety_notes
 from finetune_app.evaluation.verdict.computation import compute_verdict
 from finetune_app.evaluation.verdict.types import PairedOutcome, TrivialBaseline, Verdict
+from finetune_app.goals.measures import Measure
 from finetune_app.goals.models import Goal
 from finetune_app.jobs import services as jobs
 from finetune_app.jobs.models import CAN_CONTINUE
@@ -174,21 +175,38 @@ def store_comparisons(evaluation: Evaluation) -> None:
     """Pair the answers of base and ours, prompt by prompt. Idempotent."""
     answers = evaluation.answers.all().by_candidate()
     measure = evaluation.get_measure()
+    decided: list[Comparison] = []
+    undecided: list[Comparison] = []
     for prompt in evaluation.test_prompts():
         base = answers.get((evaluation.base_id, prompt.index))
         ours = answers.get((evaluation.ours_id, prompt.index))
         if base is None or ours is None:
             continue
-        fields = {"prompt": prompt.prompt, "wanted": prompt.wanted}
-        if not measure.needs_person:  # votes write the outcome themselves
-            fields["outcome"] = OUTCOME_OF_SIGN[
-                paired_outcome(base, ours, graded=measure.graded).sign
-            ]
-        elif base.text.strip() == ours.text.strip():  # nobody is asked to choose
-            fields["outcome"] = Comparison.Outcome.SAME
-        Comparison.objects.update_or_create(
-            evaluation=evaluation, index=prompt.index, defaults=fields
+        comparison = Comparison(
+            evaluation=evaluation, index=prompt.index, prompt=prompt.prompt, wanted=prompt.wanted
         )
+        comparison.outcome = _outcome(measure, base, ours)
+        is_open = comparison.outcome == Comparison.Outcome.OPEN
+        (undecided if is_open else decided).append(comparison)
+    _store(decided, ["prompt", "wanted", "outcome"])
+    _store(undecided, ["prompt", "wanted"])  # votes write the outcome themselves
+
+
+def _outcome(measure: Measure, base: Answer, ours: Answer) -> Comparison.Outcome:
+    if not measure.needs_person:
+        return OUTCOME_OF_SIGN[paired_outcome(base, ours, graded=measure.graded).sign]
+    same = base.text.strip() == ours.text.strip()  # nobody is asked to choose
+    return Comparison.Outcome.SAME if same else Comparison.Outcome.OPEN
+
+
+def _store(comparisons: list[Comparison], columns: list[str]) -> None:
+    """Insert them, or overwrite these columns of those that are there."""
+    Comparison.objects.bulk_create(
+        comparisons,
+        update_conflicts=True,
+        unique_fields=["evaluation", "index"],
+        update_fields=columns,
+    )
 
 
 def paired_outcome(base: Answer | TrivialAnswer, ours: Answer, *, graded: bool) -> PairedOutcome:
@@ -294,6 +312,23 @@ def store_trivial_answers(evaluation: Evaluation, event: TrivialAnswersEvent) ->
         update_conflicts=True,
         unique_fields=["evaluation", "baseline", "index"],
         update_fields=["text", "passed", "score", "why"],
+    )
+
+
+def store_answer(evaluation_id: int, event: AnswerEvent) -> None:
+    """Idempotent: an event may arrive twice."""
+    columns = answer_columns(event)
+    answer = Answer(
+        evaluation_id=evaluation_id,
+        candidate_id=event["candidate"],
+        index=event["index"],
+        **columns,
+    )
+    Answer.objects.bulk_create(  # one statement, where update_or_create takes five
+        [answer],
+        update_conflicts=True,
+        unique_fields=["evaluation", "candidate", "index"],
+        update_fields=list(columns),
     )
 
 

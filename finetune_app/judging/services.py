@@ -145,12 +145,19 @@ def delete(*, run: JudgeRun) -> None:
 
 def store_choice(run: JudgeRun, given: GivenChoice) -> None:
     """Idempotent: an event may arrive twice."""
-    JudgeAnswer.objects.update_or_create(
-        run=run,
-        kind=given["kind"],
-        index=given["index"],
-        swapped=given["swapped"],
-        defaults={"choice": given["choice"]},
+    JudgeAnswer.objects.bulk_create(  # one statement, where update_or_create takes five
+        [
+            JudgeAnswer(
+                run=run,
+                kind=given["kind"],
+                index=given["index"],
+                swapped=given["swapped"],
+                choice=given["choice"],
+            )
+        ],
+        update_conflicts=True,
+        unique_fields=["run", "kind", "index", "swapped"],
+        update_fields=["choice"],
     )
 
 
