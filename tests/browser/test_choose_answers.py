@@ -8,7 +8,7 @@ from finetune_app.jobs import services as job_services
 from finetune_app.preferences.models import AnswerPair, PreferenceRun
 from tests import journey
 from tests.browser.browser_session import sign_in
-from tests.browser.conftest import listen
+from tests.browser.conftest import faults, listen
 from tests.browser.looker import AXE, NARROW
 from tests.browser.person import photograph
 from tests.preferences.conftest import record, side_of
@@ -102,4 +102,4 @@ def test_two_people_choose_with_the_keyboard_and_on_a_phone(
     photograph(page, "choices-end")
     page.get_by_role("button", name="Freeze version 2").click()
     expect(page).to_have_url(f"{live_server.url}/goals/{goal.pk}/training/?new&method=dpo")
-    assert wrong == []
+    assert faults(wrong) == []

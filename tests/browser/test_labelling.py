@@ -13,7 +13,7 @@ from finetune_app.datasets.services import dataset_of
 from finetune_app.goals.models import Goal
 from finetune_app.labelling import suggestions
 from finetune_app.labelling.models import Draft
-from tests.browser.conftest import listen
+from tests.browser.conftest import faults, listen
 from tests.browser.person import photograph
 from tests.labelling.helpers import add_answered_rows, add_pending_rows, row
 from tests.worker.conftest import wait_for
@@ -122,7 +122,7 @@ def test_thirty_rows_by_keyboard_alone(dataset, owner, as_owner, browser, addres
         page.evaluate("document.querySelector('.told').textContent = ''")
     at(page, 33)
     assert dataset.examples.filter(status=Status.PENDING, answer="").count() == 10
-    assert wrong == []
+    assert faults(wrong) == []
 
 
 def test_sentences_and_the_help(dataset, owner, as_owner, browser, address):
@@ -155,7 +155,7 @@ def test_sentences_and_the_help(dataset, owner, as_owner, browser, address):
     expect(page.get_by_role("heading", name="Are these good examples?")).to_be_visible()
     photograph(page, "label-table")
     assert row(dataset, 2).status == Status.PENDING
-    assert wrong == []
+    assert faults(wrong) == []
 
 
 def test_without_script_everything_is_a_form(dataset, owner, as_owner, browser, address):
@@ -282,7 +282,7 @@ def test_a_suggestion_beside_a_text_of_one_s_own(dataset, owner, as_owner, brows
     page.get_by_role("button", name="Accept").click()
     at(page, 2)
     assert row(dataset, 1).answer == proposed
-    assert wrong == []
+    assert faults(wrong) == []
 
 
 def test_from_a_handful_to_more(dataset, goal, as_owner, browser, address):
@@ -302,4 +302,4 @@ def test_from_a_handful_to_more(dataset, goal, as_owner, browser, address):
     expect(page.get_by_role("heading", name="2 of 50")).to_be_visible()
     page.goto(address("datasets:page").replace("/dataset/", "/suggestions/"))
     photograph(page, "suggestions-none")
-    assert wrong == []
+    assert faults(wrong) == []

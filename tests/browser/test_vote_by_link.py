@@ -8,7 +8,7 @@ from finetune_app.evaluation.models import Evaluation, Voter
 from finetune_app.evaluation.votes.ballots import control_of
 from tests import journey
 from tests.browser.browser_session import sign_in
-from tests.browser.conftest import listen
+from tests.browser.conftest import faults, listen
 from tests.browser.looker import AXE, NARROW
 from tests.browser.person import photograph
 from tests.deployment_fixtures import separate_rate_limits  # noqa: F401
@@ -93,7 +93,7 @@ def test_a_colleague_votes_by_link_with_the_keyboard(
     expect(guest_page.get_by_role("heading", name="Thank you.")).to_be_visible()
     assert not axe_violations(guest_page)
     photograph(guest_page, "vote-thanks")
-    assert wrong == []
+    assert faults(wrong) == []
 
     prompts = evaluation.comparisons.count()
     team_page.goto(team_page.url.split("/links/")[0] + "/")

@@ -9,7 +9,7 @@ import time
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import listen
+from tests.browser.conftest import faults, listen
 from tests.browser.person import ANSWER, MINUTES, Person, seconds_since
 from tests.browser.workbench_steps import keeps, writes
 
@@ -67,7 +67,7 @@ def test_instructions_are_written_tried_kept_and_compared(shared_installation, n
     heard = talks(mara, "My front light stopped working. Can you look at it on Friday?")
     assert all(heard.values()), heard
     mara.photograph("workbench-chat")
-    assert wrong == []
+    assert faults(wrong) == []
 
 
 def tries(mara: Person) -> tuple[int, int]:

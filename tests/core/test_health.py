@@ -37,6 +37,7 @@ def parts(monkeypatch) -> dict[str, Callable[[], None]]:
     asked = dict.fromkeys(health.PARTS, lambda: None)
     monkeypatch.setattr(health, "PARTS", asked)
     monkeypatch.setattr(health, "REUSED_SECONDS", -1.0)
+    monkeypatch.setattr(health, "_asked", {})
     return asked
 
 
