@@ -60,6 +60,8 @@ class CausalLMLoss:
     the head these states, and the logits are the model's own, all at once.
     """
 
+    shares = False
+
     def __init__(self, model: PeftModel | FullModel) -> None:
         self._model = model
         self._intercept: Callable[[torch.Tensor], torch.Tensor] | None = None
@@ -74,8 +76,6 @@ class CausalLMLoss:
 
     def _replace_input(self, _head: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> Any:
         return inputs if self._intercept is None else (self._intercept(inputs[0]),)
-
-    shares = False
 
     @property
     def pads(self) -> bool:
