@@ -7,7 +7,8 @@ from django.utils.translation import gettext as _
 
 from finetune_app.evaluation.verdict.types import BETTER_LEVELS, StoredVerdict
 from finetune_app.goals.models import Goal, MeasureKind, Method
-from finetune_app.guide.progress import Progress, progress_of
+from finetune_app.guide.progress import Progress
+from finetune_app.guide.step_results import StepResults
 from finetune_app.guide.steps import DOCUMENTS, INSTRUCTIONS, TRAINING, step_name
 
 STEP_OF_NAMESPACE = {
@@ -61,9 +62,12 @@ def step_of(page: str) -> int:
     return 5 if page in CHAT_PAGES else STEP_OF_NAMESPACE.get(page.partition(":")[0], 0)
 
 
-def rail(goal: Goal, page: str) -> list[Step]:
-    """The six steps of a goal, as seen from `page` (a URL name, or only its namespace)."""
-    (progress,) = progress_of([goal])
+def rail(goal: Goal, page: str, results: StepResults | None = None) -> list[Step]:
+    """The six steps of a goal, as seen from `page` (a URL name, or only its namespace).
+
+    `results` are the goal's, where a view has read them already.
+    """
+    progress = Progress(goal, results or StepResults([goal]))
     now = step_of(page)
     facts, urls = _facts(progress), _urls(progress)
     done = [

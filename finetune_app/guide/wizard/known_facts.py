@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from django.db.models import Count, Q
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -25,9 +26,11 @@ class Fact:
 
 def known_facts(goal: Goal) -> list[Fact]:
     """Facts about what exists here. Zero is not one: a user may have documents elsewhere."""
-    usable = Example.objects.usable().filter(dataset__goal=goal).order_by()
-    pairs = usable.count()
-    tests = usable.filter(split=Split.TEST).count()
+    usable = Example.objects.usable().filter(dataset__goal=goal)
+    counted = usable.aggregate(
+        pairs=Count("status"), tests=Count("status", filter=Q(split=Split.TEST))
+    )
+    pairs, tests = counted["pairs"], counted["tests"]
     documents = Document.objects.filter(knowledge__goal=goal, state=Document.State.READY).count()
     found = []
     if documents:

@@ -1,5 +1,6 @@
 """The advice as a letter: headline, reasons, what not yet, what would change it, how sure."""
 
+from copy import copy
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
@@ -15,7 +16,8 @@ from finetune_app.guide.advice.explain import ReasonJson
 from finetune_app.guide.advice.questions import QUESTIONS, Text
 from finetune_app.guide.advice.rules.conditions import pairs_missing
 from finetune_app.guide.models import Advice
-from finetune_app.guide.progress import Progress, progress_of
+from finetune_app.guide.progress import Progress
+from finetune_app.guide.step_results import StepResults
 from finetune_app.guide.steps import DOCUMENTS, METHOD_OPTIONS
 from finetune_app.guide.wizard.known_facts import known_facts, known_values
 from finetune_app.guide.wizard.measured import Measured, measured
@@ -101,11 +103,14 @@ def method_of(advice: Advice) -> Method:
     return Method(advice.result.get("way") or Method.PROMPT)
 
 
-def next_after(goal: Goal, method: str, what: str = "") -> Next:
-    """The next page for a goal with this method, given the recommendation. Saves nothing."""
-    trial = Goal.objects.get(pk=goal.pk)
+def next_after(goal: Goal, method: str, what: str = "", results: StepResults | None = None) -> Next:
+    """The next page for a goal with this method, given the recommendation. Saves nothing.
+
+    `results` are the goal's, where a view has read them already.
+    """
+    trial = copy(goal)
     trial.method = Method(method)
-    (progress,) = progress_of([trial])
+    progress = Progress(trial, results or StepResults([trial]))
     dataset = reverse("datasets:page", kwargs={"goal_id": goal.pk})
     if what == Recommend.COLLECT_PAIRS and trial.method.trains:
         sentence = _("write more of them, one idea at a time, or import a file")

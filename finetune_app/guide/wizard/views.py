@@ -14,6 +14,8 @@ from finetune_app.core.requests import render_page
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal, Method
 from finetune_app.guide.models import Advice
+from finetune_app.guide.rail import rail
+from finetune_app.guide.step_results import StepResults
 from finetune_app.guide.steps import METHOD_OPTIONS
 from finetune_app.guide.wizard import services
 from finetune_app.guide.wizard.forms import AnswerForm
@@ -38,7 +40,7 @@ def advice(request: HttpRequest, goal: Goal) -> HttpResponse:
     """The newest letter; without one, the first open question."""
     newest = goal.advices.given().first()
     if newest:
-        return _letter(request, goal, newest)
+        return _letter(request, goal, newest, is_newest=True)
     if not may_edit(request):
         return render_page(request, "guide/no_advice.html", {"goal": goal})
     return redirect("guide:question", goal_id=goal.pk, question=_first_open(goal).name)
@@ -47,7 +49,8 @@ def advice(request: HttpRequest, goal: Goal) -> HttpResponse:
 @goal_page(Role.VIEWER, "GET")
 def earlier(request: HttpRequest, goal: Goal, advice_id: int) -> HttpResponse:
     """An earlier letter, with the texts of the time."""
-    return _letter(request, goal, get_object_or_404(goal.advices.given(), pk=advice_id))
+    one = get_object_or_404(goal.advices.given(), pk=advice_id)
+    return _letter(request, goal, one, is_newest=one == goal.advices.given().first())
 
 
 @goal_page(Role.EDITOR, "GET", "POST")
@@ -140,14 +143,14 @@ def _onward(
     return redirect("guide:question", goal_id=goal.pk, question=to.name)
 
 
-def _letter(request: HttpRequest, goal: Goal, advice: Advice) -> HttpResponse:
-    newest = goal.advices.given().first()
-    is_newest = newest == advice
+def _letter(request: HttpRequest, goal: Goal, advice: Advice, *, is_newest: bool) -> HttpResponse:
+    results = StepResults([goal])  # for the rail and the next step
     context: dict[str, Any] = {
         "goal": goal,
         "is_newest": is_newest,
         "may_edit": may_edit(request),
-        "next_step": next_after(goal, method_of(advice), advice.recommendation),
+        "next_step": next_after(goal, method_of(advice), advice.recommendation, results),
+        "rail": rail(goal, "guide", results),
         "offer_prompt": method_of(advice) not in (Method.PROMPT, Method.RAG),
         "compared": METHODS,
         "others": goal.advices.finished().exclude(pk=advice.pk).select_related("by")[:20],
