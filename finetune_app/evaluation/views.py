@@ -107,6 +107,9 @@ def detail(request: HttpRequest, goal: Goal, evaluation_id: int) -> HttpResponse
         "job": evaluation.job,
         "may_edit": may_edit(request),
     }
+    shows_verdict = evaluation.verdict and request.headers.get("HX-Target") != "sides"
+    if shows_verdict:
+        evaluation.read_answers()
     if not evaluation.comparisons.exists():
         context |= presenters.progress_context(evaluation)
         return render_page(request, "evaluation/running.html", context, partial="live")
@@ -122,8 +125,7 @@ def detail(request: HttpRequest, goal: Goal, evaluation_id: int) -> HttpResponse
                 title=_("Not decided yet"),
             )
         return redirect("evaluation:vote", goal_id=goal.pk, evaluation_id=evaluation.pk)
-    if evaluation.verdict and request.headers.get("HX-Target") != "sides":
-        evaluation.read_answers()
+    if shows_verdict:
         context |= presenters.verdict_context(evaluation, request.path)
         context |= method_table.method_table_context(evaluation)
         context["breakdown"] = breakdown.breakdown_of(evaluation)

@@ -29,9 +29,9 @@ def agreement_with_people(run: JudgeRun) -> Share:
 def people_prefer(run: JudgeRun) -> dict[int, Side]:
     """By the index of the prompt; without those where the votes are even."""
     totals: dict[int, int] = defaultdict(int)
-    votes = run.evaluation.votes.counted().values_list("index", "choice")
-    for index, choice in votes:
-        totals[index] += {"first": -1, "second": 1}.get(SIDES.get(choice, ""), 0)
+    for index, choices in run.evaluation.counted_choices.items():
+        for choice in choices:
+            totals[index] += {"first": -1, "second": 1}.get(SIDES.get(choice, ""), 0)
     return {index: "second" if sum > 0 else "first" for index, sum in totals.items() if sum}
 
 

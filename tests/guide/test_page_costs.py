@@ -25,7 +25,6 @@ ASKS_MORE = {
     "candidates:workbench": 31,
     "datasets:page": 28,
     "datasets:example": 26,
-    "evaluation:detail": 24,
 }
 MORE_ROWS = 400
 

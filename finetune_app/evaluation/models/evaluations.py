@@ -1,6 +1,9 @@
 """Step 5: evaluations of candidates on the same frozen prompts, with their verdict."""
 
+from collections import defaultdict
+
 from django.db import models
+from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
 from finetune_app.accounts.models import User
@@ -91,6 +94,14 @@ class Evaluation(models.Model):
         self._read_others()
         others = [*self.others.all(), self.ours]
         return [self.base, *sorted(others, key=lambda one: (EFFORT[one.kind], one.pk))]
+
+    @cached_property
+    def counted_choices(self) -> dict[int, list[str]]:
+        """Index of the prompt -> the choices of people that count. Read once."""
+        found: dict[int, list[str]] = defaultdict(list)
+        for index, choice in self.votes.counted().values_list("index", "choice"):
+            found[index].append(choice)
+        return found
 
     def read_answers(self) -> None:
         """Read answers and comparisons once, for a page whose parts all ask for them."""

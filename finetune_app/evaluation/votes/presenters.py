@@ -26,7 +26,7 @@ def what_people_say(evaluation: Evaluation) -> list[str]:
 def votes_context(evaluation: Evaluation) -> dict[str, Any]:
     """Context of the page of votes. While names are hidden it says nothing of the preference: who
     sees it could stop when it looks good."""
-    prompts, choices = count_different(evaluation), results.counted_choices(evaluation)
+    prompts, choices = count_different(evaluation), evaluation.counted_choices
     context: dict[str, Any] = {
         "prompts": prompts,
         "same_answers": evaluation.comparisons.count() - prompts,

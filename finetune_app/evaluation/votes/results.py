@@ -118,8 +118,8 @@ def more_needed(split: Split) -> int | None:
 
 
 def agreement(counted: Mapping[int, list[str]]) -> Agreement:
-    """Of the `counted_choices`. Better, the same and worse are the categories, as they are what
-    counts."""
+    """Of an evaluation's `counted_choices`. Better, the same and worse are the categories, as they
+    are what counts."""
     shared = [
         [str(SIGN_OF_CHOICE[choice]) for choice in choices]
         for choices in counted.values()
@@ -179,18 +179,13 @@ def preference_pairs(evaluation: Evaluation) -> Iterator[PreferencePair]:
             yield {"prompt": prompts[index], "chosen": chosen, "rejected": rejected}
 
 
-def counted_choices(evaluation: Evaluation) -> dict[int, list[str]]:
-    """Index of the prompt -> the choices that count."""
-    found: dict[int, list[str]] = defaultdict(list)
-    for index, choice in evaluation.votes.counted().values_list("index", "choice"):
-        found[index].append(choice)
-    return found
-
-
 def _majorities(evaluation: Evaluation) -> dict[int, int]:
-    return {index: majority(choices) for index, choices in counted_choices(evaluation).items()}
+    return {index: majority(choices) for index, choices in evaluation.counted_choices.items()}
 
 
 def _signs_of_measure(evaluation: Evaluation) -> dict[int, int]:
-    rows = evaluation.comparisons.decided().values_list("index", "outcome")
-    return {index: OUTCOME_SIGNS[Comparison.Outcome(outcome)] for index, outcome in rows}
+    return {
+        one.index: OUTCOME_SIGNS[Comparison.Outcome(one.outcome)]
+        for one in evaluation.comparisons.all()  # which a page with a verdict has read
+        if one.outcome != Comparison.Outcome.OPEN
+    }

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from finetune_app.evaluation.models import Voter
+from finetune_app.evaluation.models import Evaluation, Voter
 from finetune_app.evaluation.verdict.statistics import Split, decided_needed, wilson
 from finetune_app.evaluation.votes import links, presenters, results
 from finetune_app.evaluation.votes import services as votes
@@ -146,11 +146,12 @@ def test_agreement_is_of_prompts_that_several_voted_on(compared, lena, omar):
         for voter in (lena, omar):
             choose(voter, index, "ours" if index % 2 else "base")
     choose(lena, 10, "ours")
-    found = results.agreement(results.counted_choices(compared))
+    found = results.agreement(compared.counted_choices)
     assert (found.prompts, found.alpha) == (10, pytest.approx(1.0))
     for index in range(10):
         choose(omar, index, "base" if index % 2 else "ours")
-    assert results.agreement(results.counted_choices(compared)).alpha < 0
+    again = Evaluation.objects.get(pk=compared.pk)
+    assert results.agreement(again.counted_choices).alpha < 0
 
 
 def test_neither_and_about_the_same_agree(compared, lena, omar):
@@ -158,7 +159,7 @@ def test_neither_and_about_the_same_agree(compared, lena, omar):
     for index in range(10):
         choose(lena, index, "tie" if index < 5 else "ours")
         choose(omar, index, "neither" if index < 5 else "ours")
-    assert results.agreement(results.counted_choices(compared)).alpha == pytest.approx(1.0)
+    assert results.agreement(compared.counted_choices).alpha == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize(
