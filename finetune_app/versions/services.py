@@ -40,7 +40,7 @@ def freeze_blocker(dataset: Dataset) -> str:
         return _("Freezing needs approved examples, and there are none yet.")
     if dataset.edits.exclude(todo={}).exists():
         return _("A large change has not finished yet. Freeze when it has.")
-    if checks.is_large(dataset) and checks.is_stale(dataset):
+    if checks.is_stale(dataset) and checks.is_large(dataset):
         return _("First have the examples checked: they have changed since the last check.")
     blocking = dataset.findings.filter(severity=Severity.ERROR).count()
     if blocking:

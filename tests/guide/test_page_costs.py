@@ -23,8 +23,6 @@ ASKS_MORE = {
     "deployment:page": 46,
     "monitoring:page": 34,
     "candidates:workbench": 31,
-    "datasets:page": 28,
-    "datasets:example": 26,
 }
 MORE_ROWS = 400
 

@@ -44,7 +44,9 @@ class StaleExample(Exception):
 
 def dataset_of(goal: Goal) -> Dataset:
     """The goal's dataset, created on first use."""
-    return Dataset.objects.get_or_create(goal=goal)[0]
+    dataset, _created = Dataset.objects.get_or_create(goal=goal)
+    dataset.goal = goal  # not to be read again
+    return dataset
 
 
 def save_example(

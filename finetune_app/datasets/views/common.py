@@ -73,7 +73,8 @@ def table(request: HttpRequest, goal: Goal, dataset: Dataset, **more: Any) -> di
     counts = status_counts.counts(dataset)
     page = page_of(dataset, filters, counts)
     address = reverse("datasets:page", kwargs={"goal_id": goal.pk})  # a row has its own
-    imports = dataset.imports.filter(step=Import.Step.DONE)
+    done = dataset.imports.filter(step=Import.Step.DONE)
+    imports = list(done.only("file_name", "created_at")[:50])
     people = team_members(goal.team)
     return {
         "goal": goal,
@@ -86,7 +87,7 @@ def table(request: HttpRequest, goal: Goal, dataset: Dataset, **more: Any) -> di
         "counts": counts,
         "page": page,
         "rows": [table_row(example) for example in page.examples],
-        "last_import": imports.first(),
+        "last_import": imports[0] if imports else None,
         "can_edit": may_edit(request),
         "all_splits": Split.choices,
         "unfound": address + filters.query(finding=""),
@@ -97,7 +98,7 @@ def table(request: HttpRequest, goal: Goal, dataset: Dataset, **more: Any) -> di
         "nobody": NOBODY,
         "languages": _languages(dataset, filters),
         "untold": UNTOLD,
-        "files": imports.values_list("pk", "file_name")[:50],
+        "files": [(one.pk, one.file_name) for one in imports],
         "bulk_actions": bulk_actions(people, trash=filters.status == TRASH),
         "unfinished_edits": dataset.edits.exclude(todo={}).select_related("job")[:3],
         **more,

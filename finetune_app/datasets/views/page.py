@@ -15,7 +15,7 @@ from finetune_app.goals.models import Goal
 def page(request: HttpRequest, goal: Goal) -> HttpResponse:
     dataset = dataset_of(goal)
     context = table(request, goal, dataset)
-    empty = not dataset.examples.arrived().exists()
+    empty = not (context["counts"]["all"] or context["counts"]["trash"])
     template = "empty" if empty else "page"
     response = render(request, template, context, partial=None if empty else "list")
     if request.htmx:  # the URL only contains active filters

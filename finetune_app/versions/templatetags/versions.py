@@ -18,17 +18,18 @@ class FreezeStatus:
     version: Version | None  # the newest
     frozen: bool  # whether it is up to date
     next_number: int
-    blocker: str  # why nothing can be frozen now; "" if nothing blocks
+    blocker: str  # why it cannot be frozen now; "" if nothing blocks, or it is frozen
 
 
 @register.simple_tag
 def freeze_status(dataset: Dataset) -> FreezeStatus:
     version = dataset.versions.first()
+    frozen = version is not None and version.created_at >= dataset.changed_at
     return FreezeStatus(
         version=version,
-        frozen=version is not None and version.created_at >= dataset.changed_at,
+        frozen=frozen,
         next_number=(version.number if version else 0) + 1,
-        blocker=freeze_blocker(dataset),
+        blocker="" if frozen else freeze_blocker(dataset),
     )
 
 
