@@ -1,5 +1,6 @@
 """Services of the workbench: edit a draft, improve it, and save or restore versions."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -22,6 +23,7 @@ from finetune_app.candidates.validation_prompts import PromptResult
 from finetune_app.core.errors import PlainError
 from finetune_app.goals.goal_prompt import goal_instructions
 from finetune_app.goals.models import Goal
+from finetune_app.providers.models import Endpoint
 
 KNOWN_ANSWERS = 200  # correct answers from which the expected format is inferred
 
@@ -31,15 +33,14 @@ def draft_of(*, goal: Goal, user: User) -> WorkbenchDraft:
 
     A new one starts with the instructions that an evaluation compares against, and is not saved.
     """
-    drafts = WorkbenchDraft.objects.filter(goal=goal, by=user).select_related(
-        "base_model", "endpoint"
-    )
-    return drafts.first() or WorkbenchDraft(
-        goal=goal,
+    drafts = WorkbenchDraft.objects.filter(goal=goal, by=user)
+    draft = drafts.select_related("base_model", "endpoint").first() or WorkbenchDraft(
         by=user,
         instructions=goal_instructions(goal),
         base_model=default_base_model(goal, chosen_base_model(goal)),
     )
+    draft.goal = goal  # not to be read again
+    return draft
 
 
 def chosen_base_model(goal: Goal) -> BaseModelChoice | None:
@@ -118,15 +119,18 @@ def current_results(draft: WorkbenchDraft) -> list[PromptResult]:
     return validation_prompts.results_of(draft.goal, draft.as_candidate(), prompts)
 
 
-def hints_for(draft: WorkbenchDraft, results: list[PromptResult]) -> list[Hint]:
-    known = few_shot.known_answers(draft.goal, KNOWN_ANSWERS)
-    return prompt_hints.find_hints(results, known, draft.as_candidate())
+def hints_for(
+    candidate: Candidate, results: list[PromptResult], showable: few_shot.Showables
+) -> list[Hint]:
+    known = few_shot.known_answers(showable, KNOWN_ANSWERS)
+    return prompt_hints.find_hints(results, known, candidate)
 
 
 def apply_hint(*, draft: WorkbenchDraft, key: str) -> None:
     """Apply the hint's change to the draft; does nothing when the hint no longer applies."""
-    results = current_results(draft)
-    hint = next((one for one in hints_for(draft, results) if one.key == key), None)
+    showable = few_shot.showables(draft.goal)
+    hints = hints_for(draft.as_candidate(), current_results(draft), showable)
+    hint = next((one for one in hints if one.key == key), None)
     if hint is None:
         return
     if hint.pick:
@@ -140,11 +144,15 @@ def apply_hint(*, draft: WorkbenchDraft, key: str) -> None:
         save_draft(draft=draft, instructions=words)
 
 
-def possible_writers(goal: Goal) -> list[Candidate]:
+def possible_writers(
+    goal: Goal, local: Iterable[BaseModel], remote: Iterable[Endpoint]
+) -> list[Candidate]:
     """Unsaved candidates that can write instructions: remote models and large local ones."""
-    remote = [Candidate(goal=goal, endpoint=one) for one in goal.team.endpoints.all()]
-    large = usable_by(goal.team).filter(parameters__gte=prompt_rewriting.MIN_WRITER_PARAMETERS)
-    return remote + [Candidate(goal=goal, base_model=one) for one in large if one.is_here]
+    large = [one for one in local if one.parameters >= prompt_rewriting.MIN_WRITER_PARAMETERS]
+    return [
+        *(Candidate(goal=goal, endpoint=one) for one in remote),
+        *(Candidate(goal=goal, base_model=one) for one in large),
+    ]
 
 
 def propose_instructions(*, draft: WorkbenchDraft, writer: Candidate) -> None:

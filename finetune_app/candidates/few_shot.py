@@ -93,11 +93,10 @@ def find_by_answer(goal: Goal, answer: str) -> Showable | None:
     return next((one for one in found if one), None)
 
 
-def known_answers(goal: Goal, limit: int) -> list[str]:
+def known_answers(showable: Showables, limit: int) -> list[str]:
     """Correct answers, from which the expected format can be inferred."""
-    found = showables(goal)
-    answers = found.rows.values_list("answer", flat=True)[:limit]
-    return [*(one.answer for one in found.pairs), *answers]
+    answers = showable.rows.values_list("answer", flat=True)[:limit]
+    return [*(one.answer for one in showable.pairs), *answers]
 
 
 def search(showable: Showables, text: str, chosen: list[Shot]) -> list[Showable]:

@@ -85,7 +85,7 @@ def max_new_tokens(goal: Goal, candidate: Candidate) -> int:
     """Enough tokens for the longest known answer, and a few more."""
     if candidate.is_remote:
         return answer_length.REMOTE_BATCH_TOKENS
-    answers = few_shot.known_answers(goal, KNOWN_ANSWERS)
+    answers = few_shot.known_answers(few_shot.showables(goal), KNOWN_ANSWERS)
     if not answers:
         return answer_length.MAX_NEW_TOKENS
     return answer_length.max_new_tokens(max(map(len, answers)))

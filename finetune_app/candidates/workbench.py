@@ -1,5 +1,6 @@
 """What the workbench pages show: the draft, its results, hints, and the saved versions."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
@@ -66,8 +67,9 @@ class ChangedRow(TypedDict):
     after: AnswerParts
 
 
-def draft_context(draft: WorkbenchDraft, text: str) -> dict[str, Any]:
-    """Context of the workbench; `text` searches the examples that can be shown."""
+def draft_context(draft: WorkbenchDraft, text: str, writers: Iterable[Candidate]) -> dict[str, Any]:
+    """Context of the workbench; `text` searches the examples that can be shown, `writers` can
+    write instructions."""
     goal, candidate = draft.goal, draft.as_candidate()
     prompts = validation_prompts.prompts_of_goal(goal)
     results = validation_prompts.results_of(goal, candidate, prompts)
@@ -80,11 +82,8 @@ def draft_context(draft: WorkbenchDraft, text: str) -> dict[str, Any]:
         "results": [_result_row(one) for one in results],
         "score": score,
         "bar": charts.bar(score.right, score.total) if score.total else SafeString(""),
-        "hints": drafts.hints_for(draft, results) if score.is_whole else [],
-        "writers": [
-            WriterChoice(writer_value(one), one.model_name, _host(one))
-            for one in drafts.possible_writers(goal)
-        ],
+        "hints": drafts.hints_for(candidate, results, showable) if score.is_whole else [],
+        "writers": [WriterChoice(writer_value(one), one.model_name, _host(one)) for one in writers],
         "proposal": diff_prompts(draft.instructions.strip(), draft.proposal)
         if draft.proposal
         else None,

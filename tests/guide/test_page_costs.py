@@ -22,7 +22,7 @@ MOST_QUERIES, MOST_BYTES = 20, 200_000
 ASKS_MORE = {
     "deployment:page": 46,
     "monitoring:page": 34,
-    "candidates:workbench": 31,
+    "candidates:workbench": 25,
 }
 MORE_ROWS = 400
 

@@ -102,7 +102,7 @@ def improve(request: HttpRequest, goal: Goal) -> HttpResponse:
 
     def write() -> None:
         wanted = request.POST.get("writer", "")
-        writers = {workbench.writer_value(one): one for one in drafts.possible_writers(goal)}
+        writers = {workbench.writer_value(one): one for one in _writers(draft, form)}
         if "take" in request.POST:
             drafts.accept_proposal(draft=draft)
         elif "leave" in request.POST:
@@ -212,9 +212,13 @@ def _context(
         "goal": draft.goal,
         "may_edit": may_edit(request),
         "form": form,
-        **workbench.draft_context(draft, text),
+        **workbench.draft_context(draft, text, _writers(draft, form)),
         **more,
     }
+
+
+def _writers(draft: WorkbenchDraft, form: DraftForm) -> list[Candidate]:
+    return drafts.possible_writers(draft.goal, form.local.values(), form.remote.values())
 
 
 def _require_model(draft: WorkbenchDraft) -> None:
