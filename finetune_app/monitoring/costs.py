@@ -16,9 +16,8 @@ from finetune_app.api_keys.models import ApiKey
 from finetune_app.deployment.currencies import CURRENCY_SIGNS
 from finetune_app.deployment.models import Deployment
 from finetune_app.monitoring.timeseries import usage_by
-from finetune_app.request_log import rollups
 from finetune_app.request_log.models import HourlyUsage
-from finetune_app.request_log.rollups import Usage
+from finetune_app.request_log.rollups import RecentRequests, Usage, usage_of
 
 
 @dataclass(frozen=True)
@@ -89,15 +88,19 @@ def start_of_month(now: datetime | None = None) -> datetime:
     return (now or timezone.now()).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
 
 
-def usage_by_deployment(team_id: int, since: datetime) -> dict[int | None, Usage]:
+def usage_by_deployment(
+    team_id: int, since: datetime, recent: RecentRequests
+) -> dict[int | None, Usage]:
     """Usage of each deployment of a team; None: base models called directly."""
-    return _usage_since(HourlyUsage.objects.filter(team=team_id), "team", team_id, since)
+    return _usage_since(HourlyUsage.objects.filter(team=team_id), "team", team_id, since, recent)
 
 
 def spent_by(key: ApiKey, now: datetime | None = None) -> dict[str, float]:
     """Cost of a key's requests this month, by currency. Requests to deployments without a price are
     left out."""
-    usage = _usage_since(key.hourly_usage.all(), "key", key.pk, start_of_month(now))
+    since = start_of_month(now)
+    recent = RecentRequests.not_rolled_up(since)
+    usage = _usage_since(key.hourly_usage.all(), "key", key.pk, since, recent)
     spent: dict[str, float] = {}
     for deployment in Deployment.objects.filter(pk__in=[pk for pk in usage if pk]):
         price = Price.of(deployment)
@@ -108,16 +111,15 @@ def spent_by(key: ApiKey, now: datetime | None = None) -> dict[str, float]:
 
 
 def _usage_since(
-    hourly: "QuerySet[HourlyUsage]", name: str, pk: int, since: datetime
+    hourly: "QuerySet[HourlyUsage]", name: str, pk: int, since: datetime, recent: RecentRequests
 ) -> dict[int | None, Usage]:
-    """Usage by deployment of the requests whose field `name` is `pk`: rolled-up hours, and requests
-    since then."""
-    until = rollups.rolled_up_until()
+    """Usage by deployment of the requests whose field `name` is `pk`: rolled-up hours, and the
+    `recent` requests since then."""
+    rows = hourly.filter(at__gte=since, at__lt=recent.since)
     found: dict[int | None, Usage] = {}
-    for deployment, usage in usage_by(hourly.filter(at__gte=since, at__lt=until), "deployment"):
+    for deployment, usage in usage_by(rows, "deployment"):
         found.setdefault(deployment, Usage()).add(usage)
-    rows = rollups.requests_since(max(since, until))
-    for row, busy in zip(rows, rollups.busy_seconds(rows), strict=True):
+    for row, busy in recent.rows:
         if getattr(row, name) == pk:
-            found.setdefault(row.deployment, Usage()).add(rollups.usage_of(row, busy))
+            found.setdefault(row.deployment, Usage()).add(usage_of(row, busy))
     return found

@@ -16,7 +16,7 @@ from django.utils.translation import ngettext
 from finetune_app.accounts.models import User
 from finetune_app.core.errors import PlainError
 from finetune_app.datasets.models import Split
-from finetune_app.deployment.models import Deployment
+from finetune_app.deployment.models import Deployment, Release
 from finetune_app.goals.models import Goal
 from finetune_app.jobs import services as jobs
 from finetune_app.jobs.models import ACTIVE, State
@@ -32,12 +32,12 @@ MAX_CHARTED = 60  # checks in the chart: about two months
 COMPARED_SPLITS = (Split.TRAIN, Split.VALIDATION)
 
 
-def reference_version(deployment: Deployment) -> Version | None:
+def reference_version_id(deployment: Deployment, current: Release | None) -> int | None:
     """The version that the live model was trained on; without a training, the newest version."""
-    current = deployment.current
     if current and current.candidate.training:
-        return current.candidate.training.version
-    return Version.objects.filter(dataset__goal=deployment.goal_id).order_by("-number").first()
+        return current.candidate.training.version_id
+    versions = Version.objects.filter(dataset__goal=deployment.goal_id).order_by("-number")
+    return versions.values_list("pk", flat=True).first()
 
 
 def live_prompts(deployment: Deployment) -> "QuerySet[Transcript]":
@@ -56,7 +56,9 @@ def start(*, deployment: Deployment, by: User | None = None) -> DriftCheck:
 
     Raises PlainError (409) if there are too few prompts on either side, or one is running.
     """
-    version, prompts = reference_version(deployment), live_prompts(deployment).count()
+    version_id = reference_version_id(deployment, deployment.current)
+    version = Version.objects.filter(pk=version_id).first()
+    prompts = live_prompts(deployment).count()
     title = _("Nothing to compare yet")
     if version is None or count_reference_prompts(version) < MIN_PROMPTS:
         raise PlainError(
@@ -105,7 +107,7 @@ def _is_due(deployment: Deployment) -> bool:
     last = deployment.drift_checks.first()
     if last is None:
         return True
-    if last.version != reference_version(deployment):
+    if last.version_id != reference_version_id(deployment, deployment.current):
         return True
     new = Transcript.objects.filter(deployment=deployment, pk__gt=last.newest).count()
     return new >= MIN_NEW_PROMPTS and timezone.now() - last.created_at > CHECK_EVERY
@@ -114,14 +116,15 @@ def _is_due(deployment: Deployment) -> bool:
 # ---- Results ----
 
 
-def results(deployment: Deployment) -> "QuerySet[DriftCheck]":
+def results(deployment: Deployment, current: Release | None) -> "QuerySet[DriftCheck]":
     """Successful checks against the current reference version, the newest first."""
     found = deployment.drift_checks.filter(job__state=State.SUCCEEDED).exclude(auc=None)
-    return found.filter(version=reference_version(deployment)).select_related("version", "by")
+    version_id = reference_version_id(deployment, current)
+    return found.filter(version=version_id).select_related("version", "by")
 
 
 def newest(deployment: Deployment) -> DriftCheck | None:
-    return results(deployment).first()
+    return results(deployment, deployment.current).first()
 
 
 def running(deployment: Deployment) -> DriftCheck | None:

@@ -79,9 +79,10 @@ def _errors(total: Metrics) -> list[tuple[str, str, int]]:
 def _versions(
     deployment: Deployment, current: Release | None, series: TimeSeries, price: Price
 ) -> list[UsageRow]:
-    releases = deployment.releases.select_related("candidate").in_bulk(
-        [pk for pk in series.by_release if pk]
-    )
+    used = {pk for pk in series.by_release if pk}
+    known = {current.pk: current} if current and current.pk in used else {}
+    others = deployment.releases.select_related("candidate").in_bulk(used - known.keys())
+    releases = known | others
     rows = [
         UsageRow(
             _("Version %(n)d: %(name)s") % {"n": release.number, "name": release.candidate.name},
@@ -115,8 +116,9 @@ def _keys(series: TimeSeries, price: Price) -> list[UsageRow]:
 
 def _deployments(deployment: Deployment, series: TimeSeries) -> list[UsageRow]:
     """Every deployment of the team, including this one; the one with the most requests first."""
-    usage_of = usage_by_deployment(deployment.team_id, series.points[0].at)
-    deployments = Deployment.objects.in_bulk([pk for pk in usage_of if pk])
+    usage_of = usage_by_deployment(deployment.team_id, series.points[0].at, series.recent)
+    others = [pk for pk in usage_of if pk and pk != deployment.pk]
+    deployments = {deployment.pk: deployment} | Deployment.objects.in_bulk(others)
     rows = []
     for pk, usage in sorted(usage_of.items(), key=lambda item: -item[1].requests):
         found = deployments.get(pk or 0)

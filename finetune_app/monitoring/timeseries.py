@@ -14,7 +14,7 @@ from finetune_app.deployment.models import Deployment
 from finetune_app.request_log import rollups
 from finetune_app.request_log.histogram import Histogram, LengthHistogram
 from finetune_app.request_log.models import HourlyUsage
-from finetune_app.request_log.rollups import AnswerStats, Usage
+from finetune_app.request_log.rollups import AnswerStats, RecentRequests, Usage
 
 USAGE_FIELDS = ("requests", "failed", "prompt_tokens", "tokens", "busy_seconds")
 
@@ -117,6 +117,7 @@ class Point(Metrics):
 class TimeSeries:
     range: Range
     points: list[Point]
+    recent: RecentRequests  # what came before them is rolled up
     by_release: dict[int | None, Metrics] = field(default_factory=dict)
     by_key: dict[int | None, Metrics] = field(default_factory=dict)
     total: Metrics = field(default_factory=Metrics)
@@ -143,13 +144,13 @@ class TimeSeries:
 def timeseries_of(deployment: Deployment, chosen: Range, now: datetime | None = None) -> TimeSeries:
     now = now or timezone.now()
     since = chosen.since(now)
-    series = TimeSeries(chosen, [Point(at=since + n * chosen.width) for n in range(chosen.points)])
-    newer = since
-    if chosen.width >= rollups.HOUR:  # rollups are hourly
-        until = rollups.rolled_up_until()
-        _add_rollups(series, deployment, since, until)
-        newer = max(since, until)
-    _add_requests(series, deployment, newer)
+    points = [Point(at=since + n * chosen.width) for n in range(chosen.points)]
+    hourly = chosen.width >= rollups.HOUR  # as rollups are
+    recent = RecentRequests.not_rolled_up(since) if hourly else RecentRequests.read(since)
+    series = TimeSeries(chosen, points, recent)
+    if since < recent.since:
+        _add_rollups(series, deployment, since)
+    _add_requests(series, deployment)
     feedback = deployment.feedback.filter(at__gte=since).order_by()
     for at, rating in feedback.values_list("at", "rating").iterator(2000):
         point = series.point_at(at)
@@ -158,10 +159,9 @@ def timeseries_of(deployment: Deployment, chosen: Range, now: datetime | None = 
     return series
 
 
-def _add_requests(series: TimeSeries, deployment: Deployment, since: datetime) -> None:
+def _add_requests(series: TimeSeries, deployment: Deployment) -> None:
     """Add the requests that are not rolled up yet."""
-    rows = rollups.requests_since(since)
-    for row, busy in zip(rows, rollups.busy_seconds(rows), strict=True):
+    for row, busy in series.recent.rows:
         if row.deployment != deployment.pk:
             continue
         usage, stats = rollups.usage_of(row, busy), rollups.answers_of(row)
@@ -175,16 +175,14 @@ def _add_requests(series: TimeSeries, deployment: Deployment, since: datetime) -
             metrics.stats.add(stats)
 
 
-def _add_rollups(
-    series: TimeSeries, deployment: Deployment, since: datetime, until: datetime
-) -> None:
+def _add_rollups(series: TimeSeries, deployment: Deployment, since: datetime) -> None:
+    until = series.recent.since
     rows = deployment.hourly_usage.filter(at__gte=since, at__lt=until)
     for at, usage in usage_by(rows, "at"):
         series.point_at(at).usage.add(usage)
         series.total.usage.add(usage)
-    for release, usage in usage_by(rows, "release"):
+    for release, key, usage in usage_by(rows, "release", "key"):
         series.release(release).usage.add(usage)
-    for key, usage in usage_by(rows, "key"):
         series.key(key).usage.add(usage)
     answers = deployment.hourly_answers.filter(at__gte=since, at__lt=until).values_list(
         "at", "release", "latency", "first_token", "lengths", "refused", "errors"
@@ -201,7 +199,7 @@ def _add_rollups(
             metrics.stats.add(stats)
 
 
-def usage_by(rows: "QuerySet[HourlyUsage]", name: str) -> Iterable[tuple[Any, Usage]]:
-    """(value of the field `name`, total usage of the rows with it)."""
-    sums = rows.order_by().values_list(name).annotate(*(Sum(one) for one in USAGE_FIELDS))
-    return ((found[0], Usage(*found[1:])) for found in sums)
+def usage_by(rows: "QuerySet[HourlyUsage]", *names: str) -> Iterable[tuple[Any, ...]]:
+    """(a value of each field in `names`, total usage of the rows with them)."""
+    sums = rows.order_by().values_list(*names).annotate(*(Sum(one) for one in USAGE_FIELDS))
+    return ((*found[: len(names)], Usage(*found[len(names) :])) for found in sums)

@@ -137,6 +137,24 @@ def busy_seconds(rows: Sequence[RequestFacts]) -> list[float]:
     )
 
 
+@dataclass(frozen=True)
+class RecentRequests:
+    """Requests of all teams since a time, each with its seconds of this machine."""
+
+    since: datetime
+    rows: list[tuple[RequestFacts, float]]
+
+    @classmethod
+    def read(cls, since: datetime) -> "RecentRequests":
+        rows = requests_since(since)
+        return cls(since, list(zip(rows, busy_seconds(rows), strict=True)))
+
+    @classmethod
+    def not_rolled_up(cls, since: datetime) -> "RecentRequests":
+        """Those since `since` of hours that are not rolled up yet."""
+        return cls.read(max(since, rolled_up_until()))
+
+
 def usage_of(row: RequestFacts, busy: float) -> Usage:
     return Usage(1, int(row.status >= 400), row.prompt_tokens, row.tokens, busy)
 

@@ -200,5 +200,7 @@ def test_requests_of_other_teams_are_not_counted(live, asked, stranger):
     asked(5)
     theirs = stranger.teams.get()
     Request.objects.create(team=theirs, model="x", status=200, seconds=1, at=NOW)
-    assert timeseries.timeseries_of(live, DAY, NOW).total.usage.requests == 1
-    assert set(costs.usage_by_deployment(live.team_id, NOW - timedelta(days=1))) == {live.pk}
+    series = timeseries.timeseries_of(live, DAY, NOW)
+    assert series.total.usage.requests == 1
+    since = NOW - timedelta(days=1)
+    assert set(costs.usage_by_deployment(live.team_id, since, series.recent)) == {live.pk}

@@ -13,7 +13,7 @@ from finetune_app.accounts.models import Role
 from finetune_app.accounts.requests import HttpRequest
 from finetune_app.core.audit import AuditAction
 from finetune_app.core.requests import render_page
-from finetune_app.deployment.models import Deployment
+from finetune_app.deployment.models import Deployment, Release
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
 from finetune_app.monitoring import costs, drift
@@ -55,7 +55,8 @@ def drift_check(request: HttpRequest, goal: Goal) -> HttpResponse:
     if request.method == "POST":
         drift.start(deployment=deployment, by=request.user)
     if request.method == "GET" and request.htmx:
-        return render_page(request, "monitoring/_drift.html", _drift_context(request, deployment))
+        context = _drift_context(request, deployment, deployment.current)
+        return render_page(request, "monitoring/_drift.html", context)
     return redirect(reverse("monitoring:page", kwargs={"goal_id": goal.pk}) + "#drift")
 
 
@@ -64,7 +65,7 @@ def _context(request: HttpRequest, deployment: Deployment) -> dict[str, Any]:
     figures = page_figures(deployment, current, range_from_query(request.GET.get("range")))
     return (
         figures
-        | _drift_context(request, deployment)
+        | _drift_context(request, deployment, current)
         | {
             "deployment": deployment,
             "current": current,
@@ -74,9 +75,11 @@ def _context(request: HttpRequest, deployment: Deployment) -> dict[str, Any]:
     )
 
 
-def _drift_context(request: HttpRequest, deployment: Deployment) -> dict[str, Any]:
+def _drift_context(
+    request: HttpRequest, deployment: Deployment, current: Release | None
+) -> dict[str, Any]:
     """Context of templates/monitoring/_drift.html."""
-    checks = list(drift.results(deployment)[: drift.MAX_CHARTED])
+    checks = list(drift.results(deployment, current)[: drift.MAX_CHARTED])
     check = checks[0] if checks else None
     over_time = checks if len(checks) > 1 else []
     last = deployment.drift_checks.select_related("job").first()
