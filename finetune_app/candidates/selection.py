@@ -34,6 +34,7 @@ class CandidateOption:
     label: str
     detail: str
     get_candidate: Callable[[], Candidate]
+    base_key: str = ""  # of a training: the key of what it was trained from
 
 
 @dataclass(frozen=True)
@@ -90,12 +91,12 @@ def selected_options(
         return _base_and_tuned(goal, one) if one else []
     if named := [known[key] for key in (a, b) if key in known]:
         return named[:1] if a == b else named
-    return _default_options(goal, options)
+    return _default_options(options)
 
 
-def _default_options(goal: Goal, options: Sequence[CandidateOption]) -> list[CandidateOption]:
-    if trained := _finished_trainings(goal).first():
-        return _base_and_tuned(goal, trained)
+def _default_options(options: Sequence[CandidateOption]) -> list[CandidateOption]:
+    if newest := next((one for one in options if one.base_key), None):
+        return [*(one for one in options if one.key == newest.base_key), newest]
     made = [one for one in options if one.key.startswith("remote-")]
     made += [one for one in options if one.key.startswith("kept-")]
     made += [one for one in options if one.kind == CandidateKind.RAG]
@@ -176,6 +177,7 @@ def _tuned_option(training: Training) -> CandidateOption:
             training.thinking,
         ),
         partial(services.tuned_candidate, training=training),
+        f"base-{training.base_model_id}",
     )
 
 

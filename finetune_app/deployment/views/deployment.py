@@ -88,9 +88,9 @@ def page_context(request: HttpRequest, goal: Goal, deployment: Deployment | None
     }
     if deployment is None:
         return context
-    current = deployment.current
+    current, canary = deployment.current_and_canary()
     assert current is not None  # the first release is never a canary
-    context |= canary_context(deployment, current)
+    context |= canary_context(canary)
     releases = list(deployment.releases_with_candidate[: MAX_RELEASES + 1])
     return context | {
         "releases": releases[:MAX_RELEASES],

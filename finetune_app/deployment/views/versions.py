@@ -82,9 +82,8 @@ def _release(goal: Goal, number: int) -> Release:
     return get_object_or_404(found, deployment__goal=goal, number=number)
 
 
-def canary_context(deployment: Deployment, current: Release) -> dict[str, Any]:
-    """Context of templates/deployment/_canary.html."""
-    release = deployment.canary
+def canary_context(release: Release | None) -> dict[str, Any]:
+    """Context of templates/deployment/_canary.html. `release` is the canary, if there is one."""
     if release is None:
         return {"canary": None, "canary_percents": canary.CANARY_PERCENTS}
     return {
