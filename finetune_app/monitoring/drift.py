@@ -57,7 +57,7 @@ def start(*, deployment: Deployment, by: User | None = None) -> DriftCheck:
     Raises PlainError (409) if there are too few prompts on either side, or one is running.
     """
     version_id = reference_version_id(deployment, deployment.current)
-    version = Version.objects.filter(pk=version_id).first()
+    version = Version.objects.filter(pk=version_id).first() if version_id else None
     prompts = live_prompts(deployment).count()
     title = _("Nothing to compare yet")
     if version is None or count_reference_prompts(version) < MIN_PROMPTS:

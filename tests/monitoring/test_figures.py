@@ -97,6 +97,17 @@ def test_the_hour_range_has_a_point_a_minute(live, asked):
     assert [point.usage.requests for point in found.points] == [1] + [0] * 57 + [1, 0]
 
 
+def test_the_hour_of_the_whole_team_counts_what_is_rolled_up_within_it(live, asked):
+    asked(5)
+    asked(45)
+    while rollups.roll_up_finished_hours(NOW):
+        pass
+    hour = timeseries.timeseries_of(live, timeseries.RANGES["hour"], NOW)
+    usage = costs.usage_by_deployment(live.team_id, hour.points[0].at, hour.recent)
+    assert usage == {live.pk: hour.total.usage}
+    assert hour.total.usage.requests == 2
+
+
 def test_percentiles_are_right_to_5_percent():
     waits = [0.05 * 1.01**n for n in range(1000)]
     histogram = Histogram.of(waits)
