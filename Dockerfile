@@ -7,7 +7,7 @@ RUN apt-get update && apt-get install -y --no-install-recommends postgresql-clie
 WORKDIR /app
 COPY pyproject.toml constraints.txt ./
 RUN python -m venv /venv && mkdir finetune_app && touch finetune_app/__init__.py \
-    && /venv/bin/pip install -c constraints.txt . && rm -rf finetune_app
+    && /venv/bin/pip install -c constraints.txt '.[openvino]' && rm -rf finetune_app
 COPY . .
 RUN useradd --create-home --uid 1000 finetune && mkdir /data && chown finetune /data
 USER finetune

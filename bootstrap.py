@@ -79,7 +79,8 @@ def install(extra):
         )
     else:
         say("Updating what is installed.")
-    what = str(HERE) + ("[dev]" if extra == "dev" else "")
+    # OpenVINO answers a third faster; pip leaves it out where there is none for this processor.
+    what = str(HERE) + ("[dev]" if extra == "dev" else "[openvino]")
     call(
         [
             str(PYTHON),

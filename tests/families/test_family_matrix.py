@@ -176,7 +176,7 @@ def test_the_engine_answers_as_generate_does(base, trained, family):
     adapter = trained[0] / "adapter"
     requests = [ask(prompt, (None, adapter)[i % 2], 12) for i, prompt in enumerate(PROMPTS)]
     with Engine(base, "fp32", max_sequences=5) as engine:
-        assert engine.uses_llama_forward is family.fast
+        assert engine.uses_fast_forward is family.fast
         answers = engine.generate(requests)
     for prompt, request, answer in zip(PROMPTS, requests, answers, strict=True):
         assert answer.token_ids == reference_token_ids(base, request.adapter, prompt, 12), prompt

@@ -23,7 +23,7 @@ structured_output.py restricts an answer to a JSON schema, or its calls to their
 answer_grammar.py    such a form as a grammar
 logprobs.py          log-probabilities of the tokens
 vocabulary.py        tokens as bytes, for the two above
-kv_cache.py          keys and values of all sequences, one slot each
+kv_cache.py          keys and values of all sequences: what decoders ask of them; one slot each
 prefix_cache.py      what prompts have in common with earlier ones, kept
 
 decoder.py           chooses a decoder for a model; a probe on load proves that it is correct
@@ -32,7 +32,9 @@ chunked_decoder.py   for Llama-like models: prompts are read in chunks, beside t
 drafts.py            what the next tokens probably are, from what was written before
 padded_decoder.py    for all others: prompts of similar length are read together
 generate_decoder.py  transformers' `generate`, for architectures without a key-value cache
-llama_forward.py     forward pass of Llama-like models in few operations
+step.py              the tokens of one step of it, and what computes them
+openvino/            OpenVINO computes them, where it is installed
+llama_forward.py     else we: forward pass of Llama-like models in few operations
 projections.py       the linear layers of that forward, with each sequence's adapter
 packed_linear.py     linear layers with weights in oneDNN's memory layout
 batched_lora.py      all adapters of a batch in a few matrix products

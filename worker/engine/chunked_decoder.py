@@ -13,11 +13,12 @@ from types import MappingProxyType
 from torch import Tensor
 
 from worker.engine.adapters import Adapters
-from worker.engine.llama_forward import Chunk, LlamaForward, StepTokens
+from worker.engine.llama_forward import LlamaForward
 from worker.engine.model_loader import LoadedModel
 from worker.engine.sampling import select_tokens
 from worker.engine.sequences import SequenceState
 from worker.engine.slot_decoder import SlotDecoder
+from worker.engine.step import Chunk, StepForward, StepTokens
 
 # Tokens of prompts read in one step. While nobody writes: enough to use the processor well.
 ALONE_TOKENS = 512
@@ -38,15 +39,20 @@ class ChunkedDecoder(SlotDecoder):
     joins_at_any_step = True
 
     def __init__(self, loaded: LoadedModel, adapters: Adapters) -> None:
-        super().__init__(loaded, adapters)
-        self._llama = LlamaForward(loaded, adapters, self.cache)
+        self._forward = self.make_forward(loaded, adapters)
+        super().__init__(loaded, adapters, self._forward.cache)
         # Sequences that begin as another one does, and let it read so many tokens for both.
         self._following: dict[SequenceState, tuple[SequenceState, int]] = {}
+
+    @staticmethod
+    def make_forward(loaded: LoadedModel, adapters: Adapters) -> StepForward:
+        """What computes the steps."""
+        return LlamaForward(loaded, adapters)
 
     @property
     def merged_adapter(self) -> str | None:
         """The adapter that is merged into the weights."""
-        return self._llama.projections.merger.adapter
+        return self._forward.merged_adapter
 
     def add(self, sequences: Sequence[SequenceState]) -> None:
         """Give each sequence a slot, and the keys and values of what is cached of its prompt."""
@@ -89,7 +95,7 @@ class ChunkedDecoder(SlotDecoder):
             writing += 1
         reading = [self._chunk(slot, count) for slot, count in self._shares(writing)]
         step = self._tokens(writing, drafts, reading)
-        logits = self._llama(step)
+        logits = self._forward(step)
         ready = [self.sequences[slot] for slot in step.ready]
         for sequence in self.sequences[:writing]:
             sequence.cached_tokens += 1

@@ -7,11 +7,13 @@ import logging
 import torch
 
 from finetune_app.core.engine_protocol import NF4
+from finetune_app.core.openvino_installation import openvino_is_used
 from worker.engine.adapters import BASE, Adapters
 from worker.engine.chunked_decoder import ChunkedDecoder
 from worker.engine.generate_decoder import GenerateDecoder
 from worker.engine.llama_forward import is_supported
 from worker.engine.model_loader import LoadedModel
+from worker.engine.packed_linear import fits_second_copy
 from worker.engine.padded_decoder import PaddedDecoder
 from worker.engine.requests import GenerationRequest
 from worker.engine.sequences import SequenceState
@@ -35,10 +37,9 @@ def make_decoder(loaded: LoadedModel, adapters: Adapters) -> tuple[Decoder, int]
     why = _unsupported(loaded)
     if why is not None:
         return _generate_decoder(loaded, adapters, why)
-    kinds = [ChunkedDecoder, PaddedDecoder] if is_supported(loaded) else [PaddedDecoder]
-    for kind in kinds:
-        decoder = kind(loaded, adapters)
+    for kind in _kinds(loaded):
         try:
+            decoder = kind(loaded, adapters)
             error, bytes_per_token = _probe(decoder)
         except Exception as problem:  # whatever fails in the probe would fail in use
             why = f"the probe failed: {problem!r}"
@@ -48,6 +49,18 @@ def make_decoder(loaded: LoadedModel, adapters: Adapters) -> tuple[Decoder, int]
             why = f"the probe was off by {error:.3g}"
         log.warning("%s, %s: %s", loaded.folder.name, kind.__name__, why)
     return _generate_decoder(loaded, adapters, str(why))
+
+
+def _kinds(loaded: LoadedModel) -> list[type[ChunkedDecoder] | type[PaddedDecoder]]:
+    """The fastest first."""
+    if not is_supported(loaded):
+        return [PaddedDecoder]
+    weights = list(loaded.model.parameters())
+    if not (openvino_is_used() and loaded.device.type == "cpu" and fits_second_copy(weights)):
+        return [ChunkedDecoder, PaddedDecoder]
+    from worker.engine.openvino.decoder import OpenvinoDecoder  # imports OpenVINO
+
+    return [OpenvinoDecoder, ChunkedDecoder, PaddedDecoder]
 
 
 def _generate_decoder(loaded: LoadedModel, adapters: Adapters, why: str) -> tuple[Decoder, int]:

@@ -20,7 +20,6 @@ from worker.engine.backend import Handle, Listener
 from worker.engine.chunked_decoder import ChunkedDecoder
 from worker.engine.compute_thread import ComputeThread, on_thread_that_ends
 from worker.engine.decoder import make_decoder
-from worker.engine.kv_cache import slots_for
 from worker.engine.logprobs import LogprobRecorder
 from worker.engine.model_loader import LoadedModel, load
 from worker.engine.packed_linear import free_bytes
@@ -160,8 +159,8 @@ class Engine:
         return self.adapters.names
 
     @property
-    def uses_llama_forward(self) -> bool:
-        """Whether this model's layers are computed by llama_forward.py."""
+    def uses_fast_forward(self) -> bool:
+        """Whether OpenVINO or llama_forward.py computes this model's layers, not transformers."""
         return isinstance(self._decoder, ChunkedDecoder)
 
     @property
@@ -289,13 +288,12 @@ class Engine:
 
     def _fits(self, new: Sequence[SequenceState], queued: _QueuedRequest) -> bool:
         """Whether the KV cache has memory for one more sequence; a single one always may try."""
-        sequences = [*self._decoder.sequences, *new]
-        longest = max(
-            [len(one.prompt_token_ids) + one.max_new_tokens for one in sequences]
-            + [len(queued.prompt_token_ids) + queued.max_new_tokens]
-        )
-        needed = slots_for(len(sequences) + 1) * longest * self._bytes_per_token
-        return not sequences or needed <= self._cache_bytes
+        others = [*self._decoder.sequences, *new]
+        if not others or not self._bytes_per_token:
+            return True
+        lengths = [len(one.prompt_token_ids) + one.max_new_tokens for one in others]
+        lengths.append(len(queued.prompt_token_ids) + queued.max_new_tokens)
+        return self._decoder.tokens_for(lengths) * self._bytes_per_token <= self._cache_bytes
 
     def _start(self, queued: _QueuedRequest) -> SequenceState | None:
         """The sequence of a request; None if it ended before its first step."""

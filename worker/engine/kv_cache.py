@@ -7,6 +7,9 @@ waits for another. The class is duck-typed to what transformers' attention layer
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Protocol
+
 import torch
 from torch import Tensor
 
@@ -18,6 +21,31 @@ GROWTH_TOKENS = 128  # buffers grow by this many tokens, so that they are seldom
 def slots_for(sequences: int) -> int:
     """Slots allocated for so many sequences: a power of two, so that buffers are seldom copied."""
     return 1 << (sequences - 1).bit_length()
+
+
+class KVCache(Protocol):
+    """What decoders ask of the keys and values of all sequences."""
+
+    def read_prefix(self, slot: int, length: int) -> LayerKV:
+        """A copy of the first `length` tokens of a slot."""
+
+    def write_prefix(self, slot: int, layers: LayerKV, length: int) -> None:
+        """Copy the first `length` tokens of a prefix to the beginning of a slot."""
+
+    def copy(self, source: int, target: int, length: int) -> None:
+        """Copy the first `length` tokens of a slot into another slot."""
+
+    def remove(self, slot: int, last: int, length: int) -> None:
+        """Forget a slot; the last one, of `length` tokens, moves into the gap."""
+
+    def clear(self) -> None:
+        """Free all memory."""
+
+    def bytes_per_token(self) -> int:
+        """Memory of one token of one sequence over all layers; 0 while it is not known."""
+
+    def tokens_for(self, lengths: Sequence[int]) -> int:
+        """Tokens for which sequences of these lengths take memory."""
 
 
 class SlotKVCache:
@@ -48,7 +76,6 @@ class SlotKVCache:
         self._position_ids = position_ids
 
     def write_prefix(self, slot: int, layers: LayerKV, length: int) -> None:
-        """Copy the first `length` keys and values of a prefix to the beginning of a slot."""
         self._slots, self._width = slice(slot, slot + 1), length
         for layer, (keys, values) in layers.items():
             stored_keys, stored_values = self._reserve(layer, keys[None], values[None])
@@ -56,12 +83,14 @@ class SlotKVCache:
             stored_values[slot, :, :length] = values[:, :length]
 
     def read_prefix(self, slot: int, length: int) -> LayerKV:
-        """A copy of the first `length` tokens of a slot."""
         views = self._view(slot, length).items()
         return {layer: (keys.clone(), values.clone()) for layer, (keys, values) in views}
 
+    def remove(self, slot: int, last: int, length: int) -> None:
+        if slot != last:
+            self.copy(last, slot, length)
+
     def copy(self, source: int, target: int, length: int) -> None:
-        """Copy the first `length` tokens of a slot into another slot."""
         if length:
             self.write_prefix(target, self._view(source, length), length)
 
@@ -95,15 +124,17 @@ class SlotKVCache:
         return self._start if self._position_ids is None else self._width - 1
 
     def clear(self) -> None:
-        """Free all buffers."""
         self.buffers.clear()
 
     def bytes_per_token(self) -> int:
-        """Memory of one token of one sequence over all layers; 0 before the first use."""
         return sum(
             (k.shape[1] * k.shape[3] + v.shape[1] * v.shape[3]) * k.element_size()
             for k, v in self.buffers.values()
         )
+
+    def tokens_for(self, lengths: Sequence[int]) -> int:
+        """Each slot is as long as the longest."""
+        return slots_for(len(lengths)) * max(lengths)
 
     def _reserve(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """The layer's buffers, grown to hold the current slots and width."""

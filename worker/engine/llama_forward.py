@@ -10,7 +10,6 @@ transformers whenever a model is loaded, and transformers' forward pass serves w
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -22,6 +21,7 @@ from worker.engine.kv_cache import SlotKVCache
 from worker.engine.model_loader import LoadedModel
 from worker.engine.packed_linear import FusedLinear
 from worker.engine.projections import AdaptedProjections
+from worker.engine.step import Chunk, StepTokens
 from worker.llama import (
     ATTENTION,
     FEED_FORWARD,
@@ -76,40 +76,12 @@ def _fused(prefix: str, parent: Any, names: Sequence[str]) -> FusedLinear:
     return FusedLinear(weight, bias, parts)
 
 
-@dataclass(frozen=True)
-class Chunk:
-    """Tokens start..end of the sequence in a slot of the cache."""
-
-    slot: int
-    start: int
-    end: int
-
-
-@dataclass(frozen=True)
-class StepTokens:
-    """The tokens of one forward pass, end to end: first one each of the sequences in slots
-    0..writing, then the chunks.
-
-    adapters: the adapter's name of each token.
-    ready: slots of the sequences whose next token is wanted, once for each token after which it is;
-    rows: where those tokens are.
-    """
-
-    token_ids: list[int]
-    position_ids: list[int]
-    adapters: list[str]
-    writing: int
-    chunks: Sequence[Chunk]
-    ready: list[int]
-    rows: list[int]
-
-
 class LlamaForward:
     """Tokens -> logits of the next ones; writes the KV cache as transformers' layers would."""
 
-    def __init__(self, loaded: LoadedModel, adapters: Adapters, cache: SlotKVCache) -> None:
+    def __init__(self, loaded: LoadedModel, adapters: Adapters) -> None:
         model = loaded.model
-        self._body, self._cache = model.model, cache
+        self._body, self.cache = model.model, SlotKVCache()
         self._heads = head_sizes(model.config)
         self._epsilon = model.config.rms_norm_eps
         self._layers = [Layer(block, i) for i, block in enumerate(self._body.layers)]
@@ -122,7 +94,7 @@ class LlamaForward:
         x = self._body.embed_tokens(torch.tensor(step.token_ids, device=device))[:, None]
         position_ids = torch.tensor(step.position_ids, device=device)[:, None]
         cos, sin = self._body.rotary_emb(x, position_ids)  # (tokens, 1, head size)
-        attention = StepAttention(step, self._heads, self._cache, position_ids[:, 0])
+        attention = StepAttention(step, self._heads, self.cache, position_ids[:, 0])
         for number, layer in enumerate(self._layers):
             normed = self._norm(x, layer.attention_norm)
             attended = attention(project(layer.qkv, normed)[:, 0], cos, sin, number)
@@ -135,6 +107,10 @@ class LlamaForward:
             return nothing
         last = self._norm(x[step.rows], self._body.norm.weight)
         return project(PROJECTIONS_PER_LAYER * len(self._layers), last, step.rows)[:, 0]
+
+    @property
+    def merged_adapter(self) -> str | None:
+        return self.projections.merger.adapter
 
     def _norm(self, x: Tensor, weight: Tensor) -> Tensor:
         return functional.rms_norm(x, weight.shape, weight, self._epsilon)

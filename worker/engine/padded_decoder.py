@@ -29,9 +29,9 @@ class PaddedDecoder(SlotDecoder):
     """Prefills prompts of similar length together, the shorter ones padded."""
 
     def __init__(self, loaded: LoadedModel, adapters: Adapters) -> None:
-        super().__init__(loaded, adapters)
+        self._forward = TransformersForward(loaded, adapters)
+        super().__init__(loaded, adapters, self._forward.cache)
         self._masks = AttentionMasks(loaded)
-        self._forward = TransformersForward(loaded, adapters, self.cache)
 
     def add(self, sequences: Sequence[SequenceState]) -> None:
         """Give each sequence a slot and prefill its prompt."""
@@ -50,7 +50,7 @@ class PaddedDecoder(SlotDecoder):
         position_ids = torch.tensor([one.length - 1 for one in self.sequences], device=device)
         width = max(one.length for one in self.sequences)
         input_ids = torch.tensor([[one.last_token] for one in self.sequences], device=device)
-        self.cache.set_decode(position_ids, width)
+        self._forward.cache.set_decode(position_ids, width)
         mask = self._masks.decode(position_ids, width)
         adapters = [one.adapter for one in self.sequences]
         logits = self._forward(input_ids, position_ids[:, None], mask, adapters)
@@ -91,7 +91,7 @@ class PaddedDecoder(SlotDecoder):
             rest = sequence.prompt_token_ids[start:-1]
             input_ids[i, : len(rest)] = torch.tensor(rest)
             sequence.cached_tokens = len(sequence.prompt_token_ids) - 1
-        self.cache.set_prefill(first, len(batch), start, end)
+        self._forward.cache.set_prefill(first, len(batch), start, end)
         device = self.loaded.device
         position_ids = torch.arange(start, end, device=device).expand(len(batch), -1)
         mask = self._masks.prefill(len(batch), start, end)
@@ -105,12 +105,12 @@ class TransformersForward:
     logits (batch, vocabulary) after the last column. Writes the KV cache.
     """
 
-    def __init__(self, loaded: LoadedModel, adapters: Adapters, cache: SlotKVCache) -> None:
-        self._model, self._adapters = loaded.model, adapters
+    def __init__(self, loaded: LoadedModel, adapters: Adapters) -> None:
+        self._model, self._adapters, self.cache = loaded.model, adapters, SlotKVCache()
         accepted = inspect.signature(loaded.model.forward).parameters
         # transformers 5.40 renames past_key_values to cache.
         cache_name = "cache" if "cache" in accepted else "past_key_values"
-        self._arguments: dict[str, Any] = {cache_name: cache, "use_cache": True}
+        self._arguments: dict[str, Any] = {cache_name: self.cache, "use_cache": True}
         if "logits_to_keep" in accepted:
             self._arguments["logits_to_keep"] = 1
 

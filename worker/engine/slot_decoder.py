@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from torch import Tensor
 
 from worker.engine.adapters import BASE, Adapters
-from worker.engine.kv_cache import SlotKVCache
+from worker.engine.kv_cache import KVCache
 from worker.engine.model_loader import LoadedModel
 from worker.engine.prefix_cache import MIN_PREFIX_TOKENS, CachedPrefix, PrefixCache, common_length
 from worker.engine.sampling import select_tokens
@@ -30,10 +30,9 @@ class SlotDecoder(ABC):
 
     joins_at_any_step = False
 
-    def __init__(self, loaded: LoadedModel, adapters: Adapters) -> None:
-        self.loaded, self.adapters = loaded, adapters
+    def __init__(self, loaded: LoadedModel, adapters: Adapters, cache: KVCache) -> None:
+        self.loaded, self.adapters, self.cache = loaded, adapters, cache
         self.sequences: list[SequenceState] = []  # in the order of their slots
-        self.cache = SlotKVCache()
         self.prefixes = PrefixCache()
 
     @abstractmethod
@@ -59,11 +58,15 @@ class SlotDecoder(ABC):
             self._keep(slot)
             last = self.sequences.pop()
             if last is not sequence:  # the last one moves into the gap: slots stay contiguous
-                self.cache.copy(len(self.sequences), slot, last.cached_tokens)
                 self.sequences[slot] = last
+            self.cache.remove(slot, len(self.sequences), last.cached_tokens)
         if not self.sequences:
             self.cache.clear()
         return finished
+
+    def tokens_for(self, lengths: Sequence[int]) -> int:
+        """Tokens for which sequences of these lengths take memory."""
+        return self.cache.tokens_for(lengths)
 
     def reset(self) -> None:
         """Drop every sequence and what was kept, whatever state a failure left behind."""

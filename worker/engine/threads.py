@@ -62,6 +62,11 @@ class ThreadCount:
         return everything - ours
 
 
+def most_threads() -> int:
+    """On a quiet machine; not how many compute just now, as torch would say."""
+    return min(int(os.environ.get("OMP_NUM_THREADS") or usable_cores()), usable_cores())
+
+
 def processor_seconds() -> tuple[float, float]:
     """So far, of (all programs on the cores that this process may use, this process). What a
     hypervisor gives to other machines counts, too."""

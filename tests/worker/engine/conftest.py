@@ -1,5 +1,6 @@
 import pytest
 
+from finetune_app.core.openvino_installation import openvino_version
 from tests.worker.engine.tiny_models import make_adapter, make_base
 from worker.engine.engine import Engine
 
@@ -12,6 +13,16 @@ def base(tmp_path_factory):
 @pytest.fixture(scope="session")
 def adapters(base, tmp_path_factory):
     return [make_adapter(base, tmp_path_factory.mktemp(f"a{seed}"), seed) for seed in (1, 2)]
+
+
+@pytest.fixture(params=["openvino", "torch"])
+def computed_by(request, monkeypatch):
+    """The layers of Llama-like models are computed by OpenVINO, and by our own forward pass."""
+    if request.param == "torch":
+        monkeypatch.setenv("OPENVINO", "off")
+    elif not openvino_version():
+        pytest.skip("OpenVINO is not installed: pip install 'finetune[openvino]'")
+    return request.param
 
 
 @pytest.fixture(scope="session")

@@ -20,6 +20,7 @@ WEIGHTS = "adapter_model.safetensors"
 
 @pytest.fixture(autouse=True)
 def _merge_early(monkeypatch):
+    monkeypatch.setenv("OPENVINO", "off")  # which merges nothing
     monkeypatch.setattr(adapter_merging, "MERGE_AFTER_FORWARDS", 20)
 
 
@@ -110,7 +111,7 @@ def test_unchanged_projections_are_not_copied(base, tmp_path):
     adapter = make_adapter(base, tmp_path, 3, target_modules=["q_proj", "v_proj"])
     with Engine(base, "fp32") as engine:
         assert answers(engine, adapter) == expected(base, adapter)
-        projections = engine._decoder._llama.projections
+        projections = engine._decoder._forward.projections
         merged = projections.merger.next_forward([str(adapter)])
     same = [one is other for one, other in zip(merged, projections._linears, strict=True)]
     assert same == [number % 4 != 0 or number == 12 for number in range(13)]
@@ -178,7 +179,7 @@ def test_weak_projections_stay_unmerged(base, adapters, tmp_path):
     with Engine(base, "bf16") as engine:
         answers(engine, partly, PROMPTS)
         assert engine.merged_adapter == str(partly)
-        merged = engine._decoder._llama.projections.merger.next_forward([str(partly)])
+        merged = engine._decoder._forward.projections.merger.next_forward([str(partly)])
     kinds = [isinstance(one, PackedLinear) for one in merged]
     assert kinds == [number % 4 != 1 for number in range(12)] + [True]
 

@@ -25,7 +25,7 @@ from worker.engine.sequences import SequenceState
 
 
 @pytest.fixture
-def decoder(base):
+def decoder(base, computed_by):
     with Engine(base, "fp32") as engine:
         assert isinstance(engine._decoder, ChunkedDecoder)
         yield take_decoder(engine)
@@ -48,7 +48,7 @@ def steps_until(decoder, ready, most: int = 100) -> int:
 
 
 @pytest.mark.parametrize("size", [1, 3, 1000])
-def test_the_size_of_chunks_changes_no_answer(base, tmp_path, monkeypatch, size):
+def test_the_size_of_chunks_changes_no_answer(base, tmp_path, monkeypatch, computed_by, size):
     for name in ("ALONE_TOKENS", "BESIDE_TOKENS", "TOKENS_EACH_WRITING", "TOKENS_EACH_WAITING"):
         monkeypatch.setattr(chunked_decoder, name, size)
     adapters = [None, *(make_adapter(base, tmp_path / f"a{seed}", seed) for seed in (1, 2))]
@@ -160,7 +160,11 @@ def test_a_much_longer_one_attends_alone():
     assert common_width([100] * 15 + [150]) == 150  # its own calls would take longer
 
 
-def test_who_attends_alone_writes_the_same(decoder, monkeypatch):
+def test_who_attends_alone_writes_the_same(base, monkeypatch):
+    monkeypatch.setenv("OPENVINO", "off")
+    with Engine(base, "fp32") as engine:
+        decoder = take_decoder(engine)
+
     def answers() -> list[list[int]]:
         sequences = [sequence(tokens, tokens) for tokens in (5, 90, 7, 40)]
         decoder.add(sequences)

@@ -89,7 +89,7 @@ def test_cancelling_ends_an_answer_of_the_generate_decoder(tmp_path):
     assert handles[0].completion.tokens < 200
 
 
-def test_requests_wait_while_the_kv_cache_has_no_free_memory(base):
+def test_requests_wait_while_the_kv_cache_has_no_free_memory(base, computed_by):
     with Engine(base, "fp32") as engine:
         alone = engine.generate([ask(max_new_tokens=20)])[0]
         engine._cache_bytes = 7 * (alone.prompt_tokens + 20) * engine._bytes_per_token
@@ -97,7 +97,8 @@ def test_requests_wait_while_the_kv_cache_has_no_free_memory(base):
         step = engine._decoder.step
         engine._decoder.step = lambda: (batch_sizes.append(len(engine._decoder.sequences)), step())
         answers = engine.generate([ask(max_new_tokens=20)] * 7)
-    assert max(batch_sizes) == 4  # a fifth would need a cache of eight slots
+    # A fifth would need eight slots of our own cache, a sixth more blocks than seven answers fill.
+    assert max(batch_sizes) == {"torch": 4, "openvino": 5}[computed_by]
     assert all(answer.token_ids == alone.token_ids for answer in answers)
 
 

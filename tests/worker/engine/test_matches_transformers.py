@@ -16,7 +16,9 @@ from worker.engine.slot_decoder import SlotDecoder
 
 
 @pytest.mark.parametrize("kind", [kind for kind in CONFIGS if kind != "mamba"])
-def test_a_batch_of_mixed_adapters_gives_the_answers_of_single_requests(kind, tmp_path):
+def test_a_batch_of_mixed_adapters_gives_the_answers_of_single_requests(
+    kind, tmp_path, computed_by
+):
     base = make_base(tmp_path / "base", kind)
     request_adapters = [None, *(make_adapter(base, tmp_path / f"a{seed}", seed) for seed in (1, 2))]
     # Of different lengths, so that requests join and leave a batch of five.
@@ -30,7 +32,7 @@ def test_a_batch_of_mixed_adapters_gives_the_answers_of_single_requests(kind, tm
     assert len({tuple(answer.token_ids) for answer in answers}) == len(answers)
 
 
-def test_adapters_of_different_shapes_share_a_batch(base, tmp_path):
+def test_adapters_of_different_shapes_share_a_batch(base, tmp_path, computed_by):
     shapes = [
         {},
         {"r": 2},
@@ -41,7 +43,7 @@ def test_adapters_of_different_shapes_share_a_batch(base, tmp_path):
     request_adapters = [*folders, None]
     requests = [ask(p, request_adapters[i % 5], 4 + 3 * i) for i, p in enumerate(PROMPTS)]
     with Engine(base, "fp32") as engine:
-        assert engine.uses_llama_forward
+        assert engine.uses_fast_forward
         answers = engine.generate(requests)
         fewer = engine.generate(requests[:2])  # with the stacked weights of the larger batch
     for request, answer in zip(requests + requests[:2], answers + fewer, strict=True):
@@ -52,13 +54,14 @@ def test_adapters_of_different_shapes_share_a_batch(base, tmp_path):
 
 @pytest.mark.parametrize(("kind", "own"), [("llama", True), ("qwen2", True), ("mistral", False)])
 def test_llama_forward_is_used_only_if_the_probe_agrees(kind, own, tmp_path, monkeypatch):
+    monkeypatch.setenv("OPENVINO", "off")
     base = make_base(tmp_path, kind)
     with Engine(base, "fp32") as engine:
-        assert engine.uses_llama_forward == own
+        assert engine.uses_fast_forward == own
     monkeypatch.setattr("worker.engine.llama_forward.rotate", lambda x, cos, sin: x)  # a fault
     with Engine(base, "fp32") as engine:
         assert isinstance(engine._decoder, PaddedDecoder)
-        assert not engine.uses_llama_forward
+        assert not engine.uses_fast_forward
         answer = engine.generate([ask(PROMPTS[1], None, 8)])[0]
     assert answer.token_ids == reference_token_ids(base, None, PROMPTS[1], 8)
 

@@ -60,7 +60,7 @@ def test_the_engine_answers_by_its_fast_way_and_applies_adapters(base, tmp_path)
     asked = [{"role": "user", "content": "Where is my order?"}]
     with Engine(base, "nf4") as engine:
         assert engine.number_format == "nf4"
-        assert engine.uses_llama_forward
+        assert engine.uses_fast_forward
         engine.check_adapter(adapter)
         plain, tuned = engine.generate(
             [GenerationRequest(asked, one, max_new_tokens=12) for one in (None, adapter)]

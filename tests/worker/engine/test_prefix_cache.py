@@ -45,18 +45,18 @@ def separate_answers(base, requests) -> list[list[int]]:
 def record_forward_sizes(engine: Engine, monkeypatch) -> list[int]:
     """Record the number of tokens of each forward pass from now on."""
     decoder, sizes = engine._decoder, []
-    forward = decoder._llama
+    forward = decoder._forward
 
     def recording(step):
         sizes.append(len(step.token_ids))
         return forward(step)
 
-    monkeypatch.setattr(decoder, "_llama", recording)
+    monkeypatch.setattr(decoder, "_forward", recording)
     return sizes
 
 
 @pytest.mark.parametrize("kind", FAST)
-def test_a_shared_prefix_changes_no_answer(kind, tmp_path):
+def test_a_shared_prefix_changes_no_answer(kind, tmp_path, computed_by):
     base = make_base(tmp_path / "base", kind)
     request_adapters = [None, *(make_adapter(base, tmp_path / f"a{seed}", seed) for seed in (1, 2))]
     requests = [ask(p, request_adapters[i % 3], 8 + 5 * (i % 4)) for i, p in enumerate(PROMPTS)]

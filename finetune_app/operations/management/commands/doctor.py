@@ -18,6 +18,7 @@ from finetune_app.core import engine_client, health, schema, vllm_installation
 from finetune_app.core.connections import why_no_database
 from finetune_app.core.engine_protocol import NF4
 from finetune_app.core.machine import this_machine
+from finetune_app.core.openvino_installation import openvino_is_used, openvino_version
 from finetune_app.core.shared_secrets import names_that_differ
 from finetune_app.core.sizes import GB, MEMORY_GB, memory_size, size
 from finetune_app.jobs.models import Job
@@ -47,6 +48,8 @@ def checks() -> Iterator[Check]:
     yield free > WISE_BYTES, said
     yield machine.memory_bytes > 4 * MEMORY_GB, f"{memory_size(machine.memory_bytes)} of memory."
     yield from vllm()
+    if machine.card is None:
+        yield openvino()
     up_to_date = database()
     yield up_to_date
     yield broker()
@@ -84,6 +87,16 @@ def vllm() -> Iterator[Check]:
     if found.program and (why_not := state.get("why_not_vllm")):
         intended = state.get("number_format") == NF4
         yield intended, f"Our own engine serves instead: {why_not}."
+
+
+def openvino() -> Check:
+    """Whether it computes answers on this machine's processor."""
+    found = openvino_version()
+    if openvino_is_used():
+        return True, f"OpenVINO {found} computes models of Llama's kind."
+    if found:
+        return True, "OpenVINO is switched off (OPENVINO=off): answers take longer."
+    return True, "Without OpenVINO answers take longer (`pip install 'finetune[openvino]'`)."
 
 
 def database() -> Check:

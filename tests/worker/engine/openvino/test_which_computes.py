@@ -1,0 +1,73 @@
+"""OpenVINO computes a model where it is installed and does it right; else our own forward pass."""
+
+import logging
+
+import pytest
+
+from tests.worker.engine.tiny_models import make_adapter, make_base
+from tests.worker.engine.transformers_reference import PROMPTS, ask, reference_token_ids
+from worker.engine.chunked_decoder import ChunkedDecoder
+from worker.engine.engine import Engine
+
+
+def decoder_of(engine: Engine) -> str:
+    return type(engine._decoder).__name__
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [("llama", "OpenvinoDecoder"), ("qwen2", "OpenvinoDecoder"), ("gemma2", "PaddedDecoder")],
+)
+def test_models_of_llamas_kind(kind, expected, tmp_path):
+    base = make_base(tmp_path, kind)
+    with Engine(base, "fp32") as engine:
+        assert decoder_of(engine) == expected
+
+
+def test_it_can_be_switched_off(base, monkeypatch):
+    monkeypatch.setenv("OPENVINO", "off")
+    with Engine(base, "fp32") as engine:
+        assert decoder_of(engine) == "ChunkedDecoder"
+
+
+def test_not_without_memory_for_its_copy_of_the_weights(base, monkeypatch):
+    monkeypatch.setattr("worker.engine.decoder.fits_second_copy", lambda weights: False)
+    with Engine(base, "fp32") as engine:
+        assert decoder_of(engine) == "ChunkedDecoder"
+
+
+def test_a_wrong_result_is_seen_when_the_model_is_loaded(base, monkeypatch, caplog):
+    from worker.engine.openvino.graph import _Builder
+
+    monkeypatch.setattr(_Builder, "_rotate", lambda self, x, heads: x)
+    with Engine(base, "fp32") as engine, caplog.at_level(logging.WARNING):
+        assert type(engine._decoder) is ChunkedDecoder
+        answer = engine.generate([ask(PROMPTS[1], None, 8)])[0]
+    assert answer.token_ids == reference_token_ids(base, None, PROMPTS[1], 8)
+
+
+def test_a_graph_that_openvino_refuses_costs_only_speed(base, monkeypatch):
+    def refuse(*args):
+        raise RuntimeError("no such operation")
+
+    monkeypatch.setattr("worker.engine.openvino.forward.build", refuse)
+    with Engine(base, "fp32") as engine:
+        assert type(engine._decoder) is ChunkedDecoder
+
+
+def test_bf16_answers_with_adapters(base, tmp_path):
+    adapter = make_adapter(base, tmp_path, 1)
+    with Engine(base, "bf16") as engine:
+        assert decoder_of(engine) == "OpenvinoDecoder"
+        engine.check_adapter(adapter)
+        plain, tuned = engine.generate([ask(PROMPTS[0], one, 12) for one in (None, adapter)])
+    assert plain.token_ids != tuned.token_ids
+
+
+def test_an_adapter_that_is_trained_again_is_applied_as_it_is_now(base, tmp_path):
+    with Engine(base, "fp32") as engine:
+        for seed in (1, 2):
+            adapter = make_adapter(base, tmp_path / "adapter", seed)
+            answer = engine.generate([ask(PROMPTS[0], adapter, 12)])[0]
+            same = make_adapter(base, tmp_path / f"same{seed}", seed)  # references are kept by name
+            assert answer.token_ids == reference_token_ids(base, same, PROMPTS[0], 12)

@@ -1,0 +1,212 @@
+"""The layers of a Llama-like model as an OpenVINO graph.
+
+The same layers as in llama_forward.py, with weights shared with the torch model, and OpenVINO's
+paged attention (the operation that its own GenAI and vLLM's plugin use; it has no public name yet).
+The probe of decoder.py compares the logits with transformers whenever a model is loaded.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import openvino as ov
+import torch
+from openvino import Node, PartialShape, Type
+from openvino import opset13 as ops
+from openvino.op import Constant, Parameter, _PagedAttentionExtension
+from torch import Tensor
+
+from worker.engine.llama_forward import PROJECTIONS_PER_LAYER, fused_linears
+from worker.engine.packed_linear import FusedLinear
+from worker.llama import head_sizes
+
+TYPES = {torch.bfloat16: Type.bf16, torch.float32: Type.f32}
+ANY = -1  # a dimension that changes from step to step
+LAST = 2**31 - 1  # where a slice ends that goes to the end; OpenVINO looks for it
+
+
+def build(model: Any) -> ov.Model:
+    """A transformers model of `llama_forward.is_supported` as a graph.
+
+    Inputs, for a step of `tokens`, in fp32 unless said otherwise: token_ids (tokens,) in int64;
+    cos and sin (tokens, head size); past_lens, subsequence_begins, block_indices,
+    block_indices_begins, max_context_len (int32) as paged attention wants them; rows (int64), the
+    tokens whose logits are wanted; key_cache.N and value_cache.N of each layer; adapter_ranks,
+    down.N and up.N of each projection, as in adapters.py.
+
+    Output: logits (rows, vocabulary) in fp32.
+    """
+    return _Builder(model).build()
+
+
+@dataclass
+class _Builder:
+    model: Any
+    inputs: list[Parameter] = field(default_factory=list)
+
+    def build(self) -> ov.Model:
+        config, body = self.model.config, self.model.model
+        self._epsilon = config.rms_norm_eps
+        self._heads = head_sizes(config)
+        self._linears = list(fused_linears(self.model))
+        head_size = self._heads[2]
+        token_ids = self._input("token_ids", [ANY], Type.i64)
+        x = ops.gather(_matrix(body.embed_tokens.weight), token_ids, _int(0))
+        self._cos = self._rows_of_heads(self._input("cos", [ANY, head_size]))
+        self._sin = self._rows_of_heads(self._input("sin", [ANY, head_size]))
+        self._paging = [
+            self._input(name, shape, Type.i32)
+            for name, shape in {
+                "past_lens": [ANY],
+                "subsequence_begins": [ANY],
+                "block_indices": [ANY],
+                "block_indices_begins": [ANY],
+                "max_context_len": [],
+            }.items()
+        ]
+        rows = self._input("rows", [ANY], Type.i64)
+        self._ranks = self._input("adapter_ranks", [ANY, ANY])
+        for number, block in enumerate(body.layers):
+            x = self._layer(x, number, block)
+        x = self._norm(ops.gather(x, rows, _int(0)), body.norm.weight)
+        logits = self._project(x, len(self._linears) - 1, ops.gather(self._ranks, rows, _int(0)))
+        return ov.Model([ops.result(logits)], self.inputs, "llama")
+
+    def _layer(self, x: Node, number: int, block: Any) -> Node:
+        qkv, out, gate_up, down = (PROJECTIONS_PER_LAYER * number + n for n in range(4))
+        normed = self._norm(x, block.input_layernorm.weight)
+        x = ops.add(x, self._project(self._attention(self._project(normed, qkv), number), out))
+        normed = self._norm(x, block.post_attention_layernorm.weight)
+        halves = ops.split(self._project(normed, gate_up), _int(1), 2)
+        gated = ops.multiply(ops.swish(halves.output(0)), halves.output(1))
+        return ops.add(x, self._project(gated, down))
+
+    def _attention(self, qkv: Node, number: int) -> Node:
+        query_heads, kv_heads, size = self._heads
+        widths = [query_heads * size, kv_heads * size, kv_heads * size]
+        queries, keys, values = ops.variadic_split(qkv, _int(1), _ints(widths)).outputs()
+        caches = [
+            self._input(f"{kind}.{number}", [ANY, kv_heads, ANY, ANY], Type.dynamic)
+            for kind in ("key_cache", "value_cache")
+        ]
+        attention = _PagedAttentionExtension(
+            [
+                self._rotate(queries, query_heads).output(0),
+                self._rotate(keys, kv_heads).output(0),
+                values,
+                *(one.output(0) for one in caches + self._paging[:-1]),
+                *(one.output(0) for one in _settings(size, self._paging[-1])),
+            ]
+        )
+        information = attention.get_rt_info()
+        for name in ("k", "v"):
+            information[f"{name}_head_size"] = size
+            information[f"num_{name}_heads"] = kv_heads
+        return ops.reshape(attention.output(0), _ints([-1, query_heads * size]), False)
+
+    def _rotate(self, x: Any, heads: int) -> Node:
+        """Rotary position embedding of (tokens, heads * head size), as `worker.llama.rotate`."""
+        size = self._heads[2]
+        x = ops.reshape(x, _ints([-1, heads, 1, size]), False)
+        halves = [
+            ops.slice(x, _ints([start]), _ints([end]), _ints([1]), _ints([3]))
+            for start, end in ((0, size // 2), (size // 2, LAST))
+        ]
+        half = ops.concat([ops.multiply(halves[1], _float(-1.0)), halves[0]], -1)
+        rotated = ops.add(ops.multiply(x, self._cos), ops.multiply(half, self._sin))
+        return ops.reshape(rotated, _ints([-1, heads * size]), False)
+
+    def _rows_of_heads(self, x: Node) -> Node:
+        """(tokens, head size) -> (tokens, 1, 1, head size)"""
+        return ops.unsqueeze(x, _ints([1, 2]))
+
+    def _norm(self, x: Node, weight: Tensor) -> Node:
+        mean = ops.reduce_mean(ops.power(x, _float(2.0)), _ints([-1]), True)
+        root = ops.sqrt(ops.add(mean, _float(self._epsilon)))
+        return ops.multiply(ops.multiply(x, ops.divide(_float(1.0), root)), _vector(weight))
+
+    def _project(self, x: Node, index: int, ranks: Node | None = None) -> Node:
+        """x @ weight.T + bias, and what the adapters add. ranks: of the rows of x."""
+        linear: FusedLinear = self._linears[index]
+        out = ops.matmul(x, _matrix(linear.weight), False, True)
+        if linear.bias is not None:
+            out = ops.add(out, _vector(linear.bias))
+        kind, (columns, width) = TYPES[linear.weight.dtype], linear.weight.shape
+        down = _as_float(self._input(f"down.{index}", [width, ANY], kind))
+        up = _as_float(self._input(f"up.{index}", [ANY, columns], kind))
+        each_part = [self._ranks if ranks is None else ranks] * len(linear.parts)
+        ranks = ops.concat(each_part, 1) if len(each_part) > 1 else each_part[0]
+        low_rank = ops.multiply(ops.matmul(x, down, False, False), ranks)
+        return ops.add(out, ops.matmul(low_rank, up, False, False))
+
+    def _input(self, name: str, shape: list[int], kind: Type = Type.f32) -> Parameter:
+        made = ops.parameter(PartialShape(shape), kind, name=name)
+        made.output(0).set_names({name})
+        self.inputs.append(made)
+        return made
+
+
+def _settings(head_size: int, max_context_len: Node) -> list[Node]:
+    """The inputs of paged attention after the cache's: scale, sliding window (none), alibi slopes
+    (none), the longest context, and what is not used: scores, rotation of old keys, sparse
+    attention, sinks, eviction."""
+    return [
+        _float(1 / math.sqrt(head_size)),
+        _int(0),
+        _none(np.float32),
+        max_context_len,
+        _none(np.int32),
+        _none(np.int32),
+        _none(np.int32, 2),
+        _none(np.float32, 2),
+        _none(np.float32),
+        _int(0),
+        _int(0),
+        _none(np.float32),
+        _int(0),
+        *(_none(np.int32) for _ in range(4)),
+        _none(np.uint8),
+        _none(np.int32),
+    ]
+
+
+def _matrix(weight: Tensor) -> Node:
+    """A constant that shares the memory of the model's weight, which has to live as long."""
+    if not weight.is_contiguous():
+        raise ValueError("a weight is a part of another tensor")
+    return _as_float(Constant(shared_tensor(weight.detach()), shared_memory=True))
+
+
+def shared_tensor(tensor: Tensor) -> ov.Tensor:
+    """With the memory of a torch tensor, which has to live as long."""
+    if tensor.dtype == torch.bfloat16:  # unknown to numpy
+        numbers = tensor.view(torch.int16).numpy()
+        return ov.Tensor(numbers, ov.Shape(list(tensor.shape)), Type.bf16)
+    return ov.Tensor(tensor.numpy(), shared_memory=True)
+
+
+def _vector(numbers: Tensor) -> Node:
+    return ops.constant(numbers.detach().float().numpy())
+
+
+def _as_float(node: Node) -> Node:
+    return node if node.get_element_type() == Type.f32 else ops.convert(node, Type.f32)
+
+
+def _int(value: int) -> Node:
+    return ops.constant(np.array(value, np.int32))
+
+
+def _ints(values: list[int]) -> Node:
+    return ops.constant(np.array(values, np.int32))
+
+
+def _float(value: float) -> Node:
+    return ops.constant(np.array(value, np.float32))
+
+
+def _none(kind: type, dimensions: int = 1) -> Node:
+    return ops.constant(np.empty([0] * dimensions, kind))

@@ -1,0 +1,95 @@
+"""The graph, compiled for as many threads as compute just now.
+
+OpenVINO fixes the number of threads when it compiles. Beside other programs fewer are quicker
+(threads.py), so the graph is compiled again for half as many when that is first wanted: in the
+background, and where memory allows a second copy of the weights.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import openvino as ov
+import torch
+from torch import Tensor
+
+from worker.engine.openvino.adapters import SideBySide
+from worker.engine.openvino.graph import TYPES, shared_tensor
+from worker.engine.packed_linear import fits_second_copy
+
+log = logging.getLogger(__name__)
+
+Pools = list[tuple[Tensor, Tensor]]  # keys and values of each layer
+
+
+@lru_cache
+def _core() -> ov.Core:
+    return ov.Core()
+
+
+class StepRequest:
+    """Computes steps with a fixed number of threads."""
+
+    def __init__(self, graph: ov.Model, dtype: torch.dtype, threads: int) -> None:
+        precision = TYPES[dtype].get_type_name()
+        settings = {
+            "INFERENCE_PRECISION_HINT": precision,
+            "KV_CACHE_PRECISION": precision,
+            "INFERENCE_NUM_THREADS": str(threads),
+            "ENABLE_CPU_PINNING": "NO",  # other programs run on these processors, too
+        }
+        self.compiled = _core().compile_model(graph, "CPU", settings)
+        self._request = self.compiled.create_infer_request()
+        self._adapters: SideBySide | None = None
+        self._pools: Pools | None = None
+
+    def infer(
+        self, inputs: Mapping[str, np.ndarray[Any, Any]], adapters: SideBySide, pools: Pools
+    ) -> Tensor:
+        """The graph's output, which holds until the next step."""
+        if adapters is not self._adapters:
+            for index, (down, up) in enumerate(zip(adapters.down, adapters.up, strict=True)):
+                self._set(f"down.{index}", down)
+                self._set(f"up.{index}", up)
+            self._adapters = adapters
+        if pools is not self._pools:
+            for number, (keys, values) in enumerate(pools):
+                self._set(f"key_cache.{number}", keys)
+                self._set(f"value_cache.{number}", values)
+            self._pools = pools
+        found = self._request.infer(inputs, share_inputs=True, share_outputs=True)
+        return torch.from_numpy(found[0])
+
+    def _set(self, name: str, tensor: Tensor) -> None:
+        self._request.set_tensor(name, shared_tensor(tensor))
+
+
+class StepRequests:
+    """`StepRequest`s of one model for as many threads as there are, and for half as many."""
+
+    def __init__(self, graph: ov.Model, model: Any, dtype: torch.dtype, most: int) -> None:
+        self._graph, self._model, self._dtype = graph, model, dtype
+        self.most, self.fewer = most, max(1, most // 2)
+        self._made = {most: StepRequest(graph, dtype, most)}
+        self._making: threading.Thread | None = None
+
+    def of(self, threads: int) -> StepRequest:
+        """For about so many threads; for the other number while it is not there."""
+        wanted = self.most if threads >= self.most else self.fewer
+        if wanted not in self._made and self._making is None:
+            self._making = threading.Thread(target=self._make_fewer, daemon=True)
+            self._making.start()
+        return self._made.get(wanted, self._made[self.most])
+
+    def _make_fewer(self) -> None:
+        """Once; what fails is not tried again."""
+        try:
+            if fits_second_copy(list(self._model.parameters())):
+                self._made[self.fewer] = StepRequest(self._graph, self._dtype, self.fewer)
+        except Exception:
+            log.exception("the graph is not compiled for fewer threads")

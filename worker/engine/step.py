@@ -1,0 +1,55 @@
+"""The tokens of one step of a `ChunkedDecoder`, and what computes them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+
+from worker.engine.kv_cache import KVCache
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Tokens start..end of the sequence in a slot of the cache."""
+
+    slot: int
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class StepTokens:
+    """The tokens of one forward pass, end to end: first one each of the sequences in slots
+    0..writing, then the chunks.
+
+    adapters: the adapter's name of each token.
+    ready: slots of the sequences whose next token is wanted, once for each token after which it is;
+    rows: where those tokens are.
+    """
+
+    token_ids: list[int]
+    position_ids: list[int]
+    adapters: list[str]
+    writing: int
+    chunks: Sequence[Chunk]
+    ready: list[int]
+    rows: list[int]
+
+
+class StepForward(Protocol):
+    """The layers of a model: our own (llama_forward.py) or OpenVINO's (openvino/forward.py).
+
+    cache: keys and values of all sequences; a step writes them.
+    """
+
+    @property
+    def cache(self) -> KVCache: ...
+    @property
+    def merged_adapter(self) -> str | None:
+        """The adapter that is merged into a copy of the weights."""
+
+    def __call__(self, step: StepTokens) -> Tensor:
+        """Logits (ready, vocabulary), which hold until the next step."""
