@@ -79,7 +79,7 @@ def install(extra):
         )
     else:
         say("Updating what is installed.")
-    # OpenVINO answers a third faster; pip leaves it out where there is none for this processor.
+    # OpenVINO, on Linux and x86: answers come a third faster; pip leaves it out on other systems.
     what = str(HERE) + ("[dev]" if extra == "dev" else "[openvino]")
     call(
         [

@@ -17,4 +17,4 @@ def openvino_version() -> str:
 
 
 def openvino_is_used() -> bool:
-    return os.environ.get("OPENVINO", "").strip() != "off" and bool(openvino_version())
+    return os.environ.get("OPENVINO", "").strip().lower() != "off" and bool(openvino_version())

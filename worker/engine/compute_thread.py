@@ -18,8 +18,8 @@ import torch
 
 from worker.engine.threads import ThreadCount
 
-# An idle thread waits this long for a second request before the first step. So the candidates or
-# choices of one request begin together, and the same request gives the same batch again.
+# An idle thread waits this long for the second of several requests before the first step. So the
+# candidates or choices of one call begin together, and the same call gives the same batch again.
 GATHER_SECONDS = 0.02
 
 T = TypeVar("T")
@@ -34,7 +34,7 @@ class Computing(Protocol):
     def has_work(self) -> bool: ...
     @property
     def may_gather(self) -> bool:
-        """Whether all of its work is one request, which another one could join."""
+        """Whether all of its work is one request of several that come together."""
 
     def take_turn(self) -> None:
         """Do one step."""

@@ -30,6 +30,7 @@ PROBE_STEPS = 3
 TOLERANCE = {"fp32": 1e-3, "bf16": 0.15, NF4: 0.15}
 
 Decoder = SlotDecoder | GenerateDecoder
+Kind = type[ChunkedDecoder] | type[PaddedDecoder]
 
 
 def make_decoder(loaded: LoadedModel, adapters: Adapters) -> tuple[Decoder, int]:
@@ -39,28 +40,39 @@ def make_decoder(loaded: LoadedModel, adapters: Adapters) -> tuple[Decoder, int]
         return _generate_decoder(loaded, adapters, why)
     for kind in _kinds(loaded):
         try:
-            decoder = kind(loaded, adapters)
-            error, bytes_per_token = _probe(decoder)
+            return _probed(kind, loaded, adapters)
         except Exception as problem:  # whatever fails in the probe would fail in use
-            why = f"the probe failed: {problem!r}"
-        else:
-            if error <= TOLERANCE[loaded.number_format]:
-                return decoder, bytes_per_token
-            why = f"the probe was off by {error:.3g}"
+            why = str(problem) if isinstance(problem, _WrongLogits) else f"it failed: {problem!r}"
         log.warning("%s, %s: %s", loaded.folder.name, kind.__name__, why)
     return _generate_decoder(loaded, adapters, str(why))
 
 
-def _kinds(loaded: LoadedModel) -> list[type[ChunkedDecoder] | type[PaddedDecoder]]:
+class _WrongLogits(Exception):
+    pass
+
+
+def _probed(kind: Kind, loaded: LoadedModel, adapters: Adapters) -> tuple[SlotDecoder, int]:
+    decoder = kind(loaded, adapters)
+    error, bytes_per_token = _probe(decoder)
+    if not error <= TOLERANCE[loaded.number_format]:
+        raise _WrongLogits(f"the probe was off by {error:.3g}")
+    return decoder, bytes_per_token
+
+
+def _kinds(loaded: LoadedModel) -> list[Kind]:
     """The fastest first."""
     if not is_supported(loaded):
         return [PaddedDecoder]
+    own: list[Kind] = [ChunkedDecoder, PaddedDecoder]
     weights = list(loaded.model.parameters())
-    if not (openvino_is_used() and loaded.device.type == "cpu" and fits_second_copy(weights)):
-        return [ChunkedDecoder, PaddedDecoder]
-    from worker.engine.openvino.decoder import OpenvinoDecoder  # imports OpenVINO
-
-    return [OpenvinoDecoder, ChunkedDecoder, PaddedDecoder]
+    if openvino_is_used() and loaded.device.type == "cpu" and fits_second_copy(weights):
+        try:
+            from worker.engine.openvino.decoder import OpenvinoDecoder
+        except (ImportError, AttributeError, OSError) as problem:  # of another version, or broken
+            log.warning("OpenVINO cannot be used: %r", problem)
+        else:
+            return [OpenvinoDecoder, *own]
+    return own
 
 
 def _generate_decoder(loaded: LoadedModel, adapters: Adapters, why: str) -> tuple[Decoder, int]:

@@ -227,7 +227,9 @@ class Engine:
 
     @property
     def may_gather(self) -> bool:
-        return len(self._queue) == 1 and not self._decoder.sequences and not self._calls
+        if len(self._queue) != 1 or self._decoder.sequences or self._calls:
+            return False
+        return self._queue[0].request.is_one_of_several
 
     def take_turn(self) -> None:
         """One step of the batch, after what waits for it."""

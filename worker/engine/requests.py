@@ -47,6 +47,7 @@ class GenerationRequest:
     presence_penalty: subtracted from the logit of a token that was written before.
     frequency_penalty: subtracted from its logit for each time it was written.
     caller: whose request it is. Callers take turns, and share nothing that is cached of a prompt.
+    is_one_of_several: others of the same call follow at once, and the first step is for all.
     """
 
     messages: list[Message]
@@ -67,6 +68,7 @@ class GenerationRequest:
     required_tools: tuple[str, ...] = ()
     parallel_tool_calls: bool = True
     caller: str = ""
+    is_one_of_several: bool = False
 
     @property
     def needs_form(self) -> bool:

@@ -236,6 +236,7 @@ def _generation_request(
         stop=tuple(options.get("stop", ())),
         require_effect=bool(options.get("require_effect")),
         caller=str(request.get("caller", "")),
+        is_one_of_several=len(body["requests"]) > 1,
         schema=options.get("schema"),
         required_tools=tuple(options.get("required_tools") or ()),
         parallel_tool_calls=bool(options.get("parallel_tool_calls", True)),

@@ -18,6 +18,7 @@ import torch
 from finetune_app.core.machine import usable_cores
 
 LOOK_SECONDS = 0.25  # processor time is counted in ticks of 10 ms
+_FIRST = torch.get_num_threads()  # before any thread asks for fewer
 
 
 class ThreadCount:
@@ -34,7 +35,7 @@ class ThreadCount:
         clock: Callable[[], float] = time.monotonic,
         busy: Callable[[], tuple[float, float]] | None = None,
     ) -> None:
-        self.most = most or min(torch.get_num_threads(), usable_cores())
+        self.most = most or most_threads()
         self._cores = cores or len(_cores())
         self._clock, self._busy = clock, busy or processor_seconds
         self._threads = self.most
@@ -63,8 +64,8 @@ class ThreadCount:
 
 
 def most_threads() -> int:
-    """On a quiet machine; not how many compute just now, as torch would say."""
-    return min(int(os.environ.get("OMP_NUM_THREADS") or usable_cores()), usable_cores())
+    """On a quiet machine."""
+    return min(_FIRST, usable_cores())
 
 
 def processor_seconds() -> tuple[float, float]:

@@ -7,7 +7,7 @@ import weakref
 
 import pytest
 
-from tests.worker.engine.generation_requests import ask
+from tests.worker.engine.generation_requests import ask, take_decoder
 from worker.engine import engine as engine_module
 from worker.engine.chunked_decoder import ChunkedDecoder
 from worker.engine.compute_thread import ComputeThread
@@ -144,3 +144,13 @@ def test_embeddings_are_computed_on_a_thread_that_ends(monkeypatch):
     assert len(seen) == 1
     assert not seen[0].is_alive()
     assert seen[0] is not threading.current_thread()
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_an_idle_engine_waits_only_for_others_of_the_same_call(base, several):
+    with Engine(base, "fp32") as engine:
+        take_decoder(engine)
+        engine.submit(ask(is_one_of_several=several))
+        assert engine.may_gather is several
+        engine.submit(ask(is_one_of_several=several))
+        assert not engine.may_gather

@@ -17,8 +17,10 @@ from worker.engine.openvino.adapters import AdapterInputs
 from worker.engine.openvino.graph import build
 from worker.engine.openvino.kv_cache import BLOCK_TOKENS, PagedKVCache
 from worker.engine.openvino.requests import StepRequests
-from worker.engine.step import StepTokens
+from worker.engine.step import Chunk, StepTokens
 from worker.engine.threads import most_threads
+
+IN_FP32 = torch.empty(0)  # in whose format transformers gives cosines and sines
 
 
 class OpenvinoForward:
@@ -26,18 +28,10 @@ class OpenvinoForward:
 
     def __init__(self, loaded: LoadedModel, adapters: Adapters) -> None:
         self._model = loaded.model  # owns the memory of the graph's weights
-        self._dtype_of = torch.empty(0)  # cosines in fp32
         self._requests = StepRequests(build(self._model), self._model, loaded.dtype, most_threads())
         self._adapters = AdapterInputs(adapters, list(fused_linears(self._model)))
-        compiled = self._requests.of(self._requests.most).compiled
-        shapes = {port.any_name: list(port.partial_shape)[1:] for port in compiled.inputs}
-        self.cache = PagedKVCache(
-            [
-                (_lengths(shapes[f"key_cache.{n}"]), _lengths(shapes[f"value_cache.{n}"]))
-                for n in range(len(self._model.model.layers))
-            ],
-            loaded.dtype,
-        )
+        shapes = _block_shapes(self._requests.of(self._requests.most).compiled)
+        self.cache = PagedKVCache(shapes, loaded.dtype, release=self._requests.forget_pools)
 
     @property
     def merged_adapter(self) -> str | None:
@@ -47,12 +41,12 @@ class OpenvinoForward:
     def __call__(self, step: StepTokens) -> Tensor:
         """Logits (ready, vocabulary); they hold until the next step."""
         position_ids = torch.tensor(step.position_ids)[:, None]
-        cos, sin = self._model.model.rotary_emb(self._dtype_of, position_ids)
+        cos, sin = self._model.model.rotary_emb(IN_FP32, position_ids)
         adapters = self._adapters.of_step(step.adapters)
         inputs = {
             "token_ids": np.array(step.token_ids, np.int64),
-            "cos": cos[:, 0].float().numpy(),
-            "sin": sin[:, 0].float().numpy(),
+            "cos": cos[:, 0].numpy(),
+            "sin": sin[:, 0].numpy(),
             "rows": np.array(step.rows, np.int64),
             "adapter_ranks": adapters.of_tokens(step.adapters).numpy(),
             **self._paging(step),
@@ -62,25 +56,31 @@ class OpenvinoForward:
 
     def _paging(self, step: StepTokens) -> dict[str, np.ndarray]:
         """Where the tokens of each sequence begin, how many came before, and their blocks."""
-        parts = [(slot, at, at + 1) for slot, at in enumerate(step.position_ids[: step.writing])]
-        parts += [(chunk.slot, chunk.start, chunk.end) for chunk in step.chunks]
-        blocks = [self.cache.blocks(slot, end) for slot, _start, end in parts]
-        begins = accumulate((end - start for _slot, start, end in parts), initial=0)
+        writing = enumerate(step.position_ids[: step.writing])
+        chunks = [*(Chunk(slot, at, at + 1) for slot, at in writing), *step.chunks]
+        blocks = [self.cache.take_blocks(one.slot, one.end) for one in chunks]
+        begins = accumulate((one.end - one.start for one in chunks), initial=0)
         lists: dict[str, Sequence[int]] = {
-            "past_lens": [start for _slot, start, _end in parts],
+            "past_lens": [one.start for one in chunks],
             "subsequence_begins": list(begins),
             "block_indices": [block for some in blocks for block in some],
             "block_indices_begins": list(accumulate(map(len, blocks), initial=0)),
         }
-        longest = max(end for _slot, _start, end in parts)
+        longest = max(one.end for one in chunks)
         return {name: np.array(one, np.int32) for name, one in lists.items()} | {
             "max_context_len": np.array(longest, np.int32)
         }
 
 
-def _lengths(shape: Sequence[ov.Dimension]) -> list[int]:
-    """Of a block. Raises ValueError where it is not one of (heads, BLOCK_TOKENS, head size)."""
-    lengths = [one.get_length() for one in shape]
-    if lengths[1] != BLOCK_TOKENS:
-        raise ValueError(f"blocks of {lengths[1]} tokens")
-    return lengths
+def _block_shapes(compiled: ov.CompiledModel) -> list[tuple[list[int], list[int]]]:
+    """Of the keys and the values of each layer. Raises ValueError where a block is not
+    (heads, BLOCK_TOKENS, head size)."""
+    ports = {port.any_name: list(port.partial_shape)[1:] for port in compiled.inputs}
+    layers = sum(name.startswith("key_cache.") for name in ports)
+    shapes = [
+        [[size.get_length() for size in ports[f"{kind}.{n}"]] for n in range(layers)]
+        for kind in ("key_cache", "value_cache")
+    ]
+    if any(shape[1] != BLOCK_TOKENS for kind in shapes for shape in kind):
+        raise ValueError(f"blocks of another shape: {shapes[0][0]}")
+    return list(zip(*shapes, strict=True))

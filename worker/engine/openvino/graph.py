@@ -54,7 +54,7 @@ class _Builder:
         self._linears = list(fused_linears(self.model))
         head_size = self._heads[2]
         token_ids = self._input("token_ids", [ANY], Type.i64)
-        x = ops.gather(_matrix(body.embed_tokens.weight), token_ids, _int(0))
+        x = _as(ops.gather(_matrix(body.embed_tokens.weight), token_ids, _int(0)), Type.f32)
         self._cos = self._rows_of_heads(self._input("cos", [ANY, head_size]))
         self._sin = self._rows_of_heads(self._input("sin", [ANY, head_size]))
         self._paging = [
@@ -129,17 +129,20 @@ class _Builder:
         return ops.multiply(ops.multiply(x, ops.divide(_float(1.0), root)), _vector(weight))
 
     def _project(self, x: Node, index: int, ranks: Node | None = None) -> Node:
-        """x @ weight.T + bias, and what the adapters add. ranks: of the rows of x."""
+        """x @ weight.T + bias, and what the adapters add. ranks: of x, if x has other rows."""
         linear: FusedLinear = self._linears[index]
-        out = ops.matmul(x, _matrix(linear.weight), False, True)
+        kind, (columns, width) = TYPES[linear.weight.dtype], linear.weight.shape
+        # Both in the weight's format: else OpenVINO keeps a copy of the weights in fp32.
+        product = ops.matmul(_as(x, kind), _matrix(linear.weight), False, True)
+        out = _as(product, Type.f32)
         if linear.bias is not None:
             out = ops.add(out, _vector(linear.bias))
-        kind, (columns, width) = TYPES[linear.weight.dtype], linear.weight.shape
-        down = _as_float(self._input(f"down.{index}", [width, ANY], kind))
-        up = _as_float(self._input(f"up.{index}", [ANY, columns], kind))
-        each_part = [self._ranks if ranks is None else ranks] * len(linear.parts)
-        ranks = ops.concat(each_part, 1) if len(each_part) > 1 else each_part[0]
-        low_rank = ops.multiply(ops.matmul(x, down, False, False), ranks)
+        down = _as(self._input(f"down.{index}", [width, ANY], kind), Type.f32)
+        up = _as(self._input(f"up.{index}", [ANY, columns], kind), Type.f32)
+        of_a_layer = self._ranks if ranks is None else ranks
+        layers = len(linear.parts)
+        of_all = ops.concat([of_a_layer] * layers, 1) if layers > 1 else of_a_layer
+        low_rank = ops.multiply(ops.matmul(x, down, False, False), of_all)
         return ops.add(out, ops.matmul(low_rank, up, False, False))
 
     def _input(self, name: str, shape: list[int], kind: Type = Type.f32) -> Parameter:
@@ -150,26 +153,27 @@ class _Builder:
 
 
 def _settings(head_size: int, max_context_len: Node) -> list[Node]:
-    """The inputs of paged attention after the cache's: scale, sliding window (none), alibi slopes
-    (none), the longest context, and what is not used: scores, rotation of old keys, sparse
-    attention, sinks, eviction."""
+    """The inputs of paged attention after those of the cache; most are for what is not used."""
     return [
-        _float(1 / math.sqrt(head_size)),
-        _int(0),
-        _none(np.float32),
+        _float(1 / math.sqrt(head_size)),  # scale
+        _int(0),  # sliding window
+        _none(np.float32),  # alibi slopes
         max_context_len,
-        _none(np.int32),
-        _none(np.int32),
-        _none(np.int32, 2),
-        _none(np.float32, 2),
-        _none(np.float32),
-        _int(0),
-        _int(0),
-        _none(np.float32),
-        _int(0),
-        *(_none(np.int32) for _ in range(4)),
-        _none(np.uint8),
-        _none(np.int32),
+        _none(np.int32),  # scores
+        _none(np.int32),  # rotation of old keys: blocks,
+        _none(np.int32, 2),  # by how much,
+        _none(np.float32, 2),  # sines
+        _none(np.float32),  # sparse attention: threshold,
+        _int(0),  # block size,
+        _int(0),  # stride
+        _none(np.float32),  # sinks
+        _int(0),  # eviction, by the variety of keys: where it begins,
+        _none(np.int32),  # which sizes
+        _none(np.int32),  # which blocks,
+        _none(np.int32),  # and where those of a sequence begin
+        _none(np.int32),  # token types
+        _none(np.uint8),  # which tokens attend to which, of a tree of drafts,
+        _none(np.int32),  # and where those of a sequence begin
     ]
 
 
@@ -177,7 +181,7 @@ def _matrix(weight: Tensor) -> Node:
     """A constant that shares the memory of the model's weight, which has to live as long."""
     if not weight.is_contiguous():
         raise ValueError("a weight is a part of another tensor")
-    return _as_float(Constant(shared_tensor(weight.detach()), shared_memory=True))
+    return Constant(shared_tensor(weight.detach()), shared_memory=True)
 
 
 def shared_tensor(tensor: Tensor) -> ov.Tensor:
@@ -192,8 +196,8 @@ def _vector(numbers: Tensor) -> Node:
     return ops.constant(numbers.detach().float().numpy())
 
 
-def _as_float(node: Node) -> Node:
-    return node if node.get_element_type() == Type.f32 else ops.convert(node, Type.f32)
+def _as(node: Node, kind: Type) -> Node:
+    return node if node.get_element_type() == kind else ops.convert(node, kind)
 
 
 def _int(value: int) -> Node:

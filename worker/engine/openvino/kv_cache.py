@@ -7,7 +7,7 @@ that OpenVINO's paged attention asks for.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -15,7 +15,8 @@ from torch import Tensor
 from worker.engine.prefix_cache import LayerKV
 
 BLOCK_TOKENS = 32
-FIRST_BLOCKS = 64  # of a new pool, which doubles as often as it is full
+FIRST_BLOCKS = 16  # of a new pool
+GROWTH = 4  # a full pool grows by a fourth, or by what is needed
 
 
 class PagedKVCache:
@@ -23,23 +24,40 @@ class PagedKVCache:
 
     shapes: of one block, (key-value heads, tokens, head size), of the keys and the values of each
         layer.
+    pools: memory of the blocks of each layer, (blocks, *shape); another list when it has grown.
+    release: called when the pools are given up, for whoever else holds them.
     """
 
-    def __init__(self, shapes: Sequence[tuple[list[int], list[int]]], dtype: torch.dtype) -> None:
-        self._shapes, self._dtype = shapes, dtype
-        self.clear()
-
-    def clear(self) -> None:
+    def __init__(
+        self,
+        shapes: Sequence[tuple[list[int], list[int]]],
+        dtype: torch.dtype,
+        release: Callable[[], object] = lambda: None,
+    ) -> None:
+        self._shapes, self._dtype, self._release = shapes, dtype, release
         self.pools: list[tuple[Tensor, Tensor]] = []
         self._blocks: dict[int, list[int]] = {}  # by slot
         self._free: list[int] = []
 
-    def blocks(self, slot: int, length: int) -> list[int]:
+    def clear(self) -> None:
+        """Keeps a pool of the first size: the next request need not wait for a new one."""
+        if self._count > FIRST_BLOCKS:
+            self.pools = []
+            self._release()
+        self._blocks = {}
+        self._free = list(reversed(range(self._count)))  # the first ones are taken first
+
+    @property
+    def _count(self) -> int:
+        return len(self.pools[0][0]) if self.pools else 0
+
+    def take_blocks(self, slot: int, length: int) -> list[int]:
         """Those of a slot's first `length` tokens; takes new ones where they do not suffice."""
         needed = blocks_for(length)
         taken = self._blocks.setdefault(slot, [])
-        while len(self._free) < needed - len(taken):
-            self._grow()
+        missing = needed - len(taken) - len(self._free)
+        if missing > 0:
+            self._grow(missing)
         while len(taken) < needed:
             taken.append(self._free.pop())
         return taken[:needed]
@@ -55,11 +73,11 @@ class PagedKVCache:
 
     def read_prefix(self, slot: int, length: int) -> LayerKV:
         """As whole blocks."""
-        blocks = torch.tensor(self.blocks(slot, length))
+        blocks = torch.tensor(self.take_blocks(slot, length))
         return {n: (keys[blocks], values[blocks]) for n, (keys, values) in enumerate(self.pools)}
 
     def write_prefix(self, slot: int, layers: LayerKV, length: int) -> None:
-        blocks = torch.tensor(self.blocks(slot, length))
+        blocks = torch.tensor(self.take_blocks(slot, length))
         for layer, pair in layers.items():
             for pool, kept in zip(self.pools[layer], pair, strict=True):
                 pool[blocks] = kept[: len(blocks)]
@@ -69,20 +87,23 @@ class PagedKVCache:
         return numbers * self._dtype.itemsize // BLOCK_TOKENS
 
     def tokens_for(self, lengths: Sequence[int]) -> int:
-        return sum(map(blocks_for, lengths)) * BLOCK_TOKENS
+        blocks = sum(map(blocks_for, lengths))
+        return (blocks + blocks // GROWTH) * BLOCK_TOKENS
 
-    def _grow(self) -> None:
-        old = len(self.pools[0][0]) if self.pools else 0
-        count = 2 * old or FIRST_BLOCKS
-        layers = []
+    def _grow(self, missing: int) -> None:
+        """Layer by layer, so that only one is there twice."""
+        old = self._count
+        if old:
+            self._release()
+        count = old + max(missing, old // GROWTH, 0 if old else FIRST_BLOCKS)
+        pools, self.pools = self.pools, []
         for number, pair in enumerate(self._shapes):
-            new = tuple(torch.zeros(count, *shape, dtype=self._dtype) for shape in pair)
+            keys, values = (torch.zeros(count, *shape, dtype=self._dtype) for shape in pair)
             if old:
-                for before, after in zip(self.pools[number], new, strict=True):
-                    after[:old] = before
-            layers.append((new[0], new[1]))
-        self.pools = layers
-        self._free += reversed(range(old, count))  # the first ones are taken first
+                keys[:old], values[:old] = pools[number]
+                pools[number] = (keys, values)
+            self.pools.append((keys, values))
+        self._free += reversed(range(old, count))
 
 
 def blocks_for(length: int) -> int:

@@ -53,17 +53,26 @@ class StepRequest:
     ) -> Tensor:
         """The graph's output, which holds until the next step."""
         if adapters is not self._adapters:
+            self._adapters = None
             for index, (down, up) in enumerate(zip(adapters.down, adapters.up, strict=True)):
                 self._set(f"down.{index}", down)
                 self._set(f"up.{index}", up)
             self._adapters = adapters
         if pools is not self._pools:
+            self._pools = None
             for number, (keys, values) in enumerate(pools):
                 self._set(f"key_cache.{number}", keys)
                 self._set(f"value_cache.{number}", values)
             self._pools = pools
         found = self._request.infer(inputs, share_inputs=True, share_outputs=True)
         return torch.from_numpy(found[0])
+
+    def forget_pools(self) -> None:
+        """Hold no memory of a cache any more."""
+        for number, pair in enumerate(self._pools or []):
+            for kind, pool in zip(("key_cache", "value_cache"), pair, strict=True):
+                self._set(f"{kind}.{number}", pool.new_zeros(1, *pool.shape[1:]))
+        self._pools = None
 
     def _set(self, name: str, tensor: Tensor) -> None:
         self._request.set_tensor(name, shared_tensor(tensor))
@@ -79,12 +88,16 @@ class StepRequests:
         self._making: threading.Thread | None = None
 
     def of(self, threads: int) -> StepRequest:
-        """For about so many threads; for the other number while it is not there."""
-        wanted = self.most if threads >= self.most else self.fewer
+        """The nearer to so many threads. The one for fewer is begun when it is first asked for."""
+        wanted = self.most if 2 * threads > self.most + self.fewer else self.fewer
         if wanted not in self._made and self._making is None:
-            self._making = threading.Thread(target=self._make_fewer, daemon=True)
+            self._making = threading.Thread(target=self._make_fewer)
             self._making.start()
         return self._made.get(wanted, self._made[self.most])
+
+    def forget_pools(self) -> None:
+        for request in list(self._made.values()):
+            request.forget_pools()
 
     def _make_fewer(self) -> None:
         """Once; what fails is not tried again."""

@@ -93,7 +93,7 @@ def openvino() -> Check:
     """Whether it computes answers on this machine's processor."""
     found = openvino_version()
     if openvino_is_used():
-        return True, f"OpenVINO {found} computes models of Llama's kind."
+        return True, f"OpenVINO {found} is here, for models of Llama's kind."
     if found:
         return True, "OpenVINO is switched off (OPENVINO=off): answers take longer."
     return True, "Without OpenVINO answers take longer (`pip install 'finetune[openvino]'`)."

@@ -1,6 +1,7 @@
 """OpenVINO computes a model where it is installed and does it right; else our own forward pass."""
 
 import logging
+import sys
 
 import pytest
 
@@ -44,6 +45,15 @@ def test_a_wrong_result_is_seen_when_the_model_is_loaded(base, monkeypatch, capl
         assert type(engine._decoder) is ChunkedDecoder
         answer = engine.generate([ask(PROMPTS[1], None, 8)])[0]
     assert answer.token_ids == reference_token_ids(base, None, PROMPTS[1], 8)
+
+
+def test_an_openvino_of_another_version_costs_only_speed(base, monkeypatch, caplog):
+    for name in [name for name in sys.modules if name.startswith("worker.engine.openvino.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delattr("openvino.op._PagedAttentionExtension")
+    with Engine(base, "fp32") as engine:
+        assert type(engine._decoder) is ChunkedDecoder
+    assert "OpenVINO cannot be used" in caplog.text
 
 
 def test_a_graph_that_openvino_refuses_costs_only_speed(base, monkeypatch):
