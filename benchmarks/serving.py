@@ -51,10 +51,10 @@ SECRET = "only for this benchmark"
 
 
 @contextlib.contextmanager
-def engine(data: Path, number_format: str) -> Iterator[Ask]:
+def engine(data: Path, number_format: str, **environment: str) -> Iterator[Ask]:
     """The engine process over `data`, with the base model and its adapters below it."""
     place = Path(tempfile.mkdtemp()) / "engine.sock"
-    names = {"FINETUNE_ENGINE_SECRET": SECRET, "FINETUNE_DATA_DIR": str(data)}
+    names = {"FINETUNE_ENGINE_SECRET": SECRET, "FINETUNE_DATA_DIR": str(data)} | environment
     process = subprocess.Popen(
         [sys.executable, "-m", "worker.engine.server", "--socket", str(place)],
         env=os.environ | names,
@@ -170,6 +170,8 @@ def main() -> None:
             passing.submit(make_adapters, data, max(1, *options.adapters)).result()
         table = Table(options.requests)
         table.measure("engine", engine(data, options.format), streams, options.adapters)
+        own = engine(data, options.format, OPENVINO="off")
+        table.measure("engine without OpenVINO", own, streams, options.adapters)
         for kind in options.gguf:
             gguf = data / f"{kind}.gguf"
             with ThreadPoolExecutor(1) as passing:
