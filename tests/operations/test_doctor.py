@@ -76,6 +76,22 @@ def test_the_serving_engine_is_reported(healthy, monkeypatch, tmp_path):
     assert "LOOK What VLLM names is no program." in looked_at()[0]
 
 
+@pytest.mark.parametrize(
+    ("version", "is_used", "said"),
+    [
+        ("2026.4.1", True, "OpenVINO 2026.4.1 is here"),
+        ("2026.4.1", False, "OpenVINO is switched off"),
+        ("", False, "Without OpenVINO answers take longer"),
+    ],
+)
+def test_whether_openvino_computes_is_said(monkeypatch, version, is_used, said):
+    monkeypatch.setattr(doctor, "openvino_version", lambda: version)
+    monkeypatch.setattr(doctor, "openvino_is_used", lambda: is_used)
+    fine, sentence = doctor.openvino()
+    assert fine
+    assert sentence.startswith(said)
+
+
 def test_disk_and_memory_are_said_as_on_the_page_of_operators(healthy, owner, monkeypatch):
     measured = Machine(2, 24 * 1024**3, 12 * 1024**3, 112_400_000_000, None)
     disk = namedtuple("Disk", "total used free")(200 * GB, 87_600_000_000, 112_400_000_000)
