@@ -97,8 +97,8 @@ def test_requests_wait_while_the_kv_cache_has_no_free_memory(base, computed_by):
         step = engine._decoder.step
         engine._decoder.step = lambda: (batch_sizes.append(len(engine._decoder.sequences)), step())
         answers = engine.generate([ask(max_new_tokens=20)] * 7)
-    # A fifth would need eight slots of our own cache, a sixth more blocks than seven answers fill.
-    assert max(batch_sizes) == {"torch": 4, "openvino": 5}[computed_by]
+    # A fifth would need eight slots; or, in whole blocks, a fourth more than there are.
+    assert max(batch_sizes) == 4
     assert all(answer.token_ids == alone.token_ids for answer in answers)
 
 
