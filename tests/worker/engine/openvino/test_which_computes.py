@@ -67,8 +67,8 @@ def test_a_graph_that_openvino_refuses_costs_only_speed(base, monkeypatch):
 
 def test_bf16_answers_with_adapters(base, tmp_path):
     adapter = make_adapter(base, tmp_path, 1)
-    with Engine(base, "bf16") as engine:
-        assert decoder_of(engine) == "OpenvinoDecoder"
+    with Engine(base, "bf16") as engine:  # a processor without bf16 may leave it to us
+        assert decoder_of(engine) in ("OpenvinoDecoder", "ChunkedDecoder")
         engine.check_adapter(adapter)
         plain, tuned = engine.generate([ask(PROMPTS[0], one, 12) for one in (None, adapter)])
     assert plain.token_ids != tuned.token_ids
