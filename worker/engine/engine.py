@@ -25,6 +25,7 @@ from worker.engine.model_loader import LoadedModel, load
 from worker.engine.packed_linear import free_bytes
 from worker.engine.requests import Completion, EngineFailed, GenerationRequest, PromptTooLong
 from worker.engine.sequences import SequenceState
+from worker.engine.slot_decoder import SlotDecoder
 from worker.engine.structured_output import GrammarCache
 from worker.engine.thought import Thought
 from worker.engine.vocabulary import Vocabulary
@@ -291,11 +292,11 @@ class Engine:
     def _fits(self, new: Sequence[SequenceState], queued: _QueuedRequest) -> bool:
         """Whether the KV cache has memory for one more sequence; a single one always may try."""
         others = [*self._decoder.sequences, *new]
-        if not others or not self._bytes_per_token:
+        if not others or not isinstance(self._decoder, SlotDecoder):
             return True
         lengths = [len(one.prompt_token_ids) + one.max_new_tokens for one in others]
         lengths.append(len(queued.prompt_token_ids) + queued.max_new_tokens)
-        return self._decoder.tokens_for(lengths) * self._bytes_per_token <= self._cache_bytes
+        return self._decoder.cache.tokens_for(lengths) * self._bytes_per_token <= self._cache_bytes
 
     def _start(self, queued: _QueuedRequest) -> SequenceState | None:
         """The sequence of a request; None if it ended before its first step."""

@@ -47,10 +47,6 @@ class GenerateDecoder:
         self.sequences = [one for one in self.sequences if one not in finished]
         return finished
 
-    def tokens_for(self, lengths: Sequence[int]) -> int:
-        """Tokens for which answers of these lengths take memory."""
-        return len(lengths) * max(lengths)
-
     def reset(self) -> None:
         """Drop every sequence."""
         self.sequences = []

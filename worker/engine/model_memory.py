@@ -8,7 +8,7 @@ from pathlib import Path
 
 from finetune_app.core.machine import this_machine
 
-# Of its file: in fp32, or with a second copy in oneDNN's layout (packed_linear.py).
+# Of its file: in fp32, or with a second copy in the layout of oneDNN or OpenVINO.
 TIMES_ITS_FILE = 2
 # Of all memory, left for keys and values and for a training.
 KEPT_FREE_SHARE = 0.3

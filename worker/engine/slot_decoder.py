@@ -64,10 +64,6 @@ class SlotDecoder(ABC):
             self.cache.clear()
         return finished
 
-    def tokens_for(self, lengths: Sequence[int]) -> int:
-        """Tokens for which sequences of these lengths take memory."""
-        return self.cache.tokens_for(lengths)
-
     def reset(self) -> None:
         """Drop every sequence and what was kept, whatever state a failure left behind."""
         self.sequences = []

@@ -1,11 +1,11 @@
 """The forward pass of Llama-like models computed by OpenVINO, where it is installed.
 
-decoder.py   continuous batching whose steps OpenVINO computes
-forward.py   a step's tokens -> logits
-requests.py  the graph, compiled for as many threads as compute
-graph.py     a model's layers as an OpenVINO graph
-adapters.py  the adapters of a step, as inputs of the graph
-kv_cache.py  keys and values of all sequences, in blocks
+decoder.py         continuous batching whose steps OpenVINO computes
+forward.py         a step's tokens -> logits
+infer_requests.py  the graph, compiled for as many threads as compute
+graph.py           a model's layers as an OpenVINO graph
+adapters.py        the adapters of a step, as inputs of the graph
+kv_cache.py        keys and values of all sequences, in blocks
 """
 
 import sys

@@ -15,8 +15,8 @@ from worker.engine.llama_forward import fused_linears
 from worker.engine.model_loader import LoadedModel
 from worker.engine.openvino.adapters import AdapterInputs
 from worker.engine.openvino.graph import build
+from worker.engine.openvino.infer_requests import StepRequests
 from worker.engine.openvino.kv_cache import BLOCK_TOKENS, PagedKVCache
-from worker.engine.openvino.requests import StepRequests
 from worker.engine.step import Chunk, StepTokens
 from worker.engine.threads import most_threads
 

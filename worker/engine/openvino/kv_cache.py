@@ -91,18 +91,20 @@ class PagedKVCache:
         return (blocks + blocks // GROWTH) * BLOCK_TOKENS
 
     def _grow(self, missing: int) -> None:
-        """Layer by layer, so that only one is there twice."""
+        """Layer by layer, so that only one is there twice. Where memory ends, nothing is left."""
         old = self._count
         if old:
             self._release()
         count = old + max(missing, old // GROWTH, 0 if old else FIRST_BLOCKS)
         pools, self.pools = self.pools, []
+        grown = []
         for number, pair in enumerate(self._shapes):
             keys, values = (torch.zeros(count, *shape, dtype=self._dtype) for shape in pair)
             if old:
                 keys[:old], values[:old] = pools[number]
                 pools[number] = (keys, values)
-            self.pools.append((keys, values))
+            grown.append((keys, values))
+        self.pools = grown
         self._free += reversed(range(old, count))
 
 

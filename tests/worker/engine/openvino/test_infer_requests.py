@@ -51,9 +51,12 @@ def test_fewer_threads_compute_the_same(base, two_threads):
 
 
 def test_without_memory_all_threads_go_on(base, two_threads, monkeypatch):
+
     with Engine(base, "fp32") as engine:
         requests = take_decoder(engine)._forward._requests
-        monkeypatch.setattr("worker.engine.openvino.requests.fits_second_copy", lambda _: False)
+        monkeypatch.setattr(
+            "worker.engine.openvino.infer_requests.fits_second_copy", lambda _: False
+        )
         requests.of(1)
         requests._making.join()
         assert requests.of(1) is requests.of(2)
@@ -61,7 +64,9 @@ def test_without_memory_all_threads_go_on(base, two_threads, monkeypatch):
 
 def test_openvino_reports_to_nobody_that_it_is_used(tmp_path):
     """Its package for that keeps a number for this computer in the home folder."""
-    program = "import worker.engine.openvino.requests as r; r._core(); import openvino_telemetry"
+    program = (
+        "import worker.engine.openvino.infer_requests as r; r._core(); import openvino_telemetry"
+    )
     done = subprocess.run(
         [sys.executable, "-c", program],
         env=os.environ | {"HOME": str(tmp_path)},
