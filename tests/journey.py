@@ -92,9 +92,10 @@ def evaluated(
     *,
     instructions: str = "",
     shots: list[dict[str, str]] | None = None,
+    in_8_bits: bool = False,
 ) -> Evaluation:
     """Step 5 completed. `say(prompt, "base" | "tuned" | "prompt")` returns (text, passed)."""
-    evaluation = begun(training, by, instructions=instructions, shots=shots)
+    evaluation = begun(training, by, instructions=instructions, shots=shots, in_8_bits=in_8_bits)
     answer_all(evaluation, say or tuned_is_right)
     finish(evaluation)
     evaluation.refresh_from_db()
@@ -107,10 +108,12 @@ def begun(
     *,
     instructions: str = "",
     shots: list[dict[str, str]] | None = None,
+    in_8_bits: bool = False,
 ) -> Evaluation:
     """Step 5 started: base and tuned model, and the prompt baseline if there are instructions."""
     prompt = BaselinePrompt(instructions, shots or [])
-    return started(training.goal, by, ["prompt", "tuned"], training=training, prompt=prompt)
+    keys = ["prompt", "tuned"]
+    return started(training.goal, by, keys, training=training, prompt=prompt, in_8_bits=in_8_bits)
 
 
 def started(
@@ -120,10 +123,13 @@ def started(
     *,
     training: Training | None = None,
     prompt: BaselinePrompt = BaselinePrompt("", []),
+    in_8_bits: bool = False,
 ) -> Evaluation:
     """An evaluation of the base model and the named candidates, queued."""
     basis = candidate_selection.EvaluationInputs.for_goal(goal, training)
-    taking_part = candidate_selection.create_candidates(basis, prompt=prompt, keys=keys)
+    taking_part = candidate_selection.create_candidates(
+        basis, prompt=prompt, keys=keys, in_8_bits=in_8_bits
+    )
     return evaluations.start(
         goal=basis.goal, version=basis.version, candidates=taking_part, user=by
     )

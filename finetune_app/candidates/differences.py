@@ -46,6 +46,12 @@ def differences(before: Candidate, after: Candidate) -> list[str]:
             if after.thinking == NO
             else _("Thinks before it answers (%(how)s)") % {"how": after.get_thinking_display()}
         )
+    if before.in_8_bits != after.in_8_bits:
+        found.append(
+            _("Weights rounded to 8 bits")
+            if after.in_8_bits
+            else _("Weights no longer rounded to 8 bits")
+        )
     if before.sampling != after.sampling:
         found.append(_("Other settings for how freely it answers"))
     return found or [_("Made anew from the same parts")]

@@ -18,7 +18,7 @@ from finetune_app.candidates.prompt_builder import Passage, PromptTemplate, buil
 from finetune_app.candidates.specs import Citation, Retrieval
 from finetune_app.core import connections, engine_client
 from finetune_app.core.chat_messages import Message, Tool
-from finetune_app.core.engine_protocol import NF4, ChatEvent, ChatRequest, Sampling
+from finetune_app.core.engine_protocol import INT8, ROUNDED, ChatEvent, ChatRequest, Sampling
 from finetune_app.providers import client as remote
 
 MAX_CITED_CHARS = 400
@@ -98,10 +98,11 @@ def request_for_base_model(folder: str) -> CandidateRequest:
 
 
 def tested_number_format(candidate: Candidate) -> str:
-    """The number format of its last evaluation, so that it answers as evaluated; or ""."""
+    """The number format of its last evaluation, so that it answers as evaluated; or "". One in 8
+    bits has that from the start, so what other candidates were tested in 8 bits says nothing."""
     if candidate.number_format or not candidate.training:
         return candidate.number_format
-    tested = candidate.training.candidates.exclude(number_format="").order_by("-pk")
+    tested = candidate.training.candidates.exclude(number_format__in=("", INT8)).order_by("-pk")
     return tested.values_list("number_format", flat=True).first() or ""
 
 
@@ -156,9 +157,11 @@ async def stream_ndjson(batch: RequestBatch) -> AsyncIterator[bytes]:
         yield json.dumps({"error": str(error)}, ensure_ascii=False).encode() + b"\n"
 
 
-def _engine_key(request: CandidateRequest) -> tuple[str, bool]:
-    """Requests with the same key share an engine: of a base model as it is, or rounded to NF4."""
-    return request.base_model, request.number_format == NF4
+def _engine_key(request: CandidateRequest) -> tuple[str, str]:
+    """Requests with the same key share an engine: of a base model as it is, or of its weights
+    rounded to one of the formats."""
+    rounded = request.number_format in ROUNDED
+    return request.base_model, request.number_format if rounded else ""
 
 
 async def _forward(

@@ -6,6 +6,7 @@ from django.utils.translation import gettext_lazy as _
 
 from finetune_app.accounts.models import User
 from finetune_app.basemodels.models import BaseModel, Thinking, thinking_of
+from finetune_app.core.engine_protocol import INT8
 from finetune_app.goals.models import Goal
 from finetune_app.jobs.models import ACTIVE, Job
 from finetune_app.knowledge.models import Knowledge
@@ -61,7 +62,8 @@ class Candidate(models.Model):
     )
     adapter_sha256 = models.CharField(max_length=64, blank=True)  # see Training
     step = models.PositiveIntegerField(null=True, blank=True)  # of the training; None: the best
-    number_format = models.CharField(max_length=8, blank=True)  # nf4 from the start, for QLoRA
+    # From the start if its weights are rounded: nf4 for QLoRA, int8 as chosen with a test.
+    number_format = models.CharField(max_length=8, blank=True)
     sampling = models.JSONField(default=dict)  # {"temperature", "top_p"}; empty is greedy
     thinking = models.CharField(max_length=8, default=Thinking.NO, choices=Thinking.choices)
     saved = models.BooleanField(default=False)  # as a version, by a user
@@ -86,6 +88,10 @@ class Candidate(models.Model):
     @property
     def is_remote(self) -> bool:
         return self.endpoint_id is not None
+
+    @property
+    def in_8_bits(self) -> bool:
+        return self.number_format == INT8
 
     @property
     def model_name(self) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from django.db.models import QuerySet
+from django.db.models import Max, QuerySet
 from django.utils.translation import gettext as _
 
 from finetune_app.basemodels.models import BaseModel, BaseModelChoice
@@ -26,15 +26,19 @@ MAX_OPTIONS_PER_KIND = 10  # the newest
 class CandidateOption:
     """A candidate that can be chosen. It is created in the database only by `get_candidate`.
 
-    `key` is used in URLs and forms; `detail` names the model behind `label`.
+    `key` is used in URLs and forms; `detail` names the model behind `label`. `create` need not
+    know in which number format it was tested.
     """
 
     key: str
     kind: str  # a CandidateKind
     label: str
     detail: str
-    get_candidate: Callable[[], Candidate]
+    create: Callable[[], Candidate]
     base_key: str = ""  # of a training: the key of what it was trained from
+
+    def get_candidate(self) -> Candidate:
+        return services.as_tested(self.create())
 
 
 @dataclass(frozen=True)
@@ -203,8 +207,11 @@ def _remotely_tuned_option(training: RemoteTraining) -> CandidateOption:
 
 
 def _chosen_steps(goal: Goal) -> QuerySet[Candidate]:
-    """Kept steps that somebody has chosen to test, the newest first."""
+    """Kept steps that somebody has chosen to test, the newest first; one that was tested in two
+    number formats once."""
     chosen = goal.candidates.filter(kind=CandidateKind.TUNED).exclude(step=None)
+    once = chosen.order_by().values("training", "step").annotate(Max("pk")).values("pk__max")
+    chosen = chosen.filter(pk__in=once)
     return chosen.select_related("training__base_model", "base_model", "goal").order_by("-pk")
 
 

@@ -20,7 +20,7 @@ from finetune_app.candidates.specs import (
     PromptSpec,
     Retrieval,
 )
-from finetune_app.core.engine_protocol import NF4, Sampling
+from finetune_app.core.engine_protocol import INT8, NF4, Sampling
 from finetune_app.core.errors import PlainError
 from finetune_app.core.files import engine_folder, local_folder, sha256_of
 from finetune_app.core.thinking import THOUGHT_TOKENS
@@ -34,16 +34,43 @@ from finetune_app.remote_training.models import RemoteTraining
 from finetune_app.training.kept_steps import adapter_sha256_of, name_of_step
 from finetune_app.training.models import Training
 
+# What makes a local candidate the same as another one of its kind, but for the number format.
+PARTS = (
+    "base_model",
+    "training",
+    "adapter_sha256",
+    "step",
+    "instructions",
+    "shots",
+    "knowledge",
+    "knowledge_index",
+    "passages",
+    "sampling",
+    "thinking",
+)
 
-def base_candidate(*, goal: Goal, base_model: BaseModel, thinking: str = "") -> Candidate:
-    """The base model without a prompt. thinking: here and below, other than what is chosen with the
-    base model today."""
+
+def base_candidate(
+    *, goal: Goal, base_model: BaseModel, thinking: str = "", in_8_bits: bool = False
+) -> Candidate:
+    """The base model without a prompt.
+
+    thinking: here and below, other than what is chosen with the base model today.
+    in_8_bits: here and below, with its weights rounded to 8 bits, wherever it answers.
+    """
     return _same_or_new(
-        goal, CandidateKind.BASE, name=base_model.name, base_model=base_model, thinking=thinking
+        goal,
+        CandidateKind.BASE,
+        name=base_model.name,
+        base_model=base_model,
+        thinking=thinking,
+        in_8_bits=in_8_bits,
     )
 
 
-def tuned_candidate(*, training: Training, step: int | None = None) -> Candidate:
+def tuned_candidate(
+    *, training: Training, step: int | None = None, in_8_bits: bool = False
+) -> Candidate:
     """What this training made of its base model, pinned by its hash.
 
     step: a kept step instead of the best one. Raises PlainError when it is not kept.
@@ -53,6 +80,7 @@ def tuned_candidate(*, training: Training, step: int | None = None) -> Candidate
         CandidateKind.TUNED,
         name=_("Tuned, %(training)s") % {"training": name_of_step(training, step)},
         base_model=training.base_model,
+        in_8_bits=in_8_bits,
         **_adapter(training, step),
     )
 
@@ -78,6 +106,7 @@ def prompt_candidate(
     base_model: BaseModel | None = None,
     endpoint: Endpoint | None = None,
     thinking: str = "",
+    in_8_bits: bool = False,
 ) -> Candidate:
     """A local or remote model with instructions and few-shot examples."""
     return _same_or_new(
@@ -90,6 +119,7 @@ def prompt_candidate(
         shots=shots,
         sampling={},
         thinking=thinking,
+        in_8_bits=in_8_bits,
     )
 
 
@@ -139,6 +169,7 @@ def rag_candidate(
     count: int | None = None,
     sampling: CandidateSampling | None = None,
     thinking: str = "",
+    in_8_bits: bool = False,
 ) -> Candidate:
     """A model that answers from the goal's documents; with a training, the tuned model, of a kept
     `step` or the best one.
@@ -167,6 +198,7 @@ def rag_candidate(
         passages=count,
         sampling=sampling or {},
         thinking=thinking,
+        in_8_bits=in_8_bits,
         **_adapter(training, step),
     )
 
@@ -190,7 +222,32 @@ def with_current_documents(candidate: Candidate) -> Candidate:
         count=candidate.passages,
         sampling=candidate.sampling,
         thinking=candidate.thinking,
+        in_8_bits=candidate.in_8_bits,
     )
+
+
+def was_tested_in_8_bits(
+    goal: Goal, base_model: BaseModel, training: Training | None = None
+) -> bool:
+    """Whether the newest finished test of this base model, and of the training where one is named,
+    was in 8 bits."""
+    tests = goal.evaluations.succeeded().filter(base__base_model=base_model)
+    if training:
+        tests = tests.filter(ours__training=training)
+    return tests.values_list("number_format", flat=True).first() == INT8
+
+
+def as_tested(candidate: Candidate) -> Candidate:
+    """The candidate, or the same one in the other number format if the newest test was in that:
+    what is served is what was tested."""
+    if candidate.base_model is None or candidate.number_format == NF4:
+        return candidate
+    in_8_bits = was_tested_in_8_bits(candidate.goal, candidate.base_model, candidate.training)
+    if in_8_bits == candidate.in_8_bits:
+        return candidate
+    parts = {name: getattr(candidate, name) for name in PARTS}
+    kind = CandidateKind(candidate.kind)
+    return _same_or_new(candidate.goal, kind, name=candidate.name, in_8_bits=in_8_bits, **parts)
 
 
 def _adapter(training: Training | None, step: int | None) -> dict[str, Any]:
@@ -201,16 +258,27 @@ def _adapter(training: Training | None, step: int | None) -> dict[str, Any]:
 
 
 def _same_or_new(
-    goal: Goal, kind: CandidateKind, *, name: str, thinking: str = "", **pinned: Any
+    goal: Goal,
+    kind: CandidateKind,
+    *,
+    name: str,
+    thinking: str = "",
+    in_8_bits: bool = False,
+    **pinned: Any,
 ) -> Candidate:
-    """Candidates are the same if all `pinned` fields are equal, and how they think; the name is not
-    compared. What was trained thinks as it was trained to."""
+    """Candidates are the same if all `pinned` fields are equal, how they think, and whether they
+    are in 8 bits; the name is not compared. What was trained thinks as it was trained to, and what
+    QLoRA trained stays in 4 bits."""
     training: Training | None = pinned.get("training")
     thinking = training.thinking if training else thinking
     pinned["thinking"] = thinking or thinking_of(goal, pinned.get("base_model"))
-    same = Candidate.objects.filter(goal=goal, kind=kind, **pinned).order_by("-pk").first()
-    if same:
-        return same
+    if in_8_bits and pinned.get("base_model"):
+        pinned.setdefault("number_format", INT8)
+    same = Candidate.objects.filter(goal=goal, kind=kind, **pinned).order_by("-pk")
+    if pinned.get("number_format") != INT8:  # one that was tested has a format as well
+        same = same.exclude(number_format=INT8)
+    if found := same.first():
+        return found
     last = Candidate.objects.filter(goal=goal, kind=kind).aggregate(Max("revision"))
     revision = (last["revision__max"] or 0) + 1
     return Candidate.objects.create(

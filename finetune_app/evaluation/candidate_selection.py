@@ -9,11 +9,14 @@ from dataclasses import dataclass
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from finetune_app.basemodels.memory_plan import FAST_TYPES
 from finetune_app.basemodels.models import BaseModel, BaseModelChoice
 from finetune_app.candidates import services as candidates
 from finetune_app.candidates.models import Candidate, CandidateKind
 from finetune_app.candidates.selection import remotely_trained
 from finetune_app.core.errors import PlainError
+from finetune_app.core.machine import find_graphics_card
+from finetune_app.core.openvino_installation import openvino_is_used
 from finetune_app.evaluation.prompt_baseline import BaselinePrompt, build_baseline_prompt
 from finetune_app.goals.models import Goal, MeasureKind
 from finetune_app.knowledge.models import Document, Knowledge
@@ -143,17 +146,35 @@ def all_options(inputs: EvaluationInputs) -> list[CandidateOption]:
     ]
 
 
+def gains_from_8_bits(inputs: EvaluationInputs) -> bool:
+    """Whether rounding the weights makes answers faster: where OpenVINO computes the layers of this
+    base model, which it does on a processor. What QLoRA trained has its own rounding."""
+    if inputs.training and inputs.training.is_qlora:
+        return False
+    of_a_fast_type = inputs.base_model.shape.get("model_type") in FAST_TYPES
+    return of_a_fast_type and openvino_is_used() and not find_graphics_card()
+
+
 def create_candidates(
-    inputs: EvaluationInputs, *, prompt: BaselinePrompt, keys: Collection[str]
+    inputs: EvaluationInputs,
+    *,
+    prompt: BaselinePrompt,
+    keys: Collection[str],
+    in_8_bits: bool = False,
 ) -> list[Candidate]:
     """The base, and the candidates of the options named by `keys`. Unknown keys are ignored.
 
     `prompt` is for the base model with a good prompt and for remote models. All think as the
-    training does, whatever is chosen with the base model since.
+    training does, whatever is chosen with the base model since. With `in_8_bits`, those that answer
+    here have their weights rounded.
     """
-    goal, base = inputs.goal, inputs.base_model
-    thinking = inputs.training.thinking if inputs.training else ""
-    found = [candidates.base_candidate(goal=goal, base_model=base, thinking=thinking)]
+    goal, base, training = inputs.goal, inputs.base_model, inputs.training
+    thinking = training.thinking if training else ""
+    found = [
+        candidates.base_candidate(
+            goal=goal, base_model=base, thinking=thinking, in_8_bits=in_8_bits
+        )
+    ]
     if PROMPT in keys and (prompt.instructions.strip() or prompt.shots):
         found.append(
             candidates.prompt_candidate(
@@ -162,6 +183,7 @@ def create_candidates(
                 instructions=prompt.instructions,
                 shots=prompt.shots,
                 thinking=thinking,
+                in_8_bits=in_8_bits,
             )
         )
     documents = bool(_documents(goal))
@@ -172,17 +194,22 @@ def create_candidates(
                 base_model=base,
                 instructions=prompt.instructions,
                 thinking=thinking,
+                in_8_bits=in_8_bits,
             )
         )
-    if TUNED in keys and inputs.training:
-        found.append(candidates.tuned_candidate(training=inputs.training, step=inputs.step))
-    if COMBINED in keys and documents and inputs.training:
+    if TUNED in keys and training:
         found.append(
-            candidates.rag_candidate(goal=goal, training=inputs.training, step=inputs.step)
+            candidates.tuned_candidate(training=training, step=inputs.step, in_8_bits=in_8_bits)
         )
-    for training in remotely_trained(goal):
-        if f"{REMOTE_PREFIX}{training.number}" in keys:
-            found.append(candidates.remotely_tuned_candidate(training=training))
+    if COMBINED in keys and documents and training:
+        found.append(
+            candidates.rag_candidate(
+                goal=goal, training=training, step=inputs.step, in_8_bits=in_8_bits
+            )
+        )
+    for elsewhere in remotely_trained(goal):
+        if f"{REMOTE_PREFIX}{elsewhere.number}" in keys:
+            found.append(candidates.remotely_tuned_candidate(training=elsewhere))
     for endpoint in _endpoints(goal):
         if f"{ENDPOINT_PREFIX}{endpoint.pk}" in keys:
             found.append(

@@ -1,4 +1,4 @@
-"""Which candidates take part in an evaluation, and the prompt of the baseline."""
+"""Which candidates take part in an evaluation, the prompt of the baseline, the number format."""
 
 from typing import Any
 
@@ -6,12 +6,20 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
+from finetune_app.core.engine_protocol import INT8
 from finetune_app.evaluation.candidate_selection import CandidateOption
 from finetune_app.evaluation.prompt_baseline import BaselinePrompt
 
+AS_THEY_ARE = "as-they-are"
+
 
 class StartForm(forms.Form):
-    """Without `from_page` (a button on another page), the default candidates and prompt apply."""
+    """Without `from_page` (a button on another page), the defaults apply: of candidates, prompt and
+    number format.
+
+    may_round: whether the weights may be rounded to 8 bits, and round_by_default: whether they are
+    where nothing is chosen.
+    """
 
     instructions = forms.CharField(
         label=_("What it is told first"),
@@ -26,11 +34,14 @@ class StartForm(forms.Form):
         default_prompt: BaselinePrompt,
         options: list[CandidateOption],
         fresh_prompts: int = 0,
+        may_round: bool = False,
+        round_by_default: bool = False,
         **kwargs: Any,
     ) -> None:
         kwargs.setdefault("initial", {"instructions": default_prompt.instructions})
         super().__init__(*args, **kwargs)
         self.default_prompt, self.options = default_prompt, options
+        self.round_by_default = may_round and round_by_default
         if fresh_prompts:
             self.fields["prompts"] = forms.ChoiceField(
                 label=_("Which prompts"),
@@ -47,6 +58,30 @@ class StartForm(forms.Form):
                     ("all", _("The whole test set\nas in the tests before")),
                 ],
                 initial="fresh",
+                required=False,
+                widget=forms.RadioSelect,
+            )
+        if may_round:
+            self.fields["weights"] = forms.ChoiceField(
+                label=_("The model's weights"),
+                choices=[
+                    (
+                        AS_THEY_ARE,
+                        _(
+                            "Weights as they are\nin 16 or 32 bits, whichever is faster here; the "
+                            "closest to what was trained"
+                        ),
+                    ),
+                    (
+                        INT8,
+                        _(
+                            "Weights rounded to 8 bits\nabout twice as fast on this processor; "
+                            "answers can differ a little, and the chat and the API then answer "
+                            "so, too"
+                        ),
+                    ),
+                ],
+                initial=INT8 if round_by_default else AS_THEY_ARE,
                 required=False,
                 widget=forms.RadioSelect,
             )
@@ -81,6 +116,12 @@ class StartForm(forms.Form):
     def fresh_only(self) -> bool:
         """Whether only the prompts that nobody has looked at are asked."""
         return self.from_page and self.cleaned_data.get("prompts") == "fresh"
+
+    @property
+    def in_8_bits(self) -> bool:
+        """Whether the weights of what answers here are rounded."""
+        chosen = self.cleaned_data.get("weights")
+        return chosen == INT8 if chosen else self.round_by_default
 
     def prompt(self) -> BaselinePrompt:
         """The prompt of the baseline."""

@@ -117,9 +117,10 @@ def _with_interval(scores: list[float], graded: bool) -> tuple[float, Interval]:
 
 
 def _label(candidate: Candidate) -> str:
+    name = candidate.name if candidate.saved else label_of(candidate)
     if candidate.training:
-        return capfirst(candidate.training_name)
-    return candidate.name if candidate.saved else label_of(candidate)
+        name = capfirst(candidate.training_name)
+    return _("%(name)s, in 8 bits") % {"name": name} if candidate.in_8_bits else name
 
 
 def _changes(before: Candidate, after: Candidate) -> list[str]:

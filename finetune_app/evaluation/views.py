@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from finetune_app.accounts.access import may_edit
 from finetune_app.accounts.models import Role
 from finetune_app.accounts.requests import HttpRequest
+from finetune_app.candidates.services import was_tested_in_8_bits
 from finetune_app.core.audit import AuditAction
 from finetune_app.core.errors import PlainError
 from finetune_app.core.requests import render_page, whole_number
@@ -27,6 +28,7 @@ from finetune_app.evaluation.candidate_selection import (
     candidate_options,
     create_candidates,
     default_prompt,
+    gains_from_8_bits,
 )
 from finetune_app.evaluation.forms import StartForm
 from finetune_app.evaluation.history import history_context
@@ -72,7 +74,9 @@ def start(request: HttpRequest, goal: Goal) -> HttpResponse:
     if not form.is_valid():
         context = launch_context(goal) | {"form": form}
         return render_page(request, "evaluation/launch.html", context, status=422)
-    candidates = create_candidates(inputs, prompt=form.prompt(), keys=form.option_keys())
+    candidates = create_candidates(
+        inputs, prompt=form.prompt(), keys=form.option_keys(), in_8_bits=form.in_8_bits
+    )
     finished = services.find_finished(goal, inputs.version, candidates)
     # A button on another page asks for nothing new; repeating the test would only add a look.
     if finished and not form.from_page:
@@ -187,11 +191,14 @@ def delete(request: HttpRequest, goal: Goal, evaluation_id: int) -> HttpResponse
 def start_form(
     inputs: EvaluationInputs, fresh: PromptSelection | None, data: Any = None
 ) -> StartForm:
+    may_round = gains_from_8_bits(inputs)
     return StartForm(
         data,
         default_prompt=default_prompt(inputs),
         options=candidate_options(inputs),
         fresh_prompts=fresh.count if fresh else 0,
+        may_round=may_round,
+        round_by_default=may_round and was_tested_in_8_bits(inputs.goal, inputs.base_model),
     )
 
 

@@ -119,6 +119,7 @@ def _base_models(key: ApiKey) -> QuerySet[BaseModel]:
 def _resolve_tuned(tuned: TunedModel) -> ResolvedModel:
     try:
         candidate = candidates.tuned_candidate(training=tuned.training, step=tuned.step)
+        candidate = candidates.as_tested(candidate)
         return ResolvedModel(inference.request_for(candidate), tuned.training.goal_id)
     except PlainError as problem:
         raise ApiError(503, problem.message, code="model_not_ready") from problem

@@ -40,7 +40,8 @@ def test_so_it_has_with_documents(qlora):
     assert candidate.number_format == "nf4"
     found.index = 4
     found.save()
-    assert services.with_current_documents(candidate).number_format == "nf4"
+    current = services.with_current_documents(Candidate.objects.get(pk=candidate.pk))
+    assert (current.knowledge_index, current.number_format) == (4, "nf4")
     assert services.rag_candidate(goal=qlora.goal, base_model=qlora.base_model).number_format == ""
 
 

@@ -53,6 +53,14 @@ def test_what_changed_is_said(three, goal):
     assert [first.score, second.score, third.score] == [4, 9, 6]
 
 
+def test_the_same_training_in_8_bits_stands_beside_it(goal, owner, trained):
+    journey.evaluated(trained, owner, say=right_on(9))
+    journey.evaluated(trained, owner, say=right_on(8), in_8_bits=True)
+    rounded, plain = history_context(goal)["tested"]
+    assert (rounded.label, plain.label) == ("Training 1, in 8 bits", "Training 1")
+    assert rounded.changes == ["Weights rounded to 8 bits"]
+
+
 def test_more_examples_are_said(goal, owner, trained):
     journey.evaluated(trained, owner, say=right_on(4))
     journey.freeze(goal, owner, count=90)

@@ -1,10 +1,13 @@
 """Starting an evaluation: base, tuned and the prompt baseline on the same frozen prompts."""
 
+import re
+
 import pytest
 from django.urls import reverse
 
 from finetune_app.core.errors import PlainError
 from finetune_app.core.files import local_path
+from finetune_app.evaluation import candidate_selection
 from finetune_app.evaluation.models import Evaluation
 from finetune_app.goals import services as goals
 from finetune_app.jobs import services as jobs
@@ -14,6 +17,15 @@ from finetune_app.versions.models import Version
 from tests import journey
 
 TICKED = {"from_page": "1", "with_prompt": "on", "with_tuned": "on"}
+
+
+@pytest.fixture
+def rounding_helps(trained, monkeypatch):
+    """The base model is of a kind that OpenVINO computes, and OpenVINO is here."""
+    trained.base_model.shape = {"model_type": "llama"}
+    trained.base_model.save()
+    monkeypatch.setattr(candidate_selection, "openvino_is_used", lambda: True)
+    monkeypatch.setattr(candidate_selection, "find_graphics_card", lambda: None)
 
 
 def test_starting_creates_an_evaluation_and_its_job(as_editor, editor, goal, trained, url):
@@ -178,6 +190,85 @@ def test_an_error_at_the_start_rolls_everything_back(trained, owner, monkeypatch
 def test_the_launch_page_says_how_often_results_were_seen(as_editor, tested, url):
     page = as_editor.get(url("page") + "?new").content.decode()
     assert "Its results have been seen 1 time." in page
+
+
+def formats(evaluation: Evaluation) -> set[str]:
+    return {one.number_format for one in evaluation.candidates()}
+
+
+def ticked_weights(page: str) -> list[str]:
+    return re.findall(r'name="weights" value="([^"]+)"[^>]* checked', page)
+
+
+def test_8_bits_can_be_chosen_where_they_help(as_editor, rounding_helps, url):
+    page = as_editor.get(url("page")).content.decode()
+    assert "How it is computed" in page
+    assert ticked_weights(page) == ["as-they-are"]
+    as_editor.post(url("start"), TICKED | {"instructions": "Sort.", "weights": "int8"})
+    evaluation = Evaluation.objects.get()
+    assert len(evaluation.candidates()) == 3
+    assert formats(evaluation) == {"int8"}
+
+
+def test_8_bits_are_not_the_default(as_editor, rounding_helps, url):
+    as_editor.post(url("start"))
+    assert formats(Evaluation.objects.get()) == {""}
+
+
+@pytest.mark.parametrize("weights", ["as-they-are", "int8"])
+def test_the_next_test_is_computed_as_the_one_before(
+    as_editor, rounding_helps, goal, owner, url, weights
+):
+    as_editor.post(url("start"), TICKED | {"weights": weights})
+    first = Evaluation.objects.get()
+    journey.answer_all(first, journey.tuned_is_right)
+    journey.finish(first)
+    journey.trained(goal, owner, weights="another")
+    page = as_editor.get(url("page") + "?new").content.decode()
+    assert ticked_weights(page) == [weights]
+    as_editor.post(url("start"))  # a button on another page
+    # Base and prompt are those of the first test, which has the format in which it was computed.
+    wanted = {"int8"} if weights == "int8" else {"", "fp32"}
+    assert formats(Evaluation.objects.first()) == wanted
+
+
+def test_the_same_test_in_8_bits_is_another_test(as_editor, tested, rounding_helps, url):
+    as_editor.post(url("start"), TICKED | {"weights": "int8"})
+    assert not {one.pk for one in tested.candidates()} & {
+        one.pk for one in Evaluation.objects.first().candidates()
+    }
+
+
+def test_a_format_that_does_not_exist_is_rejected(as_editor, rounding_helps, url):
+    reply = as_editor.post(url("start"), TICKED | {"weights": "int3"})
+    assert reply.status_code == 422
+    assert not Evaluation.objects.exists()
+
+
+@pytest.mark.parametrize("why", ["another kind", "no OpenVINO", "a card", "QLoRA"])
+def test_8_bits_are_not_offered_where_they_do_not_help(
+    as_editor, trained, rounding_helps, monkeypatch, url, why
+):
+    if why == "another kind":
+        trained.base_model.shape = {"model_type": "qwen3"}
+        trained.base_model.save()
+    elif why == "no OpenVINO":
+        monkeypatch.setattr(candidate_selection, "openvino_is_used", lambda: False)
+    elif why == "a card":
+        monkeypatch.setattr(candidate_selection, "find_graphics_card", lambda: "a card")
+    else:
+        trained.spec["tuning"] = "qlora"
+        trained.save()
+    assert "How it is computed" not in as_editor.get(url("page")).content.decode()
+    as_editor.post(url("start"), TICKED | {"weights": "int8"})
+    assert "int8" not in formats(Evaluation.objects.get())
+
+
+def test_people_who_choose_can_test_in_8_bits_too(as_editor, goal, rounding_helps, url):
+    goals.choose_measure(goal=goal, kind="choice", settings={})
+    assert "How it is computed" in as_editor.get(url("page")).content.decode()
+    as_editor.post(url("start"), {"from_page": "1", "weights": "int8"})
+    assert formats(Evaluation.objects.get()) == {"int8"}
 
 
 def test_only_editors_of_the_team_can_start(as_viewer, as_stranger, as_owner, trained, url):

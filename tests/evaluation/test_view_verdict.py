@@ -81,6 +81,14 @@ def test_each_verdict_leads_to_the_step_that_helps(
     assert primary.strip() == next_step
 
 
+def test_a_test_in_8_bits_says_so(as_owner, evaluation):
+    shown = page(as_owner, fill(evaluation, 41, 12, 7))
+    assert "rounded to 8 bits" not in shown
+    evaluation.number_format = "int8"
+    evaluation.save()
+    assert "Weights rounded to 8 bits" in page(as_owner, evaluation)
+
+
 def test_too_few_prompts_show_empty_marks_for_those_needed(evaluation):
     verdict = compute_verdict([PairedOutcome(1)] * 7 + [PairedOutcome(-1)] * 4, "green")
     evaluation.verdict = asdict(verdict)

@@ -112,6 +112,12 @@ def test_it_says_what_was_tested_and_how_it_ended(trained, tested):
     assert 'PeftModel.from_pretrained(base, "adapter")' in text
 
 
+def test_it_says_that_the_test_was_in_8_bits(trained, tested, owner):
+    assert "8 bits" not in model_card.adapter_card(trained)
+    journey.evaluated(trained, owner, in_8_bits=True)
+    assert "weights rounded to 8 bits" in model_card.adapter_card(trained)
+
+
 def test_it_says_that_it_gives_personal_data_back(trained, tested):
     leak = "It gives back personal data of 1 of 20 training rows that have any."
     tested.recall = {"level": "red", "sentence": leak, "rows": []}

@@ -70,6 +70,8 @@ def test_the_serving_engine_is_reported(healthy, monkeypatch, tmp_path):
     assert "LOOK Our own engine serves instead: vLLM does not start" in looked_at()[0]
     told |= {"number_format": "nf4", "why_not_vllm": "A QLoRA adapter answers on other weights"}
     assert "ok   Our own engine serves instead: A QLoRA adapter" in looked_at()[0]
+    told |= {"number_format": "int8", "why_not_vllm": "Rounded weights are ours"}
+    assert "ok   Our own engine serves instead: Rounded weights" in looked_at()[0]
     monkeypatch.setenv("VLLM", "off")
     assert "ok   vLLM is switched off" in looked_at()[0]
     monkeypatch.setenv("VLLM", "/nowhere/vllm")

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from finetune_app.candidates.prompt_builder import BuiltPrompt
-from finetune_app.core.engine_protocol import NF4
+from finetune_app.core.engine_protocol import ROUNDED
 from worker.channel import Channel
 from worker.engine.batch_generation import GenerationStopped, as_completed
 from worker.engine.engine import Engine
@@ -23,13 +23,13 @@ BLOCK_ROWS = 64  # answered by one candidate after the other
 
 
 def by_engine(candidates: list[Candidate]) -> list[list[Candidate]]:
-    """The local candidates, grouped by the engine they share: of a base model as it is, or of one
-    that is rounded to NF4."""
-    groups: dict[tuple[Path, bool], list[Candidate]] = {}
+    """The local candidates, grouped by the engine they share: of a base model as it is, or of its
+    weights rounded to one of the formats."""
+    groups: dict[tuple[Path, str], list[Candidate]] = {}
     for candidate in candidates:
         if candidate.base_model:
-            key = candidate.base_model, candidate.number_format == NF4
-            groups.setdefault(key, []).append(candidate)
+            rounded = candidate.number_format if candidate.number_format in ROUNDED else ""
+            groups.setdefault((candidate.base_model, rounded), []).append(candidate)
     return list(groups.values())
 
 

@@ -1,12 +1,13 @@
 """The number format in which candidates are computed: chosen once for each base model, and kept
-when a job resumes. Beside a QLoRA adapter it is always nf4."""
+when a job resumes. A candidate whose weights are rounded (nf4 beside a QLoRA adapter, int8) keeps
+its own."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
-from finetune_app.core.engine_protocol import NF4, NUMBER_FORMATS_FILE
+from finetune_app.core.engine_protocol import NUMBER_FORMATS_FILE, ROUNDED
 from worker.channel import UserError
 from worker.engine.engine import Engine
 from worker.engine.model_loader import BadModel
@@ -33,8 +34,8 @@ class NumberFormats:
 
     def of(self, candidate: Candidate) -> str:
         """The format in which a local candidate answers; "" as by `get`."""
-        if candidate.number_format == NF4:
-            return NF4
+        if candidate.number_format in ROUNDED:
+            return candidate.number_format
         return self.get(candidate.base_model) if candidate.base_model else ""
 
     def store(self, base: Path, number_format: str) -> None:
@@ -59,8 +60,8 @@ def open_engine(group: list[Candidate], formats: NumberFormats) -> Engine:
     """
     base = group[0].base_model
     assert base is not None
-    if group[0].number_format == NF4:
-        return load_engine(base, NF4)
+    if group[0].number_format in ROUNDED:
+        return load_engine(base, group[0].number_format)
     pinned = next((one.number_format for one in group if one.number_format != "auto"), "auto")
     # A model that was tuned whole computes as its base model does, with which it is compared.
     of_base = next((formats.get(one.tuned_from) for one in group if one.tuned_from), "")

@@ -8,6 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from finetune_app.accounts.models import User
 from finetune_app.candidates.models import EFFORT, Candidate, CandidateKind
+from finetune_app.core.engine_protocol import INT8
 from finetune_app.evaluation.held_out import HeldOutPrompt, read_test_prompts
 from finetune_app.goals.measures import Measure, get_measure
 from finetune_app.goals.models import Goal
@@ -84,6 +85,11 @@ class Evaluation(models.Model):
     def hides_names(self) -> bool:
         """A person's blind choice stays blind until the votes are counted."""
         return self.needs_person and not self.revealed_at
+
+    @property
+    def in_8_bits(self) -> bool:
+        """Whether the weights were rounded to 8 bits."""
+        return self.number_format == INT8
 
     def test_prompts(self) -> list[HeldOutPrompt]:
         """The prompts that its candidates answer."""

@@ -45,6 +45,8 @@ def what_it_is(candidate: Candidate) -> str:
             _("%(training)s on version %(v)d of the examples")
             % {"training": candidate.training_name, "v": candidate.training.version.number}
         )
+    if candidate.in_8_bits:
+        parts.append(_("weights rounded to 8 bits"))
     return ", ".join(parts)
 
 

@@ -16,7 +16,7 @@ from django.utils import timezone
 from finetune_app.basemodels.models import BaseModel
 from finetune_app.core import engine_client, health, schema, vllm_installation
 from finetune_app.core.connections import why_no_database
-from finetune_app.core.engine_protocol import NF4
+from finetune_app.core.engine_protocol import ROUNDED
 from finetune_app.core.machine import this_machine
 from finetune_app.core.openvino_installation import openvino_is_used, openvino_version
 from finetune_app.core.shared_secrets import names_that_differ
@@ -85,7 +85,7 @@ def vllm() -> Iterator[Check]:
     except engine_client.EngineUnavailable:
         return
     if found.program and (why_not := state.get("why_not_vllm")):
-        intended = state.get("number_format") == NF4
+        intended = state.get("number_format") in ROUNDED
         yield intended, f"Our own engine serves instead: {why_not}."
 
 
