@@ -5,8 +5,8 @@
 The sample goal's 100 practice and test emails are answered by the tuned starter, greedily, in
 every form in which it can be used or taken away. The reference is the engine in fp32, one email at
 a time, the adapter over its base. In fp32 every answer must be the same to the token. In the
-rounded forms (bf16, GGUF) right or wrong must be the same for at least 98 of 100; each that differs
-is listed. GGUF files are read twice: by transformers, and by llama.cpp where it is here
+rounded forms (bf16, int8, GGUF) right or wrong must be the same for at least 98 of 100; each that
+differs is listed. GGUF files are read twice: by transformers, and by llama.cpp where it is here
 (`python -m benchmarks.llama_cpp` fetches it), which is given no more than the file.
 Without --adapter one is trained first, with the app's own settings. Exits with 1 where it fails.
 """
@@ -140,8 +140,9 @@ def variants(model: Path, adapter: Path) -> Iterator[tuple[str, bool, list[Compl
             [engine.generate([one])[0] for one in batch],
         )
         yield "base + adapter, fp32, in one batch", True, engine.generate(batch)
-    with Engine(model, "bf16", may_merge=False) as engine:
-        yield "base + adapter, bf16, in one batch", False, engine.generate(batch)
+    for number_format in ("bf16", "int8"):
+        with Engine(model, number_format, may_merge=False) as engine:
+            yield f"base + adapter, {number_format}, in one batch", False, engine.generate(batch)
     os.environ["OPENVINO"] = "off"  # which merges nothing
     for number_format, exact in (("fp32", True), ("bf16", False)):
         with Engine(model, number_format) as engine:

@@ -45,6 +45,7 @@ from benchmarks.serving_references import (
     transformers_serve,
     write_gguf,
 )
+from finetune_app.core.engine_protocol import INT8
 from worker.engine.model_loader import DTYPES
 
 SECRET = "only for this benchmark"
@@ -170,6 +171,8 @@ def main() -> None:
             passing.submit(make_adapters, data, max(1, *options.adapters)).result()
         table = Table(options.requests)
         table.measure("engine", engine(data, options.format), streams, options.adapters)
+        in_8_bits = engine(data, INT8)
+        table.measure("engine, weights in 8 bits", in_8_bits, streams, options.adapters)
         own = engine(data, options.format, OPENVINO="off")
         table.measure("engine without OpenVINO", own, streams, options.adapters)
         for kind in options.gguf:

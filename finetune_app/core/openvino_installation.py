@@ -5,6 +5,7 @@ unused where it is installed.
 """
 
 import os
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
 
@@ -18,3 +19,19 @@ def openvino_version() -> str:
 
 def openvino_is_used() -> bool:
     return os.environ.get("OPENVINO", "").strip().lower() != "off" and bool(openvino_version())
+
+
+def is_quick_in_8_bits() -> bool:
+    """Whether OpenVINO computes here, on a processor that multiplies numbers of 8 bits."""
+    return openvino_is_used() and _has_vnni()
+
+
+@cache
+def _has_vnni() -> bool:
+    """On Linux, the only system that the package is installed on."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:
+            flags = next((line for line in lines if line.startswith("flags")), "")
+    except OSError:
+        return False
+    return not {"avx512_vnni", "avx_vnni"}.isdisjoint(flags.split())

@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from finetune_app.core.engine_protocol import NF4
+from finetune_app.core.engine_protocol import INT8, NF4
 from finetune_app.core.vllm_installation import VllmInstallation
 from worker.engine.backend import Backend, BackendUnsupported
 
@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-NF4_UNSUPPORTED = "A QLoRA adapter answers on weights rounded to 4 bits, which vLLM does not read"
+VLLM_READS_NOT = {
+    NF4: "A QLoRA adapter answers on weights rounded to 4 bits, which vLLM does not read",
+    INT8: "Weights rounded to 8 bits, as they were tested, are not read by vLLM",
+}
 
 
 class BackendSelector:
@@ -32,14 +35,14 @@ class BackendSelector:
 
     def kind(self, base: Path, number_format: str) -> str:
         """The backend that would serve this base model: "vllm" or "own"."""
-        if not self._vllm.program or base in self._unsupported or number_format == NF4:
+        if not self._vllm.program or base in self._unsupported or number_format in VLLM_READS_NOT:
             return "own"
         return "vllm"
 
     def why_not_vllm(self, base: Path | None, number_format: str | None) -> str:
         """Why vLLM does not serve a base model; empty if it does, or was never expected to."""
-        if self._vllm.program and number_format == NF4:
-            return NF4_UNSUPPORTED
+        if self._vllm.program and number_format in VLLM_READS_NOT:
+            return VLLM_READS_NOT[number_format]
         return (self._unsupported.get(base, "") if base else "") or self._vllm.why_not
 
     def mark_unsupported(self, base: Path, why: str) -> None:

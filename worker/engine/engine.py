@@ -54,7 +54,7 @@ class Engine:
     """A base model in memory that answers concurrent requests. See `backend.Backend`.
 
     base_folder: safetensors and tokenizer.
-    number_format: auto, bf16, fp32 or nf4; the attribute holds the one that was chosen.
+    number_format: auto, bf16, fp32, nf4 or int8; the attribute holds the one that was chosen.
     max_sequences: most sequences in one batch.
     adapters_kept: adapters kept in memory while unused.
     may_merge: an adapter that is used alone may be merged into a copy of the weights. In bf16

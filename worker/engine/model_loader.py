@@ -14,8 +14,9 @@ import torch
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, GenerationConfig, PreTrainedTokenizerBase
 
-from finetune_app.core.engine_protocol import NF4
+from finetune_app.core.engine_protocol import INT8, NF4, ROUNDED
 from finetune_app.core.machine import this_machine
+from worker.engine.eight_bits import round_weights
 from worker.engine.packed_linear import PackedLinear, free_bytes
 from worker.llama import MODEL_TYPES
 from worker.quantisation import quantised_loading
@@ -61,7 +62,8 @@ class BadModel(ValueError):
 class LoadedModel:
     """A base model in memory.
 
-    number_format: "bf16", "fp32" or "nf4".
+    number_format: "bf16", "fp32", "nf4" or "int8".
+    dtype: of the weights in torch.
     eos_token_ids: tokens that end an answer.
     context_length: most tokens of a prompt and its answer.
     """
@@ -70,13 +72,15 @@ class LoadedModel:
     model: Any
     tokenizer: PreTrainedTokenizerBase
     number_format: str
+    dtype: torch.dtype
     device: torch.device
     eos_token_ids: frozenset[int]
     context_length: int
 
     @property
-    def dtype(self) -> torch.dtype:
-        return _dtype(self.number_format)
+    def compute_dtype(self) -> torch.dtype:
+        """In which OpenVINO computes, all but what it multiplies in 8 bits."""
+        return torch.float32 if self.number_format == INT8 else self.dtype
 
     @property
     def vocabulary_size(self) -> int:
@@ -86,17 +90,22 @@ class LoadedModel:
 def load(folder: Path, number_format: str = "auto") -> LoadedModel:
     """Load a folder of safetensors and its tokenizer. Never runs code from the folder.
 
-    number_format: auto, bf16, fp32, or nf4: bf16, the linear layers rounded as for QLoRA.
+    number_format: auto, bf16, fp32, or with linear layers that are rounded: nf4 as for QLoRA, int8
+        to 8 bits.
 
     Raises BadModel, and UserError where nf4 needs a package that is not installed.
     """
     config = read_config(folder)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if number_format not in ("auto", *DTYPES, *ROUNDED):
+        known = "auto, bf16, fp32, nf4 or int8"
+        raise BadModel(f"Unknown number format {number_format!r}: use {known}.")
     if number_format == "auto":
         number_format = choose_format(folder, config, device)
-    if number_format not in (*DTYPES, NF4):
-        raise BadModel(f"Unknown number format {number_format!r}: use auto, bf16, fp32 or nf4.")
-    model = _read_weights(folder, number_format, device)
+    # What is rounded to 8 bits is kept in what this machine computes faster without OpenVINO.
+    kept = choose_format(folder, config, device) if number_format == INT8 else number_format
+    dtype = DTYPES["bf16" if kept == NF4 else kept]
+    model = _read_weights(folder, number_format, dtype, device)
     model.to(device).eval().requires_grad_(False)
     tokenizer = load_tokenizer(folder)
     eos_token_ids = _eos_token_ids(model, tokenizer)
@@ -107,18 +116,17 @@ def load(folder: Path, number_format: str = "auto") -> LoadedModel:
         model=model,
         tokenizer=tokenizer,
         number_format=number_format,
+        dtype=dtype,
         device=device,
         eos_token_ids=eos_token_ids,
         context_length=_context_length(model, tokenizer),
     )
 
 
-def _dtype(number_format: str) -> torch.dtype:
-    return DTYPES["bf16" if number_format == NF4 else number_format]
-
-
-def _read_weights(folder: Path, number_format: str, device: torch.device) -> Any:
-    dtype, options = _dtype(number_format), {}
+def _read_weights(
+    folder: Path, number_format: str, dtype: torch.dtype, device: torch.device
+) -> Any:
+    options = {}
     if number_format == NF4:
         options = {"device_map": {"": device}, **quantised_loading(dtype)}
     try:
@@ -136,6 +144,8 @@ def _read_weights(folder: Path, number_format: str, device: torch.device) -> Any
             "The base model could not be read. Its folder may be incomplete or of a kind this "
             "version does not know: install it again, or choose another."
         ) from error
+    if number_format == INT8:
+        round_weights(model)
     return model.dequantize() if number_format == NF4 else model
 
 

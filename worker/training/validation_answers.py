@@ -22,7 +22,7 @@ from finetune_app.goals.measures import Measure, get_measure
 from finetune_app.training.protocol import SampleAnswer
 from worker.engine.adapters import BASE, AdapterConfig, Adapters
 from worker.engine.decoder import make_decoder
-from worker.engine.model_loader import LoadedModel
+from worker.engine.model_loader import DTYPES, LoadedModel
 from worker.engine.requests import GenerationRequest
 from worker.engine.sequences import SequenceState
 from worker.engine.thought import Thought
@@ -182,6 +182,7 @@ class ValidationAnswers:
                 model=model,
                 tokenizer=self._tokenizer,
                 number_format=self._adapted.number_format,
+                dtype=DTYPES[self._adapted.number_format],
                 device=self._adapted.device,
                 eos_token_ids=frozenset(stop_token_ids(self._tokenizer)),
                 context_length=self._spec.max_tokens,

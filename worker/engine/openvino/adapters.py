@@ -45,8 +45,10 @@ class SideBySide:
 class AdapterInputs:
     """Lays adapters side by side as steps need them; keeps the sets that were used last."""
 
-    def __init__(self, adapters: Adapters, linears: Sequence[FusedLinear]) -> None:
-        self._adapters, self._linears = adapters, linears
+    def __init__(
+        self, adapters: Adapters, linears: Sequence[FusedLinear], dtype: torch.dtype
+    ) -> None:
+        self._adapters, self._linears, self._dtype = adapters, linears, dtype
         self._sets: OrderedDict[frozenset[AdapterIdentity], SideBySide] = OrderedDict()
 
     def of_step(self, names: Sequence[str]) -> SideBySide:
@@ -78,8 +80,8 @@ class AdapterInputs:
         self, linear: FusedLinear, ranks: dict[str, slice], width: int
     ) -> tuple[Tensor, Tensor]:
         columns, inner = linear.weight.shape
-        down = torch.zeros(inner, width * len(linear.parts), dtype=linear.weight.dtype)
-        up = torch.zeros(width * len(linear.parts), columns, dtype=linear.weight.dtype)
+        down = torch.zeros(inner, width * len(linear.parts), dtype=self._dtype)
+        up = torch.zeros(width * len(linear.parts), columns, dtype=self._dtype)
         start = 0
         for number, (layer, count) in enumerate(linear.parts):
             for name, own in ranks.items():

@@ -18,7 +18,6 @@ from worker.engine.openvino.graph import build
 from worker.engine.openvino.infer_requests import StepRequests
 from worker.engine.openvino.kv_cache import BLOCK_TOKENS, PagedKVCache
 from worker.engine.step import Chunk, StepTokens
-from worker.engine.threads import most_threads
 
 IN_FP32 = torch.empty(0)  # in whose format transformers gives cosines and sines
 
@@ -28,10 +27,11 @@ class OpenvinoForward:
 
     def __init__(self, loaded: LoadedModel, adapters: Adapters) -> None:
         self._model = loaded.model  # owns the memory of the graph's weights
-        self._requests = StepRequests(build(self._model), self._model, loaded.dtype, most_threads())
-        self._adapters = AdapterInputs(adapters, list(fused_linears(self._model)))
+        dtype, weights = loaded.compute_dtype, list(self._model.parameters())
+        self._requests = StepRequests(lambda: build(loaded), weights, dtype)
+        self._adapters = AdapterInputs(adapters, list(fused_linears(self._model)), dtype)
         shapes = _block_shapes(self._requests.of(self._requests.most).compiled)
-        self.cache = PagedKVCache(shapes, loaded.dtype, release=self._requests.forget_pools)
+        self.cache = PagedKVCache(shapes, dtype, release=self._requests.forget_pools)
 
     @property
     def merged_adapter(self) -> str | None:

@@ -19,7 +19,10 @@ from openvino import opset13 as ops
 from openvino.op import Constant, Parameter, _PagedAttentionExtension
 from torch import Tensor
 
+from finetune_app.core.engine_protocol import INT8
+from worker.engine.eight_bits import in_eight_bits
 from worker.engine.llama_forward import PROJECTIONS_PER_LAYER, fused_linears
+from worker.engine.model_loader import LoadedModel
 from worker.engine.packed_linear import FusedLinear
 from worker.llama import head_sizes
 
@@ -28,8 +31,8 @@ ANY = -1  # a dimension that changes from step to step
 LAST = 2**31 - 1  # where a slice ends that goes to the end; OpenVINO looks for it
 
 
-def build(model: Any) -> ov.Model:
-    """A transformers model of `llama_forward.is_supported` as a graph.
+def build(loaded: LoadedModel) -> ov.Model:
+    """A model of `llama_forward.is_supported` as a graph.
 
     Inputs, for a step of `tokens`, in fp32 unless said otherwise: token_ids (tokens,) in int64;
     cos and sin (tokens, head size); past_lens, subsequence_begins, block_indices,
@@ -39,12 +42,14 @@ def build(model: Any) -> ov.Model:
 
     Output: logits (rows, vocabulary) in fp32.
     """
-    return _Builder(model).build()
+    return _Builder(loaded.model, loaded.compute_dtype, loaded.number_format == INT8).build()
 
 
 @dataclass
 class _Builder:
     model: Any
+    dtype: torch.dtype
+    in_eight_bits: bool
     inputs: list[Parameter] = field(default_factory=list)
 
     def build(self) -> ov.Model:
@@ -68,11 +73,13 @@ class _Builder:
             }.items()
         ]
         rows = self._input("rows", [ANY], Type.i64)
-        self._ranks = self._input("adapter_ranks", [ANY, ANY])
+        ranks = self._input("adapter_ranks", [ANY, ANY])
+        self._ranks = _of_parts(ranks)
         for number, block in enumerate(body.layers):
             x = self._layer(x, number, block)
         x = self._norm(ops.gather(x, rows, _int(0)), body.norm.weight)
-        logits = self._project(x, len(self._linears) - 1, ops.gather(self._ranks, rows, _int(0)))
+        of_rows = _of_parts(ops.gather(ranks, rows, _int(0)))
+        logits = self._project(x, len(self._linears) - 1, of_rows)
         return ov.Model([ops.result(logits)], self.inputs, "llama")
 
     def _layer(self, x: Node, number: int, block: Any) -> Node:
@@ -128,21 +135,19 @@ class _Builder:
         root = ops.sqrt(ops.add(mean, _float(self._epsilon)))
         return ops.multiply(ops.multiply(x, ops.divide(_float(1.0), root)), _vector(weight))
 
-    def _project(self, x: Node, index: int, ranks: Node | None = None) -> Node:
+    def _project(self, x: Node, index: int, ranks: dict[int, Node] | None = None) -> Node:
         """x @ weight.T + bias, and what the adapters add. ranks: of x, if x has other rows."""
         linear: FusedLinear = self._linears[index]
-        kind, (columns, width) = TYPES[linear.weight.dtype], linear.weight.shape
+        kind, (columns, width) = TYPES[self.dtype], linear.weight.shape
         # Both in the weight's format: else OpenVINO keeps a copy of the weights in fp32.
-        product = ops.matmul(_as(x, kind), _matrix(linear.weight), False, True)
-        out = _as(product, Type.f32)
+        weight = (_eight_bits if self.in_eight_bits else _matrix)(linear.weight)
+        out = _as(ops.matmul(_as(x, kind), weight, False, True), Type.f32)
         if linear.bias is not None:
             out = ops.add(out, _vector(linear.bias))
         down = _as(self._input(f"down.{index}", [width, ANY], kind), Type.f32)
         up = _as(self._input(f"up.{index}", [ANY, columns], kind), Type.f32)
-        of_a_layer = self._ranks if ranks is None else ranks
-        layers = len(linear.parts)
-        of_all = ops.concat([of_a_layer] * layers, 1) if layers > 1 else of_a_layer
-        low_rank = ops.multiply(ops.matmul(x, down, False, False), of_all)
+        of_parts = (ranks or self._ranks)[len(linear.parts)]
+        low_rank = ops.multiply(ops.matmul(x, down, False, False), of_parts)
         return ops.add(out, ops.matmul(low_rank, up, False, False))
 
     def _input(self, name: str, shape: list[int], kind: Type = Type.f32) -> Parameter:
@@ -182,6 +187,20 @@ def _matrix(weight: Tensor) -> Node:
     if not weight.is_contiguous():
         raise ValueError("a weight is a part of another tensor")
     return Constant(shared_tensor(weight.detach()), shared_memory=True)
+
+
+def _of_parts(ranks: Node) -> dict[int, Node]:
+    """The ranks of a token's adapter, for projections of so many layers."""
+    return {1: ranks, 2: ops.concat([ranks] * 2, 1), 3: ops.concat([ranks] * 3, 1)}
+
+
+def _eight_bits(weight: Tensor) -> Node:
+    """As OpenVINO knows weights in 8 bits: it multiplies with these numbers, and with those of x
+    rounded to 8 bits as well, and keeps no other weights."""
+    packed = in_eight_bits(weight)
+    numbers = ops.convert(ops.constant(packed.numbers.numpy()), Type.f32)
+    grouped = ops.multiply(numbers, ops.constant(packed.scales.numpy()))
+    return ops.reshape(grouped, _ints(list(weight.shape)), False)
 
 
 def shared_tensor(tensor: Tensor) -> ov.Tensor:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -21,6 +21,7 @@ from torch import Tensor
 from worker.engine.openvino.adapters import SideBySide
 from worker.engine.openvino.graph import TYPES, shared_tensor
 from worker.engine.packed_linear import fits_second_copy
+from worker.engine.threads import most_threads
 
 log = logging.getLogger(__name__)
 
@@ -81,10 +82,13 @@ class StepRequest:
 class StepRequests:
     """`StepRequest`s of one model for as many threads as there are, and for half as many."""
 
-    def __init__(self, graph: ov.Model, model: Any, dtype: torch.dtype, most: int) -> None:
-        self._graph, self._model, self._dtype = graph, model, dtype
-        self.most, self.fewer = most, max(1, most // 2)
-        self._made = {most: StepRequest(graph, dtype, most)}
+    def __init__(
+        self, make_graph: Callable[[], ov.Model], weights: Sequence[Tensor], dtype: torch.dtype
+    ) -> None:
+        self._make_graph, self._weights, self._dtype = make_graph, weights, dtype
+        self.most = most_threads()
+        self.fewer = max(1, self.most // 2)
+        self._made = {self.most: StepRequest(make_graph(), dtype, self.most)}
         self._making: threading.Thread | None = None
 
     def of(self, threads: int) -> StepRequest:
@@ -102,7 +106,7 @@ class StepRequests:
     def _make_fewer(self) -> None:
         """Once; what fails is not tried again."""
         try:
-            if fits_second_copy(list(self._model.parameters())):
-                self._made[self.fewer] = StepRequest(self._graph, self._dtype, self.fewer)
+            if fits_second_copy(self._weights):
+                self._made[self.fewer] = StepRequest(self._make_graph(), self._dtype, self.fewer)
         except Exception:
             log.exception("the graph is not compiled for fewer threads")

@@ -21,7 +21,7 @@ def two_threads(monkeypatch):
     def compute(threads: int) -> None:
         monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
 
-    monkeypatch.setattr("worker.engine.openvino.forward.most_threads", lambda: 2)
+    monkeypatch.setattr("worker.engine.openvino.infer_requests.most_threads", lambda: 2)
     compute(2)
     return compute
 

@@ -81,3 +81,16 @@ def test_an_adapter_that_is_trained_again_is_applied_as_it_is_now(base, tmp_path
             answer = engine.generate([ask(PROMPTS[0], adapter, 12)])[0]
             same = make_adapter(base, tmp_path / f"same{seed}", seed)  # references are kept by name
             assert answer.token_ids == reference_token_ids(base, same, PROMPTS[0], 12)
+
+
+def test_weights_in_8_bits_are_multiplied_as_they_are(base):
+    """No copy of them in another format is kept: that is what makes it quicker."""
+    with Engine(base, "int8") as engine:
+        assert decoder_of(engine) == "OpenvinoDecoder"
+        requests = engine._decoder._forward._requests
+        graph = requests.of(requests.most).compiled.get_runtime_model()
+    operations = [one.get_rt_info() for one in graph.get_ordered_ops()]
+    kept = [one for one in operations if one["layerType"].astype(str) == "Const"]
+    in_8_bits = [one for one in kept if one["outputPrecisions"].astype(str) == "i8"]
+    layers = engine.loaded.model.config.num_hidden_layers
+    assert len(in_8_bits) == 4 * layers + 1

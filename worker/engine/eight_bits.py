@@ -1,0 +1,47 @@
+"""Weights rounded to 8 bits (the number format int8): whole numbers from -127 to 127, and a scale
+for each group of weights of a row, as in llama.cpp's Q8_0.
+
+OpenVINO multiplies with the whole numbers themselves (openvino/graph.py). Whatever else computes
+gets the rounded weights in bf16 or fp32, so the same model answers, up to rounding.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+GROUP = 32  # weights with one scale
+LARGEST = 127
+
+
+@dataclass(frozen=True)
+class EightBits:
+    """A weight (out, in). numbers: int8 (out, groups, group). scales: fp32 (out, groups, 1)."""
+
+    numbers: Tensor
+    scales: Tensor
+
+    def weight(self) -> Tensor:
+        """(out, in) in fp32"""
+        return (self.numbers * self.scales).flatten(1)
+
+
+def in_eight_bits(weight: Tensor) -> EightBits:
+    """weight (out, in); where `in` is no multiple of GROUP, a row is one group."""
+    rows, columns = weight.shape
+    groups = columns // GROUP if columns % GROUP == 0 else 1
+    grouped = weight.detach().float().view(rows, groups, columns // groups)
+    scales = grouped.abs().amax(dim=2, keepdim=True) / LARGEST
+    scales[scales == 0] = 1.0  # a group of zeros
+    return EightBits((grouped / scales).round_().to(torch.int8), scales)
+
+
+@torch.no_grad()
+def round_weights(model: Any) -> None:
+    """Of all linear layers, in place. An embedding that the LM head shares is rounded with it."""
+    for module in model.modules():
+        if isinstance(module, nn.Linear):
+            module.weight.copy_(in_eight_bits(module.weight).weight())
