@@ -7,6 +7,7 @@ unused where it is installed.
 import os
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 
 def openvino_version() -> str:
@@ -23,15 +24,15 @@ def openvino_is_used() -> bool:
 
 def is_quick_in_8_bits() -> bool:
     """Whether OpenVINO computes here, on a processor that multiplies numbers of 8 bits."""
-    return openvino_is_used() and _has_vnni()
+    return openvino_is_used() and has_vnni()
 
 
 @cache
-def _has_vnni() -> bool:
+def has_vnni(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
     """On Linux, the only system that the package is installed on."""
     try:
-        with open("/proc/cpuinfo", encoding="utf-8") as lines:
-            flags = next((line for line in lines if line.startswith("flags")), "")
+        lines = cpuinfo.read_text().splitlines()
     except OSError:
         return False
+    flags = next((line for line in lines if line.startswith("flags")), "")
     return not {"avx512_vnni", "avx_vnni"}.isdisjoint(flags.split())

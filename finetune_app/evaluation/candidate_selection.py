@@ -16,7 +16,7 @@ from finetune_app.candidates.models import Candidate, CandidateKind
 from finetune_app.candidates.selection import remotely_trained
 from finetune_app.core.errors import PlainError
 from finetune_app.core.machine import find_graphics_card
-from finetune_app.core.openvino_installation import openvino_is_used
+from finetune_app.core.openvino_installation import is_quick_in_8_bits
 from finetune_app.evaluation.prompt_baseline import BaselinePrompt, build_baseline_prompt
 from finetune_app.goals.models import Goal, MeasureKind
 from finetune_app.knowledge.models import Document, Knowledge
@@ -148,11 +148,11 @@ def all_options(inputs: EvaluationInputs) -> list[CandidateOption]:
 
 def gains_from_8_bits(inputs: EvaluationInputs) -> bool:
     """Whether rounding the weights makes answers faster: where OpenVINO computes the layers of this
-    base model, which it does on a processor. What QLoRA trained has its own rounding."""
+    base model, on a processor that multiplies such numbers. What QLoRA trained has its own rounding."""
     if inputs.training and inputs.training.is_qlora:
         return False
     of_a_fast_type = inputs.base_model.shape.get("model_type") in FAST_TYPES
-    return of_a_fast_type and openvino_is_used() and not find_graphics_card()
+    return of_a_fast_type and is_quick_in_8_bits() and not find_graphics_card()
 
 
 def create_candidates(

@@ -75,7 +75,7 @@ class StartForm(forms.Form):
                     (
                         INT8,
                         _(
-                            "Weights rounded to 8 bits\nabout twice as fast on this processor; "
+                            "Weights rounded to 8 bits\nup to twice as fast on this processor; "
                             "answers can differ a little, and the chat and the API then answer "
                             "so, too"
                         ),

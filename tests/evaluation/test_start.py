@@ -24,7 +24,7 @@ def rounding_helps(trained, monkeypatch):
     """The base model is of a kind that OpenVINO computes, and OpenVINO is here."""
     trained.base_model.shape = {"model_type": "llama"}
     trained.base_model.save()
-    monkeypatch.setattr(candidate_selection, "openvino_is_used", lambda: True)
+    monkeypatch.setattr(candidate_selection, "is_quick_in_8_bits", lambda: True)
     monkeypatch.setattr(candidate_selection, "find_graphics_card", lambda: None)
 
 
@@ -253,7 +253,7 @@ def test_8_bits_are_not_offered_where_they_do_not_help(
         trained.base_model.shape = {"model_type": "qwen3"}
         trained.base_model.save()
     elif why == "no OpenVINO":
-        monkeypatch.setattr(candidate_selection, "openvino_is_used", lambda: False)
+        monkeypatch.setattr(candidate_selection, "is_quick_in_8_bits", lambda: False)
     elif why == "a card":
         monkeypatch.setattr(candidate_selection, "find_graphics_card", lambda: "a card")
     else:

@@ -87,7 +87,7 @@ def test_another_base_model_waits_until_the_first_is_unused(engine):
         other = engine.data / "other"
         return await asyncio.gather(
             *(
-                chat_events(base, request, max_new_tokens=40)
+                chat_events(base, request, max_new_tokens=40, number_format="fp32")
                 for base in (engine.base, other, engine.base)
             )
         )
