@@ -148,7 +148,7 @@ def all_options(inputs: EvaluationInputs) -> list[CandidateOption]:
 
 def gains_from_8_bits(inputs: EvaluationInputs) -> bool:
     """Whether rounding the weights makes answers faster: where OpenVINO computes the layers of this
-    base model, on a processor that multiplies such numbers. What QLoRA trained has its own rounding."""
+    base model, on a processor that multiplies such numbers. QLoRA has a rounding of its own."""
     if inputs.training and inputs.training.is_qlora:
         return False
     of_a_fast_type = inputs.base_model.shape.get("model_type") in FAST_TYPES
