@@ -46,12 +46,7 @@ def differences(before: Candidate, after: Candidate) -> list[str]:
             if after.thinking == NO
             else _("Thinks before it answers (%(how)s)") % {"how": after.get_thinking_display()}
         )
-    if before.in_8_bits != after.in_8_bits:
-        found.append(
-            _("Weights rounded to 8 bits")
-            if after.in_8_bits
-            else _("Weights no longer rounded to 8 bits")
-        )
+    found += rounding(before, after)
     if before.sampling != after.sampling:
         found.append(_("Other settings for how freely it answers"))
     return found or [_("Made anew from the same parts")]
@@ -66,3 +61,12 @@ def _training(before: Candidate, after: Candidate) -> str:
         _("%(now)s instead of %(before)s")
         % {"now": after.training_name, "before": before.training_name}
     )
+
+
+def rounding(before: Candidate, after: Candidate) -> list[str]:
+    """Whether the weights are now rounded to 8 bits, or no longer."""
+    if before.in_8_bits == after.in_8_bits:
+        return []
+    if after.in_8_bits:
+        return [_("Weights rounded to 8 bits")]
+    return [_("Weights no longer rounded to 8 bits")]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from django.db.models import Max, QuerySet
+from django.db.models import Min, QuerySet
 from django.utils.translation import gettext as _
 
 from finetune_app.basemodels.models import BaseModel, BaseModelChoice
@@ -210,7 +210,7 @@ def _chosen_steps(goal: Goal) -> QuerySet[Candidate]:
     """Kept steps that somebody has chosen to test, the newest first; one that was tested in two
     number formats once."""
     chosen = goal.candidates.filter(kind=CandidateKind.TUNED).exclude(step=None)
-    once = chosen.order_by().values("training", "step").annotate(Max("pk")).values("pk__max")
+    once = chosen.order_by().values("training", "step").annotate(Min("pk")).values("pk__min")
     chosen = chosen.filter(pk__in=once)
     return chosen.select_related("training__base_model", "base_model", "goal").order_by("-pk")
 

@@ -226,28 +226,23 @@ def with_current_documents(candidate: Candidate) -> Candidate:
     )
 
 
-def was_tested_in_8_bits(
-    goal: Goal, base_model: BaseModel, training: Training | None = None
-) -> bool:
-    """Whether the newest finished test of this base model, and of the training where one is named,
-    was in 8 bits."""
-    tests = goal.evaluations.succeeded().filter(base__base_model=base_model)
-    if training:
-        tests = tests.filter(ours__training=training)
+def last_test_was_in_8_bits(goal: Goal, base_model: BaseModel) -> bool:
+    """Whether the newest test of this base model that somebody started was in 8 bits."""
+    tests = goal.evaluations.succeeded().filter(recheck=None, base__base_model=base_model)
     return tests.values_list("number_format", flat=True).first() == INT8
 
 
 def as_tested(candidate: Candidate) -> Candidate:
-    """The candidate, or the same one in the other number format if the newest test was in that:
-    what is served is what was tested."""
-    if candidate.base_model is None or candidate.number_format == NF4:
-        return candidate
-    in_8_bits = was_tested_in_8_bits(candidate.goal, candidate.base_model, candidate.training)
-    if in_8_bits == candidate.in_8_bits:
-        return candidate
+    """The candidate, or the same one in the number format in which it was last tested: what is
+    served is what was tested. The rechecks of what is live say nothing about what comes next."""
     parts = {name: getattr(candidate, name) for name in PARTS}
-    kind = CandidateKind(candidate.kind)
-    return _same_or_new(candidate.goal, kind, name=candidate.name, in_8_bits=in_8_bits, **parts)
+    alike = candidate.goal.candidates.filter(kind=candidate.kind, base_model__isnull=False, **parts)
+    if len(alike) < 2:
+        return candidate
+    tests = candidate.goal.evaluations.succeeded().filter(recheck=None)
+    newest = {one: tests.with_candidate(one).values_list("pk", flat=True).first() for one in alike}
+    tested = [one for one, test in newest.items() if test]
+    return max(tested, key=lambda one: newest[one] or 0, default=candidate)
 
 
 def _adapter(training: Training | None, step: int | None) -> dict[str, Any]:
@@ -279,6 +274,10 @@ def _same_or_new(
         same = same.exclude(number_format=INT8)
     if found := same.first():
         return found
+    alike = pinned | {"goal": goal, "kind": kind}
+    alike.pop("number_format", None)
+    if twin := Candidate.objects.filter(**alike).first():  # in the other number format
+        name = twin.name
     last = Candidate.objects.filter(goal=goal, kind=kind).aggregate(Max("revision"))
     revision = (last["revision__max"] or 0) + 1
     return Candidate.objects.create(

@@ -15,10 +15,10 @@ from finetune_app.candidates import services as candidates
 from finetune_app.candidates.models import Candidate, CandidateKind
 from finetune_app.candidates.selection import remotely_trained
 from finetune_app.core.errors import PlainError
-from finetune_app.core.machine import find_graphics_card
 from finetune_app.core.openvino_installation import is_quick_in_8_bits
 from finetune_app.evaluation.prompt_baseline import BaselinePrompt, build_baseline_prompt
 from finetune_app.goals.models import Goal, MeasureKind
+from finetune_app.jobs.worker_machines import some_have_a_card
 from finetune_app.knowledge.models import Document, Knowledge
 from finetune_app.providers.models import Endpoint
 from finetune_app.training.models import Training
@@ -147,12 +147,12 @@ def all_options(inputs: EvaluationInputs) -> list[CandidateOption]:
 
 
 def gains_from_8_bits(inputs: EvaluationInputs) -> bool:
-    """Whether rounding the weights makes answers faster: where OpenVINO computes the layers of this
-    base model, on a processor that multiplies such numbers. QLoRA has a rounding of its own."""
+    """Whether rounding the weights may make answers faster: for base models of a type that OpenVINO
+    computes, on a processor that multiplies such numbers. QLoRA has a rounding of its own."""
     if inputs.training and inputs.training.is_qlora:
         return False
     of_a_fast_type = inputs.base_model.shape.get("model_type") in FAST_TYPES
-    return of_a_fast_type and is_quick_in_8_bits() and not find_graphics_card()
+    return of_a_fast_type and is_quick_in_8_bits() and not some_have_a_card()
 
 
 def create_candidates(

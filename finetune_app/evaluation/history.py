@@ -8,7 +8,7 @@ from typing import Any
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
-from finetune_app.candidates.differences import differences
+from finetune_app.candidates.differences import differences, rounding
 from finetune_app.candidates.models import Candidate
 from finetune_app.core import charts
 from finetune_app.core.charts import Whisker
@@ -125,7 +125,8 @@ def _label(candidate: Candidate) -> str:
 
 def _changes(before: Candidate, after: Candidate) -> list[str]:
     if before.training and after.training and before.training_id != after.training_id:
-        return changes(before.training, after.training) or [_("Trained again in the same way")]
+        found = changes(before.training, after.training) or [_("Trained again in the same way")]
+        return found + rounding(before, after)
     return differences(before, after)
 
 

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from finetune_app.accounts.access import may_edit
 from finetune_app.accounts.models import Role
 from finetune_app.accounts.requests import HttpRequest
-from finetune_app.candidates.services import was_tested_in_8_bits
+from finetune_app.candidates.services import last_test_was_in_8_bits
 from finetune_app.core.audit import AuditAction
 from finetune_app.core.errors import PlainError
 from finetune_app.core.requests import render_page, whole_number
@@ -198,7 +198,7 @@ def start_form(
         options=candidate_options(inputs),
         fresh_prompts=fresh.count if fresh else 0,
         may_round=may_round,
-        round_by_default=may_round and was_tested_in_8_bits(inputs.goal, inputs.base_model),
+        round_by_default=may_round and last_test_was_in_8_bits(inputs.goal, inputs.base_model),
     )
 
 

@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from finetune_app.accounts.access import may_edit
 from finetune_app.accounts.models import Role
 from finetune_app.accounts.requests import HttpRequest
+from finetune_app.candidates.services import last_test_was_in_8_bits
 from finetune_app.core.audit import AuditAction
 from finetune_app.core.downloads import download
 from finetune_app.core.errors import PlainError
@@ -56,7 +57,12 @@ def new(request: HttpRequest, goal: Goal) -> HttpResponse:
         base_name=inputs.base_model.name,
     )
     if posted and form.is_valid():
-        base, *others = create_candidates(inputs, prompt=form.prompt(), keys=form.option_keys())
+        base, *others = create_candidates(
+            inputs,
+            prompt=form.prompt(),
+            keys=form.option_keys(),
+            in_8_bits=last_test_was_in_8_bits(goal, inputs.base_model),
+        )
         sheet = services.start(
             goal=goal,
             name=form.name,

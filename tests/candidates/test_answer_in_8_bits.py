@@ -1,14 +1,22 @@
 """What was tested with its weights rounded to 8 bits answers so wherever it is asked."""
 
+from hashlib import sha256
+
 import pytest
 from django.urls import reverse
 
+from finetune_app.alerts import rechecks
+from finetune_app.alerts.services import watch_of
 from finetune_app.api_keys.models import ApiKey
 from finetune_app.candidates import services
 from finetune_app.candidates.inference import request_for
 from finetune_app.candidates.selection import candidate_options, option_by_key
+from finetune_app.deployment import services as deployments
 from finetune_app.deployment.models import Deployment
+from finetune_app.evaluation import services as evaluations
+from finetune_app.evaluation.candidate_selection import EvaluationInputs, create_candidates
 from finetune_app.evaluation.models import Evaluation
+from finetune_app.evaluation.prompt_baseline import BaselinePrompt
 from finetune_app.gateway import model_lookup
 from finetune_app.jobs.handlers import handler_for
 from tests import journey
@@ -101,7 +109,9 @@ def test_kept_instructions_answer_as_they_were_tested(trained, owner, goal):
         sampling={},
     )
     tested = journey.evaluated(trained, owner, instructions="Sort it.", in_8_bits=True)
-    assert chosen(goal, f"kept-{kept.pk}") == tested.prompt_baseline()
+    answering = chosen(goal, f"kept-{kept.pk}")
+    assert answering == tested.prompt_baseline()
+    assert (answering.in_8_bits, answering.name) == (True, kept.name)
 
 
 def test_another_base_model_is_not_rounded(tested, goal):
@@ -113,10 +123,36 @@ def test_another_base_model_is_not_rounded(tested, goal):
 def test_a_kept_step_that_was_tested_twice_is_one_choice(trained, goal):
     journey.write(f"{trained.folder_of_step(30)}/adapter_model.safetensors", "earlier")
     trained.points.create(step=30, adapter_sha256="a" * 64)
+    found = []
     for in_8_bits in (False, True):
         services.tuned_candidate(training=trained, step=30, in_8_bits=in_8_bits)
-    keys = [one.key for one in candidate_options(goal) if one.key.startswith("step-")]
-    assert len(keys) == 1
+        found.append([one.key for one in candidate_options(goal) if one.key.startswith("step-")])
+    assert found[0] == found[1]  # a page that is open goes on asking the same
+    assert len(found[0]) == 1
+
+
+def test_another_step_of_a_training_says_nothing_about_its_best(tested, trained, owner, goal):
+    journey.write(f"{trained.folder_of_step(30)}/adapter_model.safetensors", "earlier")
+    digest = sha256(b"earlier").hexdigest()
+    trained.points.create(step=30, adapter_sha256=digest)
+    inputs = EvaluationInputs.for_goal(goal, trained, 30)
+    asked = create_candidates(inputs, prompt=BaselinePrompt("", []), keys=["tuned"])
+    another = evaluations.start(goal=goal, version=trained.version, candidates=asked, user=owner)
+    journey.answer_all(another, journey.tuned_is_right)
+    journey.finish(another)
+    assert chosen(goal, "training-1").in_8_bits
+
+
+def test_a_recheck_of_what_is_live_changes_nothing(tested, trained, owner, goal):
+    live = deployments.go_live(goal=goal, candidate=tested.ours, by=owner).deployment
+    journey.evaluated(trained, owner)
+    repeated = rechecks.start(watch_of(live)).evaluation
+    journey.answer_all(repeated, journey.tuned_is_right)
+    journey.finish(repeated)
+    repeated.refresh_from_db()
+    assert repeated.in_8_bits
+    assert not chosen(goal, "training-1").in_8_bits
+    assert not services.last_test_was_in_8_bits(goal, trained.base_model)
 
 
 def test_a_plain_candidate_does_not_take_the_format_over(tested, trained):

@@ -25,7 +25,7 @@ def rounding_helps(trained, monkeypatch):
     trained.base_model.shape = {"model_type": "llama"}
     trained.base_model.save()
     monkeypatch.setattr(candidate_selection, "is_quick_in_8_bits", lambda: True)
-    monkeypatch.setattr(candidate_selection, "find_graphics_card", lambda: None)
+    monkeypatch.setattr(candidate_selection, "some_have_a_card", lambda: False)
 
 
 def test_starting_creates_an_evaluation_and_its_job(as_editor, editor, goal, trained, url):
@@ -255,7 +255,7 @@ def test_8_bits_are_not_offered_where_they_do_not_help(
     elif why == "no OpenVINO":
         monkeypatch.setattr(candidate_selection, "is_quick_in_8_bits", lambda: False)
     elif why == "a card":
-        monkeypatch.setattr(candidate_selection, "find_graphics_card", lambda: "a card")
+        monkeypatch.setattr(candidate_selection, "some_have_a_card", lambda: True)
     else:
         trained.spec["tuning"] = "qlora"
         trained.save()

@@ -7,6 +7,7 @@ from finetune_app.evaluation.models import Evaluation
 from finetune_app.goals import services as goals
 from finetune_app.prompt_sheets import forms
 from finetune_app.prompt_sheets.models import PromptSheet
+from tests import journey
 from tests.prompt_sheets.conftest import PROMPTS
 
 
@@ -35,6 +36,13 @@ def test_an_editor_brings_prompts_and_sees_them_wait(as_editor, editor, url, for
     assert kinds(sheet) == ["base", "tuned"]
     assert "About to start" in as_editor.get(url("detail", sheet.pk)).content.decode()
     assert PROMPTS[0] in as_editor.get(url("page")).content.decode()
+
+
+def test_they_are_asked_as_the_last_test_was(as_editor, owner, url, form, trained):
+    journey.evaluated(trained, owner, in_8_bits=True)
+    as_editor.post(url("new"), form())
+    asked = PromptSheet.objects.get().ordered_candidates()
+    assert [one.number_format for one in asked] == ["int8", "int8"]
 
 
 def test_the_order_of_the_answers_is_drawn_for_each_prompt(as_editor, url, form, trained):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-VLLM_READS_NOT = {
+NOT_READ_BY_VLLM = {
     NF4: "A QLoRA adapter answers on weights rounded to 4 bits, which vLLM does not read",
     INT8: "Weights rounded to 8 bits, as they were tested, are not read by vLLM",
 }
@@ -35,14 +35,14 @@ class BackendSelector:
 
     def kind(self, base: Path, number_format: str) -> str:
         """The backend that would serve this base model: "vllm" or "own"."""
-        if not self._vllm.program or base in self._unsupported or number_format in VLLM_READS_NOT:
+        if not self._vllm.program or base in self._unsupported or number_format in NOT_READ_BY_VLLM:
             return "own"
         return "vllm"
 
     def why_not_vllm(self, base: Path | None, number_format: str | None) -> str:
         """Why vLLM does not serve a base model; empty if it does, or was never expected to."""
-        if self._vllm.program and number_format in VLLM_READS_NOT:
-            return VLLM_READS_NOT[number_format]
+        if self._vllm.program and number_format in NOT_READ_BY_VLLM:
+            return NOT_READ_BY_VLLM[number_format]
         return (self._unsupported.get(base, "") if base else "") or self._vllm.why_not
 
     def mark_unsupported(self, base: Path, why: str) -> None:

@@ -30,11 +30,15 @@ class EightBits:
 
 
 def in_eight_bits(weight: Tensor) -> EightBits:
-    """weight (out, in); where `in` is no multiple of GROUP, a row is one group."""
+    """weight (out, in); where `in` is no multiple of GROUP, a row is one group.
+
+    What is rounded gives the same numbers and scales once more, also if it is kept in bf16.
+    """
     rows, columns = weight.shape
     groups = columns // GROUP if columns % GROUP == 0 else 1
     grouped = weight.detach().float().view(rows, groups, columns // groups)
-    scales = grouped.abs().amax(dim=2, keepdim=True) / LARGEST
+    # The largest as bf16 keeps it: else it would give another scale once it is kept so.
+    scales = grouped.abs().amax(dim=2, keepdim=True).bfloat16().float() / LARGEST
     scales[scales == 0] = 1.0  # a group of zeros
     return EightBits((grouped / scales).round_().to(torch.int8), scales)
 

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 def cache_path(folder: Path, engine: Engine | PairedEngine, asked: Iterable[bytes]) -> Path:
-    """A file in `folder`, named by a hash of the base model's files, its number format and
-    everything that is asked."""
-    digest = hashlib.sha256(engine.number_format.encode())
+    """A file in `folder`, named by a hash of the base model's files, its number format, that of its
+    weights in torch, and everything that is asked."""
+    digest = hashlib.sha256(f"{engine.number_format} {engine.loaded.dtype}".encode())
     for part in asked:
         digest.update(part)
     for path in sorted(engine.loaded.folder.glob("*")):

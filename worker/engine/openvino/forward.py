@@ -28,8 +28,9 @@ class OpenvinoForward:
     def __init__(self, loaded: LoadedModel, adapters: Adapters) -> None:
         self._model = loaded.model  # owns the memory of the graph's weights
         dtype, weights = loaded.compute_dtype, list(self._model.parameters())
-        self._requests = StepRequests(lambda: build(loaded), weights, dtype)
-        self._adapters = AdapterInputs(adapters, list(fused_linears(self._model)), dtype)
+        linears = list(fused_linears(self._model))
+        self._requests = StepRequests(lambda: build(loaded, linears), weights, dtype)
+        self._adapters = AdapterInputs(adapters, linears, dtype)
         shapes = _block_shapes(self._requests.of(self._requests.most).compiled)
         self.cache = PagedKVCache(shapes, dtype, release=self._requests.forget_pools)
 

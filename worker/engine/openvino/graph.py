@@ -8,6 +8,7 @@ The probe of decoder.py compares the logits with transformers whenever a model i
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,7 +22,7 @@ from torch import Tensor
 
 from finetune_app.core.engine_protocol import INT8
 from worker.engine.eight_bits import in_eight_bits
-from worker.engine.llama_forward import PROJECTIONS_PER_LAYER, fused_linears
+from worker.engine.llama_forward import PROJECTIONS_PER_LAYER
 from worker.engine.model_loader import LoadedModel
 from worker.engine.packed_linear import FusedLinear
 from worker.llama import head_sizes
@@ -31,8 +32,8 @@ ANY = -1  # a dimension that changes from step to step
 LAST = 2**31 - 1  # where a slice ends that goes to the end; OpenVINO looks for it
 
 
-def build(loaded: LoadedModel) -> ov.Model:
-    """A model of `llama_forward.is_supported` as a graph.
+def build(loaded: LoadedModel, linears: Sequence[FusedLinear]) -> ov.Model:
+    """A model of `llama_forward.is_supported` as a graph. linears: its `fused_linears`.
 
     Inputs, for a step of `tokens`, in fp32 unless said otherwise: token_ids (tokens,) in int64;
     cos and sin (tokens, head size); past_lens, subsequence_begins, block_indices,
@@ -42,21 +43,19 @@ def build(loaded: LoadedModel) -> ov.Model:
 
     Output: logits (rows, vocabulary) in fp32.
     """
-    return _Builder(loaded.model, loaded.compute_dtype, loaded.number_format == INT8).build()
+    return _Builder(loaded, linears).build()
 
 
 @dataclass
 class _Builder:
-    model: Any
-    dtype: torch.dtype
-    in_eight_bits: bool
+    loaded: LoadedModel
+    linears: Sequence[FusedLinear]
     inputs: list[Parameter] = field(default_factory=list)
 
     def build(self) -> ov.Model:
-        config, body = self.model.config, self.model.model
+        config, body = self.loaded.model.config, self.loaded.model.model
         self._epsilon = config.rms_norm_eps
         self._heads = head_sizes(config)
-        self._linears = list(fused_linears(self.model))
         head_size = self._heads[2]
         token_ids = self._input("token_ids", [ANY], Type.i64)
         x = _as(ops.gather(_matrix(body.embed_tokens.weight), token_ids, _int(0)), Type.f32)
@@ -79,7 +78,7 @@ class _Builder:
             x = self._layer(x, number, block)
         x = self._norm(ops.gather(x, rows, _int(0)), body.norm.weight)
         of_rows = _of_parts(ops.gather(ranks, rows, _int(0)))
-        logits = self._project(x, len(self._linears) - 1, of_rows)
+        logits = self._project(x, len(self.linears) - 1, of_rows)
         return ov.Model([ops.result(logits)], self.inputs, "llama")
 
     def _layer(self, x: Node, number: int, block: Any) -> Node:
@@ -137,10 +136,11 @@ class _Builder:
 
     def _project(self, x: Node, index: int, ranks: dict[int, Node] | None = None) -> Node:
         """x @ weight.T + bias, and what the adapters add. ranks: of x, if x has other rows."""
-        linear: FusedLinear = self._linears[index]
-        kind, (columns, width) = TYPES[self.dtype], linear.weight.shape
+        linear = self.linears[index]
+        kind, (columns, width) = TYPES[self.loaded.compute_dtype], linear.weight.shape
         # Both in the weight's format: else OpenVINO keeps a copy of the weights in fp32.
-        weight = (_eight_bits if self.in_eight_bits else _matrix)(linear.weight)
+        in_8_bits = self.loaded.number_format == INT8
+        weight = (_eight_bits if in_8_bits else _matrix)(linear.weight)
         out = _as(ops.matmul(_as(x, kind), weight, False, True), Type.f32)
         if linear.bias is not None:
             out = ops.add(out, _vector(linear.bias))
