@@ -39,7 +39,7 @@ def test_an_editor_brings_prompts_and_sees_them_wait(as_editor, editor, url, for
 
 
 def test_they_are_asked_as_the_last_test_was(as_editor, owner, url, form, trained):
-    journey.evaluated(trained, owner, in_8_bits=True)
+    journey.evaluated(trained.trainings.get(), owner, in_8_bits=True)
     as_editor.post(url("new"), form())
     asked = PromptSheet.objects.get().ordered_candidates()
     assert [one.number_format for one in asked] == ["int8", "int8"]
