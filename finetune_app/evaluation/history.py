@@ -52,13 +52,14 @@ def history_context(goal: Goal) -> dict[str, Any]:
         for evaluation, before, mine in zip(evaluations, [None, *evaluations], scores, strict=False)
     ]
     best = max(tested, key=lambda one: one.score)
-    base = _scores(evaluations[-1], evaluations[-1].base)
+    base = evaluations[-1].base
+    of_base = _scores(evaluations[-1], base)
     return {
         "tested": tested[::-1],
         "best": best,
         "prompts": len(rows),
         "graded": graded,
-        "chart": _chart(tested, best, [base.get(row, 0.0) for row in rows], graded),
+        "chart": _chart(tested, best, base, [of_base.get(row, 0.0) for row in rows], graded),
         "flattered": len(tested) >= FLATTERED_FROM,
     }
 
@@ -131,9 +132,13 @@ def _changes(before: Candidate, after: Candidate) -> list[str]:
 
 
 def _chart(
-    tested: Sequence[HistoryEntry], best: HistoryEntry, base: list[float], graded: bool
+    tested: Sequence[HistoryEntry],
+    best: HistoryEntry,
+    base: Candidate,
+    of_base: list[float],
+    graded: bool,
 ) -> str:
-    score, interval = _with_interval(base, graded)
-    rows = [Whisker(_("Base model"), score, *interval)]
+    score, interval = _with_interval(of_base, graded)
+    rows = [Whisker(_label(base), score, *interval)]
     rows += [Whisker(one.label, one.score, *one.interval, ours=one is best) for one in tested]
-    return charts.whiskers(rows, 100 if graded else len(base))
+    return charts.whiskers(rows, 100 if graded else len(of_base))

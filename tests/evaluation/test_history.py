@@ -56,7 +56,9 @@ def test_what_changed_is_said(three, goal):
 def test_the_same_training_in_8_bits_stands_beside_it(goal, owner, trained):
     journey.evaluated(trained, owner, say=right_on(9))
     journey.evaluated(trained, owner, say=right_on(8), in_8_bits=True)
-    rounded, plain = history_context(goal)["tested"]
+    history = history_context(goal)
+    rounded, plain = history["tested"]
+    assert "Base model, in 8 bits" in history["chart"]  # the newest test's
     assert (rounded.label, plain.label) == ("Training 1, in 8 bits", "Training 1")
     assert rounded.changes == ["Weights rounded to 8 bits"]
 

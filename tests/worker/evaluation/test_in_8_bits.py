@@ -1,14 +1,18 @@
 """Candidates whose weights are rounded to 8 bits have an engine of their own."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from worker.engine.engine import Engine
+from worker.engine.requests import GenerationRequest
 from worker.evaluation import number_formats
 from worker.evaluation.candidate_runner import by_engine
 from worker.evaluation.inputs import Candidate, read_candidates
 from worker.evaluation.number_formats import NumberFormats, open_engine
+from worker.evaluation.run import run
 
 BASE = Path("/data/models/tiny")
 
@@ -61,3 +65,18 @@ def test_a_model_that_was_tuned_whole_is_rounded_too(tmp_path, loaded):
     assert [len(group) for group in by_engine([candidate(1, "int8"), whole])] == [1, 1]
     open_engine([whole], NumberFormats(tmp_path))
     assert loaded == [(own, "int8")]
+
+
+def test_a_whole_test_in_8_bits_is_of_the_model_that_is_served(job, base, adapter, recorder):
+    spec = job.spec | {"general": True, "learned_from": job.spec["version"]}
+    spec["candidates"] = [one | {"number_format": "int8"} for one in spec["candidates"]]
+    channel = recorder()
+    result = run(replace(job, spec=spec), channel)
+    assert result["number_formats"] == {"3": "int8", "4": "int8", "6": "int8"}
+    assert [len(channel.of(check)) for check in ("general", "refusals", "recall")] == [1, 1, 1]
+    asked = [{"role": "user", "content": "Message xx"}]  # row 12
+    with Engine(base, "int8") as engine:  # as it serves
+        for candidate, weights in ((3, None), (4, adapter)):
+            served = engine.generate([GenerationRequest(asked, weights, max_new_tokens=12)])[0]
+            answers = [one for one in channel.of("answer") if one["candidate"] == candidate]
+            assert served.text == next(one["text"] for one in answers if one["row"] == 12)
