@@ -76,8 +76,8 @@ class StartForm(forms.Form):
                         INT8,
                         _(
                             "Weights rounded to 8 bits\nup to twice as fast on this processor; "
-                            "answers can differ a little; the chat, and what goes live after "
-                            "it, then answer so, too"
+                            "answers can differ a little, also in the chat and in what goes live "
+                            "after the test"
                         ),
                     ),
                 ],
