@@ -43,48 +43,9 @@ class StartForm(forms.Form):
         self.default_prompt, self.options = default_prompt, options
         self.round_by_default = may_round and round_by_default
         if fresh_prompts:
-            self.fields["prompts"] = forms.ChoiceField(
-                label=_("Which prompts"),
-                choices=[
-                    (
-                        "fresh",
-                        ngettext(
-                            "The fresh one\nnobody has seen a result on it",
-                            "The %(n)d fresh ones\nnobody has seen results on them",
-                            fresh_prompts,
-                        )
-                        % {"n": fresh_prompts},
-                    ),
-                    ("all", _("The whole test set\nas in the tests before")),
-                ],
-                initial="fresh",
-                required=False,
-                widget=forms.RadioSelect,
-            )
+            self.fields["prompts"] = _prompts_field(fresh_prompts)
         if may_round:
-            self.fields["weights"] = forms.ChoiceField(
-                label=_("The model's weights"),
-                choices=[
-                    (
-                        AS_THEY_ARE,
-                        _(
-                            "Weights as they are\nin 16 or 32 bits, whichever is faster here; the "
-                            "closest to what was trained"
-                        ),
-                    ),
-                    (
-                        INT8,
-                        _(
-                            "Weights rounded to 8 bits\nup to twice as fast on this processor; "
-                            "answers can differ a little, also in the chat and in what goes live "
-                            "after the test"
-                        ),
-                    ),
-                ],
-                initial=INT8 if round_by_default else AS_THEY_ARE,
-                required=False,
-                widget=forms.RadioSelect,
-            )
+            self.fields["weights"] = _weights_field(INT8 if round_by_default else AS_THEY_ARE)
         for option in options:
             self.fields[self.field_name(option)] = forms.BooleanField(
                 label=option.label, required=False, initial=option.ticked, help_text=option.why
@@ -128,3 +89,39 @@ class StartForm(forms.Form):
         if not self.from_page:
             return self.default_prompt
         return BaselinePrompt(self.cleaned_data["instructions"].strip(), self.default_prompt.shots)
+
+
+def _prompts_field(fresh_prompts: int) -> forms.ChoiceField:
+    fresh = ngettext(
+        "The fresh one\nnobody has seen a result on it",
+        "The %(n)d fresh ones\nnobody has seen results on them",
+        fresh_prompts,
+    )
+    return forms.ChoiceField(
+        label=_("Which prompts"),
+        choices=[
+            ("fresh", fresh % {"n": fresh_prompts}),
+            ("all", _("The whole test set\nas in the tests before")),
+        ],
+        initial="fresh",
+        required=False,
+        widget=forms.RadioSelect,
+    )
+
+
+def _weights_field(initial: str) -> forms.ChoiceField:
+    as_they_are = _(
+        "Weights as they are\nin 16 or 32 bits, whichever is faster here; the closest to what was "
+        "trained"
+    )
+    rounded = _(
+        "Weights rounded to 8 bits\nup to twice as fast on this processor; answers can differ a "
+        "little, also in the chat and in what goes live after the test"
+    )
+    return forms.ChoiceField(
+        label=_("The model's weights"),
+        choices=[(AS_THEY_ARE, as_they_are), (INT8, rounded)],
+        initial=initial,
+        required=False,
+        widget=forms.RadioSelect,
+    )

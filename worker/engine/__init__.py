@@ -36,7 +36,7 @@ step.py              the tokens of one step of it, and what computes them
 openvino/            OpenVINO computes them, where it is installed
 llama_forward.py     else we: forward pass of Llama-like models in few operations
 projections.py       the linear layers of that forward, with each sequence's adapter
-eight_bits.py        weights rounded to 8 bits
+int8_weights.py      weights rounded to 8 bits
 packed_linear.py     linear layers with weights in oneDNN's memory layout
 batched_lora.py      all adapters of a batch in a few matrix products
 threads.py           how many threads compute, beside other programs

@@ -16,7 +16,7 @@ from transformers import AutoModelForCausalLM, GenerationConfig, PreTrainedToken
 
 from finetune_app.core.engine_protocol import INT8, NF4, ROUNDED
 from finetune_app.core.machine import this_machine
-from worker.engine.eight_bits import round_weights
+from worker.engine.int8_weights import round_weights
 from worker.engine.packed_linear import PackedLinear, free_bytes
 from worker.llama import MODEL_TYPES
 from worker.quantisation import quantised_loading

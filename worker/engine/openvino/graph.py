@@ -21,7 +21,7 @@ from openvino.op import Constant, Parameter, _PagedAttentionExtension
 from torch import Tensor
 
 from finetune_app.core.engine_protocol import INT8
-from worker.engine.eight_bits import in_eight_bits
+from worker.engine.int8_weights import to_int8
 from worker.engine.llama_forward import PROJECTIONS_PER_LAYER
 from worker.engine.model_loader import LoadedModel
 from worker.engine.packed_linear import FusedLinear
@@ -140,7 +140,7 @@ class _Builder:
         kind, (columns, width) = TYPES[self.loaded.compute_dtype], linear.weight.shape
         # Both in the weight's format: else OpenVINO keeps a copy of the weights in fp32.
         in_8_bits = self.loaded.number_format == INT8
-        weight = (_eight_bits if in_8_bits else _matrix)(linear.weight)
+        weight = (_int8 if in_8_bits else _matrix)(linear.weight)
         out = _as(ops.matmul(_as(x, kind), weight, False, True), Type.f32)
         if linear.bias is not None:
             out = ops.add(out, _vector(linear.bias))
@@ -194,10 +194,10 @@ def _of_parts(ranks: Node) -> dict[int, Node]:
     return {1: ranks, 2: ops.concat([ranks] * 2, 1), 3: ops.concat([ranks] * 3, 1)}
 
 
-def _eight_bits(weight: Tensor) -> Node:
+def _int8(weight: Tensor) -> Node:
     """As OpenVINO knows weights in 8 bits: it multiplies with these numbers, and with those of x
     rounded to 8 bits as well, and keeps no other weights."""
-    packed = in_eight_bits(weight)
+    packed = to_int8(weight)
     numbers = ops.convert(ops.constant(packed.numbers.numpy()), Type.f32)
     grouped = ops.multiply(numbers, ops.constant(packed.scales.numpy()))
     return ops.reshape(grouped, _ints(list(weight.shape)), False)

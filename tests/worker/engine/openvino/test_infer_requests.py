@@ -51,7 +51,6 @@ def test_fewer_threads_compute_the_same(base, two_threads):
 
 
 def test_without_memory_all_threads_go_on(base, two_threads, monkeypatch):
-
     with Engine(base, "fp32") as engine:
         requests = take_decoder(engine)._forward._requests
         monkeypatch.setattr(

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from finetune_app.core.openvino_installation import has_vnni
 from tests.worker.engine.tiny_models import make_adapter, make_base
 from tests.worker.engine.transformers_reference import PROMPTS, ask, reference_token_ids
 from worker.engine.chunked_decoder import ChunkedDecoder
@@ -83,6 +84,7 @@ def test_an_adapter_that_is_trained_again_is_applied_as_it_is_now(base, tmp_path
             assert answer.token_ids == reference_token_ids(base, same, PROMPTS[0], 12)
 
 
+@pytest.mark.skipif(not has_vnni(), reason="OpenVINO refuses 8 bits on a processor without VNNI")
 def test_weights_in_8_bits_are_multiplied_as_they_are(base):
     """No copy of them in another format is kept: that is what makes it quicker."""
     with Engine(base, "int8") as engine:

@@ -18,7 +18,7 @@ LARGEST = 127
 
 
 @dataclass(frozen=True)
-class EightBits:
+class Int8Weight:
     """A weight (out, in). numbers: int8 (out, groups, group). scales: fp32 (out, groups, 1)."""
 
     numbers: Tensor
@@ -29,7 +29,7 @@ class EightBits:
         return (self.numbers * self.scales).flatten(1)
 
 
-def in_eight_bits(weight: Tensor) -> EightBits:
+def to_int8(weight: Tensor) -> Int8Weight:
     """weight (out, in); where `in` is no multiple of GROUP, a row is one group.
 
     What is rounded gives the same numbers and scales once more, also if it is kept in bf16.
@@ -40,7 +40,7 @@ def in_eight_bits(weight: Tensor) -> EightBits:
     # The largest as bf16 keeps it: else it would give another scale once it is kept so.
     scales = grouped.abs().amax(dim=2, keepdim=True).bfloat16().float() / LARGEST
     scales[scales == 0] = 1.0  # a group of zeros
-    return EightBits((grouped / scales).round_().to(torch.int8), scales)
+    return Int8Weight((grouped / scales).round_().to(torch.int8), scales)
 
 
 @torch.no_grad()
@@ -48,4 +48,4 @@ def round_weights(model: Any) -> None:
     """Of all linear layers, in place. An embedding that the LM head shares is rounded with it."""
     for module in model.modules():
         if isinstance(module, nn.Linear):
-            module.weight.copy_(in_eight_bits(module.weight).weight())
+            module.weight.copy_(to_int8(module.weight).weight())
