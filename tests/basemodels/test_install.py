@@ -1,4 +1,4 @@
-"""Installing a model from a folder and from a hub, in a real child process."""
+"""Installing a model from a folder, in a real child process, and from a hub."""
 
 import shutil
 
@@ -15,9 +15,9 @@ FORM = {"licence_accepted": "on"}
 
 @pytest.mark.one_database
 @pytest.mark.django_db(transaction=True)
-def test_a_folder_becomes_a_model_of_the_team(install, work, tiny_model, team, data_dir):
+def test_a_folder_becomes_a_model_of_the_team(install, work_in_a_child, tiny_model, team, data_dir):
     made = install(tiny_model)
-    job = work(made)
+    job = work_in_a_child(made)
     assert (job.state, job.message) == (State.SUCCEEDED, "Done.")
     model = BaseModel.objects.get()
     assert model.team == team

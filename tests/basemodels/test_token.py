@@ -146,11 +146,11 @@ def test_a_folder_needs_none(install, saved):
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("right", [True, False])
 def test_only_the_hub_gets_the_token(
-    install, work, hub, tiny_model, saved, data_dir, right, capfd, caplog
+    install, work_in_a_child, hub, tiny_model, saved, data_dir, right, capfd, caplog
 ):
     hub.add(HUB_ID, tiny_model, token=TOKEN if right else "another")
     made = install()
-    job = work(made)
+    job = work_in_a_child(made)
     assert {given for _, _, given in hub.requests} == {f"Bearer {TOKEN}"}
     if right:
         assert job.state == State.SUCCEEDED

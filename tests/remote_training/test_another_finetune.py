@@ -1,6 +1,5 @@
 """The platform is another Finetune: its own API, a real training, and an answer through it."""
 
-import threading
 from pathlib import Path
 
 import pytest
@@ -18,10 +17,9 @@ from tests import journey
 from tests.deployment_fixtures import separate_rate_limits  # noqa: F401
 from tests.engine_fixtures import address, engine_process  # noqa: F401
 from tests.remote_training.conftest import step
+from tests.worker.child_here import supervise_here
 from tests.worker.engine.engine_server import SECRET, EngineServer
 from tests.worker.engine.tiny_models import make_base
-from worker import warm_child
-from worker.supervise import Supervision
 
 
 @pytest.fixture
@@ -40,8 +38,7 @@ def account(transactional_db, address, team, stranger, settings) -> PlatformAcco
 
 def work_there() -> None:
     """The other installation's heavy worker."""
-    taken = lease.take_next(heavy=True, worker="there")
-    Supervision(taken, warm_child.new_light_child, threading.Event()).run()
+    supervise_here(lease.take_next(heavy=True, worker="there"))
 
 
 @pytest.mark.one_database

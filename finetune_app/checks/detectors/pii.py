@@ -12,8 +12,6 @@ from bisect import bisect
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from phonenumbers import Leniency, PhoneNumberMatcher
-
 
 class Span(NamedTuple):
     """A part of a text and the kind of data in it."""
@@ -184,6 +182,9 @@ def _is_public(match: re.Match[str]) -> bool:
 def _phones(text: str) -> Iterator[Span]:
     if not _MANY_DIGITS.search(text):
         return
+    # Here, since every process imports this file, and most look for no number.
+    from phonenumbers import Leniency, PhoneNumberMatcher
+
     for match in PhoneNumberMatcher(text, None, Leniency.VALID):  # international, with +
         yield Span(match.start, match.end, "phone")
     if _CALLING.search(text):

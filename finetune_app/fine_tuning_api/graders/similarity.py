@@ -1,14 +1,22 @@
-"""How alike two texts are, from 0 to 1, by the metrics of OpenAI's text_similarity grader."""
+"""How alike two texts are, from 0 to 1, by the metrics of OpenAI's text_similarity grader.
+
+sacrebleu is imported where it is used: every process that knows the addresses imports this file,
+and most need none of it (it brings redis, a quarter of a second).
+"""
+
+from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import cache
+from typing import TYPE_CHECKING
 
 from rapidfuzz import fuzz
-from sacrebleu import sentence_bleu
-from sacrebleu.tokenizers.tokenizer_13a import Tokenizer13a
 
 from finetune_app.goals.measures.rouge_l import rouge_l, words_of
+
+if TYPE_CHECKING:
+    from sacrebleu.tokenizers.tokenizer_13a import Tokenizer13a
 
 MAX_GLEU_NGRAM = 4
 # Why a metric of OpenAI's is not measured here, and what to use.
@@ -27,6 +35,8 @@ def fuzzy_match(text: str, reference: str) -> float:
 
 def bleu(text: str, reference: str) -> float:
     """Sentence BLEU of sacrebleu: up to 4-grams of the tokens “13a”, smoothed exponentially."""
+    from sacrebleu import sentence_bleu
+
     return min(float(sentence_bleu(text, [reference]).score) / 100, 1.0)
 
 
@@ -72,4 +82,6 @@ def _tokens(text: str) -> list[str]:
 
 @cache
 def _tokenizer() -> Tokenizer13a:
+    from sacrebleu.tokenizers.tokenizer_13a import Tokenizer13a
+
     return Tokenizer13a()
