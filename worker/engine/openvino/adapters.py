@@ -1,95 +1,107 @@
 """The adapters of a step, as inputs of the graph.
 
-All adapters that a step uses lie side by side: `down` (in, ranks) and `up` (ranks, out) of each
-projection. Which ranks belong to a token's adapter says `adapter_ranks` (tokens, ranks): 1 or 0.
-A projection of several layers (query, key and value) has the ranks of each of them in turn.
+All adapters that a step uses are stacked: `down` (adapters, ranks, in) and `up` (adapters, ranks,
+out) of each projection. A projection of several layers (query, key and value) has the ranks of each
+of them in turn; an adapter with fewer ranks than another is filled up with zeros.
+
+The tokens are sorted by adapter, with as many places for each as the busiest one needs.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from worker.engine.adapters import BASE, Adapters, Lora
+from worker.engine.adapters import BASE, Adapters
 from worker.engine.batched_lora import AdapterIdentity
 from worker.engine.packed_linear import FusedLinear
 
-MAX_SIDE_BY_SIDE = 16  # adapters in all sets that are kept, counted once per set
+MAX_STACKED = 16  # adapters in all stacks that are kept, counted once per stack
+NOWHERE = 2**30  # outside every tensor: OpenVINO's Gather gives zeros for it
 
 
 @dataclass(frozen=True)
-class SideBySide:
-    """Some adapters: which of the ranks are whose, and the matrices of each projection."""
+class AdapterStack:
+    """Some adapters, by name, and the matrices of each projection. Without any there is one of no
+    ranks, in whose only place nothing lies."""
 
-    ranks: dict[str, slice]
+    names: list[str]
     down: list[Tensor]
     up: list[Tensor]
 
-    @property
-    def width(self) -> int:
-        return max((one.stop for one in self.ranks.values()), default=0)
-
-    def of_tokens(self, names: Sequence[str]) -> Tensor:
-        """(tokens, ranks): 1 for the ranks of a token's adapter."""
-        lines = {name: torch.zeros(self.width) for name in set(names)}
-        for name, line in lines.items():
+    def sort(self, what: str, names: Sequence[str]) -> dict[str, NDArray[np.int32]]:
+        """For tokens that use these adapters: `what`_in_place (adapters, places), the token in each
+        place, and `what`_places (tokens,), the place of each token."""
+        numbers = {name: number for number, name in enumerate(self.names)}
+        tokens: list[list[int]] = [[] for _ in self.names or [BASE]]
+        for token, name in enumerate(names):
             if name != BASE:
-                line[self.ranks[name]] = 1
-        return torch.stack([lines[name] for name in names])
+                tokens[numbers[name]].append(token)
+        most = max(1, *map(len, tokens))
+        in_place = np.full((len(tokens), most), NOWHERE, np.int32)
+        places = np.full(len(names), NOWHERE, np.int32)
+        for number, some in enumerate(tokens):
+            in_place[number, : len(some)] = some
+            places[some] = number * most + np.arange(len(some))
+        return {f"{what}_in_place": in_place, f"{what}_places": places}
 
 
 class AdapterInputs:
-    """Lays adapters side by side as steps need them; keeps the sets that were used last."""
+    """Stacks adapters as steps need them; keeps the stacks that were used last."""
 
     def __init__(
         self, adapters: Adapters, linears: Sequence[FusedLinear], dtype: torch.dtype
     ) -> None:
         self._adapters, self._linears, self._dtype = adapters, linears, dtype
-        self._sets: OrderedDict[frozenset[AdapterIdentity], SideBySide] = OrderedDict()
+        self._stacks: OrderedDict[frozenset[AdapterIdentity], AdapterStack] = OrderedDict()
 
-    def of_step(self, names: Sequence[str]) -> SideBySide:
-        """For tokens that use these adapters."""
-        used = [name for name in dict.fromkeys(names) if name != BASE]
-        key = frozenset(map(self._adapters.identity, used))
-        if key not in self._sets:
-            self._sets[key] = self._lay(used)
-        self._sets.move_to_end(key)
-        while sum(map(len, self._sets)) > max(MAX_SIDE_BY_SIDE, len(key)):
-            self._sets.popitem(last=False)
-        return self._sets[key]
+    def of_step(self, names: Sequence[str]) -> AdapterStack:
+        """For tokens that use these adapters; others may be in it, see `_most`."""
+        used = frozenset(self._adapters.identity(name) for name in {*names} - {BASE})
+        fitting = [one for one in self._stacks if used <= one and len(one) <= _most(used)]
+        key = min(fitting, key=len) if fitting else self._stack(used)
+        self._stacks.move_to_end(key)
+        while sum(map(len, self._stacks)) > max(MAX_STACKED, len(key)):
+            self._stacks.popitem(last=False)
+        return self._stacks[key]
 
-    def _lay(self, names: Sequence[str]) -> SideBySide:
-        ranks, start = {}, 0
-        for name in names:
-            ranks[name] = slice(start, start + self._rank(name))
-            start = ranks[name].stop
-        pairs = [self._matrices(linear, ranks, start) for linear in self._linears]
-        return SideBySide(ranks, [down for down, _up in pairs], [up for _down, up in pairs])
+    def _stack(self, used: frozenset[AdapterIdentity]) -> frozenset[AdapterIdentity]:
+        """Adds a stack; with the adapters of the last one, too, which may well come again."""
+        last = next(reversed(self._stacks), frozenset())
+        loaded = {one for one in last if self._adapters.identity(one[0]) == one}
+        key = used | loaded if len(used | loaded) <= _most(used) else used
+        names = sorted(name for name, _stamp in key)
+        pairs = [self._matrices(linear, names) for linear in self._linears]
+        self._stacks[key] = AdapterStack(
+            names, [down for down, _ in pairs], [up for _, up in pairs]
+        )
+        return key
 
-    def _rank(self, name: str) -> int:
-        """The highest of its layers."""
-        layers = (layer for linear in self._linears for layer, _columns in linear.parts)
-        pairs = (self._adapters.lora(name, layer) for layer in layers)
-        return max((len(pair.down) for pair in pairs if pair), default=0)
-
-    def _matrices(
-        self, linear: FusedLinear, ranks: dict[str, slice], width: int
-    ) -> tuple[Tensor, Tensor]:
+    def _matrices(self, linear: FusedLinear, names: Sequence[str]) -> tuple[Tensor, Tensor]:
         columns, inner = linear.weight.shape
-        down = torch.zeros(inner, width * len(linear.parts), dtype=self._dtype)
-        up = torch.zeros(width * len(linear.parts), columns, dtype=self._dtype)
+        layers = [[self._adapters.lora(name, layer) for name in names] for layer, _ in linear.parts]
+        ranks = max((len(pair.down) for some in layers for pair in some if pair), default=0)
+        shape = max(1, len(names)), ranks * len(linear.parts)
+        down = torch.zeros(*shape, inner, dtype=self._dtype)
+        up = torch.zeros(*shape, columns, dtype=self._dtype)
         start = 0
-        for number, (layer, count) in enumerate(linear.parts):
-            for name, own in ranks.items():
-                pair: Lora | None = self._adapters.lora(name, layer)
+        for part, (_layer, count) in enumerate(linear.parts):
+            for number, pair in enumerate(layers[part]):
                 if pair:
-                    first = number * width + own.start
-                    rows = slice(first, first + len(pair.down))
-                    down[:, rows] = pair.down.t()
-                    up[rows, start : start + count] = pair.up.t()
+                    own = slice(part * ranks, part * ranks + len(pair.down))
+                    down[number, own] = pair.down
+                    up[number, own, start : start + count] = pair.up.t()
             start += count
         return down, up
+
+
+def _most(used: Collection[AdapterIdentity]) -> int:
+    """So many adapters may be in the stack of a step that uses these. Sequences come and go, and
+    making a stack takes as long as some steps, but an adapter that is used alone is alone in it."""
+    return max(len(used), 2 * len(used) - 1)

@@ -49,7 +49,8 @@ class OpenvinoForward:
             "cos": cos[:, 0].numpy(),
             "sin": sin[:, 0].numpy(),
             "rows": np.array(step.rows, np.int64),
-            "adapter_ranks": adapters.of_tokens(step.adapters).numpy(),
+            **adapters.sort("token", step.adapters),
+            **adapters.sort("row", [step.adapters[row] for row in step.rows]),
             **self._paging(step),
         }
         request = self._requests.of(torch.get_num_threads())

@@ -38,8 +38,9 @@ def build(loaded: LoadedModel, linears: Sequence[FusedLinear]) -> ov.Model:
     Inputs, for a step of `tokens`, in fp32 unless said otherwise: token_ids (tokens,) in int64;
     cos and sin (tokens, head size); past_lens, subsequence_begins, block_indices,
     block_indices_begins, max_context_len (int32) as paged attention wants them; rows (int64), the
-    tokens whose logits are wanted; key_cache.N and value_cache.N of each layer; adapter_ranks,
-    down.N and up.N of each projection, as in adapters.py.
+    tokens whose logits are wanted; key_cache.N and value_cache.N of each layer; as in adapters.py,
+    down.N and up.N of each projection, and which token is in which place (int32), of all tokens
+    and of those in rows.
 
     Output: logits (rows, vocabulary) in fp32.
     """
@@ -72,13 +73,12 @@ class _Builder:
             }.items()
         ]
         rows = self._input("rows", [ANY], Type.i64)
-        ranks = self._input("adapter_ranks", [ANY, ANY])
-        self._ranks = _of_parts(ranks)
+        self._sorted = self._sorting("token")
         for number, block in enumerate(body.layers):
             x = self._layer(x, number, block)
         x = self._norm(ops.gather(x, rows, _int(0)), body.norm.weight)
-        of_rows = _of_parts(ops.gather(ranks, rows, _int(0)))
-        logits = self._project(x, len(self.linears) - 1, of_rows)
+        self._sorted = self._sorting("row")
+        logits = self._project(x, len(self.linears) - 1)
         return ov.Model([ops.result(logits)], self.inputs, "llama")
 
     def _layer(self, x: Node, number: int, block: Any) -> Node:
@@ -134,8 +134,8 @@ class _Builder:
         root = ops.sqrt(ops.add(mean, _float(self._epsilon)))
         return ops.multiply(ops.multiply(x, ops.divide(_float(1.0), root)), _vector(weight))
 
-    def _project(self, x: Node, index: int, ranks: dict[int, Node] | None = None) -> Node:
-        """x @ weight.T + bias, and what the adapters add. ranks: of x, if x has other rows."""
+    def _project(self, x: Node, index: int) -> Node:
+        """x @ weight.T + bias, and what the adapters add."""
         linear = self.linears[index]
         kind, (columns, width) = TYPES[self.loaded.compute_dtype], linear.weight.shape
         # Both in the weight's format: else OpenVINO keeps a copy of the weights in fp32.
@@ -144,11 +144,20 @@ class _Builder:
         out = _as(ops.matmul(_as(x, kind), weight, False, True), Type.f32)
         if linear.bias is not None:
             out = ops.add(out, _vector(linear.bias))
-        down = _as(self._input(f"down.{index}", [width, ANY], kind), Type.f32)
-        up = _as(self._input(f"up.{index}", [ANY, columns], kind), Type.f32)
-        of_parts = (ranks or self._ranks)[len(linear.parts)]
-        low_rank = ops.multiply(ops.matmul(x, down, False, False), of_parts)
-        return ops.add(out, ops.matmul(low_rank, up, False, False))
+        down = _as(self._input(f"down.{index}", [ANY, ANY, width], kind), Type.f32)
+        up = _as(self._input(f"up.{index}", [ANY, ANY, columns], kind), Type.f32)
+        in_place, places = self._sorted
+        by_adapter = ops.gather(x, in_place, _int(0))  # (adapters, places, width)
+        low_rank = ops.matmul(by_adapter, down, False, True)
+        added = ops.reshape(ops.matmul(low_rank, up, False, False), _ints([-1, columns]), False)
+        return ops.add(out, ops.gather(added, places, _int(0)))
+
+    def _sorting(self, what: str) -> tuple[Node, Node]:
+        """Which token (or row) lies in each place of the stack, and the place of each."""
+        return (
+            self._input(f"{what}_in_place", [ANY, ANY], Type.i32),
+            self._input(f"{what}_places", [ANY], Type.i32),
+        )
 
     def _input(self, name: str, shape: list[int], kind: Type = Type.f32) -> Parameter:
         made = ops.parameter(PartialShape(shape), kind, name=name)
@@ -187,11 +196,6 @@ def _matrix(weight: Tensor) -> Node:
     if not weight.is_contiguous():
         raise ValueError("a weight is a part of another tensor")
     return Constant(shared_tensor(weight.detach()), shared_memory=True)
-
-
-def _of_parts(ranks: Node) -> dict[int, Node]:
-    """The ranks of a token's adapter, for projections of so many layers."""
-    return {1: ranks, 2: ops.concat([ranks] * 2, 1), 3: ops.concat([ranks] * 3, 1)}
 
 
 def _int8(weight: Tensor) -> Node:

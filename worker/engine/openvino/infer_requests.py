@@ -18,7 +18,7 @@ import openvino as ov
 import torch
 from torch import Tensor
 
-from worker.engine.openvino.adapters import SideBySide
+from worker.engine.openvino.adapters import AdapterStack
 from worker.engine.openvino.graph import TYPES, shared_tensor
 from worker.engine.packed_linear import fits_second_copy
 from worker.engine.threads import most_threads
@@ -46,11 +46,11 @@ class StepRequest:
         }
         self.compiled = _core().compile_model(graph, "CPU", settings)
         self._request = self.compiled.create_infer_request()
-        self._adapters: SideBySide | None = None
+        self._adapters: AdapterStack | None = None
         self._pools: Pools | None = None
 
     def infer(
-        self, inputs: Mapping[str, np.ndarray[Any, Any]], adapters: SideBySide, pools: Pools
+        self, inputs: Mapping[str, np.ndarray[Any, Any]], adapters: AdapterStack, pools: Pools
     ) -> Tensor:
         """The graph's output, which holds until the next step."""
         if adapters is not self._adapters:
