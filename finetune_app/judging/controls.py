@@ -15,6 +15,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import chain, islice
 from typing import Literal
 
@@ -159,6 +160,7 @@ def _same(one: str, other: str) -> bool:
     return _plain(one) == _plain(other)
 
 
+@lru_cache(maxsize=4 * MAX_ROWS)  # each is compared with all others
 def _plain(text: str) -> str:
     return " ".join(text.casefold().split())
 

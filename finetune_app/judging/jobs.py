@@ -40,7 +40,7 @@ class JudgeHandler(JobHandler):
 
     def record(self, job: Job, event: Event) -> None:
         if event["event"] == "choice":
-            services.store_choice(JudgeRun.objects.get(job=job), cast(GivenChoice, event))
+            services.store_choice(job.judge_run, cast(GivenChoice, event))  # read once for all
 
     def finish(self, job: Job, result: Result) -> None:
         if not result.get("stopped"):

@@ -72,18 +72,17 @@ def _config(folder: Path) -> Any:
 
 def _count_layer(config: Any, dtype: torch.dtype) -> SavedTensors:
     """The difference between two layers and one, at two lengths."""
+    one, two = (_small_model(config, layers, dtype) for layers in (1, 2))
     short, long = (
-        (_saved_bytes(config, 2, length, dtype) - _saved_bytes(config, 1, length, dtype))
-        / (ROWS * length)
+        (_saved_bytes(two, length, dtype) - _saved_bytes(one, length, dtype)) / (ROWS * length)
         for length in (SHORT, LONG)
     )
     pair = max((long - short) / (LONG - SHORT), 0.0)
     return {"token": round(short - pair * SHORT, 2), "pair": round(pair, 4)}
 
 
-def _saved_bytes(config: Any, layers: int, length: int, dtype: torch.dtype) -> int:
-    """Of a model with so few layers, for ROWS rows of `length` tokens; weights do not count."""
-    model = _small_model(config, layers, dtype)
+def _saved_bytes(model: Any, length: int, dtype: torch.dtype) -> int:
+    """Of a model with few layers, for ROWS rows of `length` tokens; weights do not count."""
     with FakeTensorMode():
         weights = {
             name: torch.empty(

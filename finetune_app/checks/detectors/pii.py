@@ -82,7 +82,7 @@ def personal(text: str) -> list[Span]:
     found: list[Span] = []
     if "@" in text:
         found += _spans(_EMAIL, text, "email", _is_somebody)
-    if sum(character.isdigit() for character in text) >= 7:
+    if sum(map(str.isdigit, text)) >= 7:
         found += _ibans(text)
         found += _spans(_CARD, text, "card", _is_card)
         found += _spans(_SSN, text, "ssn")

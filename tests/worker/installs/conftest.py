@@ -2,8 +2,10 @@
 
 import json
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from tests.worker.engine.tiny_models import make_base
 from tests.worker.installs.hub import FakeHub
 from worker.channel import Job, UserError
 from worker.installs import run as installs
+from worker.training.memory_plan import count_saved_tensors
 
 HUB_ID = "kettle/tiny"
 
@@ -61,6 +64,22 @@ def hub(monkeypatch, model) -> Iterator[FakeHub]:
 @pytest.fixture
 def data_dir(tmp_path) -> Path:
     return tmp_path / "data"
+
+
+@pytest.fixture(autouse=True)
+def _layers_counted_once(monkeypatch) -> None:
+    """What a layer saves is counted once for each configuration: it takes longer than all else."""
+    monkeypatch.setattr(
+        installs, "_saved_tensors", lambda folder: counted((folder / "config.json").read_text())
+    )
+
+
+@cache
+def counted(config: str) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder)
+        (path / "config.json").write_text(config)
+        return count_saved_tensors(path)
 
 
 @pytest.fixture
