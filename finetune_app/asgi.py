@@ -4,6 +4,8 @@ import os
 
 import django
 from django.conf import settings
+from django.core import signals
+from django.db import close_old_connections, reset_queries
 
 from finetune_app.core import in_use
 from finetune_app.core.asgi_handlers import PagesAndApi
@@ -16,6 +18,10 @@ from finetune_app.core.tracing import traced
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "finetune_app.settings")
 django.setup(set_prefix=False)
+# A thread gives its connections back itself when its request has ended (core/asgi_handlers.py).
+# With these, Django would ask it to before each request, too, and wait for it.
+signals.request_started.disconnect(close_old_connections)
+signals.request_started.disconnect(reset_queries)
 django_app = PagesAndApi()
 in_use.hold(settings.DATA_DIR, "web")
 

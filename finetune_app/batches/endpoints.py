@@ -31,7 +31,7 @@ class Endpoint:
 async def _chat(key: ApiKey, body: bytes) -> JsonObject:
     asked = _whole(parse_chat_request(body))
     response = ChatResponse(asked.model, asked.options.n, logprobs=asked.logprobs)
-    return await Generation(key, asked, response, is_background=True).whole()
+    return await _answer(Generation(key, asked, response, is_background=True))
 
 
 async def _completion(key: ApiKey, body: bytes) -> JsonObject:
@@ -39,20 +39,24 @@ async def _completion(key: ApiKey, body: bytes) -> JsonObject:
     response = CompletionResponse(
         asked.model, asked.options.n, prompts=len(asked.prompts), logprobs=asked.logprobs
     )
-    return await Generation(key, asked, response, is_background=True).whole()
+    return await _answer(Generation(key, asked, response, is_background=True))
 
 
 async def _response(key: ApiKey, body: bytes) -> JsonObject:
     generation = await sync_to_async(response_generation)(key, body, is_background=True)
     _whole(generation.request)
     try:
-        return await generation.whole()
+        return await _answer(generation)
     except ApiError as error:
         raise in_names_of_responses(error) from error
 
 
 async def _embeddings(key: ApiKey, body: bytes) -> JsonObject:
     return await embed(key, body, is_background=True)
+
+
+async def _answer(generation: Generation) -> JsonObject:
+    return await (await sync_to_async(generation.with_model)()).whole()
 
 
 def _whole(asked: TextRequest) -> TextRequest:

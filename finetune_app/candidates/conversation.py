@@ -5,11 +5,13 @@ from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
+from asgiref.sync import sync_to_async
 from django.utils.translation import gettext as _
 
 from finetune_app.candidates.inference import RequestBatch, request_for, stream_events
 from finetune_app.candidates.selection import ChatColumn
 from finetune_app.candidates.specs import Citation
+from finetune_app.core import connections
 from finetune_app.core.chat_messages import Message
 from finetune_app.core.engine_client import EngineUnavailable
 from finetune_app.core.errors import PlainError
@@ -95,6 +97,7 @@ def next_batch(columns: Sequence[ChatColumn], turns: list[Turn], question: str) 
 
 async def answer_turn(batch: RequestBatch) -> Turn:
     """All answers at once, for a browser without JavaScript. Raises ConversationError."""
+    await sync_to_async(connections.give_back)()
     turn = Turn(batch.query, {request.name: "" for request in batch.requests})
     try:
         async with aclosing(stream_events(batch)) as events:

@@ -107,13 +107,13 @@ def tested_number_format(candidate: Candidate) -> str:
 
 
 async def stream_events(batch: RequestBatch) -> AsyncGenerator[InferenceEvent, None]:
-    """Events of all requests as they arrive; "candidate" is the name of the request.
+    """Events of all requests as they arrive; "candidate" is the name of the request. They may take
+    minutes: give the connection to the database back before (core/connections.py).
 
     Yields {"text"}, {"cited"} (the passages in the prompt) and at the end of each answer {"done"},
     with "error" when the request failed or "trouble" when its model cannot be reached. Closing the
     generator cancels all requests. Raises EngineUnavailable when none can be answered.
     """
-    await sync_to_async(connections.give_back)()
     queue: asyncio.Queue[InferenceEvent | Exception | None] = asyncio.Queue()
     sources = [_stream_remote(one, batch) for one in batch.requests if one.endpoint]
     local = sorted((one for one in batch.requests if not one.endpoint), key=_engine_key)
@@ -149,6 +149,7 @@ async def count_prompt_tokens(batch: RequestBatch) -> int:
 
 async def stream_ndjson(batch: RequestBatch) -> AsyncIterator[bytes]:
     """The events as JSON lines for the browser; a failure of all is a last line with "error"."""
+    await sync_to_async(connections.give_back)()
     try:
         async with aclosing(stream_events(batch)) as events:
             async for event in events:

@@ -32,14 +32,21 @@ def api_view(
     action: str | None,
     audit: AuditAction | None = None,
     uses_tokens: bool = True,
+    prepare: Callable[[HttpRequest, ApiKey], Any] | None = None,
 ) -> Callable[[ApiView], ApiView]:
     """Decorate `async view(request, key, ...)`; every exception becomes an API error.
 
     action: what the key must be allowed to do (api_keys.models.ACTIONS); None: any valid key.
     uses_tokens: False for a view that works although the key's budget is used up.
+    prepare: asks the database what the view needs to know, in the thread that has found the key:
+    each change of thread takes time. The view gets what it returns in place of the key.
     """
     if action is not None and action not in ACTIONS:
         raise ValueError(f"no such action of a key: {action}")
+
+    def begin(request: HttpRequest) -> Any:
+        key = authorised_key(request, action, uses_tokens=uses_tokens)
+        return prepare(request, key) if prepare else key
 
     def decorate(view: ApiView) -> ApiView:
         @wraps(view)
@@ -47,8 +54,7 @@ def api_view(
             try:
                 if request.method not in methods:
                     raise ApiError(405, f"This address takes {' or '.join(methods)}.")
-                key = await sync_to_async(authorised_key)(request, action, uses_tokens=uses_tokens)
-                return await view(request, key, *args, **kwargs)
+                return await view(request, await sync_to_async(begin)(request), *args, **kwargs)
             except ApiError as error:
                 response = error.response()
                 if error.status == 405:

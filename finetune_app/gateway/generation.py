@@ -4,6 +4,7 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.http import HttpResponseBase, JsonResponse, StreamingHttpResponse
@@ -11,6 +12,7 @@ from django.http import HttpResponseBase, JsonResponse, StreamingHttpResponse
 from finetune_app.api_keys.models import ApiKey
 from finetune_app.candidates import inference
 from finetune_app.candidates.inference import InferenceEvent
+from finetune_app.core import connections
 from finetune_app.core.engine_client import EngineUnavailable, RequestRejected
 from finetune_app.core.engine_protocol import Sampling
 from finetune_app.gateway import model_lookup
@@ -55,6 +57,22 @@ class Generation:
     first_text_at: float | None = None
     is_logged: bool = False
 
+    def with_model(self) -> "Generation":
+        """Itself, once it knows its model. Asks the database, whose connection is then given back:
+        the answer may take minutes. Raises ApiError, once that is logged."""
+        assert self.key is not None, "a page resolves the model itself"
+        try:
+            self.model = self._resolve(self.key)
+        except ApiError as error:
+            self._log_now(error.status, error.code)
+            raise
+        except Exception:
+            self._log_now(500, "server_error")
+            raise
+        finally:
+            connections.give_back()
+        return self
+
     async def response(self) -> HttpResponseBase:
         """The HTTP response. Raises ApiError for errors before the first event."""
         first, events = await self._begin()
@@ -90,11 +108,9 @@ class Generation:
     async def _begin(
         self,
     ) -> tuple[InferenceEvent | None, AsyncGenerator[InferenceEvent, None]]:
-        """The first event and the others. Raises ApiError."""
-        assert self.key is not None, "a page uses events(), and resolves the model itself"
+        """The first event and the others. Raises ApiError, once it is logged."""
+        events = self.events()
         try:
-            self.model = await sync_to_async(self._resolve)(self.key)
-            events = self.events()
             # Wait for the first event: the status of a busy or broken model must not be 200.
             return await anext(events, None), events
         except ApiError as error:
@@ -127,33 +143,47 @@ class Generation:
 
     async def log(self, status: int, code: str = "") -> None:
         """Log the request, with its result. Only the first call has an effect."""
+        if self._is_to_log(status):
+            await recording.arecord(**self._facts(status, code))
+
+    def _log_now(self, status: int, code: str) -> None:
+        """The same in a thread that may ask the database."""
+        if self._is_to_log(status):
+            recording.record(**self._facts(status, code))
+
+    def _is_to_log(self, status: int) -> bool:
+        """True once at most."""
         if self.is_logged or (self.is_background and status in ASKED_AGAIN):
-            return
+            return False
         self.is_logged = True
-        usage = self.answer.usage
+        return True
+
+    def _facts(self, status: int, code: str) -> dict[str, Any]:
+        """What the log of requests is told."""
+        usage, streamed = self.answer.usage, self.request.options.stream
         to_store = self.answer.response_to_store() if status < 400 else None
-        streamed, first_text_at = self.request.options.stream, self.first_text_at
-        await recording.arecord(
-            key=self.key,
-            deployment=self.model.deployment if self.model else None,
-            release=self.model.release if self.model else None,
-            model=self.request.model,
-            status=status,
-            error=code,
-            streamed=streamed,
-            prompt_tokens=usage["prompt_tokens"],
-            tokens=usage["completion_tokens"],
-            # Nobody saw the first word of an answer that was sent whole.
-            first_seconds=first_text_at - self.started_at if streamed and first_text_at else None,
-            seconds=time.monotonic() - self.started_at,
-            reply_id=self.answer.id,
-            confidence=self._mean_logprob(),
-            is_background=self.is_background,
-            messages=self.request.messages if self._may_keep_text else (),
-            answer=self.answer.choices[0].text,
-            keeps_text=True if to_store else None,
-            to_store=to_store,
-        )
+        # Nobody saw the first word of an answer that was sent whole.
+        first_text_at = self.first_text_at if streamed else None
+        return {
+            "key": self.key,
+            "deployment": self.model.deployment if self.model else None,
+            "release": self.model.release if self.model else None,
+            "model": self.request.model,
+            "status": status,
+            "error": code,
+            "streamed": streamed,
+            "prompt_tokens": usage["prompt_tokens"],
+            "tokens": usage["completion_tokens"],
+            "first_seconds": first_text_at - self.started_at if first_text_at else None,
+            "seconds": time.monotonic() - self.started_at,
+            "reply_id": self.answer.id,
+            "confidence": self._mean_logprob(),
+            "is_background": self.is_background,
+            "messages": self.request.messages if self._may_keep_text else (),
+            "answer": self.answer.choices[0].text,
+            "keeps_text": True if to_store else None,
+            "to_store": to_store,
+        }
 
     @property
     def _may_keep_text(self) -> bool:

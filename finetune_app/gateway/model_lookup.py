@@ -13,11 +13,16 @@ from finetune_app.candidates import services as candidates
 from finetune_app.core.errors import PlainError
 from finetune_app.core.files import engine_folder
 from finetune_app.deployment import canary
-from finetune_app.deployment.aliases import deployments_named
+from finetune_app.deployment.aliases import deployment_named
 from finetune_app.deployment.models import Deployment, Release
 from finetune_app.gateway import embedder
 from finetune_app.gateway.errors import ApiError
 from finetune_app.training.models import Training
+
+# In SQL, as deployment/aliases.py has it for deployments.
+BASE_MODEL_BY_NAME = """
+    SELECT * FROM basemodels_basemodel WHERE slug = %s AND (team_id IS NULL OR team_id = %s)
+"""
 
 
 @dataclass(frozen=True)
@@ -57,12 +62,12 @@ def resolve(key: ApiKey, name: str, conversation_id: str = "") -> ResolvedModel:
 
     Raises ApiError if there is none, or if it cannot answer now.
     """
-    deployment = deployments_named(deployments(key), name).first()
-    if deployment:
+    deployment = deployment_named(key.team_id, name)
+    if deployment and key.deployment_id in (None, deployment.pk):
         return resolve_deployment(
             deployment, f"{key.pk}:{conversation_id}" if conversation_id else ""
         )
-    base_model = _base_models(key).filter(slug=name).first()
+    base_model = _base_model(key, name)
     if base_model and base_model.is_here:
         folder = str(engine_folder(base_model.folder))
         return ResolvedModel(inference.request_for_base_model(folder))
@@ -93,7 +98,7 @@ def resolve_deployment(deployment: Deployment, conversation_id: str) -> Resolved
 
 
 def deployments(key: ApiKey) -> QuerySet[Deployment]:
-    found = Deployment.objects.filter(team=key.team_id).select_related("goal")
+    found = Deployment.objects.filter(team=key.team_id)
     return found.filter(pk=key.deployment_id) if key.deployment_id else found
 
 
@@ -107,13 +112,15 @@ def tuned_models(key: ApiKey) -> list[TunedModel]:
 def base_models(key: ApiKey) -> list[BaseModel]:
     """The installed ones, the smallest first, which is the starter. An empty list for a key that is
     restricted to one deployment."""
-    return [model for model in _base_models(key) if model.is_here]
-
-
-def _base_models(key: ApiKey) -> QuerySet[BaseModel]:
     if key.deployment_id:
-        return BaseModel.objects.none()
-    return BaseModel.objects.filter(Q(team=None) | Q(team=key.team_id))
+        return []
+    found = BaseModel.objects.filter(Q(team=None) | Q(team=key.team_id))
+    return [model for model in found if model.is_here]
+
+
+def _base_model(key: ApiKey, name: str) -> BaseModel | None:
+    found = BaseModel.objects.raw(BASE_MODEL_BY_NAME, [name, key.team_id])
+    return None if key.deployment_id else next(iter(found), None)
 
 
 def _resolve_tuned(tuned: TunedModel) -> ResolvedModel:

@@ -7,6 +7,9 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import TypedDict
 
+from asgiref.sync import sync_to_async
+
+from finetune_app.core import connections
 from finetune_app.core.chat_messages import Message
 from finetune_app.deployment.models import Deployment
 from finetune_app.gateway import model_lookup
@@ -72,6 +75,7 @@ def read_history(text: str, max_messages: int = MAX_MESSAGES_REMEMBERED) -> list
 
 async def events(generation: Generation) -> AsyncGenerator[PageEvent, None]:
     """The events of one answer. Closing the generator cancels it."""
+    await sync_to_async(connections.give_back)()
     status, code = CLIENT_CLOSED_REQUEST, "gone"
     try:
         async with aclosing(generation.events()) as items:

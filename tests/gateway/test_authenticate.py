@@ -5,6 +5,8 @@ import openai
 import pytest
 
 from finetune_app.api_keys import services as api_keys
+from finetune_app.gateway import model_lookup
+from finetune_app.request_log.models import Request
 from tests.conftest import signed_in
 
 MODEL = "sort-shop-emails"
@@ -122,3 +124,23 @@ def test_a_wrong_method_names_the_allowed_ones(address, live, key):
     reply = httpx.get(f"{address}/chat/completions", headers=headers)
     assert reply.status_code == 405
     assert "POST" in reply.json()["error"]["message"]
+
+
+# ---- What a request costs ----
+
+
+def test_its_key_and_its_model_are_found_in_three_reads(key, django_assert_num_queries):
+    """And what is found is as if Django had asked: with every field, in its own type."""
+    row, text = key
+    with django_assert_num_queries(3):
+        found = api_keys.authenticate(text)
+        assert found == row
+        model_lookup.resolve(found, "starter")
+    assert (found.actions, found.expires_at) == (row.actions, row.expires_at)
+
+
+def test_an_unknown_model_leaves_one_line(client):
+    with pytest.raises(openai.NotFoundError):
+        ask(client, "nothing")
+    line = Request.objects.get()
+    assert (line.model, line.status, line.error) == ("nothing", 404, "model_not_found")

@@ -9,9 +9,14 @@ from finetune_app.gateway.responses import ChatResponse
 from finetune_app.gateway.schemas import parse_chat_request
 
 
-@api_view("POST", action="chat")
-async def chat_completions(request: HttpRequest, key: ApiKey) -> HttpResponseBase:
-    """One conversation, one or several answers, whole or streamed."""
+def prepare(request: HttpRequest, key: ApiKey) -> Generation:
+    """Raises ApiError."""
     asked = parse_chat_request(request.body)
     response = ChatResponse(asked.model, asked.options.n, logprobs=asked.logprobs)
-    return await Generation(key, asked, response).response()
+    return Generation(key, asked, response).with_model()
+
+
+@api_view("POST", action="chat", prepare=prepare)
+async def chat_completions(request: HttpRequest, generation: Generation) -> HttpResponseBase:
+    """One conversation, one or several answers, whole or streamed."""
+    return await generation.response()

@@ -8,11 +8,16 @@ from finetune_app.gateway.generation import Generation
 from finetune_app.gateway.text_completions import CompletionResponse, parse_completion_request
 
 
-@api_view("POST", action="chat")
-async def text_completions(request: HttpRequest, key: ApiKey) -> HttpResponseBase:
-    """Continue one or several texts, whole or streamed."""
+def prepare(request: HttpRequest, key: ApiKey) -> Generation:
+    """Raises ApiError."""
     asked = parse_completion_request(request.body)
     response = CompletionResponse(
         asked.model, asked.options.n, prompts=len(asked.prompts), logprobs=asked.logprobs
     )
-    return await Generation(key, asked, response).response()
+    return Generation(key, asked, response).with_model()
+
+
+@api_view("POST", action="chat", prepare=prepare)
+async def text_completions(request: HttpRequest, generation: Generation) -> HttpResponseBase:
+    """Continue one or several texts, whole or streamed."""
+    return await generation.response()

@@ -6,6 +6,7 @@ from django.http import HttpRequest, HttpResponseBase, JsonResponse
 from finetune_app.api_keys.models import ApiKey
 from finetune_app.gateway.access import api_view
 from finetune_app.gateway.errors import ApiError, invalid_request
+from finetune_app.gateway.generation import Generation
 from finetune_app.gateway.pagination import (
     page_of_objects,
     parse_page_request,
@@ -20,9 +21,17 @@ from finetune_app.request_log.stored_responses import ResponseGone
 DEFAULT_LISTED, MAX_LISTED = 20, 100
 
 
-@api_view("POST", action="chat")
-async def create_response(request: HttpRequest, key: ApiKey) -> HttpResponseBase:
-    generation = await sync_to_async(response_generation)(key, request.body)
+def prepare(request: HttpRequest, key: ApiKey) -> Generation:
+    """Raises ApiError."""
+    generation = response_generation(key, request.body)
+    try:
+        return generation.with_model()
+    except ApiError as error:
+        raise in_names_of_responses(error) from error
+
+
+@api_view("POST", action="chat", prepare=prepare)
+async def create_response(request: HttpRequest, generation: Generation) -> HttpResponseBase:
     try:
         return await generation.response()
     except ApiError as error:
