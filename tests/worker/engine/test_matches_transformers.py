@@ -2,6 +2,9 @@
 
 import json
 import shutil
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 
 import pytest
 
@@ -15,12 +18,25 @@ from worker.engine.padded_decoder import PaddedDecoder
 from worker.engine.slot_decoder import SlotDecoder
 
 
+@pytest.fixture(scope="module")
+def model_with_adapters(tmp_path_factory) -> Callable[[str], tuple[Path, list[Path]]]:
+    """A base model of a kind and two adapters, made once: what transformers answers is kept."""
+
+    @cache
+    def made(kind: str) -> tuple[Path, list[Path]]:
+        folder = tmp_path_factory.mktemp(kind)
+        base = make_base(folder / "base", kind)
+        return base, [make_adapter(base, folder / f"a{seed}", seed) for seed in (1, 2)]
+
+    return made
+
+
 @pytest.mark.parametrize("kind", [kind for kind in CONFIGS if kind != "mamba"])
 def test_a_batch_of_mixed_adapters_gives_the_answers_of_single_requests(
-    kind, tmp_path, computed_by
+    kind, model_with_adapters, computed_by
 ):
-    base = make_base(tmp_path / "base", kind)
-    request_adapters = [None, *(make_adapter(base, tmp_path / f"a{seed}", seed) for seed in (1, 2))]
+    base, adapters = model_with_adapters(kind)
+    request_adapters = [None, *adapters]
     # Of different lengths, so that requests join and leave a batch of five.
     requests = [ask(p, request_adapters[i % 3], 8 + 5 * (i % 4)) for i, p in enumerate(PROMPTS)]
     with Engine(base, "fp32", max_sequences=5) as engine:

@@ -28,6 +28,7 @@ def reference_model(base: Path, adapter: Path | None):
     return (PeftModel.from_pretrained(model, adapter) if adapter else model).eval()
 
 
+@cache
 def reference_token_ids(base: Path, adapter: Path | None, prompt: str, length: int) -> list[int]:
     """The greedy answer to one prompt."""
     tokenizer = load_tokenizer(base)

@@ -126,7 +126,7 @@ def test_it_goes_on_after_the_trials_that_are_done(searched, searching, end):
 
 
 def test_a_damaged_file_of_outcomes_begins_again(searching):
-    work = searching(epochs=3)
+    work = searching(epochs=1)
     (work.folder / "outcomes.json").write_text("{")
     assert search.run(work, Channel())["stopped"] is False
     assert json.loads((work.folder / "outcomes.json").read_text())["reached"]

@@ -18,6 +18,7 @@ from worker.training import checkpoints, run
 CHILD = """
 import json, sys
 from pathlib import Path
+sys.modules["bitsandbytes"] = None  # not needed here, and PEFT would import it for two seconds
 from worker.channel import Job
 from worker.training import run
 
