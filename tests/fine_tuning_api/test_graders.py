@@ -5,7 +5,7 @@ import contextlib
 import httpx
 import openai
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
 from finetune_app.fine_tuning_api.graders.schemas import parse_grader
@@ -231,6 +231,7 @@ FIELDS = some.sampled_from(
 )
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # as a busy machine is
 @given(changed=some.dictionaries(FIELDS, JSON, min_size=1, max_size=3), base=some.booleans())
 def test_any_grader_is_understood_or_refused(changed, base):
     usual = string_check() if base else multi("a", a=string_check())
