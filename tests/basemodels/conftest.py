@@ -14,7 +14,7 @@ from finetune_app.jobs import lease, process_ids
 from finetune_app.jobs import services as jobs
 from finetune_app.jobs.models import Job
 from tests import journey
-from tests.worker.child_here import supervise_here
+from tests.worker.in_process_child import supervise_in_process
 from tests.worker.installs.hub import FakeHub
 from worker import warm_child
 from worker.supervise import Supervision
@@ -79,13 +79,7 @@ def install(asleep, team, owner) -> Callable[..., Install]:
 def work(asleep, settings) -> Callable[[Install], Job]:
     """Take an install's lease and run it to its end."""
     settings.LEASE_SECONDS, settings.HEARTBEAT_SECONDS = 60, 5
-
-    def run(install: Install) -> Job:
-        taken = taken_job(install)
-        supervise_here(taken)
-        return Job.objects.get(pk=taken.pk)
-
-    return run
+    return lambda install: worked(install, supervise_in_process)
 
 
 @pytest.fixture
@@ -93,18 +87,17 @@ def work_in_a_child(asleep, settings) -> Callable[[Install], Job]:
     """The same in a real child process, which first imports torch for seconds."""
     settings.LEASE_SECONDS, settings.HEARTBEAT_SECONDS = 60, 5
 
-    def run(install: Install) -> Job:
-        taken = taken_job(install)
+    def supervise(taken: Job) -> None:
         Supervision(taken, warm_child.new_light_child, threading.Event()).run()
-        return Job.objects.get(pk=taken.pk)
 
-    return run
+    return lambda install: worked(install, supervise)
 
 
-def taken_job(install: Install) -> Job:
+def worked(install: Install, supervise: Callable[[Job], None]) -> Job:
     taken = lease.take(install.job_id, worker=process_ids.process_id())
     assert taken is not None
-    return taken
+    supervise(taken)
+    return Job.objects.get(pk=taken.pk)
 
 
 @pytest.fixture

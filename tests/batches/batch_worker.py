@@ -27,7 +27,7 @@ def tiny_folder(name: str) -> Path:
 if __name__ == "__main__":
     settings.ENGINE_SOCKET = os.environ["ENGINE_SOCKET"]
     settings.ENGINE_SECRET = os.environ["ENGINE_SECRET"]
-    candidates.local_folder = model_lookup.local_folder = tiny_folder  # type: ignore[assignment]
+    candidates.engine_folder = model_lookup.engine_folder = tiny_folder  # type: ignore[assignment]
     job = lease.take(int(sys.argv[1]), worker=process_ids.process_id())
     if job is not None:
         Supervision(job, warm_child.new_light_child, threading.Event()).run()

@@ -13,8 +13,8 @@ from finetune_app.jobs.handlers import handler_for
 from finetune_app.training.models import Training
 from tests.fine_tuning_api.uploads import training_of, upload
 from tests.journey import end, write
-from tests.worker.child_here import supervise_here
 from tests.worker.engine.tiny_models import make_base
+from tests.worker.in_process_child import supervise_in_process
 
 
 def start(client, model: str = "starter", **more):
@@ -105,7 +105,7 @@ def test_both_trainings_run(client, base):
     model, losses = "starter", []
     for _run in range(2):
         job = start(client, model, hyperparameters={"n_epochs": 4, "learning_rate_multiplier": 3})
-        supervise_here(lease.take_next(heavy=True, worker="a test"))
+        supervise_in_process(lease.take_next(heavy=True, worker="a test"))
         done = client.fine_tuning.jobs.retrieve(job.id)
         assert done.status == "succeeded", done.error
         model = done.fine_tuned_model

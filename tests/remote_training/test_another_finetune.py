@@ -17,9 +17,9 @@ from tests import journey
 from tests.deployment_fixtures import separate_rate_limits  # noqa: F401
 from tests.engine_fixtures import address, engine_process  # noqa: F401
 from tests.remote_training.conftest import step
-from tests.worker.child_here import supervise_here
 from tests.worker.engine.engine_server import SECRET, EngineServer
 from tests.worker.engine.tiny_models import make_base
+from tests.worker.in_process_child import supervise_in_process
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def account(transactional_db, address, team, stranger, settings) -> PlatformAcco
 
 def work_there() -> None:
     """The other installation's heavy worker."""
-    supervise_here(lease.take_next(heavy=True, worker="there"))
+    supervise_in_process(lease.take_next(heavy=True, worker="there"))
 
 
 @pytest.mark.one_database

@@ -20,12 +20,12 @@ from worker.child_process import END
 from worker.supervise import Supervision
 
 
-def supervise_here(taken: models.Job) -> None:
+def supervise_in_process(taken: models.Job) -> None:
     """Run a job whose lease was taken to its end, as a worker does."""
-    Supervision(taken, ChildHere, threading.Event()).run()
+    Supervision(taken, InProcessChild, threading.Event()).run()
 
 
-class ChildHere:
+class InProcessChild:
     """Works as `worker.child_process.Child`, from `begin` to its end in the thread of the
     supervisor, which then reads what it has sent. It hears no stop."""
 
