@@ -24,8 +24,9 @@ from worker.engine.step import Chunk, StepForward, StepTokens
 ALONE_TOKENS = 512
 # Beside sequences that write: about as many as take as long as their own step (for up to 16 of them
 # its time is that of reading the weights). So a long prompt about doubles the time between two
-# tokens; when many short ones come at once, each gets a few more.
-BESIDE_TOKENS, TOKENS_EACH_WRITING, TOKENS_EACH_WAITING = 64, 4, 32
+# tokens; when many short ones come at once, each gets a few more, up to where a longer step reads
+# none of them sooner.
+BESIDE_TOKENS, TOKENS_EACH_WRITING, TOKENS_EACH_WAITING, MOST_BESIDE_TOKENS = 64, 4, 32, 256
 # A token takes twice as long with so many before it, since it attends to all of them.
 TOKENS_BEFORE = 768
 # A step of so many tokens takes as long as one of a single token: that of reading the weights.
@@ -211,4 +212,5 @@ def tokens_to_read(writing: int, waiting: int) -> int:
     """How many tokens of prompts are read in one step beside so many sequences that write."""
     if not writing:
         return ALONE_TOKENS
-    return max(BESIDE_TOKENS, TOKENS_EACH_WRITING * writing, TOKENS_EACH_WAITING * waiting)
+    wanted = max(BESIDE_TOKENS, TOKENS_EACH_WRITING * writing, TOKENS_EACH_WAITING * waiting)
+    return min(MOST_BESIDE_TOKENS, wanted)

@@ -8,13 +8,13 @@ waits for another. The class is duck-typed to what transformers' attention layer
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from worker.engine.prefix_cache import LayerKV
-
+LayerKV = dict[int, tuple[Tensor, Tensor]]  # keys and values (heads, tokens, head size) by layer
 GROWTH_TOKENS = 128  # buffers grow by this many tokens, so that they are seldom copied
 
 
@@ -23,29 +23,52 @@ def slots_for(sequences: int) -> int:
     return 1 << (sequences - 1).bit_length()
 
 
+class KeptTokens(Protocol):
+    """Keys and values of the first tokens of a sequence, which outlive it."""
+
+    @property
+    def bytes(self) -> int: ...
+    def release(self) -> None:
+        """They are not needed any more."""
+
+
 class KVCache(Protocol):
     """What decoders ask of the keys and values of all sequences."""
 
-    def read_prefix(self, slot: int, length: int) -> LayerKV:
-        """A copy of the first `length` tokens of a slot."""
+    def keep(self, slot: int, length: int) -> KeptTokens:
+        """The first `length` tokens of a slot."""
 
-    def write_prefix(self, slot: int, layers: LayerKV, length: int) -> None:
-        """Copy the first `length` tokens of a prefix to the beginning of a slot."""
+    def begin(self, slot: int, kept: KeptTokens, length: int) -> None:
+        """A slot begins with the first `length` tokens of what was kept."""
 
     def copy(self, source: int, target: int, length: int) -> None:
-        """Copy the first `length` tokens of a slot into another slot."""
+        """A slot begins with the first `length` tokens of another slot."""
 
     def remove(self, slot: int, last: int, length: int) -> None:
         """Forget a slot; the last one, of `length` tokens, moves into the gap."""
 
     def clear(self) -> None:
-        """Free all memory."""
+        """Forget all slots, but not what is kept."""
 
     def bytes_per_token(self) -> int:
         """Memory of one token of one sequence over all layers; 0 while it is not known."""
 
     def tokens_for(self, lengths: Sequence[int]) -> int:
         """Tokens for which sequences of these lengths take memory."""
+
+
+@dataclass(frozen=True)
+class CopiedTokens:
+    """A copy of them. See `KeptTokens`."""
+
+    layers: LayerKV
+
+    @property
+    def bytes(self) -> int:
+        return sum(one.nbytes for pair in self.layers.values() for one in pair)
+
+    def release(self) -> None:
+        """Nobody else has it."""
 
 
 class SlotKVCache:
@@ -75,16 +98,13 @@ class SlotKVCache:
         self._index = torch.arange(len(position_ids), device=position_ids.device)
         self._position_ids = position_ids
 
-    def write_prefix(self, slot: int, layers: LayerKV, length: int) -> None:
-        self._slots, self._width = slice(slot, slot + 1), length
-        for layer, (keys, values) in layers.items():
-            stored_keys, stored_values = self._reserve(layer, keys[None], values[None])
-            stored_keys[slot, :, :length] = keys[:, :length]
-            stored_values[slot, :, :length] = values[:, :length]
-
-    def read_prefix(self, slot: int, length: int) -> LayerKV:
+    def keep(self, slot: int, length: int) -> CopiedTokens:
         views = self._view(slot, length).items()
-        return {layer: (keys.clone(), values.clone()) for layer, (keys, values) in views}
+        return CopiedTokens({n: (keys.clone(), values.clone()) for n, (keys, values) in views})
+
+    def begin(self, slot: int, kept: KeptTokens, length: int) -> None:
+        assert isinstance(kept, CopiedTokens)
+        self._write(slot, kept.layers, length)
 
     def remove(self, slot: int, last: int, length: int) -> None:
         if slot != last:
@@ -92,7 +112,14 @@ class SlotKVCache:
 
     def copy(self, source: int, target: int, length: int) -> None:
         if length:
-            self.write_prefix(target, self._view(source, length), length)
+            self._write(target, self._view(source, length), length)
+
+    def _write(self, slot: int, layers: LayerKV, length: int) -> None:
+        self._slots, self._width = slice(slot, slot + 1), length
+        for layer, (keys, values) in layers.items():
+            stored_keys, stored_values = self._reserve(layer, keys[None], values[None])
+            stored_keys[slot, :, :length] = keys[:, :length]
+            stored_values[slot, :, :length] = values[:, :length]
 
     def _view(self, slot: int, length: int) -> LayerKV:
         return {

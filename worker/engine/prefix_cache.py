@@ -1,8 +1,8 @@
 """Prefix caching: what a prompt has in common with an earlier one is not read again.
 
 Keys and values of a token depend only on the tokens before it. So those of a sequence are kept when
-it leaves, and later ones copy as much as their prompts have in common with it: the instructions
-and examples before every question, or a conversation so far.
+it leaves, and later ones begin with as much as their prompts have in common with it: the
+instructions and examples before every question, or a conversation so far.
 """
 
 from __future__ import annotations
@@ -11,12 +11,11 @@ from collections import OrderedDict
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
-from torch import Tensor
+from worker.engine.kv_cache import KeptTokens
 
-MIN_PREFIX_TOKENS = 64  # fewer are faster to compute than to manage
+MIN_PREFIX_TOKENS = 16  # fewer are as fast to compute as to manage
 MAX_BYTES = 256 << 20
 
-LayerKV = dict[int, tuple[Tensor, Tensor]]  # keys and values (heads, tokens, head size) by layer
 TokenIds = tuple[int, ...]
 Scope = tuple[Hashable, ...]  # adapter and caller
 
@@ -26,12 +25,7 @@ class CachedPrefix:
     """What a sequence left: its tokens, and their keys and values."""
 
     token_ids: TokenIds
-    layers: LayerKV
-
-    @property
-    def bytes(self) -> int:
-        pairs = self.layers.values()
-        return sum(t.numel() * t.element_size() for pair in pairs for t in pair)
+    kept: KeptTokens
 
 
 class PrefixCache:
@@ -68,7 +62,7 @@ class PrefixCache:
             if key[0] == scope and common_length(prefix.token_ids, key[1]) == len(key[1]):
                 self._remove(key)
         self._prefixes[scope, prefix.token_ids] = prefix
-        self.bytes += prefix.bytes
+        self.bytes += prefix.kept.bytes
         while self.bytes > self.max_bytes:
             self._remove(next(iter(self._prefixes)))
 
@@ -77,8 +71,14 @@ class PrefixCache:
         for key in [key for key in self._prefixes if key[0][0] not in adapters]:
             self._remove(key)
 
+    def clear(self) -> None:
+        for key in list(self._prefixes):
+            self._remove(key)
+
     def _remove(self, key: tuple[Scope, TokenIds]) -> None:
-        self.bytes -= self._prefixes.pop(key).bytes
+        kept = self._prefixes.pop(key).kept
+        self.bytes -= kept.bytes
+        kept.release()
 
 
 def common_length(one: Sequence[int], other: Sequence[int]) -> int:

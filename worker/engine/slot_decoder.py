@@ -67,8 +67,8 @@ class SlotDecoder(ABC):
     def reset(self) -> None:
         """Drop every sequence and what was kept, whatever state a failure left behind."""
         self.sequences = []
+        self.prefixes.clear()
         self.cache.clear()
-        self.prefixes = PrefixCache()
 
     def _set_scopes(self, sequences: Sequence[SequenceState]) -> None:
         """Sequences share prefixes with those of the same adapter and caller only. Otherwise the
@@ -90,19 +90,19 @@ class SlotDecoder(ABC):
             return  # all others would have to go for it
         token_ids = tuple(sequence.token_ids[:length])
         if self.prefixes.lacks(sequence.scope, token_ids):
-            layers = self.cache.read_prefix(slot, length)
-            self.prefixes.add(sequence.scope, CachedPrefix(token_ids, layers))
+            kept = self.cache.keep(slot, length)
+            self.prefixes.add(sequence.scope, CachedPrefix(token_ids, kept))
 
     def _take_cached_prefix(self, slot: int) -> None:
-        """Copy what an earlier sequence left of this one's prompt."""
+        """Begin with what an earlier sequence left of this one's prompt."""
         sequence = self.sequences[slot]
         found = self.prefixes.longest(sequence.scope, sequence.prompt_token_ids[:-1])
         if found is not None:
             prefix, sequence.cached_tokens = found
-            self.cache.write_prefix(slot, prefix.layers, sequence.cached_tokens)
+            self.cache.begin(slot, prefix.kept, sequence.cached_tokens)
 
     def _copy_beginning(self, sequence: SequenceState, source: SequenceState, length: int) -> None:
-        """Copy the first tokens of another sequence, which begins with the same."""
+        """Begin with the first tokens of another sequence, which are the same."""
         slots = self.sequences.index(source), self.sequences.index(sequence)
         self.cache.copy(*slots, length)
         sequence.cached_tokens = length

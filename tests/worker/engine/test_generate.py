@@ -92,12 +92,12 @@ def test_cancelling_ends_an_answer_of_the_generate_decoder(tmp_path):
 def test_requests_wait_while_the_kv_cache_has_no_free_memory(base, computed_by):
     with Engine(base, "fp32") as engine:
         alone = engine.generate([ask(max_new_tokens=20)])[0]
-        engine._cache_bytes = 7 * (alone.prompt_tokens + 20) * engine._bytes_per_token
+        tokens = engine._decoder.cache.tokens_for([alone.prompt_tokens + 20] * 4)
+        engine._cache_bytes = tokens * engine._bytes_per_token
         batch_sizes = []
         step = engine._decoder.step
         engine._decoder.step = lambda: (batch_sizes.append(len(engine._decoder.sequences)), step())
         answers = engine.generate([ask(max_new_tokens=20)] * 7)
-    # A fifth would need eight slots; or, in whole blocks, a fourth more than there are.
     assert max(batch_sizes) == 4
     assert all(answer.token_ids == alone.token_ids for answer in answers)
 

@@ -12,6 +12,7 @@ from tests.worker.engine.tiny_models import CONFIGS, make_adapter, make_base
 from tests.worker.engine.transformers_reference import PROMPTS
 from worker.engine.adapters import BASE
 from worker.engine.engine import Engine
+from worker.engine.kv_cache import CopiedTokens
 from worker.engine.prefix_cache import (
     MIN_PREFIX_TOKENS,
     CachedPrefix,
@@ -160,11 +161,11 @@ def test_the_prefix_cache_is_bounded(base):
     with Engine(base, "fp32") as engine:
         engine.generate([ask(PROMPTS[0])])
         decoder = engine._decoder
-        decoder.prefixes = PrefixCache(max_bytes=int(2.5 * decoder.prefixes.bytes))
+        decoder.prefixes.max_bytes = int(2.5 * decoder.prefixes.bytes)
         engine.generate([ask(prompt) for prompt in PROMPTS])
         assert len(decoder.prefixes._prefixes) == 2
         assert decoder.prefixes.bytes == sum(
-            one.bytes for one in decoder.prefixes._prefixes.values()
+            one.kept.bytes for one in decoder.prefixes._prefixes.values()
         )
 
 
@@ -179,7 +180,7 @@ def test_one_that_is_too_large_drives_out_no_other(base):
 
 
 def test_a_longer_prefix_takes_the_place_of_those_it_continues():
-    cache, empty = PrefixCache(), {}
+    cache, empty = PrefixCache(), CopiedTokens({})
     short, long = tuple(range(70)), tuple(range(100))
     cache.add(("a", ""), CachedPrefix(short, empty))
     cache.add(("b", ""), CachedPrefix(short, empty))

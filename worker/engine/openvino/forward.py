@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import accumulate
 
 import numpy as np
@@ -29,10 +30,10 @@ class OpenvinoForward:
         self._model = loaded.model  # owns the memory of the graph's weights
         dtype, weights = loaded.compute_dtype, list(self._model.parameters())
         linears = list(fused_linears(self._model))
-        self._requests = StepRequests(lambda: build(loaded, linears), weights, dtype)
+        self._requests = StepRequests(partial(build, loaded, linears), weights, dtype)
         self._adapters = AdapterInputs(adapters, linears, dtype)
-        shapes = _block_shapes(self._requests.of(self._requests.most).compiled)
-        self.cache = PagedKVCache(shapes, dtype, release=self._requests.forget_pools)
+        shapes = _block_shapes(self._requests.first.compiled)
+        self.cache = PagedKVCache(shapes, dtype)
 
     @property
     def merged_adapter(self) -> str | None:
@@ -44,16 +45,17 @@ class OpenvinoForward:
         position_ids = torch.tensor(step.position_ids)[:, None]
         cos, sin = self._model.model.rotary_emb(IN_FP32, position_ids)
         adapters = self._adapters.of_step(step.adapters)
+        request = self._requests.of(torch.get_num_threads(), adapters=bool(adapters.names))
         inputs = {
             "token_ids": np.array(step.token_ids, np.int64),
             "cos": cos[:, 0].numpy(),
             "sin": sin[:, 0].numpy(),
             "rows": np.array(step.rows, np.int64),
-            **adapters.sort("token", step.adapters),
-            **adapters.sort("row", [step.adapters[row] for row in step.rows]),
             **self._paging(step),
         }
-        request = self._requests.of(torch.get_num_threads())
+        if request.kind.adapters:
+            inputs |= adapters.sort("token", step.adapters)
+            inputs |= adapters.sort("row", [step.adapters[row] for row in step.rows])
         return request.infer(inputs, adapters, self.cache.pools)
 
     def _paging(self, step: StepTokens) -> dict[str, np.ndarray]:

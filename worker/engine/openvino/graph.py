@@ -32,25 +32,30 @@ ANY = -1  # a dimension that changes from step to step
 LAST = 2**31 - 1  # where a slice ends that goes to the end; OpenVINO looks for it
 
 
-def build(loaded: LoadedModel, linears: Sequence[FusedLinear]) -> ov.Model:
-    """A model of `llama_forward.is_supported` as a graph. linears: its `fused_linears`.
+def build(
+    loaded: LoadedModel, linears: Sequence[FusedLinear], *, adapters: bool = True
+) -> ov.Model:
+    """A model of `llama_forward.is_supported` as a graph.
+
+    linears: its `fused_linears`. adapters: whether there are inputs for adapters.
 
     Inputs, for a step of `tokens`, in fp32 unless said otherwise: token_ids (tokens,) in int64;
     cos and sin (tokens, head size); past_lens, subsequence_begins, block_indices,
     block_indices_begins, max_context_len (int32) as paged attention wants them; rows (int64), the
-    tokens whose logits are wanted; key_cache.N and value_cache.N of each layer; as in adapters.py,
-    down.N and up.N of each projection, and which token is in which place (int32), of all tokens
-    and of those in rows.
+    tokens whose logits are wanted; key_cache.N and value_cache.N of each layer; for adapters, as in
+    adapters.py, down.N and up.N of each projection, and which token is in which place (int32), of
+    all tokens and of those in rows.
 
     Output: logits (rows, vocabulary) in fp32.
     """
-    return _Builder(loaded, linears).build()
+    return _Builder(loaded, linears, adapters).build()
 
 
 @dataclass
 class _Builder:
     loaded: LoadedModel
     linears: Sequence[FusedLinear]
+    adapters: bool
     inputs: list[Parameter] = field(default_factory=list)
 
     def build(self) -> ov.Model:
@@ -72,19 +77,22 @@ class _Builder:
                 "max_context_len": [],
             }.items()
         ]
-        rows = self._input("rows", [ANY], Type.i64)
+        self._rows = self._input("rows", [ANY], Type.i64)
         self._sorted = self._sorting("token")
         for number, block in enumerate(body.layers):
-            x = self._layer(x, number, block)
-        x = self._norm(ops.gather(x, rows, _int(0)), body.norm.weight)
-        self._sorted = self._sorting("row")
+            x = self._layer(x, number, block, is_last=number == len(body.layers) - 1)
+        x = self._norm(x, body.norm.weight)
         logits = self._project(x, len(self.linears) - 1)
         return ov.Model([ops.result(logits)], self.inputs, "llama")
 
-    def _layer(self, x: Node, number: int, block: Any) -> Node:
+    def _layer(self, x: Node, number: int, block: Any, is_last: bool) -> Node:
         qkv, out, gate_up, down = (PROJECTIONS_PER_LAYER * number + n for n in range(4))
         normed = self._norm(x, block.input_layernorm.weight)
-        x = ops.add(x, self._project(self._attention(self._project(normed, qkv), number), out))
+        attended = self._attention(self._project(normed, qkv), number)
+        if is_last:  # nobody attends to what follows
+            x, attended = (ops.gather(one, self._rows, _int(0)) for one in (x, attended))
+            self._sorted = self._sorting("row")
+        x = ops.add(x, self._project(attended, out))
         normed = self._norm(x, block.post_attention_layernorm.weight)
         halves = ops.split(self._project(normed, gate_up), _int(1), 2)
         gated = ops.multiply(ops.swish(halves.output(0)), halves.output(1))
@@ -144,6 +152,8 @@ class _Builder:
         out = _as(ops.matmul(_as(x, kind), weight, False, True), Type.f32)
         if linear.bias is not None:
             out = ops.add(out, _vector(linear.bias))
+        if self._sorted is None:
+            return out
         down = _as(self._input(f"down.{index}", [ANY, ANY, width], kind), Type.f32)
         up = _as(self._input(f"up.{index}", [ANY, ANY, columns], kind), Type.f32)
         in_place, places = self._sorted
@@ -152,8 +162,10 @@ class _Builder:
         added = ops.reshape(ops.matmul(low_rank, up, False, False), _ints([-1, columns]), False)
         return ops.add(out, ops.gather(added, places, _int(0)))
 
-    def _sorting(self, what: str) -> tuple[Node, Node]:
+    def _sorting(self, what: str) -> tuple[Node, Node] | None:
         """Which token (or row) lies in each place of the stack, and the place of each."""
+        if not self.adapters:
+            return None
         return (
             self._input(f"{what}_in_place", [ANY, ANY], Type.i32),
             self._input(f"{what}_places", [ANY], Type.i32),

@@ -1,8 +1,9 @@
-"""The graph, compiled for as many threads as compute just now.
+"""The graph, compiled for what is to be computed just now.
 
 OpenVINO fixes the number of threads when it compiles. Beside other programs fewer are quicker
-(threads.py), so the graph is compiled again for half as many when that is first wanted: in the
-background, and where memory allows a second copy of the weights.
+(threads.py), so the graph is compiled again for half as many. And once more without the inputs for
+adapters, for steps that use none: they are six small operations for each product, a fifth of the
+time of a model as small as the starter. Each has a copy of the weights.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -26,6 +28,16 @@ from worker.engine.threads import most_threads
 log = logging.getLogger(__name__)
 
 Pools = list[tuple[Tensor, Tensor]]  # keys and values of each layer
+BASE_STEPS = 50  # without adapters, one after another, before there is a graph for them
+SMALL_BYTES = 1 << 30  # of weights; in a larger model products take nearly all of the time
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Of a graph. adapters: whether it has inputs for adapters."""
+
+    threads: int
+    adapters: bool = True
 
 
 @lru_cache
@@ -34,14 +46,15 @@ def _core() -> ov.Core:
 
 
 class StepRequest:
-    """Computes steps with a fixed number of threads."""
+    """Computes steps by a graph of this kind."""
 
-    def __init__(self, graph: ov.Model, dtype: torch.dtype, threads: int) -> None:
+    def __init__(self, graph: ov.Model, dtype: torch.dtype, kind: Kind) -> None:
+        self.kind = kind
         precision = TYPES[dtype].get_type_name()
         settings = {
             "INFERENCE_PRECISION_HINT": precision,
             "KV_CACHE_PRECISION": precision,
-            "INFERENCE_NUM_THREADS": str(threads),
+            "INFERENCE_NUM_THREADS": str(kind.threads),
             "ENABLE_CPU_PINNING": "NO",  # other programs run on these processors, too
         }
         self.compiled = _core().compile_model(graph, "CPU", settings)
@@ -53,7 +66,7 @@ class StepRequest:
         self, inputs: Mapping[str, np.ndarray[Any, Any]], adapters: AdapterStack, pools: Pools
     ) -> Tensor:
         """The graph's output, which holds until the next step."""
-        if adapters is not self._adapters:
+        if self.kind.adapters and adapters is not self._adapters:
             self._adapters = None
             for index, (down, up) in enumerate(zip(adapters.down, adapters.up, strict=True)):
                 self._set(f"down.{index}", down)
@@ -68,45 +81,63 @@ class StepRequest:
         found = self._request.infer(inputs, share_inputs=True, share_outputs=True)
         return torch.from_numpy(found[0])
 
-    def forget_pools(self) -> None:
-        """Hold no memory of a cache any more."""
-        for number, pair in enumerate(self._pools or []):
-            for kind, pool in zip(("key_cache", "value_cache"), pair, strict=True):
-                self._set(f"{kind}.{number}", pool.new_zeros(1, *pool.shape[1:]))
-        self._pools = None
-
     def _set(self, name: str, tensor: Tensor) -> None:
         self._request.set_tensor(name, shared_tensor(tensor))
 
 
 class StepRequests:
-    """`StepRequest`s of one model for as many threads as there are, and for half as many."""
+    """`StepRequest`s of one model. The first is there at once; another is made when it is wanted,
+    in the background, once and where memory allows.
+
+    make_graph: as `graph.build`. weights: of the model.
+    """
 
     def __init__(
-        self, make_graph: Callable[[], ov.Model], weights: Sequence[Tensor], dtype: torch.dtype
+        self, make_graph: Callable[..., ov.Model], weights: Sequence[Tensor], dtype: torch.dtype
     ) -> None:
         self._make_graph, self._weights, self._dtype = make_graph, weights, dtype
-        self.most = most_threads()
-        self.fewer = max(1, self.most // 2)
-        self._made = {self.most: StepRequest(make_graph(), dtype, self.most)}
-        self._making: threading.Thread | None = None
+        most = most_threads()
+        self._most, self._fewer = Kind(most), Kind(max(1, most // 2))
+        self._base = Kind(most, adapters=False)
+        self._made: dict[Kind, StepRequest] = {}
+        self._make(self._most)
+        self._making: dict[Kind, threading.Thread] = {}
+        self._base_steps = 0  # one after another, up to now
 
-    def of(self, threads: int) -> StepRequest:
-        """The nearer to so many threads. The one for fewer is begun when it is first asked for."""
-        wanted = self.most if 2 * threads > self.most + self.fewer else self.fewer
-        if wanted not in self._made and self._making is None:
-            self._making = threading.Thread(target=self._make_fewer)
-            self._making.start()
-        return self._made.get(wanted, self._made[self.most])
+    @property
+    def first(self) -> StepRequest:
+        return self._made[self._most]
 
-    def forget_pools(self) -> None:
-        for request in list(self._made.values()):
-            request.forget_pools()
+    def of(self, threads: int, *, adapters: bool) -> StepRequest:
+        """The best there is for so many threads, and a step with or without adapters."""
+        self._base_steps = 0 if adapters else self._base_steps + 1
+        wanted = self._most
+        if 2 * threads <= self._most.threads + self._fewer.threads:
+            wanted = self._fewer
+        elif self._base_steps >= BASE_STEPS and self._is_small:
+            wanted = self._base
+        if wanted not in self._made and not any(one.is_alive() for one in self._making.values()):
+            self._begin(wanted)
+        if not adapters and wanted == self._most:
+            wanted = self._base
+        return self._made.get(wanted, self.first)
 
-    def _make_fewer(self) -> None:
-        """Once; what fails is not tried again."""
+    @property
+    def _is_small(self) -> bool:
+        return sum(weight.nbytes for weight in self._weights) <= SMALL_BYTES
+
+    def _begin(self, kind: Kind) -> None:
+        if kind not in self._making:
+            self._making[kind] = threading.Thread(target=self._make_if_it_fits, args=(kind,))
+            self._making[kind].start()
+
+    def _make_if_it_fits(self, kind: Kind) -> None:
         try:
             if fits_second_copy(self._weights):
-                self._made[self.fewer] = StepRequest(self._make_graph(), self._dtype, self.fewer)
+                self._make(kind)
         except Exception:
-            log.exception("the graph is not compiled for fewer threads")
+            log.exception("the graph is not compiled for %s", kind)
+
+    def _make(self, kind: Kind) -> None:
+        graph = self._make_graph(adapters=kind.adapters)
+        self._made[kind] = StepRequest(graph, self._dtype, kind)

@@ -1,22 +1,44 @@
 """Keys and values of all sequences, in blocks of equal size that any sequence may take.
 
 A sequence takes a block whenever the last one is full, so a long one takes nothing from the others
-but what it needs. Each layer has one tensor of keys and one of values (blocks, ...), in the shape
-that OpenVINO's paged attention asks for.
+but what it needs. Full blocks are never written again: sequences that begin alike, and what is kept
+of those that left, share them (vLLM's paged attention, https://arxiv.org/abs/2309.06180).
+
+Each layer has one tensor of keys and one of values (blocks, ...), in the shape that OpenVINO's
+paged attention asks for. They have addresses for as many blocks as the machine has memory for, and
+take memory only for those that were written: so they never grow, and nothing is ever moved.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import mmap
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from worker.engine.prefix_cache import LayerKV
+from finetune_app.core.machine import this_machine
+from worker.engine.kv_cache import KeptTokens
 
 BLOCK_TOKENS = 32
-FIRST_BLOCKS = 16  # of a new pool
-GROWTH = 4  # a full pool grows by a fourth, or by what is needed
+IDLE_BYTES = 64 << 20  # of memory that is not given back while nobody writes
+
+
+@dataclass(frozen=True)
+class KeptBlocks:
+    """Blocks that stay as they are until they are released. See `kv_cache.KeptTokens`."""
+
+    cache: PagedKVCache
+    blocks: list[int]
+
+    @property
+    def bytes(self) -> int:
+        return len(self.blocks) * self.cache.block_bytes
+
+    def release(self) -> None:
+        self.cache.give_back(self.blocks)
 
 
 class PagedKVCache:
@@ -24,88 +46,130 @@ class PagedKVCache:
 
     shapes: of one block, (key-value heads, tokens, head size), of the keys and the values of each
         layer.
-    pools: memory of the blocks of each layer, (blocks, *shape); another list when it has grown.
-    release: called when the pools are given up, for whoever else holds them.
+    pools: memory of the blocks of each layer, (blocks, *shape).
     """
 
-    def __init__(
-        self,
-        shapes: Sequence[tuple[list[int], list[int]]],
-        dtype: torch.dtype,
-        release: Callable[[], object] = lambda: None,
-    ) -> None:
-        self._shapes, self._dtype, self._release = shapes, dtype, release
-        self.pools: list[tuple[Tensor, Tensor]] = []
+    def __init__(self, shapes: Sequence[tuple[list[int], list[int]]], dtype: torch.dtype) -> None:
+        sizes = [torch.Size(shape).numel() * dtype.itemsize for pair in shapes for shape in pair]
+        self.block_bytes = sum(sizes)
+        self._count = this_machine().memory_bytes // self.block_bytes
+        self._memories = [_Memory(size, self._count) for size in sizes]
+        tensors = [
+            one.tensor(dtype).view(self._count, *shape)
+            for one, shape in zip(self._memories, (s for pair in shapes for s in pair), strict=True)
+        ]
+        self.pools = list(zip(tensors[::2], tensors[1::2], strict=True))
         self._blocks: dict[int, list[int]] = {}  # by slot
-        self._free: list[int] = []
-
-    def clear(self) -> None:
-        """Keeps a pool of the first size: the next request need not wait for a new one."""
-        if self._count > FIRST_BLOCKS:
-            self.pools = []
-            self._release()
-        self._blocks = {}
-        self._free = list(reversed(range(self._count)))  # the first ones are taken first
-
-    @property
-    def _count(self) -> int:
-        return len(self.pools[0][0]) if self.pools else 0
+        self._users: Counter[int] = Counter()  # sequences and kept beginnings that hold a block
+        self._free: list[int] = []  # of those that were used
+        self._never_used = 0  # the first of them
 
     def take_blocks(self, slot: int, length: int) -> list[int]:
-        """Those of a slot's first `length` tokens; takes new ones where they do not suffice."""
-        needed = blocks_for(length)
+        """Those of a slot's first `length` tokens; takes new ones where they do not suffice.
+
+        Raises MemoryError.
+        """
         taken = self._blocks.setdefault(slot, [])
-        missing = needed - len(taken) - len(self._free)
-        if missing > 0:
-            self._grow(missing)
-        while len(taken) < needed:
-            taken.append(self._free.pop())
-        return taken[:needed]
+        while len(taken) < blocks_for(length):
+            taken.append(self._new_block())
+        return taken[: blocks_for(length)]
+
+    def keep(self, slot: int, length: int) -> KeptBlocks:
+        return KeptBlocks(self, self._hold(self.take_blocks(slot, length)))
+
+    def begin(self, slot: int, kept: KeptTokens, length: int) -> None:
+        assert isinstance(kept, KeptBlocks)
+        self._share(slot, kept.blocks, length)
+
+    def copy(self, source: int, target: int, length: int) -> None:
+        self._share(target, self.take_blocks(source, length), length)
 
     def remove(self, slot: int, last: int, length: int) -> None:
-        self._free += reversed(self._blocks.pop(slot, []))
+        self.give_back(self._blocks.pop(slot, []))
         if slot != last:
             self._blocks[slot] = self._blocks.pop(last, [])
 
-    def copy(self, source: int, target: int, length: int) -> None:
-        if length:
-            self.write_prefix(target, self.read_prefix(source, length), length)
+    def give_back(self, blocks: Iterable[int]) -> None:
+        """Somebody does not need them any more."""
+        for block in blocks:
+            self._users[block] -= 1
+            if not self._users[block]:
+                del self._users[block]
+                self._free.append(block)
 
-    def read_prefix(self, slot: int, length: int) -> LayerKV:
-        """As whole blocks."""
-        blocks = torch.tensor(self.take_blocks(slot, length))
-        return {n: (keys[blocks], values[blocks]) for n, (keys, values) in enumerate(self.pools)}
-
-    def write_prefix(self, slot: int, layers: LayerKV, length: int) -> None:
-        blocks = torch.tensor(self.take_blocks(slot, length))
-        for layer, pair in layers.items():
-            for pool, kept in zip(self.pools[layer], pair, strict=True):
-                pool[blocks] = kept[: len(blocks)]
+    def clear(self) -> None:
+        """Leaves what is kept. Memory beyond `IDLE_BYTES` is given back."""
+        for slot in list(self._blocks):
+            self.give_back(self._blocks.pop(slot))
+        self._free.sort(reverse=True)  # the first ones are taken first
+        surplus = self._free[: -max(1, IDLE_BYTES // self.block_bytes)]
+        for first, count in _ranges(surplus):
+            for memory in self._memories:
+                memory.give_back(first, count)
 
     def bytes_per_token(self) -> int:
-        numbers = sum(torch.Size(shape).numel() for pair in self._shapes for shape in pair)
-        return numbers * self._dtype.itemsize // BLOCK_TOKENS
+        return self.block_bytes // BLOCK_TOKENS
 
     def tokens_for(self, lengths: Sequence[int]) -> int:
-        blocks = sum(map(blocks_for, lengths))
-        return (blocks + blocks // GROWTH) * BLOCK_TOKENS
+        return sum(map(blocks_for, lengths)) * BLOCK_TOKENS
 
-    def _grow(self, missing: int) -> None:
-        """Layer by layer, so that only one is there twice. Where memory ends, nothing is left."""
-        old = self._count
-        if old:
-            self._release()
-        count = old + max(missing, old // GROWTH, 0 if old else FIRST_BLOCKS)
-        pools, self.pools = self.pools, []
-        grown = []
-        for number, pair in enumerate(self._shapes):
-            keys, values = (torch.zeros(count, *shape, dtype=self._dtype) for shape in pair)
-            if old:
-                keys[:old], values[:old] = pools[number]
-                pools[number] = (keys, values)
-            grown.append((keys, values))
-        self.pools = grown
-        self._free += reversed(range(old, count))
+    def _new_block(self) -> int:
+        if self._free:
+            block = self._free.pop()
+        elif self._never_used < self._count:
+            block = self._never_used
+            self._never_used += 1
+        else:
+            raise MemoryError("there is no memory left for keys and values")
+        self._users[block] = 1
+        return block
+
+    def _hold(self, blocks: list[int]) -> list[int]:
+        self._users.update(blocks)
+        return blocks
+
+    def _share(self, slot: int, blocks: Sequence[int], length: int) -> None:
+        """A slot begins with the first `length` tokens of these blocks. Whoever else has them may
+        go on writing in the last one, if it is not full; so that one is copied."""
+        full = length // BLOCK_TOKENS
+        self.give_back(self._blocks.pop(slot, []))
+        self._blocks[slot] = self._hold(list(blocks[:full]))
+        if full < blocks_for(length):
+            new = self.take_blocks(slot, length)[-1]
+            for pair in self.pools:
+                for pool in pair:
+                    pool[new] = pool[blocks[full]]
+
+
+class _Memory:
+    """Addresses for so many blocks of so many bytes; what was never written takes no memory."""
+
+    def __init__(self, block_bytes: int, count: int) -> None:
+        self._block_bytes = block_bytes
+        self._memory = mmap.mmap(-1, block_bytes * count, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        # Else Linux may take 2 MB for the first block of each layer.
+        self._memory.madvise(mmap.MADV_NOHUGEPAGE)
+
+    def tensor(self, dtype: torch.dtype) -> Tensor:
+        return torch.frombuffer(self._memory, dtype=dtype)
+
+    def give_back(self, first: int, count: int) -> None:
+        """Whole pages; what is read there afterwards is 0."""
+        start = -(-first * self._block_bytes // mmap.PAGESIZE) * mmap.PAGESIZE
+        end = (first + count) * self._block_bytes // mmap.PAGESIZE * mmap.PAGESIZE
+        if start < end:
+            self._memory.madvise(mmap.MADV_DONTNEED, start, end - start)
+
+
+def _ranges(blocks: Sequence[int]) -> list[tuple[int, int]]:
+    """(first, how many) of the blocks that lie next to each other; blocks: the last one first."""
+    found: list[tuple[int, int]] = []
+    for block in blocks:
+        if found and found[-1][0] == block + 1:
+            found[-1] = block, found[-1][1] + 1
+        else:
+            found.append((block, 1))
+    return found
 
 
 def blocks_for(length: int) -> int:

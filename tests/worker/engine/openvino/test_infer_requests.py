@@ -1,4 +1,5 @@
-"""Beside other programs the graph is computed by fewer threads; nothing is told to anybody."""
+"""The graph is compiled again for fewer threads, and for steps without adapters; nothing is told to
+anybody."""
 
 import os
 import subprocess
@@ -8,8 +9,11 @@ import pytest
 import torch
 
 from tests.worker.engine.generation_requests import take_decoder
+from tests.worker.engine.tiny_models import make_adapter
 from worker.engine.adapters import BASE
 from worker.engine.engine import Engine
+from worker.engine.openvino import infer_requests
+from worker.engine.openvino.infer_requests import Kind
 from worker.engine.requests import GenerationRequest
 from worker.engine.sequences import SequenceState
 
@@ -21,44 +25,107 @@ def two_threads(monkeypatch):
     def compute(threads: int) -> None:
         monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
 
-    monkeypatch.setattr("worker.engine.openvino.infer_requests.most_threads", lambda: 2)
+    monkeypatch.setattr(infer_requests, "most_threads", lambda: 2)
     compute(2)
     return compute
 
 
 def test_fewer_threads_compute_the_same(base, two_threads):
-    sequence = SequenceState(
-        GenerationRequest([], max_new_tokens=50), list(range(40)), BASE, 50, frozenset()
-    )
     with Engine(base, "fp32") as engine, torch.inference_mode():
-        decoder = take_decoder(engine)
+        decoder, sequence = take_decoder(engine), writing(BASE)
         requests = decoder._forward._requests
         decoder.add([sequence])
         decoder.step()
-        assert requests._making is None
-        assert requests.of(1) is requests.of(2)  # while the other is being compiled
-        requests._making.join()
-        assert requests.of(1) is not requests.of(2)
+        assert not requests._making
+        assert requests.of(1, adapters=True) is requests.first  # while the other is being compiled
+        wait_for(requests)
         for threads in (1, 2, 1):
             two_threads(threads)
             decoder.step()
-        written = sequence.output_token_ids
+        assert requests.of(1, adapters=True).kind == Kind(1)
+    assert sequence.output_token_ids == written_by_torch(base, len(sequence.output_token_ids))
+
+
+def test_steps_without_adapters_get_a_graph_without_their_inputs(
+    base, tmp_path, two_threads, monkeypatch
+):
+    monkeypatch.setattr(infer_requests, "BASE_STEPS", 4)  # more than the probe's
     with Engine(base, "fp32") as engine, torch.inference_mode():
-        ids, expected = list(range(40)), []
-        for _ in written:
-            expected.append(int(engine.logits(torch.tensor([ids + expected]))[0, -1].argmax()))
-    assert written == expected
+        decoder = take_decoder(engine)
+        requests = decoder._forward._requests
+        used = []
+        monkeypatch.setattr(requests, "of", noted(requests.of, used))
+        with_adapter = writing(engine.adapters.load(make_adapter(base, tmp_path, 1)))
+        decoder.add([with_adapter])
+        for _ in range(4):
+            decoder.step()
+        assert not requests._making
+        with_adapter.cancel_event.set()
+        decoder.remove_finished()
+        sequence = writing(BASE)
+        decoder.add([sequence])
+        for _ in range(4):
+            decoder.step()
+        wait_for(requests)
+        decoder.step()
+        assert [one.adapters for one in used] == [True] * 8 + [False]
+        for _ in range(4):
+            decoder.step()
+        again = writing(with_adapter.adapter)
+        decoder.add([again])
+        for _ in range(4):
+            decoder.step()
+        assert used[-1].adapters
+    assert sequence.output_token_ids == written_by_torch(base, len(sequence.output_token_ids))
+    assert again.output_token_ids == with_adapter.output_token_ids
 
 
-def test_without_memory_all_threads_go_on(base, two_threads, monkeypatch):
+def test_a_large_model_has_no_such_graph(base, two_threads, monkeypatch):
+    monkeypatch.setattr(infer_requests, "SMALL_BYTES", 1)
     with Engine(base, "fp32") as engine:
         requests = take_decoder(engine)._forward._requests
-        monkeypatch.setattr(
-            "worker.engine.openvino.infer_requests.fits_second_copy", lambda _: False
-        )
-        requests.of(1)
-        requests._making.join()
-        assert requests.of(1) is requests.of(2)
+        monkeypatch.setattr(infer_requests, "BASE_STEPS", 1)
+        assert [requests.of(2, adapters=False).kind for _ in range(3)] == [Kind(2)] * 3
+        assert not requests._making
+
+
+def test_without_memory_the_first_graph_computes_all(base, two_threads, monkeypatch):
+    with Engine(base, "fp32") as engine:
+        requests = take_decoder(engine)._forward._requests
+        monkeypatch.setattr(infer_requests, "BASE_STEPS", 1)
+        monkeypatch.setattr(infer_requests, "fits_second_copy", lambda _: False)
+        for threads, adapters in ((1, True), (2, False)):
+            requests.of(threads, adapters=adapters)
+            wait_for(requests)
+            assert requests.of(threads, adapters=adapters) is requests.first
+        assert len(requests._making) == 2
+
+
+def writing(adapter: str) -> SequenceState:
+    request = GenerationRequest([], max_new_tokens=50)
+    return SequenceState(request, list(range(40)), adapter, 50, frozenset())
+
+
+def written_by_torch(base, count: int) -> list[int]:
+    with Engine(base, "fp32") as engine, torch.inference_mode():
+        ids, written = list(range(40)), []
+        for _ in range(count):
+            written.append(int(engine.logits(torch.tensor([ids + written]))[0, -1].argmax()))
+    return written
+
+
+def wait_for(requests) -> None:
+    for thread in requests._making.values():
+        thread.join()
+
+
+def noted(of, used: list[Kind]):
+    def noting(threads, *, adapters):
+        request = of(threads, adapters=adapters)
+        used.append(request.kind)
+        return request
+
+    return noting
 
 
 def test_openvino_reports_to_nobody_that_it_is_used(tmp_path):

@@ -90,7 +90,7 @@ def test_weights_in_8_bits_are_multiplied_as_they_are(base):
     with Engine(base, "int8") as engine:
         assert decoder_of(engine) == "OpenvinoDecoder"
         requests = engine._decoder._forward._requests
-        graph = requests.of(requests.most).compiled.get_runtime_model()
+        graph = requests.first.compiled.get_runtime_model()
     operations = [one.get_rt_info() for one in graph.get_ordered_ops()]
     kept = [one for one in operations if one["layerType"].astype(str) == "Const"]
     in_8_bits = [one for one in kept if one["outputPrecisions"].astype(str) == "i8"]
