@@ -21,6 +21,7 @@ def main(gguf: str) -> None:
     scheduler = openvino_genai.SchedulerConfig()
     scheduler.max_num_seqs = 64
     scheduler.cache_size = 1
+    scheduler.enable_prefix_caching = True  # as the engine does
     pipeline = openvino_genai.ContinuousBatchingPipeline(gguf, scheduler, "CPU")
     asked: queue.SimpleQueue = queue.SimpleQueue()
     threading.Thread(target=listen, args=(asked,), daemon=True).start()

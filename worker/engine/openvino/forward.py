@@ -45,7 +45,8 @@ class OpenvinoForward:
         position_ids = torch.tensor(step.position_ids)[:, None]
         cos, sin = self._model.model.rotary_emb(IN_FP32, position_ids)
         adapters = self._adapters.of_step(step.adapters)
-        request = self._requests.of(torch.get_num_threads(), adapters=bool(adapters.names))
+        mixed = len(set(step.adapters)) > 1
+        request = self._requests.of(torch.get_num_threads(), mixed=mixed)
         inputs = {
             "token_ids": np.array(step.token_ids, np.int64),
             "cos": cos[:, 0].numpy(),
@@ -53,7 +54,7 @@ class OpenvinoForward:
             "rows": np.array(step.rows, np.int64),
             **self._paging(step),
         }
-        if request.kind.adapters:
+        if request.kind.mixed:
             inputs |= adapters.sort("token", step.adapters)
             inputs |= adapters.sort("row", [step.adapters[row] for row in step.rows])
         return request.infer(inputs, adapters, self.cache.pools)

@@ -32,30 +32,28 @@ ANY = -1  # a dimension that changes from step to step
 LAST = 2**31 - 1  # where a slice ends that goes to the end; OpenVINO looks for it
 
 
-def build(
-    loaded: LoadedModel, linears: Sequence[FusedLinear], *, adapters: bool = True
-) -> ov.Model:
+def build(loaded: LoadedModel, linears: Sequence[FusedLinear], *, mixed: bool = True) -> ov.Model:
     """A model of `llama_forward.is_supported` as a graph.
 
-    linears: its `fused_linears`. adapters: whether there are inputs for adapters.
+    linears: its `fused_linears`. mixed: whether the tokens of a step may use several adapters.
 
     Inputs, for a step of `tokens`, in fp32 unless said otherwise: token_ids (tokens,) in int64;
     cos and sin (tokens, head size); past_lens, subsequence_begins, block_indices,
     block_indices_begins, max_context_len (int32) as paged attention wants them; rows (int64), the
     tokens whose logits are wanted; key_cache.N and value_cache.N of each layer; for adapters, as in
-    adapters.py, down.N and up.N of each projection, and which token is in which place (int32), of
-    all tokens and of those in rows.
+    adapters.py, down.N and up.N of each projection; if mixed, which token is in which place
+    (int32), of all tokens and of those in rows, else only one adapter's down.N and up.N.
 
     Output: logits (rows, vocabulary) in fp32.
     """
-    return _Builder(loaded, linears, adapters).build()
+    return _Builder(loaded, linears, mixed).build()
 
 
 @dataclass
 class _Builder:
     loaded: LoadedModel
     linears: Sequence[FusedLinear]
-    adapters: bool
+    mixed: bool
     inputs: list[Parameter] = field(default_factory=list)
 
     def build(self) -> ov.Model:
@@ -152,10 +150,11 @@ class _Builder:
         out = _as(ops.matmul(_as(x, kind), weight, False, True), Type.f32)
         if linear.bias is not None:
             out = ops.add(out, _vector(linear.bias))
+        stack = [ANY] if self.mixed else []
+        down = _as(self._input(f"down.{index}", [*stack, ANY, width], kind), Type.f32)
+        up = _as(self._input(f"up.{index}", [*stack, ANY, columns], kind), Type.f32)
         if self._sorted is None:
-            return out
-        down = _as(self._input(f"down.{index}", [ANY, ANY, width], kind), Type.f32)
-        up = _as(self._input(f"up.{index}", [ANY, ANY, columns], kind), Type.f32)
+            return ops.add(out, ops.matmul(ops.matmul(x, down, False, True), up, False, False))
         in_place, places = self._sorted
         by_adapter = ops.gather(x, in_place, _int(0))  # (adapters, places, width)
         low_rank = ops.matmul(by_adapter, down, False, True)
@@ -164,7 +163,7 @@ class _Builder:
 
     def _sorting(self, what: str) -> tuple[Node, Node] | None:
         """Which token (or row) lies in each place of the stack, and the place of each."""
-        if not self.adapters:
+        if not self.mixed:
             return None
         return (
             self._input(f"{what}_in_place", [ANY, ANY], Type.i32),

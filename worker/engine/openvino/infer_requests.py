@@ -1,9 +1,9 @@
 """The graph, compiled for what is to be computed just now.
 
 OpenVINO fixes the number of threads when it compiles. Beside other programs fewer are quicker
-(threads.py), so the graph is compiled again for half as many. And once more without the inputs for
-adapters, for steps that use none: they are six small operations for each product, a fifth of the
-time of a model as small as the starter. Each has a copy of the weights.
+(threads.py), so the graph is compiled again for half as many. And once more for steps whose tokens
+all use one adapter, or none, and need not be sorted: that is three small operations less for each
+product, a tenth of the time of a model as small as the starter. Each has a copy of the weights.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from worker.engine.threads import most_threads
 log = logging.getLogger(__name__)
 
 Pools = list[tuple[Tensor, Tensor]]  # keys and values of each layer
-BASE_STEPS = 50  # without adapters, one after another, before there is a graph for them
+ALIKE_STEPS = 50  # that are not mixed, one after another, before there is a graph for them
 SMALL_BYTES = 1 << 30  # of weights; in a larger model products take nearly all of the time
 
 
 @dataclass(frozen=True)
 class Kind:
-    """Of a graph. adapters: whether it has inputs for adapters."""
+    """Of a graph. mixed: whether the tokens of a step may use several adapters."""
 
     threads: int
-    adapters: bool = True
+    mixed: bool = True
 
 
 @lru_cache
@@ -66,11 +66,11 @@ class StepRequest:
         self, inputs: Mapping[str, np.ndarray[Any, Any]], adapters: AdapterStack, pools: Pools
     ) -> Tensor:
         """The graph's output, which holds until the next step."""
-        if self.kind.adapters and adapters is not self._adapters:
+        if adapters is not self._adapters:
             self._adapters = None
             for index, (down, up) in enumerate(zip(adapters.down, adapters.up, strict=True)):
-                self._set(f"down.{index}", down)
-                self._set(f"up.{index}", up)
+                self._set(f"down.{index}", down if self.kind.mixed else down[0])
+                self._set(f"up.{index}", up if self.kind.mixed else up[0])
             self._adapters = adapters
         if pools is not self._pools:
             self._pools = None
@@ -98,28 +98,28 @@ class StepRequests:
         self._make_graph, self._weights, self._dtype = make_graph, weights, dtype
         most = most_threads()
         self._most, self._fewer = Kind(most), Kind(max(1, most // 2))
-        self._base = Kind(most, adapters=False)
+        self._alike = Kind(most, mixed=False)
         self._made: dict[Kind, StepRequest] = {}
         self._make(self._most)
         self._making: dict[Kind, threading.Thread] = {}
-        self._base_steps = 0  # one after another, up to now
+        self._alike_steps = 0  # one after another, up to now
 
     @property
     def first(self) -> StepRequest:
         return self._made[self._most]
 
-    def of(self, threads: int, *, adapters: bool) -> StepRequest:
-        """The best there is for so many threads, and a step with or without adapters."""
-        self._base_steps = 0 if adapters else self._base_steps + 1
+    def of(self, threads: int, *, mixed: bool) -> StepRequest:
+        """The best there is for so many threads, and a step that is mixed or not."""
+        self._alike_steps = 0 if mixed else self._alike_steps + 1
         wanted = self._most
         if 2 * threads <= self._most.threads + self._fewer.threads:
             wanted = self._fewer
-        elif self._base_steps >= BASE_STEPS and self._is_small:
-            wanted = self._base
+        elif self._alike_steps >= ALIKE_STEPS and self._is_small:
+            wanted = self._alike
         if wanted not in self._made and not any(one.is_alive() for one in self._making.values()):
             self._begin(wanted)
-        if not adapters and wanted == self._most:
-            wanted = self._base
+        if not mixed and wanted == self._most:
+            wanted = self._alike
         return self._made.get(wanted, self.first)
 
     @property
@@ -139,5 +139,5 @@ class StepRequests:
             log.exception("the graph is not compiled for %s", kind)
 
     def _make(self, kind: Kind) -> None:
-        graph = self._make_graph(adapters=kind.adapters)
+        graph = self._make_graph(mixed=kind.mixed)
         self._made[kind] = StepRequest(graph, self._dtype, kind)

@@ -1,5 +1,5 @@
-"""The graph is compiled again for fewer threads, and for steps without adapters; nothing is told to
-anybody."""
+"""The graph is compiled again for fewer threads, and for steps of one adapter or none; nothing is
+told to anybody."""
 
 import os
 import subprocess
@@ -37,73 +37,74 @@ def test_fewer_threads_compute_the_same(base, two_threads):
         decoder.add([sequence])
         decoder.step()
         assert not requests._making
-        assert requests.of(1, adapters=True) is requests.first  # while the other is being compiled
+        assert requests.of(1, mixed=True) is requests.first  # while the other is being compiled
         wait_for(requests)
         for threads in (1, 2, 1):
             two_threads(threads)
             decoder.step()
-        assert requests.of(1, adapters=True).kind == Kind(1)
+        assert requests.of(1, mixed=True).kind == Kind(1)
     assert sequence.output_token_ids == written_by_torch(base, len(sequence.output_token_ids))
 
 
-def test_steps_without_adapters_get_a_graph_without_their_inputs(
+def test_steps_that_use_one_adapter_or_none_get_a_graph_that_sorts_nothing(
     base, tmp_path, two_threads, monkeypatch
 ):
-    monkeypatch.setattr(infer_requests, "BASE_STEPS", 4)  # more than the probe's
+    monkeypatch.setattr(infer_requests, "ALIKE_STEPS", 4)  # more than the probe's
     with Engine(base, "fp32") as engine, torch.inference_mode():
         decoder = take_decoder(engine)
-        requests = decoder._forward._requests
-        used = []
+        requests, used = decoder._forward._requests, []
         monkeypatch.setattr(requests, "of", noted(requests.of, used))
-        with_adapter = writing(engine.adapters.load(make_adapter(base, tmp_path, 1)))
-        decoder.add([with_adapter])
-        for _ in range(4):
-            decoder.step()
+        adapter = engine.adapters.load(make_adapter(base, tmp_path, 1))
+
+        def steps(count: int, *adapters: str) -> list[SequenceState]:
+            sequences = [writing(name) for name in adapters]
+            decoder.add(sequences)
+            for _ in range(count):
+                decoder.step()
+            for one in sequences:
+                one.cancel_event.set()
+            decoder.remove_finished()
+            return sequences
+
+        beside = steps(4, adapter, BASE)
         assert not requests._making
-        with_adapter.cancel_event.set()
-        decoder.remove_finished()
-        sequence = writing(BASE)
-        decoder.add([sequence])
-        for _ in range(4):
-            decoder.step()
+        steps(4, BASE)
         wait_for(requests)
-        decoder.step()
-        assert [one.adapters for one in used] == [True] * 8 + [False]
-        for _ in range(4):
-            decoder.step()
-        again = writing(with_adapter.adapter)
-        decoder.add([again])
-        for _ in range(4):
-            decoder.step()
-        assert used[-1].adapters
-    assert sequence.output_token_ids == written_by_torch(base, len(sequence.output_token_ids))
-    assert again.output_token_ids == with_adapter.output_token_ids
+        alone, base_alone = steps(4, adapter), steps(4, BASE)
+        again = steps(4, BASE, adapter)
+    assert [one.mixed for one in used] == [True] * 8 + [False] * 8 + [True] * 4
+    assert written(beside) == written(alone + base_alone) == written(reversed(again))
+    assert written(base_alone) == [written_by_torch(base, 4)]
 
 
 def test_a_large_model_has_no_such_graph(base, two_threads, monkeypatch):
     monkeypatch.setattr(infer_requests, "SMALL_BYTES", 1)
     with Engine(base, "fp32") as engine:
         requests = take_decoder(engine)._forward._requests
-        monkeypatch.setattr(infer_requests, "BASE_STEPS", 1)
-        assert [requests.of(2, adapters=False).kind for _ in range(3)] == [Kind(2)] * 3
+        monkeypatch.setattr(infer_requests, "ALIKE_STEPS", 1)
+        assert [requests.of(2, mixed=False).kind for _ in range(3)] == [Kind(2)] * 3
         assert not requests._making
 
 
 def test_without_memory_the_first_graph_computes_all(base, two_threads, monkeypatch):
     with Engine(base, "fp32") as engine:
         requests = take_decoder(engine)._forward._requests
-        monkeypatch.setattr(infer_requests, "BASE_STEPS", 1)
+        monkeypatch.setattr(infer_requests, "ALIKE_STEPS", 1)
         monkeypatch.setattr(infer_requests, "fits_second_copy", lambda _: False)
-        for threads, adapters in ((1, True), (2, False)):
-            requests.of(threads, adapters=adapters)
+        for threads, mixed in ((1, True), (2, False)):
+            requests.of(threads, mixed=mixed)
             wait_for(requests)
-            assert requests.of(threads, adapters=adapters) is requests.first
+            assert requests.of(threads, mixed=mixed) is requests.first
         assert len(requests._making) == 2
 
 
 def writing(adapter: str) -> SequenceState:
     request = GenerationRequest([], max_new_tokens=50)
     return SequenceState(request, list(range(40)), adapter, 50, frozenset())
+
+
+def written(sequences) -> list[list[int]]:
+    return [one.output_token_ids for one in sequences]
 
 
 def written_by_torch(base, count: int) -> list[int]:
@@ -120,8 +121,8 @@ def wait_for(requests) -> None:
 
 
 def noted(of, used: list[Kind]):
-    def noting(threads, *, adapters):
-        request = of(threads, adapters=adapters)
+    def noting(threads, *, mixed):
+        request = of(threads, mixed=mixed)
         used.append(request.kind)
         return request
 
