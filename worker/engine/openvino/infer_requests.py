@@ -111,20 +111,23 @@ class StepRequests:
     def of(self, threads: int, *, mixed: bool) -> StepRequest:
         """The best there is for so many threads, and a step that is mixed or not."""
         self._alike_steps = 0 if mixed else self._alike_steps + 1
-        wanted = self._most
-        if 2 * threads <= self._most.threads + self._fewer.threads:
-            wanted = self._fewer
-        elif self._alike_steps >= ALIKE_STEPS and self._is_small:
-            wanted = self._alike
-        if wanted not in self._made and not any(one.is_alive() for one in self._making.values()):
-            self._begin(wanted)
-        if not mixed and wanted == self._most:
-            wanted = self._alike
-        return self._made.get(wanted, self.first)
+        most, fewer = self._most.threads, self._fewer.threads
+        if threads < most and 2 * threads <= most + fewer:
+            return self._get(self._fewer)
+        if not mixed and (self._alike in self._made or self._is_worth_a_graph):
+            return self._get(self._alike)
+        return self.first
+
+    def _get(self, kind: Kind) -> StepRequest:
+        """The first one while there is none of this kind."""
+        if kind not in self._made and not any(one.is_alive() for one in self._making.values()):
+            self._begin(kind)
+        return self._made.get(kind, self.first)
 
     @property
-    def _is_small(self) -> bool:
-        return sum(weight.nbytes for weight in self._weights) <= SMALL_BYTES
+    def _is_worth_a_graph(self) -> bool:
+        weights = sum(weight.nbytes for weight in self._weights)
+        return self._alike_steps >= ALIKE_STEPS and weights <= SMALL_BYTES
 
     def _begin(self, kind: Kind) -> None:
         if kind not in self._making:
