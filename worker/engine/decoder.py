@@ -6,7 +6,6 @@ import logging
 
 import torch
 
-from finetune_app.core.engine_protocol import INT8, NF4
 from finetune_app.core.openvino_installation import openvino_is_used
 from worker.engine.adapters import BASE, Adapters
 from worker.engine.chunked_decoder import ChunkedDecoder
@@ -18,16 +17,13 @@ from worker.engine.padded_decoder import PaddedDecoder
 from worker.engine.requests import GenerationRequest
 from worker.engine.sequences import SequenceState
 from worker.engine.slot_decoder import SlotDecoder
+from worker.engine.step import TOLERANCE, relative_error
 
 log = logging.getLogger(__name__)
 
 SUPPORTED_LAYER_TYPES = {"full_attention", "sliding_attention"}
 PROBE_LENGTHS = (1, 4, 7)  # prompts of different lengths in one batch
 PROBE_STEPS = 3
-# Largest standard deviation of the logits' differences, relative to that of the logits, that
-# rounding explains. (The starter model: fp32 3e-6, bf16 0.04 with layers computed in another
-# order; without position_ids 0.5.)
-TOLERANCE = {"fp32": 1e-3, "bf16": 0.15, NF4: 0.15, INT8: 0.15}
 
 Decoder = SlotDecoder | GenerateDecoder
 Kind = type[ChunkedDecoder] | type[PaddedDecoder]
@@ -114,8 +110,7 @@ def _probe(decoder: SlotDecoder) -> tuple[float, int]:
             input_ids = torch.tensor([token_ids], device=decoder.loaded.device)
             reference = decoder.loaded.model(input_ids=input_ids, use_cache=False).logits
             expected = reference[0, -1].float()
-            error = (logits[i] - expected).std() / (expected.std() + 1e-6)
-            worst = max(worst, float(error))
+            worst = max(worst, relative_error(logits[i], expected))
             sequence.append(int(expected.argmax()))
     bytes_per_token = decoder.cache.bytes_per_token()
     for sequence in sequences:

@@ -46,10 +46,10 @@ def _core() -> ov.Core:
 
 
 class StepRequest:
-    """Computes steps by a graph of this kind."""
+    """Computes steps by a graph of this kind. is_proven: its logits have been compared."""
 
     def __init__(self, graph: ov.Model, dtype: torch.dtype, kind: Kind) -> None:
-        self.kind = kind
+        self.kind, self.is_proven = kind, False
         precision = TYPES[dtype].get_type_name()
         settings = {
             "INFERENCE_PRECISION_HINT": precision,
@@ -101,6 +101,7 @@ class StepRequests:
         self._alike = Kind(most, mixed=False)
         self._made: dict[Kind, StepRequest] = {}
         self._make(self._most)
+        self.first.is_proven = True  # by the probe of decoder.py
         self._making: dict[Kind, threading.Thread] = {}
         self._alike_steps = 0  # one after another, up to now
 
@@ -117,6 +118,11 @@ class StepRequests:
         if not mixed and (self._alike in self._made or self._is_worth_a_graph):
             return self._get(self._alike)
         return self.first
+
+    def give_up(self, request: StepRequest) -> None:
+        """It is not used any more, nor made again."""
+        log.warning("the graph for %s computes something else and is left", request.kind)
+        del self._made[request.kind]
 
     def _get(self, kind: Kind) -> StepRequest:
         """The first one while there is none of this kind."""

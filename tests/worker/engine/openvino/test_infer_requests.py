@@ -12,10 +12,14 @@ from tests.worker.engine.generation_requests import take_decoder
 from tests.worker.engine.tiny_models import make_adapter
 from worker.engine.adapters import BASE
 from worker.engine.engine import Engine
-from worker.engine.openvino import infer_requests
-from worker.engine.openvino.infer_requests import Kind
 from worker.engine.requests import GenerationRequest
 from worker.engine.sequences import SequenceState
+
+graph, infer_requests = (
+    pytest.importorskip(f"worker.engine.openvino.{name}", reason="OpenVINO is not installed")
+    for name in ("graph", "infer_requests")
+)
+Kind = infer_requests.Kind
 
 
 @pytest.fixture
@@ -77,6 +81,23 @@ def test_steps_that_use_one_adapter_or_none_get_a_graph_that_sorts_nothing(
     assert written(base_alone) == [written_by_torch(base, 4)]
 
 
+def test_a_graph_that_computes_something_else_is_left(base, two_threads, monkeypatch, caplog):
+    with Engine(base, "fp32") as engine, torch.inference_mode():
+        decoder, sequence = take_decoder(engine), writing(BASE)
+        requests, used = decoder._forward._requests, []
+        monkeypatch.setattr(infer_requests, "ALIKE_STEPS", 1)
+        monkeypatch.setattr(graph._Builder, "_rotate", not_rotated)
+        decoder.add([sequence])
+        decoder.step()
+        wait_for(requests)
+        monkeypatch.setattr(requests, "of", noted(requests.of, used))
+        for _ in range(3):
+            decoder.step()
+        assert [one.mixed for one in used] == [False, True, True]
+    assert "computes something else" in caplog.text
+    assert sequence.output_token_ids == written_by_torch(base, len(sequence.output_token_ids))
+
+
 def test_a_large_model_has_no_such_graph(base, two_threads, monkeypatch):
     monkeypatch.setattr(infer_requests, "SMALL_BYTES", 1)
     with Engine(base, "fp32") as engine:
@@ -113,6 +134,11 @@ def written_by_torch(base, count: int) -> list[int]:
         for _ in range(count):
             written.append(int(engine.logits(torch.tensor([ids + written]))[0, -1].argmax()))
     return written
+
+
+def not_rotated(_builder, x, _heads: int):
+    """As if positions did not matter."""
+    return graph.ops.reshape(x, graph._ints([0, -1]), True)
 
 
 def wait_for(requests) -> None:
