@@ -73,7 +73,9 @@ def evaluate(model: Path) -> None:
     """Answer a batch for each line of standard input, and print its tokens a second."""
     from worker.engine.engine import Engine
     from worker.engine.requests import GenerationRequest
+    from worker.thread_waits import follow_load
 
+    follow_load()  # as a job's process does
     with Engine(model, may_merge=False) as loaded:
         requests = [
             GenerationRequest([{"role": "user", "content": one}], max_new_tokens=48)

@@ -76,7 +76,10 @@ class StepGate:
 def train_ours(configuration: Configuration, model: Path, folder: Path, turns: StepGate) -> Path:
     """Our loop as the app runs it, saving included."""
     from worker.channel import Job
+    from worker.thread_waits import follow_load
     from worker.training import run
+
+    follow_load()  # as a job's process does
 
     class StepChannel:
         """Takes a turn for each step; reading and loading before the first step take none."""
@@ -122,10 +125,9 @@ def count_tokens(turns: StepGate) -> None:
     gradient, where what rows share counts once, and replay examples count."""
     import torch
 
-    from worker.training import loop
-    from worker.training.llama_loss import LlamaLoss
+    from worker.training import llama_loss, loop
 
-    training_step, pack = loop.training_step, LlamaLoss._pack
+    training_step, pack = loop.training_step, llama_loss.pack
 
     def counted(*args: Any, **options: Any) -> Any:
         step = training_step(*args, **options)
@@ -139,7 +141,7 @@ def count_tokens(turns: StepGate) -> None:
             turns.learned += len(batch.learned)
         return batch
 
-    loop.training_step, LlamaLoss._pack = counted, packed
+    loop.training_step, llama_loss.pack = counted, packed
 
 
 def train_trl(configuration: Configuration, model: Path, folder: Path, turns: StepGate) -> Path:

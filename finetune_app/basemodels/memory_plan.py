@@ -23,6 +23,7 @@ NF4_BYTES = 0.5 + 1 / 64  # four bits, and a scale of one byte for each block of
 CARD_TOKENS = 4096
 CPU_TOKENS = {"bf16": 2048, "fp32": 1024}
 HEAD_CHUNK = 256  # positions whose logits exist at once (llama_autograd.py, lm_head.py)
+CACHED_POSITIONS = 16  # of them in fp32 (llama_autograd.py)
 MAX_SAVED_ATTENTION = 16 * 1024**2  # larger attention probabilities are recomputed, not saved
 REPLAY_TOKENS, REPLAY_LEARNED = 80, 48  # of an everyday example, about and at most
 FRAMEWORK_BYTES = 0.53e9  # Python, torch, transformers and PEFT, before the model
@@ -249,7 +250,7 @@ def _fast_layers(shape: ModelShape, setup: TrainingSetup, batch: LargestBatch) -
     saved = probabilities if probabilities <= MAX_SAVED_ATTENTION else 0
     # Adapters of fused layers are copied into one: A side by side, B block by block.
     fused_a = 5 * shape.hidden
-    fused_b = 3 * (shape.query + 2 * shape.key) + 4 * shape.inner + 2 * shape.hidden
+    fused_b = 3 * (shape.query + 2 * shape.key) + 4 * shape.inner
     layer = batch.tokens * (attention + feed_forward) + batch.padded * grid + saved
     layer += size * rank * (fused_a + fused_b)
     return shape.layers * layer - (batch.tokens - batch.learned) * feed_forward
@@ -275,9 +276,13 @@ def _general_layer(shape: ModelShape, setup: TrainingSetup, batch: LargestBatch)
 
 
 def _logits(shape: ModelShape, setup: TrainingSetup, learned: int) -> float:
-    """Logits, their log-softmax and its gradient, in fp32."""
-    size = 8.0 if setup.is_fast(shape) else 12.0
-    return size * shape.vocabulary * min(learned, HEAD_CHUNK)
+    """Logits, their log-softmax and its gradient, in fp32; our own layers make these of a few
+    positions at a time."""
+    chunk = min(learned, HEAD_CHUNK)
+    if setup.is_fast(shape):
+        few = min(chunk, CACHED_POSITIONS)
+        return shape.vocabulary * (setup.number_bytes * chunk + 12.0 * few)
+    return 12.0 * shape.vocabulary * chunk
 
 
 def _with_replay(setup: TrainingSetup, batch: LargestBatch) -> LargestBatch:

@@ -193,10 +193,13 @@ def _read_card(line: str) -> GraphicsCard | None:
 
 
 def training_environment() -> dict[str, str]:
-    """Environment of a training process: all cores, with threads that do not spin for long while
-    waiting (docs/decisions/0002 has the measurements)."""
+    """Environment of a training process: all cores; threads that wait awake for a moment, so long
+    as worker/thread_waits.py lets them; memory that glibc does not give back and fetch again at
+    each step (docs/decisions/0090)."""
     return {
         "OMP_NUM_THREADS": str(usable_cores()),
-        "GOMP_SPINCOUNT": "1000",
+        "GOMP_SPINCOUNT": "5000",
+        "MALLOC_MMAP_THRESHOLD_": str(32 * 1024**2),
+        "MALLOC_TRIM_THRESHOLD_": str(512 * 1024**2),
         "TOKENIZERS_PARALLELISM": "false",
     }

@@ -24,8 +24,8 @@ _FIRST = torch.get_num_threads()  # before any thread asks for fewer
 class ThreadCount:
     """How many threads find a processor of their own.
 
-    most: threads on a quiet machine. clock: seconds. busy: processor seconds so far of (all
-    programs, this process) on the `cores` that this process may use.
+    most: threads on a quiet machine. cores: those that this process may use. clock: seconds.
+    busy: processor seconds so far of (all programs, this process) on these cores.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class ThreadCount:
         busy: Callable[[], tuple[float, float]] | None = None,
     ) -> None:
         self.most = most or most_threads()
-        self._cores = cores or len(_cores())
+        self.cores = cores or len(_cores())
         self._clock, self._busy = clock, busy or processor_seconds
         self._threads = self.most
         self._looked_at, self._others = clock(), self._of_others()
@@ -52,7 +52,7 @@ class ThreadCount:
         seconds = self._clock() - self._looked_at
         if self.most > 1 and seconds >= LOOK_SECONDS:
             others = self._of_others()
-            free = self._cores - (others - self._others) / seconds
+            free = self.cores - (others - self._others) / seconds
             self._threads = max(1, min(self.most, int(free + 0.5)))
             self._looked_at += seconds
             self._others = others

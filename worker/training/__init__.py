@@ -11,6 +11,7 @@ losses.py           cross-entropy of every learned token
 lm_head.py          its logits, a few hundred positions at a time
 packing.py          a batch without padding, where attention has a kernel for it
 llama_loss.py       the same for Llama-like models on a CPU, several times faster
+llama_batch.py      the batch it reads, laid end to end
 llama_autograd.py   its autograd functions, with hand-written backward passes
 probes.py           whether a faster way gives transformers' gradients
 few_layers.py       of the model, for probes that need no more

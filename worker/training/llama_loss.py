@@ -9,7 +9,7 @@ family in which every linear layer has an adapter. What makes it fast without a 
 - backward passes are written by hand (llama_autograd.py);
 - the last layer's feed-forward part and the LM head see only positions that are learned.
 
-In shapes, `tokens` is the number of tokens of a batch without padding, laid end to end.
+In shapes, `tokens` is the number of tokens of a batch, laid end to end (llama_batch.py).
 """
 
 from collections.abc import Iterator
@@ -32,13 +32,8 @@ from worker.llama import (
 )
 from worker.training.data import Batch
 from worker.training.full_model import FullModel
-from worker.training.llama_autograd import (
-    Attention,
-    GridShape,
-    HeadLoss,
-    LoraLinear,
-    RmsNorm,
-)
+from worker.training.llama_autograd import Attention, HeadLoss, LoraLinear, RmsNorm
+from worker.training.llama_batch import AttentionLayout, pack
 from worker.training.lm_head import TokenLosses, with_replay
 
 
@@ -86,29 +81,11 @@ class LoraProjection:
         return out
 
 
-@dataclass(frozen=True)
-class PackedBatch:
-    """A batch laid end to end: the shared prefix once, then the rest of every example.
-
-    input_ids: (tokens,).
-    learned: (learned,) indices of tokens whose next token is learned.
-    cos, sin: (tokens, 1, head_size), rotary tables.
-    grid_positions, shape: see `llama_autograd.Attention`.
-    """
-
-    input_ids: torch.Tensor
-    learned: torch.Tensor
-    cos: torch.Tensor
-    sin: torch.Tensor
-    grid_positions: torch.Tensor
-    shape: GridShape
-
-
 class Layer:
     """One decoder layer: attention, then feed-forward, each with its residual connection."""
 
-    def __init__(self, block: Any, heads: tuple[int, int, int], epsilon: float) -> None:
-        self.heads, self.epsilon = heads, epsilon
+    def __init__(self, block: Any, epsilon: float) -> None:
+        self.epsilon = epsilon
         self.attention_norm = block.input_layernorm.weight.detach()
         self.feed_forward_norm = block.post_attention_layernorm.weight.detach()
         self.qkv = LoraProjection.fuse(*(getattr(block.self_attn, name) for name in ATTENTION))
@@ -121,13 +98,17 @@ class Layer:
         return self.qkv, self.out, self.gate_up, self.down
 
     def __call__(
-        self, x: torch.Tensor, batch: PackedBatch, keep: torch.Tensor | None
+        self,
+        x: torch.Tensor,
+        cos: torch.Tensor,
+        sin: torch.Tensor,
+        layout: AttentionLayout,
+        keep: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """x (tokens, width) -> (tokens, width), or only the tokens `keep`."""
+        """x (tokens, width) -> (tokens, width), or only the tokens `keep`. cos, sin: see
+        `llama_autograd.Attention`."""
         normed = RmsNorm.apply(x, self.attention_norm, self.epsilon)
-        attended = Attention.apply(
-            self.qkv(normed), batch.cos, batch.sin, batch.grid_positions, batch.shape, self.heads
-        )
+        attended = Attention.apply(self.qkv(normed), cos, sin, layout)
         if keep is not None:
             x, attended = x[keep], attended[keep]
         x = x + self.out(attended)
@@ -141,14 +122,11 @@ class LlamaLoss:
     pads, shares = False, True
 
     def __init__(self, model: PeftModel) -> None:
-        self._model = model
         base: Any = model.get_base_model()
         self._body, config = base.model, base.config
         self._head = base.lm_head.weight.detach()  # (vocabulary, width)
-        self._epsilon = config.rms_norm_eps
-        self.layers = [
-            Layer(block, head_sizes(config), self._epsilon) for block in self._body.layers
-        ]
+        self._heads, self._epsilon = head_sizes(config), config.rms_norm_eps
+        self.layers = [Layer(block, self._epsilon) for block in self._body.layers]
 
     def __call__(self, batch: Batch, probabilities: torch.Tensor | None = None) -> TokenLosses:
         return with_replay(self._head_losses, self.states(batch), batch.labels, probabilities)
@@ -162,63 +140,31 @@ class LlamaLoss:
 
     @contextmanager
     def without_adapter(self) -> Iterator[None]:
-        """See `losses.Loss`; the adapters that are computed here are scaled to zero meanwhile."""
+        """See `losses.Loss`: the adapters are scaled to zero meanwhile. PEFT's own way of turning
+        them off takes as long as reading a few rows, and nothing here is computed by PEFT."""
         projections = [p for layer in self.layers for p in layer.projections]
         scales = [projection.scale for projection in projections]
         try:
             for projection in projections:
                 projection.scale = 0.0
-            with self._model.disable_adapter():  # for what the model itself computes
-                yield
+            yield
         finally:
             for projection, scale in zip(projections, scales, strict=True):
                 projection.scale = scale
 
     def states(self, batch: Batch) -> torch.Tensor:
         """See `losses.Loss`."""
-        packed = self._pack(batch)
+        packed = pack(batch, self._heads, self._head.dtype)
+        cos, sin = self._rotary_tables(packed.position_ids)
         x = self._body.embed_tokens(packed.input_ids)
         for layer in self.layers[:-1]:
-            x = layer(x, packed, None)
-        x = self.layers[-1](x, packed, packed.learned)
+            x = layer(x, cos, sin, packed.layout)
+        x = self.layers[-1](x, cos, sin, packed.layout, packed.learned)
         states: torch.Tensor = RmsNorm.apply(x, self._body.norm.weight.detach(), self._epsilon)
         return states
 
-    def _pack(self, batch: Batch) -> PackedBatch:
-        own, (rows, longest) = batch.own_rows, batch.input_ids.shape
-        prefix = shared_prefix(batch, own)
-        strangers = 0 if shared_prefix(batch, rows) >= prefix else batch.replay_rows
-        order = torch.arange(longest, device=batch.input_ids.device)
-        starts = (prefix * (order.new_ones(rows).cumsum(0) <= rows - strangers))[:, None]
-        suffix = int((batch.lengths[:, None] - starts).max())
-        grid = starts + order[:suffix]  # (rows, suffix), the place of each token in its example
-        grid_positions = (grid < batch.lengths[:, None]).flatten().nonzero().flatten()
-        grid = grid.clamp(max=longest - 1)
-
-        def of_suffixes(values: torch.Tensor) -> torch.Tensor:
-            return values.gather(1, grid).flatten()[grid_positions]
-
-        input_ids = torch.cat((batch.input_ids[0, :prefix], of_suffixes(batch.input_ids)))
-        position_ids = torch.cat((order[:prefix], grid.flatten()[grid_positions]))
-        cos, sin = self._body.rotary_emb(self._head[:1], order[None])
-        return PackedBatch(
-            input_ids,
-            of_suffixes(batch.loss_mask).nonzero().flatten() + prefix,
-            cos[0, position_ids, None],
-            sin[0, position_ids, None],
-            grid_positions,
-            GridShape(prefix, rows, suffix, strangers),
-        )
-
-
-def shared_prefix(batch: Batch, rows: int) -> int:
-    """Number of tokens that the first `rows` examples begin with, before anything is learned.
-
-    0 for a single example, which shares with none.
-    """
-    if rows < 2:
-        return 0
-    ids, mask, lengths = batch.input_ids[:rows], batch.loss_mask[:rows], batch.lengths[:rows]
-    same = (ids == ids[:1]).all(dim=0) & ~mask.any(dim=0)
-    within = torch.arange(len(same), device=same.device) < int(lengths.min()) - 1
-    return int((same & within).long().cumprod(dim=0).sum())
+    def _rotary_tables(self, position_ids: torch.Tensor) -> list[torch.Tensor]:
+        """See `llama_autograd.Attention`."""
+        tables = self._body.rotary_emb(self._head[:1].float(), position_ids[None])
+        scale = self._heads[2] ** -0.25  # of queries and of keys, so of their products its square
+        return [(table[0, :, None] * scale).to(self._head.dtype) for table in tables]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from finetune_app.core import parent_death
+from worker.thread_waits import follow_load
 from worker.training.data_parallel import DistributedRanks
 from worker.training.loop import update
 from worker.training.prepare import prepare
@@ -33,6 +34,7 @@ class SilentChannel:
 
 def main() -> None:
     parent_death.die_with_parent(int(sys.argv[1]))
+    follow_load()
     order = json.load(sys.stdin)
     ranks = DistributedRanks(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]))
     spec = TrainingSpec.from_json(order["spec"])

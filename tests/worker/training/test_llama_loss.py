@@ -11,7 +11,8 @@ from worker.llama import rotate
 from worker.template import TokenizedExample
 from worker.training import few_layers, llama_autograd
 from worker.training.data import collate
-from worker.training.llama_loss import LlamaLoss, LoraProjection, is_supported, shared_prefix
+from worker.training.llama_batch import shared_prefix
+from worker.training.llama_loss import LlamaLoss, LoraProjection, is_supported
 from worker.training.losses import CausalLMLoss, Loss
 from worker.training.model_loader import load
 from worker.training.prepare import choose_loss
@@ -27,6 +28,10 @@ def example(*rest: int, prefix: list[int] = PREFIX, learned: int = 2) -> Tokeniz
 
 BATCHES = {
     "shared prefix": [example(50, 51, 52), example(60, 61, 62, 63, 64), example(70, 71)],
+    "longer prefix than rows": [
+        example(50, 51, 52, prefix=[1, *range(10, 40)]),
+        example(60, 61, 62, 63, prefix=[1, *range(10, 40)]),
+    ],
     "nothing shared": [example(7, 8, 9, prefix=[5]), example(7, 8, prefix=[6])],
     "one row": [example(50, 51, 52, 53)],
     "one row inside another": [example(50, 51), example(50, 51, 52, 53)],
@@ -94,7 +99,7 @@ def test_the_same_tokens_are_right(base_model, batch):
     assert right.tolist() == general(changed).right.tolist()
 
 
-@pytest.mark.parametrize("batch", ["shared prefix", "one row"])
+@pytest.mark.parametrize("batch", ["shared prefix", "longer prefix than rows", "one row"])
 def test_recomputed_attention_gives_the_same_gradients(base_model, monkeypatch, batch):
     made = loaded(base_model, "llama")
     loss = LlamaLoss(made.model)
@@ -137,6 +142,7 @@ def test_the_shared_prefix_ends_before_learned_tokens():
         return shared_prefix(batch, batch.own_rows)
 
     assert prefix_length("shared prefix") == 4
+    assert prefix_length("longer prefix than rows") == 31 - 1 + 1
     assert prefix_length("nothing shared") == 0
     assert prefix_length("one row") == 0
     assert prefix_length("one row inside another") == 4

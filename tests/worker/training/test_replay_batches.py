@@ -58,7 +58,9 @@ def by_itself(model, loss, examples, targets=None) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("how", LOSSES)
-@pytest.mark.parametrize("own", ["shared prefix", "nothing shared", "one row", "same rows"])
+@pytest.mark.parametrize(
+    "own", ["shared prefix", "longer prefix than rows", "nothing shared", "one row", "same rows"]
+)
 @pytest.mark.parametrize("beside", REPLAY)
 def test_the_gradient_is_that_of_two_readings(base_model, how, own, beside):
     made = loaded(base_model, "llama")
