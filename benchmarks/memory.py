@@ -31,6 +31,7 @@ from finetune_app.basemodels.memory_plan import (
     token_budget,
 )
 from finetune_app.basemodels.training_work import LongestRows
+from finetune_app.core.machine import training_environment
 
 ROOT = Path(__file__).resolve().parents[1]
 STARTER = Path(os.environ.get("FINETUNE_STARTER") or ROOT / ".cache/models/smollm2-135m-instruct")
@@ -250,7 +251,8 @@ def make_model(case: Case, folder: Path, device: str = "cpu") -> Path:
 
 def measure(case: Case) -> dict[str, Any]:
     command = [sys.executable, "-m", "benchmarks.memory", "--child", json.dumps(asdict(case))]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    environment = os.environ | training_environment()
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)
     if done.returncode:
         raise SystemExit(f"{case}: {done.stderr[-2000:]}")
     found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])

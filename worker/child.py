@@ -125,13 +125,11 @@ def main() -> None:
             import_module(name)
         gc.collect()
         gc.freeze()  # each later collection would look at all that the libraries made
-        channel.wait_for_order()
-        from worker.thread_waits import follow_load  # torch, which a light child goes without
-
-        follow_load()
     channel.wait_for_order()
     order = channel.order
     assert order is not None
+    if waits := sys.modules.get("worker.thread_waits"):  # of a heavy child
+        waits.follow_load()
     _lock(order["lock"])
     job = Job(order["kind"], Path(order["folder"]), order["spec"])
     logs.configure()

@@ -4,12 +4,13 @@ Between two operations libgomp's threads wait in a loop, for GOMP_SPINCOUNT turn
 To wake one that sleeps takes longer than many operations of a small model. But one that waits awake
 for another that finds no processor keeps this processor from it. The number of turns is read once,
 when a process starts; only where a process has more such threads than processors is it 100
-(libgomp's manual, GOMP_SPINCOUNT). So while others are busy there are a few threads more, which
-compute nothing.
+(libgomp's manual, GOMP_SPINCOUNT). So while others are busy there is one thread more, with helpers
+of its own, which computes nothing.
 
 Why not fewer threads, as in the engine: docs/decisions/0090-long-waits-alone.md.
 """
 
+import sys
 import threading
 import time
 
@@ -21,33 +22,33 @@ SHARED_ELEMENTS = 2**20  # of an operation that torch computes with all its thre
 
 
 class ThreadWaits:
-    """Follows what other programs do."""
+    """Follows what other programs do, where as many threads compute as there are processors."""
 
     def __init__(self, load: ThreadCount | None = None) -> None:
         self._load = load or ThreadCount()
-        self._extra: list[_ExtraThreads] = []
+        self._extra: ExtraThread | None = None
+
+    @property
+    def matter(self) -> bool:
+        """Whether a thread waits for another, on a system whose torch comes with libgomp. In a
+        container that may use only a part of its processors all waits are short anyway."""
+        return sys.platform == "linux" and 1 < self._load.most == self._load.cores
 
     def follow(self) -> None:
         """Call it a few times a second."""
         others_are_busy = self._load.now() < self._load.most
         if others_are_busy and not self._extra:
-            self._extra = [_ExtraThreads() for _ in range(self._missing())]
-        elif not others_are_busy:
-            for extra in self._extra:
-                extra.end()
-            self._extra = []
-
-    def _missing(self) -> int:
-        """So many threads that compute, each with its helpers, are more than the processors."""
-        helpers = self._load.most - 1
-        return (self._load.cores - self._load.most) // helpers + 1
+            self._extra = ExtraThread()
+        elif self._extra and not others_are_busy:
+            self._extra.end()
+            self._extra = None
 
 
 def follow_load() -> None:
     """From now on, until this process ends."""
-    load = ThreadCount()
-    if load.most > 1:  # else no thread waits for another
-        threading.Thread(target=_follow, args=(ThreadWaits(load),), daemon=True).start()
+    waits = ThreadWaits()
+    if waits.matter:
+        threading.Thread(target=_follow, args=(waits,), daemon=True).start()
 
 
 def _follow(waits: ThreadWaits) -> None:
@@ -56,8 +57,9 @@ def _follow(waits: ThreadWaits) -> None:
         waits.follow()
 
 
-class _ExtraThreads:
-    """A thread that has computed something once, and the helpers it got for that."""
+class ExtraThread:
+    """A thread that has computed something once, and keeps the helpers that it got for that. These
+    count for libgomp; the thread itself does not."""
 
     def __init__(self) -> None:
         self._over = threading.Event()

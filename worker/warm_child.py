@@ -11,7 +11,14 @@ from finetune_app.core.machine import training_environment
 from worker.child_process import Child
 
 # Slow to import.
-LIBRARIES = ("torch", "transformers", "peft", "safetensors.torch", "worker.training")
+LIBRARIES = (
+    "torch",
+    "transformers",
+    "peft",
+    "safetensors.torch",
+    "worker.training",
+    "worker.thread_waits",
+)
 HEAVY_ENVIRONMENT = training_environment() | {"HF_HUB_OFFLINE": "1"}
 
 _warm: Child | None = None

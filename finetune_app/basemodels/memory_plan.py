@@ -276,8 +276,8 @@ def _general_layer(shape: ModelShape, setup: TrainingSetup, batch: LargestBatch)
 
 
 def _logits(shape: ModelShape, setup: TrainingSetup, learned: int) -> float:
-    """Logits, their log-softmax and its gradient, in fp32; our own layers make these of a few
-    positions at a time."""
+    """Logits, their log-softmax and its gradient, in fp32. Our own layers keep the logits in the
+    model's number format, and make the rest of a few positions at a time."""
     chunk = min(learned, HEAD_CHUNK)
     if setup.is_fast(shape):
         few = min(chunk, CACHED_POSITIONS)

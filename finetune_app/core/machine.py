@@ -103,15 +103,22 @@ def processor_name() -> str:
 def usable_cores(root: Path = CONTROL_GROUP) -> int:
     """Processors that this process may use: those it is bound to, or fewer where its container has
     a quota of their time (rounded up)."""
-    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    bound = bound_cores()
     for names in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):
         try:
             quota, period = " ".join((root / name).read_text() for name in names).split()
             if int(quota) > 0:  # -1 and "max": none
-                return max(1, min(bound or 1, math.ceil(int(quota) / int(period))))
+                return max(1, min(bound, math.ceil(int(quota) / int(period))))
         except (OSError, ValueError, ZeroDivisionError):
             continue
-    return bound or 1
+    return bound
+
+
+def bound_cores() -> int:
+    """Processors that this process is bound to."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def container_memory(root: Path = CONTROL_GROUP) -> tuple[int, int]:
@@ -193,12 +200,13 @@ def _read_card(line: str) -> GraphicsCard | None:
 
 
 def training_environment() -> dict[str, str]:
-    """Environment of a training process: all cores; threads that wait awake for a moment, so long
-    as worker/thread_waits.py lets them; memory that glibc does not give back and fetch again at
-    each step (docs/decisions/0090)."""
+    """Environment of a process that runs heavy jobs: all cores; threads that wait awake for each
+    other, for so many turns, where worker/thread_waits.py watches over them; and memory that glibc
+    does not give back and fetch again at each step (docs/decisions/0090)."""
+    cores = usable_cores()
     return {
-        "OMP_NUM_THREADS": str(usable_cores()),
-        "GOMP_SPINCOUNT": "5000",
+        "OMP_NUM_THREADS": str(cores),
+        "GOMP_SPINCOUNT": "5000" if cores == bound_cores() else "1000",
         "MALLOC_MMAP_THRESHOLD_": str(32 * 1024**2),
         "MALLOC_TRIM_THRESHOLD_": str(512 * 1024**2),
         "TOKENIZERS_PARALLELISM": "false",

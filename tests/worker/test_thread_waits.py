@@ -3,67 +3,72 @@
 import os
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
 
+from finetune_app.core import machine as machine_module
 from tests.worker.engine.test_thread_count import Machine
 from worker import thread_waits
 from worker.engine.threads import LOOK_SECONDS
 from worker.thread_waits import ThreadWaits
 
 
-class Extra:
-    ended = False
+def test_there_is_one_thread_more_while_others_are_busy(monkeypatch):
+    class Extra:
+        made = ended = 0
 
-    def end(self) -> None:
-        self.ended = True
+        def __init__(self) -> None:
+            Extra.made += 1
 
+        def end(self) -> None:
+            Extra.ended += 1
 
-@pytest.fixture
-def made(monkeypatch) -> list[Extra]:
-    made: list[Extra] = []
-
-    def make() -> Extra:
-        made.append(Extra())
-        return made[-1]
-
-    monkeypatch.setattr(thread_waits, "_ExtraThreads", make)
-    return made
+    monkeypatch.setattr(thread_waits, "ExtraThread", Extra)
+    machine = Machine()
+    waits = ThreadWaits(machine.threads(most=2, cores=2))
+    waits.follow()
+    assert (Extra.made, Extra.ended) == (0, 0)
+    for _ in range(2):
+        machine.passes(LOOK_SECONDS, others=2)
+        waits.follow()
+        assert (Extra.made, Extra.ended) == (1, 0)
+    machine.passes(LOOK_SECONDS, others=0)
+    waits.follow()
+    assert (Extra.made, Extra.ended) == (1, 1)
 
 
 @pytest.mark.parametrize(
-    ("most", "cores", "extra"),
-    [(2, 2, 1), (4, 4, 1), (2, 4, 3), (3, 8, 3)],  # all are more than the cores, none too many
+    ("system", "most", "cores", "matter"),
+    [
+        ("linux", 2, 2, True),
+        ("linux", 1, 1, False),  # waits for no other
+        ("linux", 2, 64, False),  # a container with a quota: waits are short there, see below
+        ("darwin", 2, 2, False),  # another OpenMP
+    ],
 )
-def test_there_are_more_threads_than_processors_while_others_are_busy(made, most, cores, extra):
-    machine = Machine()
-    waits = ThreadWaits(machine.threads(most, cores))
-    waits.follow()
-    assert not made
-    machine.passes(LOOK_SECONDS, others=cores)
-    waits.follow()
-    assert len(made) == extra
-    assert most + extra * (most - 1) > cores >= most + (extra - 1) * (most - 1)
-    machine.passes(LOOK_SECONDS, others=cores)
-    waits.follow()
-    assert len(made) == extra  # still the same ones
-    machine.passes(LOOK_SECONDS, others=0.0)
-    waits.follow()
-    assert all(one.ended for one in made)
+def test_waits_matter_where_threads_fill_the_processors(monkeypatch, system, most, cores, matter):
+    monkeypatch.setattr("sys.platform", system)
+    assert ThreadWaits(Machine().threads(most, cores)).matter == matter
+
+
+@pytest.mark.parametrize(("cores", "turns"), [(4, "5000"), (2, "1000")])
+def test_with_a_quota_all_waits_are_short(monkeypatch, cores, turns):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1, 2, 3}, raising=False)
+    monkeypatch.setattr(machine_module, "usable_cores", lambda: cores)
+    assert machine_module.training_environment()["GOMP_SPINCOUNT"] == turns
 
 
 COUNT = """
 import os, threading, torch
-from worker.thread_waits import _ExtraThreads
+from worker.thread_waits import ExtraThread
 
 def threads():
     return len(os.listdir("/proc/self/task"))
 
 torch.ones(2**22).neg_()
 before = threads()
-extra = _ExtraThreads()
+extra = ExtraThread()
 while threads() < before + 2:
     pass
 extra.end()
@@ -85,10 +90,3 @@ def test_an_extra_thread_comes_with_its_helper_and_both_end():
         check=True,
     )
     assert ended.stdout.strip() == "so it is 2"
-
-
-def test_one_thread_waits_for_no_other(monkeypatch):
-    monkeypatch.setattr("worker.engine.threads.most_threads", lambda: 1)
-    before = threading.active_count()
-    thread_waits.follow_load()
-    assert threading.active_count() == before

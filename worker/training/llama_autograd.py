@@ -142,8 +142,7 @@ class Attention(Function):
 
     qkv (tokens, (query_heads + 2 kv_heads) * head_size) -> (tokens, query_heads * head_size).
 
-    cos, sin: (tokens, 1, head_size), rotary tables of each token's position, times the square root
-        of the scale of the scores.
+    cos, sin: (tokens, 1, head_size), rotary tables of each token's position.
     """
 
     @staticmethod
@@ -198,7 +197,7 @@ def _grid_backward(
     v: torch.Tensor,
     probabilities: torch.Tensor | None,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Gradients of softmax(q k^T) v, in the shapes of q, k and v.
+    """Gradients of what a grid attends to, in the shapes of q, k and v.
 
     grad: ((tokens + 1) * query_heads, size), zero at the end. probabilities: the softmax, where it
     was saved.
@@ -208,7 +207,7 @@ def _grid_backward(
     grad = grad.index_select(0, grid.outputs).view_as(q)
     grad_scores = aten._softmax_backward_data(
         grad @ v.transpose(2, 3), probabilities, -1, probabilities.dtype
-    )
+    ).mul_(_scale(q))
     return (
         grad_scores @ k,
         grad_scores.transpose(2, 3) @ q,
@@ -225,11 +224,20 @@ def _of_tokens(of_grids: Sequence[torch.Tensor], places: torch.Tensor, heads: in
 
 
 def _attention_probabilities(q: torch.Tensor, k: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """softmax(q k^T), (rows, kv_heads, query_heads / kv_heads * length, keys). mask: see `Grid`."""
+    """Softmax of the scaled scores, (rows, kv_heads, query_heads / kv_heads * length, keys).
+
+    mask: see `Grid`.
+    """
     scores = q @ k.transpose(2, 3)
     length, keys = mask.shape[-2:]
-    scores.view(*scores.shape[:2], -1, length, keys).add_(mask)
+    of_heads = scores.view(*scores.shape[:2], -1, length, keys)
+    torch.add(mask, of_heads, alpha=_scale(q), out=of_heads)
     return torch.softmax(scores, dim=-1)
+
+
+def _scale(q: torch.Tensor) -> float:
+    """Of the scores."""
+    return float(q.shape[-1] ** -0.5)
 
 
 class HeadLoss(Function):
@@ -260,7 +268,8 @@ class HeadLoss(Function):
                 losses[part], grad_logits, of_labels = _cross_entropy(some, targets[part])
                 if right is not None and of_labels is not None:
                     right[part] = of_labels
-                some.copy_(grad_logits)
+                if grad is not None:
+                    some.copy_(grad_logits)
             if grad is not None:
                 grad[start : start + HEAD_CHUNK] = logits @ head
         if grad is not None:

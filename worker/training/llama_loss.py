@@ -155,16 +155,11 @@ class LlamaLoss:
     def states(self, batch: Batch) -> torch.Tensor:
         """See `losses.Loss`."""
         packed = pack(batch, self._heads, self._head.dtype)
-        cos, sin = self._rotary_tables(packed.position_ids)
+        tables = self._body.rotary_emb(self._head[:1], packed.position_ids[None])
+        cos, sin = (table[0, :, None] for table in tables)
         x = self._body.embed_tokens(packed.input_ids)
         for layer in self.layers[:-1]:
             x = layer(x, cos, sin, packed.layout)
         x = self.layers[-1](x, cos, sin, packed.layout, packed.learned)
         states: torch.Tensor = RmsNorm.apply(x, self._body.norm.weight.detach(), self._epsilon)
         return states
-
-    def _rotary_tables(self, position_ids: torch.Tensor) -> list[torch.Tensor]:
-        """See `llama_autograd.Attention`."""
-        tables = self._body.rotary_emb(self._head[:1].float(), position_ids[None])
-        scale = self._heads[2] ** -0.25  # of queries and of keys, so of their products its square
-        return [(table[0, :, None] * scale).to(self._head.dtype) for table in tables]

@@ -14,6 +14,7 @@ from typing import Any, TypedDict
 
 from finetune_app.core.chat_messages import Message
 from worker.channel import Job
+from worker.thread_waits import follow_load
 from worker.training.loop import run
 
 
@@ -71,5 +72,6 @@ def measure(base_model: Path, conversations: list[list[Message]]) -> SpeedMeasur
 
 
 if __name__ == "__main__":
+    follow_load()
     found = measure(Path(sys.argv[1]), json.load(sys.stdin))
     print(json.dumps(found), flush=True)

@@ -99,6 +99,20 @@ def test_the_same_tokens_are_right(base_model, batch):
     assert right.tolist() == general(changed).right.tolist()
 
 
+@pytest.mark.parametrize("as_base", [False, True])
+def test_the_head_in_small_pieces_gives_the_same(base_model, monkeypatch, as_base):
+    made = loaded(base_model, "llama")
+    rows = BATCHES["shared prefix"]  # 6 tokens are learned
+    loss = LlamaLoss(made.model)
+    whole, whole_gradients = loss_and_gradients(loss, made.model, rows, as_base=as_base)
+    monkeypatch.setattr(llama_autograd, "HEAD_CHUNK", 5)
+    monkeypatch.setattr(llama_autograd, "CACHED_POSITIONS", 2)
+    pieces, gradients = loss_and_gradients(loss, made.model, rows, as_base=as_base)
+    assert pieces == pytest.approx(whole, rel=1e-6)
+    for name, gradient in whole_gradients.items():
+        assert torch.allclose(gradients[name], gradient, atol=1e-6), name
+
+
 @pytest.mark.parametrize("batch", ["shared prefix", "longer prefix than rows", "one row"])
 def test_recomputed_attention_gives_the_same_gradients(base_model, monkeypatch, batch):
     made = loaded(base_model, "llama")
@@ -142,7 +156,7 @@ def test_the_shared_prefix_ends_before_learned_tokens():
         return shared_prefix(batch, batch.own_rows)
 
     assert prefix_length("shared prefix") == 4
-    assert prefix_length("longer prefix than rows") == 31 - 1 + 1
+    assert prefix_length("longer prefix than rows") == 31
     assert prefix_length("nothing shared") == 0
     assert prefix_length("one row") == 0
     assert prefix_length("one row inside another") == 4
