@@ -251,7 +251,7 @@ def make_model(case: Case, folder: Path, device: str = "cpu") -> Path:
 
 def measure(case: Case) -> dict[str, Any]:
     command = [sys.executable, "-m", "benchmarks.memory", "--child", json.dumps(asdict(case))]
-    environment = os.environ | training_environment()
+    environment = training_environment() | os.environ
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)
     if done.returncode:
         raise SystemExit(f"{case}: {done.stderr[-2000:]}")

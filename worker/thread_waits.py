@@ -48,7 +48,7 @@ def follow_load() -> None:
     """From now on, until this process ends."""
     waits = ThreadWaits()
     if waits.matter:
-        threading.Thread(target=_follow, args=(waits,), daemon=True).start()
+        threading.Thread(target=_follow, args=(waits,), name="follow load", daemon=True).start()
 
 
 def _follow(waits: ThreadWaits) -> None:

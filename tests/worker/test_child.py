@@ -14,9 +14,11 @@ import psutil
 import pytest
 
 from finetune_app.core.environment import NICENESS
+from finetune_app.core.machine import bound_cores, usable_cores
 from tests.worker.conftest import wait_for
 from worker import boot_clock
 from worker.child import LOST, ORPHAN, explain, plain
+from worker.warm_child import LIBRARIES
 
 
 class ChildProcess:
@@ -37,11 +39,17 @@ class ChildProcess:
         self.process.stdin.flush()
 
     def send_order(
-        self, *, lease: float = 30.0, age: float = 0.0, lock: str = "lock", **spec
+        self,
+        *,
+        lease: float = 30.0,
+        age: float = 0.0,
+        lock: str = "lock",
+        runner: str = "tests.worker.counting.runner",
+        **spec,
     ) -> None:
         self.send(
             kind="count-heavy",
-            runner="tests.worker.counting.runner",
+            runner=runner,
             folder=str(self.folder),
             spec={"steps": 3, "pause": 0.02} | spec,
             lease=lease,
@@ -105,6 +113,21 @@ def test_a_warm_child_runs_at_low_priority(child, monkeypatch):
     )
     wait_for(lambda: heavy.nice() == min(19, mine + NICENESS))
     assert light.nice() == mine
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or not 1 < usable_cores() == bound_cores(),
+    reason="needs two processors of Linux that are wholly ours",
+)
+def test_the_threads_of_a_heavy_child_follow_the_load(child, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", str(usable_cores()))
+    assert "worker.thread_waits" in LIBRARIES
+    found = []
+    for arguments in ([], ["--warm", "0", "worker.thread_waits"]):
+        one = child(*arguments)
+        one.send_order(runner="tests.worker.thread_names")
+        found.append("follow load" in one.events()[-1]["threads"])
+    assert found == [False, True]
 
 
 def test_closing_the_pipe_ends_the_child(child):

@@ -1,4 +1,4 @@
-"""Beside other programs a process has a few threads more, so that none waits awake for long."""
+"""Beside other programs a process has one thread more, so that none waits awake for long."""
 
 import os
 import subprocess
@@ -60,7 +60,7 @@ def test_with_a_quota_all_waits_are_short(monkeypatch, cores, turns):
 
 
 COUNT = """
-import os, threading, torch
+import os, torch
 from worker.thread_waits import ExtraThread
 
 def threads():

@@ -9,6 +9,7 @@ In shapes, `tokens` is the number of tokens of a batch without padding, the pref
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 
@@ -92,7 +93,7 @@ def pack(batch: Batch, heads: Heads, dtype: torch.dtype) -> PackedBatch:
         input_ids,
         torch.cat((order[:prefix], places[is_real])),
         of_rows(batch.loss_mask).nonzero().flatten() + prefix,
-        _attention_layout(cells, sees_prefix, prefix, len(input_ids), heads, dtype),
+        _attention_layout(_Rows(cells, sees_prefix, prefix), len(input_ids), heads, dtype),
     )
 
 
@@ -109,47 +110,41 @@ def shared_prefix(batch: Batch, rows: int) -> int:
     return int((same & within).long().cumprod(dim=0).sum())
 
 
+class _Rows(NamedTuple):
+    """cells: (rows, length), the token in each cell; the number of all tokens where there is none.
+    sees_prefix: (rows,) bool. prefix: tokens of the prefix that those rows see."""
+
+    cells: torch.Tensor
+    sees_prefix: torch.Tensor
+    prefix: int
+
+
 def _attention_layout(
-    cells: torch.Tensor,
-    sees_prefix: torch.Tensor,
-    prefix: int,
-    tokens: int,
-    heads: Heads,
-    dtype: torch.dtype,
+    rows: _Rows, tokens: int, heads: Heads, dtype: torch.dtype
 ) -> AttentionLayout:
-    """cells: (rows, length), the token in each cell of the rows; `tokens` where there is none.
-    sees_prefix: (rows,) bool."""
+    cells, sees_prefix, prefix = rows
     itself = torch.arange(prefix, device=cells.device)[None]
-    parts = [(cells, sees_prefix, prefix)]
+    none = sees_prefix.new_zeros(1)
+    parts = [rows]
     if 0 < prefix <= cells.shape[1]:  # the prefix is one more row, which begins with nothing
         padding = cells.new_full((1, cells.shape[1] - prefix), tokens)
         cells = torch.cat((torch.cat((itself, padding), dim=1), cells))
-        parts = [(cells, torch.cat((sees_prefix.new_zeros(1), sees_prefix)), prefix)]
+        parts = [_Rows(cells, torch.cat((none, sees_prefix)), prefix)]
     elif prefix:  # as a row it would make all others as long
-        parts.insert(0, (itself, sees_prefix[:1], 0))
-    grids = [_grid(*part, tokens, heads, dtype) for part in parts]
+        parts = [_Rows(itself, none, 0), rows]
+    grids = [_grid(part, tokens, heads, dtype) for part in parts]
     query_heads, kv_heads, _ = heads
-    own_keys = [
-        _of_heads(torch.cat((cells.new_full((len(cells), shared), tokens), cells), dim=1), kv_heads)
-        for cells, _, shared in parts
-    ]
     return AttentionLayout(
         heads,
         prefix,
         grids,
         _inverse([grid.outputs for grid in grids], tokens * query_heads),
-        _inverse(own_keys, tokens * kv_heads),
+        _inverse([_own_keys(part, tokens, kv_heads) for part in parts], tokens * kv_heads),
     )
 
 
-def _grid(
-    cells: torch.Tensor,
-    sees_prefix: torch.Tensor,
-    prefix: int,
-    tokens: int,
-    heads: Heads,
-    dtype: torch.dtype,
-) -> Grid:
+def _grid(part: _Rows, tokens: int, heads: Heads, dtype: torch.dtype) -> Grid:
+    cells, sees_prefix, prefix = part
     rows, length = cells.shape
     query_heads, kv_heads, _ = heads
     rotated = query_heads + kv_heads
@@ -165,6 +160,12 @@ def _grid(
         _of_heads(seen, kv_heads, rotated, rotated + kv_heads),
         _mask(sees_prefix, prefix, length, dtype),
     )
+
+
+def _own_keys(part: _Rows, tokens: int, kv_heads: int) -> torch.Tensor:
+    """Of which head of which token each key of a grid is; a copy of the prefix's is of none."""
+    copies = part.cells.new_full((len(part.cells), part.prefix), tokens)
+    return _of_heads(torch.cat((copies, part.cells), dim=1), kv_heads)
 
 
 def _mask(sees_prefix: torch.Tensor, prefix: int, length: int, dtype: torch.dtype) -> torch.Tensor:
