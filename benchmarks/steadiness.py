@@ -191,6 +191,7 @@ def main() -> None:
         evaluation = Evaluation(data / "base")
         stack.callback(evaluation.process.kill)
         runner = Runner(OURS, data / "base", cores)
+        runner.start()
         stack.callback(runner.end)
         runner.advance(1)
         served = [serving(ask, streams) for streams in options.streams]

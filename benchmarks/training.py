@@ -1,14 +1,17 @@
 """Training speed: real tokens a second of our loop against TRL's SFTTrainer.
 
-    python benchmarks/training.py --model FOLDER [--shape short] [--quick] [--threads 2] [--write]
+    python benchmarks/training.py --model FOLDER [--shape short] [--quick] [--alone] [--threads 2]
 
 Same 320 rows (English to bash, in one of the shapes of training_rows.py), same adapter, learning
 rate, warm-up, seed and machine, and no replay examples except where it is said. Each configuration
 lives in a process of its own; they take turns, a few steps each, so that whatever else the machine
-does slows all of them alike. Real tokens are those of the rows: padding does not count, and what
-several rows share counts for each of them. The share of the peak counts what was computed, so a
-shared beginning once. Step times run from the start of one step to the start of the next, so data
-preparation and saving are in.
+does slows all of them alike. A process that waits keeps its memory, though, and on some virtual
+machines that slows those that ask for much of it (TRL): with --alone there is one process at a
+time, in rounds, each with all its steps.
+
+Real tokens are those of the rows: padding does not count, and what several rows share counts for
+each of them. The share of the peak counts what was computed, so a shared beginning once. Step times
+run from the start of one step to the start of the next, so data preparation and saving are in.
 
 Besides wall time the table shows tokens per second of processor time: with one thread that is
 what a quiet machine would give, even when this one is busy.
@@ -19,6 +22,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -42,6 +46,7 @@ QUICK = [
     Configuration("TRL eager, batch 32, bfloat16", 32, attention="eager", weights="bfloat16"),
 ]
 STEPS_IN_TURN = 3  # within the first, our threads still wait as beside another program
+ROUNDS = 3  # with --alone
 MORE = [
     Configuration(
         f"TRL {attention}, batch {batch}, {weights}", batch, attention=attention, weights=weights
@@ -62,14 +67,19 @@ class Runner:
         self.configuration = configuration
         self.steps: list[dict[str, float]] = []
         self.held_out: float | None = None
+        self.command = [
+            sys.executable,
+            "-m",
+            "benchmarks.training_child",
+            str(model),
+            json.dumps(asdict(configuration)),
+        ]
+        self.threads = threads
+
+    def start(self) -> None:
+        self.warm = False
         self.process = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "benchmarks.training_child",
-                str(model),
-                json.dumps(asdict(configuration)),
-            ],
+            self.command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -78,20 +88,20 @@ class Runner:
             env=training_environment()
             | os.environ
             | {
-                "OMP_NUM_THREADS": str(threads),
+                "OMP_NUM_THREADS": str(self.threads),
                 "HF_HUB_OFFLINE": "1",
                 "PYTHONPATH": str(ROOT),
             },
         )
         if self.read() is None:
-            raise SystemExit(f"{configuration.name} did not start.")
+            raise SystemExit(f"{self.configuration.name} did not start.")
 
     def read(self) -> dict[str, Any] | None:
         line = self.process.stdout.readline() if self.process.stdout else ""
         return json.loads(line) if line else None
 
     def advance(self, steps: int) -> None:
-        """Some more steps; the first of all is warm-up and not counted."""
+        """Some more steps; the first of a process is warm-up and not counted."""
         for _ in range(steps):
             if self.held_out is not None or not self.process.stdin:
                 return
@@ -101,7 +111,9 @@ class Runner:
             if report is None or "held_out" in report:
                 self.held_out = report["held_out"] if report else None
                 return
-            self.steps.append(report)
+            if self.warm:
+                self.steps.append(report)
+            self.warm = True
 
     def end(self) -> None:
         if self.process.stdin:
@@ -111,8 +123,27 @@ class Runner:
 
     def speed(self, clock: str, what: str = "tokens") -> float:
         """Real tokens a second, or others: all tokens over all time."""
-        counted = self.steps[1:]
-        return sum(s[what] for s in counted) / max(1e-9, sum(s[clock] for s in counted))
+        return sum(s[what] for s in self.steps) / max(1e-9, sum(s[clock] for s in self.steps))
+
+
+def in_turn(runners: list[Runner], steps: int) -> None:
+    """All at once, a few steps each."""
+    for runner in runners:
+        runner.start()
+    for _ in range(-(-steps // STEPS_IN_TURN)):
+        for runner in runners:
+            runner.advance(STEPS_IN_TURN)
+    for runner in runners:
+        runner.end()
+
+
+def one_by_one(runners: list[Runner], steps: int) -> None:
+    """One process at a time, in rounds, so that a slow minute does not meet one alone."""
+    for _ in range(ROUNDS):
+        for runner in runners:
+            runner.start()
+            runner.advance(steps)
+            runner.end()
 
 
 def compare(
@@ -122,6 +153,7 @@ def compare(
     threads: int,
     steps: int,
     at_once: int,
+    measure: Callable[[list[Runner], int], None],
 ) -> dict[str, dict[str, float]]:
     """Every configuration against ours, at batch 8 and at 16: the app's default, and its best here.
     Ratios are taken among those that took turns."""
@@ -134,9 +166,7 @@ def compare(
             Configuration(PEAK),
         )
         runners = [Runner(c, model, threads) for c in (*group, *always)]
-        for _ in range(-(-steps // STEPS_IN_TURN)):
-            for runner in runners:
-                runner.advance(STEPS_IN_TURN)
+        measure(runners, steps)
         ours, larger = runners[-3:-1]
         for runner in runners:
             name = runner.configuration.name
@@ -153,7 +183,6 @@ def compare(
                     "cpu_best": larger.speed("cpu") / runner.speed("cpu"),
                 },
             )
-            runner.end()
             print(f"{name}: {results[name]}", file=sys.stderr, flush=True)
     return results
 
@@ -163,6 +192,7 @@ def quality(model: Path, shape: str, threads: int) -> dict[str, float]:
     losses = {}
     for configuration in (DEFAULTS, OURS, WITH_REPLAY):
         runner = Runner(replace(configuration, shape=shape), model, threads)
+        runner.start()
         runner.advance(10_000)
         losses[configuration.name] = runner.held_out or float("nan")
         runner.end()
@@ -218,6 +248,7 @@ def main() -> None:
     options.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     options.add_argument("--steps", type=int, default=9, help="steps a configuration takes")
     options.add_argument("--at-once", type=int, default=3, help="how many take turns together")
+    options.add_argument("--alone", action="store_true", help="one process at a time")
     options.add_argument("--quality", action="store_true", help="compare held-out loss as well")
     options.add_argument("--write", type=Path, help="write the table to this file")
     given = options.parse_args()
@@ -227,8 +258,15 @@ def main() -> None:
     losses = quality(given.model, given.shape, given.threads) if given.quality else {}
     chosen = [DEFAULTS, WITH_REPLAY, *(QUICK if given.quick else MORE)]
     configurations = [replace(one, shape=given.shape) for one in chosen[: given.most]]
+    measure = one_by_one if given.alone else in_turn
     results = compare(
-        configurations, given.model, given.shape, given.threads, given.steps, given.at_once
+        configurations,
+        given.model,
+        given.shape,
+        given.threads,
+        given.steps,
+        given.at_once,
+        measure,
     )
     text = table(results, losses, given.model)
     text += (

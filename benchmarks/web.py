@@ -4,9 +4,10 @@
 
 A stand-in for the engine answers on its socket at once, with the engine's own code around it
 (worker/engine/server.py); so all that is measured is HTTP and the web. The same streams ask it at
-its socket, and the chat completions of a web process before it, over HTTP, streamed. Prints seconds
-of the web process per request and per token, told apart by answers of 1 token and of many, and the
-time that a request takes longer than at the socket.
+its socket, and the chat completions of a web process before it, over HTTP, streamed: of a base
+model and of a deployed tuned one. Prints milliseconds of the web process per request and per token,
+told apart by answers of 1 token and of many, and the time that a request takes longer than at the
+socket.
 """
 
 from __future__ import annotations
@@ -31,10 +32,47 @@ import psutil
 
 ROOT = Path(__file__).resolve().parent.parent
 MESSAGES = [{"role": "user", "content": "Where is my bicycle?"}]
-SLUG, FOLDER = "stand-in", "models/stand-in"
-ADD_MODEL = f"""
+SLUG, FOLDER, LIVE = "stand-in", "models/stand-in", "stand-in-live"
+ADD_MODELS = f"""
+from finetune_app.accounts.models import Team
 from finetune_app.basemodels.models import BaseModel
-BaseModel.objects.create(slug="{SLUG}", name="Stand-in", parameters=1, context=2048)
+from finetune_app.candidates.models import Candidate
+from finetune_app.core.files import local_folder
+from finetune_app.datasets.models import Dataset
+from finetune_app.deployment.models import Deployment
+from finetune_app.goals.models import Goal
+from finetune_app.jobs.models import Job
+from finetune_app.training.models import Training
+from finetune_app.versions.models import Version
+
+team = Team.objects.get()
+goal = Goal.objects.create(team=team, name="Sort letters")
+base = BaseModel.objects.create(slug="{SLUG}", name="Stand-in", parameters=1, context=2048)
+version = Version.objects.create(
+    dataset=Dataset.objects.create(goal=goal), number=1, counts=dict(), longest=1, characters=1
+)
+training = Training.objects.create(
+    goal=goal,
+    number=1,
+    version=version,
+    base_model=base,
+    job=Job.objects.create(team=team, kind="training"),
+    adapter_sha256="2" * 64,
+)
+tuned = Candidate.objects.create(
+    goal=goal,
+    kind="tuned",
+    name="Tuned",
+    base_model=base,
+    training=training,
+    number_format="bf16",
+    instructions="Answer with one label.",
+)
+live = Deployment.objects.create(team=team, goal=goal, name="{LIVE}")
+live.releases.create(number=1, candidate=tuned)
+adapter = local_folder(tuned.adapter_folder)
+adapter.mkdir(parents=True)
+(adapter / "adapter_config.json").write_text("{{}}")
 """
 
 
@@ -105,7 +143,7 @@ class Installation:
         self._manage("create_owner", "mara@kettle.example")
         (data / FOLDER).mkdir(parents=True)
         (data / FOLDER / "config.json").write_text("{}")
-        self._manage("shell", "-c", ADD_MODEL)
+        self._manage("shell", "-c", ADD_MODELS)
         limits = ("--requests-a-minute=1000000", "--tokens-a-minute=1000000000")
         self.key = self._manage("apikey", *limits).splitlines()[-1]
         secrets = "from django.conf import settings; print(settings.ENGINE_SECRET)"
@@ -131,10 +169,14 @@ class Installation:
         times = [one.cpu_times() for one in web.children()]
         return sum(one.user + one.system for one in times)
 
-    def at_the_web(self) -> tuple[httpx.Client, str, dict[str, Any]]:
+    def at_the_web(self, model: str) -> tuple[httpx.Client, str, dict[str, Any]]:
         headers = {"Authorization": f"Bearer {self.key}"}
         client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", headers=headers)
-        return client, "/v1/chat/completions", {"model": SLUG, "messages": MESSAGES, "stream": True}
+        return (
+            client,
+            "/v1/chat/completions",
+            {"model": model, "messages": MESSAGES, "stream": True},
+        )
 
     def at_the_socket(self) -> tuple[httpx.Client, str, dict[str, Any]]:
         transport = httpx.HTTPTransport(uds=str(self.socket), verify=False)
@@ -170,7 +212,7 @@ def wait_until_it_answers(found: Installation) -> None:
     deadline = time.monotonic() + 120
     while True:
         try:
-            for client, path, body in (found.at_the_socket(), found.at_the_web()):
+            for client, path, body in (found.at_the_socket(), found.at_the_web(SLUG)):
                 ask(client, path, {**body, "max_new_tokens": 1, "max_tokens": 1})
             return
         except (httpx.HTTPError, OSError):
@@ -216,25 +258,27 @@ def main() -> None:
         return
     with installation() as found:
         print(
-            "| streams | web, ms a request | ms a token | longer than at the socket, ms a request |"
+            "| model | streams | web, ms a request | ms a token "
+            "| longer than at the socket, ms a request |"
         )
-        print("|---|---|---|---|")
+        print("|---|---|---|---|---|")
         for streams in asked.streams:
-            print(row(found, streams, asked.requests, asked.tokens), flush=True)
+            for model in (SLUG, LIVE):
+                print(row(found, model, streams, asked.requests, asked.tokens), flush=True)
 
 
-def row(found: Installation, streams: int, requests: int, tokens: int) -> str:
+def row(found: Installation, model: str, streams: int, requests: int, tokens: int) -> str:
     spent, longer = {}, {}
     for length in (1, tokens):
-        all_streams(found.at_the_web(), streams, 2 * streams, length)  # connections are open
+        all_streams(found.at_the_web(model), streams, 2 * streams, length)  # connections are open
         socket_takes = all_streams(found.at_the_socket(), streams, requests, length)
         before = found.web_seconds()
-        web_takes = all_streams(found.at_the_web(), streams, requests, length)
+        web_takes = all_streams(found.at_the_web(model), streams, requests, length)
         spent[length] = 1000 * (found.web_seconds() - before) / requests
         longer[length] = 1000 * (web_takes - socket_takes)
     a_token = (spent[tokens] - spent[1]) / (tokens - 1)
     later = ", ".join(f"{more:.0f} with {length} tokens" for length, more in longer.items())
-    return f"| {streams} | {spent[1]:.1f} | {a_token:.2f} | {later} |"
+    return f"| {model} | {streams} | {spent[1]:.1f} | {a_token:.2f} | {later} |"
 
 
 if __name__ == "__main__":

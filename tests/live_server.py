@@ -8,14 +8,14 @@ from contextlib import contextmanager
 import uvicorn
 
 from finetune_app.asgi import application
-from finetune_app.core.header_timeout import HeaderTimeoutProtocol
+from finetune_app.core.header_limits import HeaderLimitsProtocol
 
 
 @contextmanager
 def serving() -> Iterator[str]:
     """The API's address. It sees only committed rows."""
     server = uvicorn.Server(
-        uvicorn.Config(application, port=0, log_level="error", http=HeaderTimeoutProtocol)
+        uvicorn.Config(application, port=0, log_level="error", http=HeaderLimitsProtocol)
     )
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

@@ -1,4 +1,4 @@
-"""Rejects request bodies that are larger than any accepted upload, or whose length is ambiguous.
+"""Rejects request bodies that are larger than any accepted upload.
 
 Under ASGI, Django stores the whole body in a temporary file before any view runs. Bodies other
 than files are then read into memory, and a body without Content-Length bypasses Django's limit.
@@ -19,7 +19,7 @@ UNKNOWN_SENDER_BYTES = 1024 * 1024  # enough for every form before sign-in
 
 
 class BodyLimit:
-    """ASGI middleware that answers 413 to bodies above the limit, and 400 to two lengths.
+    """ASGI middleware that answers 413 to bodies above the limit.
 
     Senders that `is_known_sender` does not know may send UNKNOWN_SENDER_BYTES: a body is stored on
     disk before a view can ask who sent it.
@@ -32,10 +32,6 @@ class BodyLimit:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
-            return
-        if _has_two_lengths(scope):
-            text = "Send either Content-Length or Transfer-Encoding, not both."
-            await refuse(scope, send, 400, text)
             return
         limit, known = _limit(scope), True
         if _may_exceed(scope, UNKNOWN_SENDER_BYTES) and not await self.is_known_sender(scope):
@@ -80,14 +76,6 @@ def _limit(scope: Scope) -> int:
 def _content_length(scope: Scope) -> int:
     value = dict(scope["headers"]).get(b"content-length", b"")
     return int(value[:20]) if value.isdigit() else 0  # a longer number is too large in any case
-
-
-def _has_two_lengths(scope: Scope) -> bool:
-    """Whether a proxy could see another end of this request than we do, and take the rest of the
-    body for the next request."""
-    names = [name for name, _value in scope["headers"]]
-    lengths = names.count(b"content-length")
-    return lengths > 1 or bool(lengths and b"transfer-encoding" in names)
 
 
 def _may_exceed(scope: Scope, limit: int) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 
+import aiohttp
 import httpx
 from django.utils.translation import gettext as _
 
@@ -24,7 +25,7 @@ from finetune_app.core.engines import Engine, name_of
 from finetune_app.core.tracing import span
 
 # A large model takes minutes to load before the first byte.
-TIMEOUT = httpx.Timeout(300.0, connect=2.0)
+TIMEOUT = aiohttp.ClientTimeout(sock_connect=2.0, sock_read=300.0)
 
 
 class EngineUnavailable(Exception):
@@ -95,15 +96,15 @@ async def _chat_events(engine: Engine, body: ChatBody) -> AsyncGenerator[ChatEve
     try:
         async with (
             engines.client_of(engine, TIMEOUT) as client,
-            client.stream("POST", "/chat", json=body) as response,
+            client.post("/chat", json=body) as response,
         ):
             await _raise_for_status(response)
-            async for line in response.aiter_lines():
+            async for line in response.content:
                 event: ChatEvent = json.loads(line)
                 if event.get("done"):
                     unfinished.discard(event["candidate"])
                 yield event
-    except httpx.HTTPError as error:
+    except engines.UNREACHABLE as error:
         engine.was_away()
         raise _unavailable() from error
     finally:
@@ -226,12 +227,14 @@ async def _request(method: str, path: str, body: Mapping[str, Any] | None = None
     problem = _unavailable()
     for engine in await engines.pool().in_order((body or {}).get("base_model", "")):
         try:
-            async with engines.client_of(engine, TIMEOUT) as client:
-                response = await client.request(method, path, json=body)
+            async with (
+                engines.client_of(engine, TIMEOUT) as client,
+                client.request(method, path, json=body) as response,
+            ):
                 await _raise_for_status(response)
-                answer: dict[str, Any] = response.json()
+                answer: dict[str, Any] = await response.json()
                 return answer
-        except httpx.HTTPError:
+        except engines.UNREACHABLE:
             engine.was_away()
         except RequestRejected:
             raise
@@ -240,17 +243,17 @@ async def _request(method: str, path: str, body: Mapping[str, Any] | None = None
     raise problem
 
 
-async def _raise_for_status(response: httpx.Response) -> None:
-    if response.is_success:
+async def _raise_for_status(response: aiohttp.ClientResponse) -> None:
+    if response.ok:
         return
-    await response.aread()
-    if response.status_code == 429:
+    text = await response.text()
+    if response.status == 429:
         raise EngineUnavailable(
             _("The model is busy with other questions. Try again in a few seconds."),
             retry_after=int(response.headers.get("Retry-After", 5)),
         )
     try:
-        answer = response.json()
+        answer = json.loads(text)
         message, param = str(answer["error"]), answer.get("param")
     except (ValueError, KeyError):
         message, param = _("The model could not answer because of a fault in the engine."), None

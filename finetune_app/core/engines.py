@@ -6,6 +6,7 @@ does not answer is left out for a while.
 """
 
 import asyncio
+import socket
 import ssl
 import time
 from collections.abc import Sequence
@@ -13,17 +14,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import httpx
 from django.conf import settings
 
-from finetune_app.core import request_ids, tcp_keepalive
+from finetune_app.core import request_ids
 from finetune_app.core.engine_protocol import EngineHealth
 from finetune_app.core.engine_tls import client_context
 from finetune_app.core.logs import request_id
+from finetune_app.core.tcp_keepalive import socket_options
 
 FRESH_SECONDS = 2.0  # for so long an answer about the engine's state is good
 ASK_SECONDS = 1.0  # that a request waits for such an answer
 AWAY_SECONDS = 5.0  # for so long an engine that could not be reached is asked last
+# What a request to one that cannot be reached, or goes away, ends with.
+UNREACHABLE = (aiohttp.ClientError, TimeoutError)
+LINE_BYTES = 2**20  # of one event at most; the bytes that a client reads ahead
 LOADING = 8  # requests that wait elsewhere are worth loading a base model for one here
 
 SOCKET_URL = "http://engine"
@@ -92,36 +98,51 @@ async def _refresh(engine: Engine) -> None:
         return
     engine.asked_at = now
     try:
-        async with client_of(engine, timeout=httpx.Timeout(ASK_SECONDS)) as client:
-            response = await client.get("/health")
+        timeout = aiohttp.ClientTimeout(ASK_SECONDS)
+        async with client_of(engine, timeout) as client, client.get("/health") as response:
             response.raise_for_status()
-            engine.health = response.json()
-    except (httpx.HTTPError, ValueError):
+            engine.health = await response.json()
+    except (*UNREACHABLE, ValueError):
         engine.was_away()
 
 
-def client_of(engine: Engine, timeout: httpx.Timeout) -> httpx.AsyncClient:
-    transport = httpx.AsyncHTTPTransport(**_way_to(engine))
-    return httpx.AsyncClient(
-        transport=transport, base_url=engine.url, headers=_headers(), timeout=timeout
+def client_of(engine: Engine, timeout: aiohttp.ClientTimeout) -> aiohttp.ClientSession:
+    """For one request. aiohttp takes a third of the time that httpx does
+    (docs/benchmarks/web.md)."""
+    connector: aiohttp.BaseConnector = aiohttp.UnixConnector(str(settings.ENGINE_SOCKET))
+    if engine.address:
+        tls = client_context(settings.ENGINE_SECRET)
+        connector = aiohttp.TCPConnector(ssl=tls, socket_factory=watched_socket)
+    return aiohttp.ClientSession(
+        engine.url,
+        connector=connector,
+        headers=_headers(),
+        timeout=timeout,
+        read_bufsize=LINE_BYTES,
     )
+
+
+def watched_socket(address: aiohttp.AddrInfoType) -> socket.socket:
+    """An answer may take minutes, but its engine's host may be gone."""
+    family, kind, protocol, _name, _address = address
+    opened = socket.socket(family, kind, protocol)
+    for option in socket_options():
+        opened.setsockopt(*option)
+    return opened
 
 
 def blocking_client_of(engine: Engine, timeout: httpx.Timeout) -> httpx.Client:
     """For synchronous code."""
-    transport = httpx.HTTPTransport(**_way_to(engine))
-    return httpx.Client(
-        transport=transport, base_url=engine.url, headers=_headers(), timeout=timeout
-    )
-
-
-def _way_to(engine: Engine) -> dict[str, Any]:
-    """Arguments of the transport."""
+    way: dict[str, Any] = {"verify": NO_TLS, "uds": str(settings.ENGINE_SOCKET)}
     if engine.address:
         verify = client_context(settings.ENGINE_SECRET)
-        # An answer may take minutes, but its engine's host may be gone.
-        return {"verify": verify, "socket_options": tcp_keepalive.socket_options()}
-    return {"verify": NO_TLS, "uds": str(settings.ENGINE_SOCKET)}
+        way = {"verify": verify, "socket_options": socket_options()}
+    return httpx.Client(
+        transport=httpx.HTTPTransport(**way),
+        base_url=engine.url,
+        headers=_headers(),
+        timeout=timeout,
+    )
 
 
 def _headers() -> dict[str, str]:

@@ -4,13 +4,13 @@ from typing import Any, ClassVar
 
 from uvicorn_worker import UvicornWorker
 
-from finetune_app.core.header_timeout import HeaderTimeoutProtocol
+from finetune_app.core.header_limits import HeaderLimitsProtocol
 
 
 class WebWorker(UvicornWorker):  # type: ignore[misc]  # it has no types
     CONFIG_KWARGS: ClassVar[dict[str, Any]] = {
         "loop": "asyncio",
-        "http": HeaderTimeoutProtocol,
+        "http": HeaderLimitsProtocol,
         "lifespan": "off",
         "access_log": False,
         "server_header": False,

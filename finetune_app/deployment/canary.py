@@ -8,17 +8,40 @@ import hashlib
 
 from finetune_app.candidates import inference
 from finetune_app.core.errors import PlainError
+from finetune_app.core.rows import read_related
 from finetune_app.deployment.models import Deployment, Release
 
 CANARY_PERCENTS = (5, 10, 25, 50)  # of the conversations
+# `Deployment.current_and_canary` in SQL, since each request asks it.
+CURRENT_AND_CANARY = """
+    SELECT * FROM deployment_release WHERE deployment_id = %s AND (
+        (promoted_at IS NULL AND withdrawn_at IS NULL) OR number = (
+            SELECT MAX(number) FROM deployment_release
+            WHERE deployment_id = %s AND promoted_at IS NOT NULL
+        )
+    )
+"""
 
 
 def release_for(deployment: Deployment, conversation_id: str) -> Release | None:
     """The release for this conversation: the canary if it includes the conversation and can answer,
     otherwise the current one. None if nothing is live."""
-    current, canary = deployment.current_and_canary()
-    included = canary and conversation_id and includes(canary, conversation_id)
-    return canary if canary and included and not unavailable_reason(canary) else current
+    found = list(Release.objects.raw(CURRENT_AND_CANARY, [deployment.pk, deployment.pk]))
+    current = next((one for one in found if not one.is_canary), None)
+    canary = next((one for one in found if one.is_canary), None)
+    if canary and conversation_id and includes(canary, conversation_id):
+        canary = _with_model(canary, deployment)
+        if not unavailable_reason(canary):
+            return canary
+    return current and _with_model(current, deployment)
+
+
+def _with_model(release: Release, deployment: Deployment) -> Release:
+    """With all that a request to its candidate is made of."""
+    release.deployment = deployment
+    read_related(release, "candidate")
+    read_related(release.candidate, "base_model", "endpoint", "training", "knowledge")
+    return release
 
 
 def includes(canary: Release, conversation_id: str) -> bool:

@@ -293,23 +293,20 @@ class Generation:
         """A failure after the first event is sent in the stream: the status was sent already."""
         status, code = CLIENT_CLOSED_REQUEST, "gone"
         try:
-            for sent in self.answer.first_events():
-                yield sent
-            if first:
-                for sent in self._encoded(first):
-                    yield sent
+            # What comes together is sent in one piece.
+            begun = [*self.answer.first_events(), *(self._encoded(first) if first else ())]
+            if begun:
+                yield b"".join(begun)
             async with aclosing(events):
                 async for event in events:
-                    for sent in self._encoded(event):
+                    if sent := b"".join(self._encoded(event)):
                         yield sent
-            if self.request.options.include_usage:
-                yield self.answer.usage_event()
             # Logged before the last event is sent: many clients disconnect as soon as they have
             # it, and may send feedback at once.
             status, code = 200, ""
             await self.log(status, code)
-            for sent in self.answer.end_events():
-                yield sent
+            usage = [self.answer.usage_event()] if self.request.options.include_usage else []
+            yield b"".join([*usage, *self.answer.end_events()])
         except ApiError as error:
             status, code = error.status, error.code
             for sent in self.answer.error_events(error):

@@ -7,6 +7,7 @@ import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import aiohttp
 import httpx
 import pytest
 
@@ -141,17 +142,26 @@ def test_when_one_is_killed_its_answer_ends_with_an_error_and_the_other_goes_on(
 
 
 @pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="Linux only")
-def test_one_whose_host_is_gone_is_noticed_within_seconds(two, use):
+def test_one_whose_host_is_gone_is_noticed_within_seconds(two, use, monkeypatch):
     """Such a host says nothing, and an answer may take minutes (tests/hosts unplugs one)."""
     use(two[0])
+    opened: list[socket.socket] = []
+
+    def watched(address: aiohttp.AddrInfoType) -> socket.socket:
+        opened.append(open_socket(address))
+        return opened[-1]
+
+    open_socket = engines.watched_socket
+    monkeypatch.setattr(engines, "watched_socket", watched)
 
     async def options() -> tuple[int, int]:
-        engine = Engine(two[0].address)
+        timeout = aiohttp.ClientTimeout(30)
         async with (
-            engines.client_of(engine, httpx.Timeout(30)) as asks,
-            asks.stream("GET", "/health") as told,
+            engines.client_of(Engine(two[0].address), timeout) as asks,
+            asks.get("/health") as told,
         ):
-            used = told.extensions["network_stream"].get_extra_info("socket")
+            assert told.ok
+            [used] = opened
             tcp = used.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
             return used.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE), tcp
 
