@@ -13,14 +13,13 @@ from django.utils.translation import ngettext
 
 from finetune_app.candidates.models import Candidate
 from finetune_app.datasets.enough_examples import STEADY_EXAMPLES
-from finetune_app.evaluation.models import Evaluation
 from finetune_app.goals.models import Goal, Method
+from finetune_app.guide.newest_results import NewestEvaluation, NewestTraining
 from finetune_app.guide.step_results import StepResults
 from finetune_app.guide.steps import DOCUMENTS, INSTRUCTIONS, step_name
 from finetune_app.jobs.models import State
 from finetune_app.knowledge.models import Knowledge
 from finetune_app.monitoring import retraining
-from finetune_app.training.models import Training
 from finetune_app.versions.models import Version
 
 # With an answer; then freezing is next, even if rows are still waiting.
@@ -71,17 +70,17 @@ class Progress:
         return bool(self.knowledge and self.knowledge.index)
 
     @property
-    def training(self) -> Training | None:
+    def training(self) -> NewestTraining | None:
         """The newest."""
         return self.results.trainings.get(self.goal.pk)
 
     @property
-    def trained(self) -> Training | None:
+    def trained(self) -> NewestTraining | None:
         """The newest with an adapter."""
         return self.results.trained.get(self.goal.pk)
 
     @property
-    def evaluation(self) -> Evaluation | None:
+    def evaluation(self) -> NewestEvaluation | None:
         """The newest."""
         return self.results.evaluations.get(self.goal.pk)
 
@@ -244,12 +243,12 @@ def _ago(moment: datetime) -> str:
     return _("%(time)s ago") % {"time": timesince(moment, depth=1)}
 
 
-def _is_about_newest(evaluation: Evaluation, progress: Progress) -> bool:
+def _is_about_newest(evaluation: NewestEvaluation, progress: Progress) -> bool:
     """Whether the evaluation covers the newest training, instructions or index of the goal."""
     method = Method(progress.goal.method)
     if method.trains:
         training = progress.training
-        return training is None or evaluation.ours.training_id == training.pk
+        return training is None or evaluation.training_id == training.pk
     made = progress.knowledge.indexed_at if method.searches and progress.knowledge else None
     if method == Method.PROMPT and progress.instructions:
         made = progress.instructions.created_at
@@ -270,8 +269,8 @@ def _trained(progress: Progress, here: dict[str, int]) -> NextAction:
             else _("Training: getting ready.")
         )
         return NextAction(4, state, _("Watch"), url)
-    if training.adapter_sha256:
-        ago = _ago(job.ended_at or training.created_at)
+    if training.has_adapter:
+        ago = _ago(job.ended_at or job.created_at)
         return NextAction(
             5,
             _("Trained %(ago)s. Not tested yet.") % {"ago": ago},
@@ -298,7 +297,7 @@ def _in_use(progress: Progress, here: dict[str, int]) -> NextAction | None:
     return _to_answer(progress, here) if progress.to_answer else None
 
 
-def _evaluated(evaluation: Evaluation, here: dict[str, int]) -> NextAction:
+def _evaluated(evaluation: NewestEvaluation, here: dict[str, int]) -> NextAction:
     url = reverse("evaluation:detail", kwargs=here | {"evaluation_id": evaluation.pk})
     if evaluation.job.is_active:
         return NextAction(5, _("Being tested on unseen prompts."), _("Watch"), url)

@@ -126,7 +126,7 @@ def _step_4_fact(progress: Progress) -> str:
             "total": training.job.total,
         }
     if progress.trained:
-        return _("Trained on version %(v)d") % {"v": progress.trained.version.number}
+        return _("Trained on version %(v)d") % {"v": progress.trained.version}
     return _("One button")
 
 

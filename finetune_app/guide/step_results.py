@@ -6,23 +6,21 @@ steps asks only for what its goal's method needs, the home page for all, in eigh
 
 from collections import defaultdict
 from collections.abc import Iterable
-from datetime import datetime
 from functools import cached_property
 from typing import TypeVar
 
-from django.db.models import Count, F, Max, Model, Q, QuerySet
+from django.db.models import Count, Max
 
 from finetune_app.candidates.models import Candidate
 from finetune_app.datasets import status_counts
-from finetune_app.evaluation.models import Evaluation
 from finetune_app.goals.models import Goal
-from finetune_app.jobs.models import State
+from finetune_app.guide import newest_results
+from finetune_app.guide.newest_results import NewestEvaluation, NewestTraining
 from finetune_app.knowledge.models import Knowledge
 from finetune_app.monitoring import retraining
-from finetune_app.training.models import Training
 from finetune_app.versions.models import Version
 
-ModelT = TypeVar("ModelT", bound=Model)
+ResultT = TypeVar("ResultT", Candidate, Knowledge, NewestTraining)
 
 
 class StepResults:
@@ -38,42 +36,27 @@ class StepResults:
     @cached_property
     def versions(self) -> dict[int, Version]:
         """The newest."""
-        rows = Version.objects.filter(dataset__goal__in=self._ids)
-        newest = rows.filter(_newest(rows, "dataset"))
-        return _by_goal(newest.annotate(of_goal=F("dataset__goal")), "of_goal")
+        return newest_results.newest_versions(self._ids)
 
     @cached_property
     def base_models(self) -> dict[int, str]:
         """Names of the chosen ones."""
-        found = self._models_and_deployments
-        return {pk: name for pk, name, _since, _paused in found if name}
+        return {one.goal_id: one.base_model for one in self._chosen if one.base_model}
 
     @cached_property
     def live(self) -> set[int]:
-        found = self._models_and_deployments
-        return {pk for pk, _name, since, paused in found if since and not paused}
+        return {one.goal_id for one in self._chosen if one.is_live}
 
     @cached_property
-    def _models_and_deployments(
-        self,
-    ) -> list[tuple[int, str | None, datetime | None, datetime | None]]:
-        """What each goal has one of at most, in one query: the base model's name; since when it has
-        a deployment, and since when that is paused."""
-        rows = Goal.objects.filter(pk__in=self._ids).order_by()
-        return list(
-            rows.values_list(
-                "pk",
-                "base_choice__base_model__name",
-                "deployment__created_at",
-                "deployment__paused_at",
-            )
-        )
+    def _chosen(self) -> list[newest_results.Chosen]:
+        return newest_results.chosen(self._ids)
 
     @cached_property
     def instructions(self) -> dict[int, Candidate]:
         """The newest that a person kept."""
         kept = Candidate.objects.versions().filter(goal__in=self._ids)
-        return _by_goal(kept.filter(_newest(kept)).only("goal_id", "created_at"))
+        newest = kept.order_by().values("goal").annotate(newest=Max("pk")).values("newest")
+        return _by_goal(kept.filter(pk__in=newest).only("goal_id", "created_at"))
 
     @cached_property
     def knowledge(self) -> dict[int, Knowledge]:
@@ -82,35 +65,23 @@ class StepResults:
         return _by_goal(rows.annotate(document_count=Count("documents")))
 
     @cached_property
-    def trainings(self) -> dict[int, Training]:
+    def trainings(self) -> dict[int, NewestTraining]:
         """The newest."""
         return _by_goal(self._newest_trainings)
 
     @cached_property
-    def trained(self) -> dict[int, Training]:
+    def trained(self) -> dict[int, NewestTraining]:
         """The newest with an adapter."""
-        return _by_goal(one for one in self._newest_trainings if one.adapter_sha256)
+        return _by_goal(one for one in self._newest_trainings if one.has_adapter)
 
     @cached_property
-    def _newest_trainings(self) -> list[Training]:
-        """The newest of each goal and the newest that has an adapter, oldest first."""
-        rows = Training.objects.filter(goal__in=self._ids).exclude(job__state=State.CANCELLED)
-        some = rows.filter(_newest(rows) | _newest(rows.with_adapter()))
-        return list(
-            some.select_related("job", "version")
-            .defer("spec", "warnings", "job__spec", "job__result", "job__detail")
-            .order_by("pk")
-        )
+    def _newest_trainings(self) -> list[NewestTraining]:
+        return newest_results.newest_trainings(self._ids)
 
     @cached_property
-    def evaluations(self) -> dict[int, Evaluation]:
+    def evaluations(self) -> dict[int, NewestEvaluation]:
         """The newest."""
-        rows = Evaluation.objects.filter(goal__in=self._ids).exclude(job__state=State.CANCELLED)
-        return _by_goal(
-            rows.filter(_newest(rows))
-            .select_related("job", "ours")
-            .defer("general", "refusals", "recall", "job__spec", "job__result", "job__detail")
-        )
+        return newest_results.newest_evaluations(self._ids)
 
     @cached_property
     def new_examples(self) -> dict[int, retraining.NewExamples]:
@@ -120,12 +91,6 @@ class StepResults:
         )
 
 
-def _newest(rows: QuerySet[ModelT], group: str = "goal") -> Q:
-    """The condition that a row is the newest of its group."""
-    newest = rows.order_by().values(group).annotate(newest=Max("pk")).values("newest")
-    return Q(pk__in=newest)
-
-
-def _by_goal(rows: Iterable[ModelT], attribute: str = "goal_id") -> dict[int, ModelT]:
-    """By the goal's pk; the last row of a goal wins."""
-    return {getattr(row, attribute): row for row in rows}
+def _by_goal(results: Iterable[ResultT]) -> dict[int, ResultT]:
+    """By the goal's pk; the last result of a goal wins."""
+    return {one.goal_id: one for one in results}

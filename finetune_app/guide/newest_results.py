@@ -1,0 +1,130 @@
+"""The newest version, training and evaluation of goals: a few columns of each, for the bar of steps
+that every page of a goal shows. In SQL: written by Django, the four statements were a quarter of a
+page's time (docs/decisions/0092-the-bar-of-steps-in-sql.md)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from finetune_app.core.rows import rows
+from finetune_app.evaluation.models import Evaluation
+from finetune_app.evaluation.verdict.types import StoredVerdict
+from finetune_app.goals.models import Goal
+from finetune_app.jobs.models import Job
+from finetune_app.versions.models import Version
+
+VERSIONS = """
+    SELECT version.id, version.number, version.counts, version.dataset_id, version.created_at,
+        dataset.goal_id AS of_goal
+    FROM versions_version version
+    JOIN datasets_dataset dataset ON dataset.id = version.dataset_id
+    WHERE version.id IN (
+        SELECT MAX(version.id) FROM versions_version version
+        JOIN datasets_dataset dataset ON dataset.id = version.dataset_id
+        WHERE dataset.goal_id IN ({keys}) GROUP BY dataset.goal_id
+    )
+"""
+MODELS_AND_DEPLOYMENTS = """
+    SELECT goal.id, model.name AS base_model,
+        deployment.id IS NOT NULL AND deployment.paused_at IS NULL AS is_live
+    FROM goals_goal goal
+    LEFT JOIN basemodels_basemodelchoice choice ON choice.goal_id = goal.id
+    LEFT JOIN basemodels_basemodel model ON model.id = choice.base_model_id
+    LEFT JOIN deployment_deployment deployment ON deployment.goal_id = goal.id
+    WHERE goal.id IN ({keys})
+"""
+# Of each goal the newest that has an adapter and the newest that has none, oldest first.
+TRAININGS = """
+    SELECT job.id, job.state, job.done, job.total, job.message, job.created_at, job.ended_at,
+        training.id AS of_training, training.goal_id AS of_goal,
+        training.adapter_sha256 <> '' AS has_adapter, version.number AS of_version
+    FROM training_training training
+    JOIN jobs_job job ON job.id = training.job_id
+    JOIN versions_version version ON version.id = training.version_id
+    WHERE training.id IN (
+        SELECT MAX(training.id) FROM training_training training
+        JOIN jobs_job job ON job.id = training.job_id
+        WHERE training.goal_id IN ({keys}) AND job.state <> 'cancelled'
+        GROUP BY training.goal_id, CASE WHEN training.adapter_sha256 = '' THEN 0 ELSE 1 END
+    )
+    ORDER BY training.id
+"""
+EVALUATIONS = """
+    SELECT evaluation.id, evaluation.goal_id, evaluation.created_at, evaluation.verdict,
+        ours.training_id AS of_training, job.state AS job_state, job.message AS job_message
+    FROM evaluation_evaluation evaluation
+    JOIN jobs_job job ON job.id = evaluation.job_id
+    JOIN candidates_candidate ours ON ours.id = evaluation.ours_id
+    WHERE evaluation.id IN (
+        SELECT MAX(evaluation.id) FROM evaluation_evaluation evaluation
+        JOIN jobs_job job ON job.id = evaluation.job_id
+        WHERE evaluation.goal_id IN ({keys}) AND job.state <> 'cancelled'
+        GROUP BY evaluation.goal_id
+    )
+"""
+
+
+@dataclass(frozen=True)
+class NewestTraining:
+    """job: its state, progress, message and times. version: the number of what it learned from."""
+
+    pk: int
+    goal_id: int
+    job: Job
+    has_adapter: bool
+    version: int
+
+
+@dataclass(frozen=True)
+class NewestEvaluation:
+    """job: its state and message. training_id: of what it tested, if that is a tuned model."""
+
+    pk: int
+    goal_id: int
+    job: Job
+    created_at: datetime
+    verdict: StoredVerdict
+    training_id: int | None
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What a goal has one of at most: the name of its base model, and a deployment that answers."""
+
+    goal_id: int
+    base_model: str | None
+    is_live: bool
+
+
+def newest_versions(goals: Sequence[int]) -> dict[int, Version]:
+    """By goal; `longest` and the like are left out."""
+    return {version.of_goal: version for version in rows(Version, VERSIONS, goals)}
+
+
+def chosen(goals: Sequence[int]) -> list[Chosen]:
+    return [
+        Chosen(goal.pk, goal.base_model, bool(goal.is_live))
+        for goal in rows(Goal, MODELS_AND_DEPLOYMENTS, goals)
+    ]
+
+
+def newest_trainings(goals: Sequence[int]) -> list[NewestTraining]:
+    """Of each goal the newest with an adapter and the newest without one, oldest first."""
+    return [
+        NewestTraining(job.of_training, job.of_goal, job, bool(job.has_adapter), job.of_version)
+        for job in rows(Job, TRAININGS, goals)
+    ]
+
+
+def newest_evaluations(goals: Sequence[int]) -> dict[int, NewestEvaluation]:
+    return {
+        one.goal_id: NewestEvaluation(
+            one.pk,
+            one.goal_id,
+            Job(state=one.job_state, message=one.job_message),
+            one.created_at,
+            one.verdict,
+            one.of_training,
+        )
+        for one in rows(Evaluation, EVALUATIONS, goals)
+    }
