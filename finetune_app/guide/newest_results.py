@@ -1,5 +1,5 @@
 """The newest version, training and evaluation of goals: a few columns of each, for the bar of steps
-that every page of a goal shows. In SQL: written by Django, the four statements were a quarter of a
+that every page of a goal shows. In SQL: written by Django, the four statements were a fifth of a
 page's time (docs/decisions/0092-the-bar-of-steps-in-sql.md)."""
 
 from collections.abc import Sequence
