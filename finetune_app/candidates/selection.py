@@ -142,16 +142,15 @@ def _shuffled(options: list[CandidateOption], seed: str) -> list[CandidateOption
 
 def _finished_trainings(goal: Goal) -> QuerySet[Training]:
     """Trainings that have an adapter, the newest first."""
-    return goal.trainings.with_adapter().select_related("base_model", "goal")
+    return goal.trainings.with_adapter().select_related("base_model")
 
 
 def _saved_candidates(goal: Goal) -> QuerySet[Candidate]:
     saved = goal.candidates.filter(saved=True).exclude(
         kind__in=[CandidateKind.BASE, CandidateKind.TUNED]
     )
-    return saved.select_related(
-        "base_model", "endpoint", "knowledge", "training__base_model", "goal"
-    ).order_by("-pk")
+    related = ("base_model", "endpoint", "knowledge", "training__base_model")
+    return saved.select_related(*related).order_by("-pk")
 
 
 def with_thinking(model: str, thinking: str) -> str:
@@ -188,7 +187,7 @@ def _tuned_option(training: Training) -> CandidateOption:
 def remotely_trained(goal: Goal) -> QuerySet[RemoteTraining]:
     """Trainings on platforms that have made a model, the newest first."""
     done = goal.remote_trainings.filter(endpoint__isnull=False)
-    return done.select_related("account", "endpoint", "goal")
+    return done.select_related("account", "endpoint")
 
 
 def _remotely_tuned_option(training: RemoteTraining) -> CandidateOption:
@@ -212,7 +211,7 @@ def _chosen_steps(goal: Goal) -> QuerySet[Candidate]:
     chosen = goal.candidates.filter(kind=CandidateKind.TUNED).exclude(step=None)
     once = chosen.order_by().values("training", "step").annotate(Min("pk")).values("pk__min")
     chosen = chosen.filter(pk__in=once)
-    return chosen.select_related("training__base_model", "base_model", "goal").order_by("-pk")
+    return chosen.select_related("training__base_model", "base_model").order_by("-pk")
 
 
 def _step_option(candidate: Candidate) -> CandidateOption:

@@ -110,7 +110,8 @@ def test_the_head_in_small_pieces_gives_the_same(base_model, monkeypatch, as_bas
     pieces, gradients = loss_and_gradients(loss, made.model, rows, as_base=as_base)
     assert pieces == pytest.approx(whole, rel=1e-6)
     for name, gradient in whole_gradients.items():
-        assert torch.allclose(gradients[name], gradient, atol=1e-6), name
+        # Products of other sizes add up in another order.
+        assert torch.allclose(gradients[name], gradient, rtol=1e-4, atol=1e-5), name
 
 
 @pytest.mark.parametrize("batch", ["shared prefix", "longer prefix than rows", "one row"])
