@@ -109,10 +109,12 @@ async def _refresh(engine: Engine) -> None:
 def client_of(engine: Engine, timeout: aiohttp.ClientTimeout) -> aiohttp.ClientSession:
     """For one request. aiohttp takes a third of the time that httpx does
     (docs/benchmarks/web.md)."""
-    connector: aiohttp.BaseConnector = aiohttp.UnixConnector(str(settings.ENGINE_SOCKET))
+    connector: aiohttp.BaseConnector
     if engine.address:
         tls = client_context(settings.ENGINE_SECRET)
         connector = aiohttp.TCPConnector(ssl=tls, socket_factory=watched_socket)
+    else:
+        connector = aiohttp.UnixConnector(str(settings.ENGINE_SOCKET))
     return aiohttp.ClientSession(
         engine.url,
         connector=connector,
