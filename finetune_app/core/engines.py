@@ -108,7 +108,7 @@ async def _refresh(engine: Engine) -> None:
 
 def client_of(engine: Engine, timeout: aiohttp.ClientTimeout) -> aiohttp.ClientSession:
     """For one request. aiohttp takes a third of the time that httpx does
-    (docs/benchmarks/web.md)."""
+    (docs/decisions/0091-httptools-and-aiohttp.md)."""
     connector: aiohttp.BaseConnector
     if engine.address:
         tls = client_context(settings.ENGINE_SECRET)

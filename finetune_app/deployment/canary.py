@@ -8,16 +8,16 @@ import hashlib
 
 from finetune_app.candidates import inference
 from finetune_app.core.errors import PlainError
-from finetune_app.core.rows import read_related
+from finetune_app.core.rows import read_related, rows
 from finetune_app.deployment.models import Deployment, Release
 
 CANARY_PERCENTS = (5, 10, 25, 50)  # of the conversations
 # `Deployment.current_and_canary` in SQL, since each request asks it.
 CURRENT_AND_CANARY = """
-    SELECT * FROM deployment_release WHERE deployment_id = %s AND (
+    SELECT * FROM deployment_release WHERE deployment_id = {keys} AND (
         (promoted_at IS NULL AND withdrawn_at IS NULL) OR number = (
             SELECT MAX(number) FROM deployment_release
-            WHERE deployment_id = %s AND promoted_at IS NOT NULL
+            WHERE deployment_id = {keys} AND promoted_at IS NOT NULL
         )
     )
 """
@@ -26,7 +26,7 @@ CURRENT_AND_CANARY = """
 def release_for(deployment: Deployment, conversation_id: str) -> Release | None:
     """The release for this conversation: the canary if it includes the conversation and can answer,
     otherwise the current one. None if nothing is live."""
-    found = list(Release.objects.raw(CURRENT_AND_CANARY, [deployment.pk, deployment.pk]))
+    found = rows(Release, CURRENT_AND_CANARY, [deployment.pk])
     current = next((one for one in found if not one.is_canary), None)
     canary = next((one for one in found if one.is_canary), None)
     if canary and conversation_id and includes(canary, conversation_id):

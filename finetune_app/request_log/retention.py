@@ -18,6 +18,7 @@ from django.utils import timezone
 from finetune_app.accounts.models import User
 from finetune_app.core.chat_messages import Message
 from finetune_app.core.retention import delete_in_batches, retention_end
+from finetune_app.core.rows import rows
 from finetune_app.datasets.text import last_content
 from finetune_app.deployment.models import Deployment
 from finetune_app.request_log.models import (
@@ -39,7 +40,7 @@ DELETE_BATCH = 500  # texts deleted in one transaction
 DELETE_SECONDS = 1.0  # of one run of the periodic task
 
 # In SQL, since each request asks it (docs/benchmarks/web.md).
-IF_ON = 'SELECT * FROM request_log_retention WHERE deployment_id = %s AND "on"'
+IF_ON = 'SELECT * FROM request_log_retention WHERE deployment_id = {keys} AND "on"'
 
 _WORD = re.compile(r"\w+")
 
@@ -85,8 +86,8 @@ def change(
 def is_chosen(deployment_id: int) -> bool:
     """Draws whether the text of one request is kept: never where the deployment keeps none, else
     with the chosen percentage."""
-    retention = next(iter(Retention.objects.raw(IF_ON, [deployment_id])), None)
-    return retention is not None and random.random() * 100 < retention.percent
+    found = rows(Retention, IF_ON, [deployment_id])  # one, or none
+    return bool(found) and random.random() * 100 < found[0].percent
 
 
 def store_transcript(

@@ -68,9 +68,7 @@ def test_a_model_that_was_tuned_whole_is_rounded_too(tmp_path, loaded):
     assert loaded == [(own, "int8")]
 
 
-# Of the answers of a random model: its likeliest tokens are nearly as likely as others, and a batch
-# of another size may round otherwise.
-BEGINNING = 4
+BEGINNING = 4  # of the answers, in letters; further on, a batch of another size may round otherwise
 
 
 @pytest.fixture
