@@ -7,6 +7,7 @@ import atexit
 import os
 import shutil
 import tempfile
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 os.environ["DATA_DIR"] = tempfile.mkdtemp(prefix="finetune-tests-")
@@ -20,6 +21,9 @@ os.environ.setdefault("OIDC_ISSUER", "http://127.0.0.1:9")
 os.environ.setdefault("OIDC_CLIENT_ID", "finetune")
 os.environ.setdefault("OIDC_CLIENT_SECRET", "a client secret")
 os.environ.setdefault("OIDC_NAME", "Kettle ID")
+# A stub sends the head and the body of an answer apart; the second would wait for the client to
+# acknowledge the first, 40 ms a request.
+BaseHTTPRequestHandler.disable_nagle_algorithm = True
 
 _owner = os.getpid()
 

@@ -72,6 +72,7 @@ def test_a_request_that_fails_gives_its_thread_back():
     async def story() -> None:
         threads = RequestThreads()
         first = await used_by(threads)
+        await until(lambda: threads._free)
         with pytest.raises(ZeroDivisionError):
             async with threads.one():
                 await sync_to_async(lambda: 1 / 0)()

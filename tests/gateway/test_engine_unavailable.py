@@ -33,7 +33,7 @@ class Dying(socketserver.StreamRequestHandler):
 def dying(live, settings, tmp_path):
     settings.ENGINE_SOCKET = tmp_path / "engine.sock"
     with socketserver.ThreadingUnixStreamServer(str(settings.ENGINE_SOCKET), Dying) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         yield live
         server.shutdown()
 
