@@ -9,6 +9,7 @@ import json
 import shutil
 import tarfile
 from collections.abc import Iterator
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,7 @@ def pack(training: HubTraining, folder: Path) -> dict[str, Path]:
     _write_rows(training, folder / ROWS)
     (folder / ORDER).write_text(json.dumps(order_of(training), indent=1, sort_keys=True))
     (folder / REQUIREMENTS).write_text(requirements(training.spec.get("tuning", "")))
-    _write_worker(folder / WORKER)
+    (folder / WORKER).write_bytes(worker_archive())
     found = {name: folder / name for name in (ROWS, ORDER, REQUIREMENTS, WORKER)}
     base = local_folder(training.base_model.folder)
     for name in training.base_model.files:
@@ -120,8 +121,10 @@ def _write_rows(training: HubTraining, path: Path) -> None:
     every.unlink()
 
 
-def _write_worker(path: Path) -> None:
-    """The code of this installation that a training needs, always with the same bytes."""
+@cache
+def worker_archive() -> bytes:
+    """The code of this installation that a training needs, always with the same bytes: packed once
+    a process, which runs this code itself."""
     raw = io.BytesIO()
     with tarfile.open(fileobj=raw, mode="w", format=tarfile.USTAR_FORMAT) as archive:
         for source, name in _sources(Path(settings.BASE_DIR)):
@@ -131,8 +134,7 @@ def _write_worker(path: Path) -> None:
             content = source.read_bytes()
             entry.size = len(content)
             archive.addfile(entry, io.BytesIO(content))
-    with path.open("wb") as file, gzip.GzipFile("", "wb", fileobj=file, mtime=0) as packed:
-        packed.write(raw.getvalue())
+    return gzip.compress(raw.getvalue(), mtime=0)
 
 
 def _sources(root: Path) -> Iterator[tuple[Path, str]]:

@@ -58,7 +58,7 @@ def linked(names: set[str], folder: Path) -> Path:
 
 @pytest.mark.no_database
 def test_a_training_imports_nothing_that_is_not_installed_there(tmp_path):
-    packing._write_worker(tmp_path / "worker.tar.gz")
+    (tmp_path / "worker.tar.gz").write_bytes(packing.worker_archive())
     with tarfile.open(tmp_path / "worker.tar.gz") as archive:
         archive.extractall(tmp_path / "code", filter="data")
     names = [line.split("==")[0] for line in packing.requirements("lora").split()]
