@@ -116,10 +116,10 @@ def fingerprint():
 
 
 def start():
-    """Prepare the database and the starter model, then become the app."""
-    call([str(PYTHON), str(HERE / "manage.py"), "prepare"], None)
+    """Become the app, which first prepares the database and the starter model. -u: what it says is
+    in order with what the programs say that it starts."""
     os.chdir(str(HERE))
-    os.execv(str(PYTHON), [str(PYTHON), str(HERE / "manage.py"), "up"])
+    os.execv(str(PYTHON), [str(PYTHON), "-u", str(HERE / "manage.py"), "up", "--prepare"])
 
 
 def call(command, sentence):

@@ -60,7 +60,7 @@ class Installation:
 def started(
     tmp_path: Path, environment: Mapping[str, str] = MappingProxyType({})
 ) -> Iterator[Installation]:
-    """`manage.py prepare`, then `manage.py up` on a free port; `environment` has further
+    """`manage.py up --prepare` on a free port, as `make run` starts it; `environment` has further
     variables."""
     if not starter.is_there():
         pytest.skip(starter.WHY_NOT)
@@ -79,11 +79,14 @@ def started(
     # The default environment: all cores, low priority, no provider to sign in with.
     for name in ("OMP_NUM_THREADS", "FINETUNE_NICENESS", "OIDC_ISSUER", *OIDC_CLIENT):
         env.pop(name, None)
-    subprocess.run([*MANAGE, "prepare"], cwd=settings.BASE_DIR, env=env, check=True)
     output = tmp_path / "up.txt"
     with output.open("w") as file:
         process = subprocess.Popen(
-            [*MANAGE, "up"], cwd=settings.BASE_DIR, env=env, stdout=file, stderr=file
+            [*MANAGE, "up", "--prepare"],
+            cwd=settings.BASE_DIR,
+            env=env,
+            stdout=file,
+            stderr=file,
         )
     try:
         address = wait_for(lambda: re.search(r"http://\S+", output.read_text()), seconds=120)

@@ -1,5 +1,7 @@
 """A deployment, its other names and its releases."""
 
+from collections.abc import Sequence
+
 from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -42,14 +44,18 @@ class Deployment(models.Model):
         """The release that answers a percentage of the conversations, if there is one."""
         return self.releases_with_candidate.filter(promoted_at=None, withdrawn_at=None).first()
 
-    def current_and_canary(self) -> "tuple[Release | None, Release | None]":
-        """Both in one query."""
-        promoted = self.releases.exclude(promoted_at=None).values("pk")[:1]
-        canary = models.Q(promoted_at=None, withdrawn_at=None)
-        found = list(self.releases_with_candidate.filter(canary | models.Q(pk__in=promoted)))
+    def current_and_canary(
+        self, among: "Sequence[Release]" = ()
+    ) -> "tuple[Release | None, Release | None]":
+        """Both in one query; in none where the newest releases, `among`, hold the current one: a
+        canary is newer than that."""
+        if not any(one.promoted_at for one in among):
+            promoted = self.releases.exclude(promoted_at=None).values("pk")[:1]
+            canary = models.Q(promoted_at=None, withdrawn_at=None)
+            among = list(self.releases_with_candidate.filter(canary | models.Q(pk__in=promoted)))
         return (
-            next((one for one in found if not one.is_canary), None),
-            next((one for one in found if one.is_canary), None),
+            next((one for one in among if one.promoted_at), None),
+            next((one for one in among if one.is_canary), None),
         )
 
     @property

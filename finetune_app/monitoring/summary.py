@@ -40,7 +40,7 @@ def days_from_query(text: str | None) -> int:
 
 
 def summary_of(deployment: Deployment, days: int) -> Summary:
-    series = timeseries_of(deployment, RANGES[RANGE_OF_DAYS[days]])
+    series = timeseries_of(deployment, RANGES[RANGE_OF_DAYS[days]], whole=False)
     usage, points = series.total.usage, series.points
     return Summary(
         requests=usage.requests,

@@ -141,7 +141,14 @@ class TimeSeries:
         return self.by_key.setdefault(pk, Metrics())
 
 
-def timeseries_of(deployment: Deployment, chosen: Range, now: datetime | None = None) -> TimeSeries:
+def timeseries_of(
+    deployment: Deployment,
+    chosen: Range,
+    now: datetime | None = None,
+    *,
+    whole: bool = True,
+) -> TimeSeries:
+    """whole: with feedback, and with what is rolled up by release and key."""
     now = now or timezone.now()
     since = chosen.since(now)
     points = [Point(at=since + n * chosen.width) for n in range(chosen.points)]
@@ -149,8 +156,10 @@ def timeseries_of(deployment: Deployment, chosen: Range, now: datetime | None = 
     recent = RecentRequests.not_rolled_up(since) if hourly else RecentRequests.read(since)
     series = TimeSeries(chosen, points, recent)
     if since < recent.since:
-        _add_rollups(series, deployment, since)
+        _add_rollups(series, deployment, since, whole)
     _add_requests(series, deployment)
+    if not whole:
+        return series
     feedback = deployment.feedback.filter(at__gte=since).order_by()
     for at, rating in feedback.values_list("at", "rating").iterator(2000):
         point = series.point_at(at)
@@ -175,13 +184,13 @@ def _add_requests(series: TimeSeries, deployment: Deployment) -> None:
             metrics.stats.add(stats)
 
 
-def _add_rollups(series: TimeSeries, deployment: Deployment, since: datetime) -> None:
+def _add_rollups(series: TimeSeries, deployment: Deployment, since: datetime, whole: bool) -> None:
     until = series.recent.since
     rows = deployment.hourly_usage.filter(at__gte=since, at__lt=until)
     for at, usage in usage_by(rows, "at"):
         series.point_at(at).usage.add(usage)
         series.total.usage.add(usage)
-    for release, key, usage in usage_by(rows, "release", "key"):
+    for release, key, usage in usage_by(rows, "release", "key") if whole else ():
         series.release(release).usage.add(usage)
         series.key(key).usage.add(usage)
     answers = deployment.hourly_answers.filter(at__gte=since, at__lt=until).values_list(

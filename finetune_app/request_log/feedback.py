@@ -23,6 +23,7 @@ from finetune_app.labelling import suggestions
 from finetune_app.request_log import prometheus
 from finetune_app.request_log.models import Feedback, Request, Retention, Transcript
 from finetune_app.request_log.redactor import RedactionFailed, redactor
+from finetune_app.request_log.retention import settings_of
 
 MAX_COMMENT_CHARACTERS = 10_000  # of a comment, and of the expected answer
 MAX_ROWS_AT_ONCE = 200  # rows made with one click
@@ -98,8 +99,7 @@ def bad_answers(deployment: Deployment) -> "QuerySet[Transcript]":
     """Transcripts whose answer was rated down or unsure, and that no row was made from yet."""
     down = Feedback.objects.filter(deployment=deployment, rating=Feedback.DOWN)
     bad = down.order_by().values("request")
-    retention = Retention.objects.filter(deployment=deployment).first()
-    least = log_probability(retention.least_confidence) if retention else None
+    least = log_probability(settings_of(deployment).least_confidence)
     if least is not None:
         unsure = Request.objects.filter(deployment=deployment, confidence__lt=least)
         bad = bad.union(unsure.order_by().values("pk"))

@@ -57,7 +57,7 @@ class RetentionSettings(TypedDict):
 
 def settings_of(deployment: Deployment) -> Retention:
     """The settings of a deployment; an unsaved row that keeps nothing if there are none."""
-    found = Retention.objects.filter(deployment=deployment).first()
+    found: Retention | None = getattr(deployment, "retention", None)
     return found or Retention(deployment=deployment)
 
 

@@ -36,6 +36,7 @@ def test_prepare_refuses_the_database_of_a_newer_version(newer_database):
         call_command("prepare", without_starter=True)
 
 
-def test_so_does_the_start(newer_database):
+@pytest.mark.parametrize("everything", [False, True])
+def test_so_does_the_start(newer_database, everything):
     with pytest.raises(CommandError, match=r"Start that version, or go back"):
-        up.migrate_when_needed()
+        up.prepare(everything=everything)

@@ -3,12 +3,14 @@
 import json
 
 import pytest
+from django.utils import timezone
 
 from finetune_app.api_keys import services as api_keys
 from finetune_app.candidates import services as candidates
 from finetune_app.core.errors import PlainError
 from finetune_app.deployment import services
 from finetune_app.deployment.canary import includes, release_for
+from finetune_app.deployment.models import Release
 from finetune_app.gateway import model_lookup
 from finetune_app.gateway.errors import ApiError
 from finetune_app.gateway.schemas import parse_chat_request
@@ -17,6 +19,7 @@ from finetune_app.request_log import feedback
 from finetune_app.request_log.models import Request
 from tests.journey import trained
 
+NOW = timezone.now()
 CONVERSATIONS = [f"conversation {n}" for n in range(400)]
 
 
@@ -38,6 +41,23 @@ def key(team, owner):
 
 def included(canary) -> set[str]:
     return {conversation for conversation in CONVERSATIONS if includes(canary, conversation)}
+
+
+# ---- Which releases answer ----
+
+
+def test_they_are_found_among_the_newest_or_asked_for(live, canary, base, owner):
+    def found(among=()):
+        return live.current_and_canary(among)
+
+    newest = list(live.releases_with_candidate)
+    assert found() == found(newest) == (live.current, canary)
+    assert found(newest[:1]) == (live.current, canary)  # the current one is not among them
+    for number in range(3, 9):
+        Release.objects.create(
+            deployment=live, number=number, candidate=base, promoted_at=None, withdrawn_at=NOW
+        )
+    assert found(live.releases_with_candidate[:5]) == (live.current, canary)
 
 
 # ---- Assignment ----

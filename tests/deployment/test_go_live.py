@@ -22,6 +22,26 @@ def test_go_live_from_the_page(goal, tuned, as_editor, url):
     assert live.current.candidate.frozen_at
 
 
+def test_what_else_could_answer_is_chosen_where_one_sees_how_each_did(
+    live, as_editor, as_viewer, url
+):
+    page = as_editor.get(url("page")).content.decode()
+    assert f'href="{url("versions")}#choose"' in page
+    versions = as_editor.get(url("versions"))
+    assert versions.context["suggested"] == "training-1"
+    assert 'id="choose"' in versions.content.decode()
+    assert 'id="choose"' not in as_viewer.get(url("versions")).content.decode()
+    assert "#choose" not in as_viewer.get(url("page")).content.decode()
+
+
+def test_the_formats_of_what_is_live_are_a_click_away(goal, live, owner, as_viewer, url):
+    assert "/exports/" in as_viewer.get(url("page")).content.decode()
+    current = live.current.candidate
+    base = candidates.base_candidate(goal=goal, base_model=current.base_model)
+    services.go_live(goal=goal, candidate=base, by=owner)
+    assert "/exports/" not in as_viewer.get(url("page")).content.decode()
+
+
 def test_the_same_candidate_twice_is_one_version(goal, live, tuned, owner):
     services.go_live(goal=goal, candidate=candidates.tuned_candidate(training=tuned), by=owner)
     assert live.releases.count() == 1

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db
 MOST_QUERIES, MOST_BYTES = 20, 200_000
 # Pages that gather much: what they ask, and once more, until somebody finds a way with less.
 ASKS_MORE = {
-    "deployment:page": 42,
+    "deployment:page": 27,
     "monitoring:page": 25,
     "candidates:workbench": 25,
 }

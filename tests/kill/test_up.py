@@ -20,22 +20,26 @@ PROCESSES = {"valkey-server", "gunicorn", "clock", "light", "heavy", "worker.eng
 
 @pytest.fixture
 def up(tmp_path) -> Iterator[subprocess.Popen]:
+    process = start_up(tmp_path)
+    yield process
+    if process.poll() is None:
+        process.kill()
+    process.wait()
+
+
+def start_up(tmp_path: Path, *options: str) -> subprocess.Popen:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     env = {"DATA_DIR": str(tmp_path / "data"), "PORT": str(port), "DATABASE_URL": ""}
     env |= {"REDIS_URL": "", "DJANGO_SETTINGS_MODULE": "tests.worker.counting.settings"}
-    process = subprocess.Popen(
-        [sys.executable, "manage.py", "up"],
+    return subprocess.Popen(
+        [sys.executable, "-u", "manage.py", "up", *options],
         cwd=settings.BASE_DIR,
         env=os.environ | env,
         stdout=(tmp_path / "up.txt").open("w"),
         stderr=subprocess.STDOUT,
     )
-    yield process
-    if process.poll() is None:
-        process.kill()
-    process.wait()
 
 
 def output_of(folder: Path) -> str:
@@ -48,9 +52,12 @@ def child_processes(up: subprocess.Popen) -> list[psutil.Process]:
 
 def wait_until_ready(up: subprocess.Popen, folder: Path) -> list[psutil.Process]:
     wait_for(lambda: "/set-up/?code=" in output_of(folder), seconds=90)
-    lines = [" ".join(one.cmdline()) for one in child_processes(up)]
-    assert all(any(name in line for line in lines) for name in PROCESSES)
+    wait_for(lambda: all(name in command_lines(up) for name in PROCESSES))
     return child_processes(up)
+
+
+def command_lines(up: subprocess.Popen) -> str:
+    return "\n".join(" ".join(one.cmdline()) for one in child_processes(up))
 
 
 def assert_all_gone(processes: list[psutil.Process]) -> None:
@@ -70,3 +77,12 @@ def test_killing_up_leaves_no_orphan(up, tmp_path):
     up.kill()
     up.wait()
     assert_all_gone(processes)
+
+
+def test_ctrl_c_while_it_prepares_ends_it_with_a_sentence(tmp_path):
+    up = start_up(tmp_path, "--prepare")
+    wait_for(lambda: "Preparing the database" in output_of(tmp_path))
+    up.send_signal(signal.SIGINT)
+    assert up.wait(30) == 130
+    assert output_of(tmp_path).splitlines()[-1].endswith("Stopped. Run it again to go on.")
+    assert "Traceback" not in output_of(tmp_path)

@@ -215,3 +215,15 @@ def test_requests_of_other_teams_are_not_counted(live, asked, stranger):
     assert series.total.usage.requests == 1
     since = NOW - timedelta(days=1)
     assert set(costs.usage_by_deployment(live.team_id, since, series.recent)) == {live.pk}
+
+
+def test_the_summary_has_the_same_totals_from_fewer_rows(live, asked):
+    asked(5)
+    asked(45)
+    while rollups.roll_up_finished_hours(NOW):
+        pass
+    whole = timeseries.timeseries_of(live, DAY, NOW)
+    brief = timeseries.timeseries_of(live, DAY, NOW, whole=False)
+    assert brief.total == whole.total
+    assert [point.usage for point in brief.points] == [point.usage for point in whole.points]
+    assert brief.total.usage.requests == 2

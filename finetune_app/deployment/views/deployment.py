@@ -16,8 +16,7 @@ from finetune_app.core.errors import PlainError
 from finetune_app.core.requests import render_page, whole_number
 from finetune_app.deployment import adapter_check, code_snippets, services
 from finetune_app.deployment.models import Deployment
-from finetune_app.deployment.views.versions import canary_context
-from finetune_app.evaluation.safety import leaking_test
+from finetune_app.deployment.views.versions import canary_context, chooser_context
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
 from finetune_app.model_export import presenters as model_exports
@@ -72,30 +71,19 @@ def pause(request: HttpRequest, goal: Goal) -> HttpResponse:
 
 def page_context(request: HttpRequest, goal: Goal, deployment: Deployment | None) -> dict[str, Any]:
     """Context of templates/deployment/page.html. `deployment` is None before anything is live."""
-    options = selection.candidate_options(goal)
-    exports = model_exports.exports_of(goal)
-    trained = [one.training for one in exports]
-    selected = selection.selected_options(goal, options)
-    context: dict[str, Any] = {
-        "trained": trained,
-        "exports": exports,
-        "newest": trained[0] if trained else None,
-        "everybody": options,
-        "suggested": selected[-1].key if selected else "",
-        "deployment": deployment,
-        "may_edit": may_edit(request),
-        "leaking_test": leaking_test(goal),
-    }
+    context = {"deployment": deployment, "may_edit": may_edit(request)}
     if deployment is None:
-        return context
-    current, canary = deployment.current_and_canary()
-    assert current is not None  # the first release is never a canary
-    context |= canary_context(canary)
+        return context | chooser_context(goal) | {"exports": model_exports.exports_of(goal)}
     releases = list(deployment.releases_with_candidate[: MAX_RELEASES + 1])
-    return context | {
-        "releases": releases[:MAX_RELEASES],
-        "more_releases": len(releases) > MAX_RELEASES,
-        "current": current,
-        "reach": code_snippets.reach_sentence(),
-        "snippets": code_snippets.snippets_for(deployment.name),
-    }
+    current, canary = deployment.current_and_canary(among=releases)
+    return (
+        context
+        | canary_context(canary)
+        | {
+            "releases": releases[:MAX_RELEASES],
+            "more_releases": len(releases) > MAX_RELEASES,
+            "current": current,
+            "reach": code_snippets.reach_sentence(),
+            "snippets": code_snippets.snippets_for(deployment.name),
+        }
+    )

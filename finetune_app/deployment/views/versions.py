@@ -10,24 +10,30 @@ from django.utils.translation import gettext as _
 from finetune_app.accounts.access import may_edit
 from finetune_app.accounts.models import Role
 from finetune_app.accounts.requests import HttpRequest
+from finetune_app.candidates import selection
 from finetune_app.core.audit import AuditAction
 from finetune_app.core.requests import render_page, whole_number
-from finetune_app.deployment import adapter_check, canary, release_history, services
+from finetune_app.deployment import adapter_check, release_history, services
+from finetune_app.deployment import canary as canaries
 from finetune_app.deployment.models import Deployment, Release
+from finetune_app.evaluation.safety import leaking_test
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
 
 
 @goal_page(Role.VIEWER, "GET")
 def page(request: HttpRequest, goal: Goal) -> HttpResponse:
-    """All versions: who made each live, its changes and its evaluation."""
+    """All versions: who made each live, its changes and its evaluation; and what else could
+    answer."""
     deployment = get_object_or_404(Deployment, goal=goal)
+    current, canary = deployment.current_and_canary()
     context = {
         "deployment": deployment,
         "entries": release_history.release_entries(deployment),
-        "current": deployment.current,
+        "current": current,
         "may_edit": may_edit(request),
     }
+    context |= canary_context(canary) | chooser_context(goal)
     return render_page(request, "deployment/versions.html", context)
 
 
@@ -85,9 +91,20 @@ def _release(goal: Goal, number: int) -> Release:
 def canary_context(release: Release | None) -> dict[str, Any]:
     """Context of templates/deployment/_canary.html. `release` is the canary, if there is one."""
     if release is None:
-        return {"canary": None, "canary_percents": canary.CANARY_PERCENTS}
+        return {"canary": None, "canary_percents": canaries.CANARY_PERCENTS}
     return {
         "canary": release,
-        "canary_percents": canary.CANARY_PERCENTS,
-        "canary_problem": canary.unavailable_reason(release),
+        "canary_percents": canaries.CANARY_PERCENTS,
+        "canary_problem": canaries.unavailable_reason(release),
+    }
+
+
+def chooser_context(goal: Goal) -> dict[str, Any]:
+    """Context of templates/deployment/choose.html, with that of `canary_context`."""
+    options = selection.candidate_options(goal)
+    selected = selection.selected_options(goal, options)
+    return {
+        "everybody": options,
+        "suggested": selected[-1].key if selected else "",
+        "leaking_test": leaking_test(goal),
     }

@@ -8,6 +8,7 @@ import http.client
 import signal
 import sys
 import time
+from argparse import ArgumentParser
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,11 @@ class Command(BaseCommand):
     help = "Starts Finetune on this computer: the web, the workers, the engine and a broker."
     requires_system_checks: list[str] = []
 
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--prepare", action="store_true", help="Do first what `manage.py prepare` does."
+        )
+
     def handle(self, *args: Any, **options: Any) -> None:
         started_at = time.monotonic()
         self.signals_received = 0
@@ -47,18 +53,19 @@ class Command(BaseCommand):
             preflight.check_port(settings.HOST, settings.PORT)
         except preflight.NotReady as problem:
             raise CommandError(str(problem)) from None
+        find_cluster()
+        prepare(everything=options["prepare"])
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self.on_signal)
-        find_cluster()
-        migrate_when_needed()
         require_shared_secrets()
         collect_static_when_needed(self.stdout.write)
         logs = settings.DATA_DIR / "logs"
         logs.mkdir(exist_ok=True)
         manager = ProcessManager(logs)
         try:
-            start_all(manager)
+            start_web(manager)
             self.wait_until_ready(manager, started_at)
+            start_workers(manager)
             self.run_until_signal(manager)
         finally:
             self.stdout.write("Ending Finetune; running work is saved and goes on next time.")
@@ -95,15 +102,16 @@ class Command(BaseCommand):
         time.sleep(pause_seconds)
 
 
-def start_all(manager: ProcessManager) -> None:
-    """The processes tolerate missing ones, so the order is only for speed: first the broker, then
-    the web, and last the engine with its long imports."""
-    python = sys.executable
+def start_web(manager: ProcessManager) -> None:
+    """First, for the first page; the processes tolerate missing ones."""
     if settings.BROKER_SOCKET:
         manager.add("broker", broker_command(settings.BROKER_SOCKET))
-    manage = [python, str(settings.BASE_DIR / "manage.py")]
     manager.add("web", web_command(), FINETUNE_WEB="1")
-    manager.add("clock", [*manage, "clock"])
+
+
+def start_workers(manager: ProcessManager) -> None:
+    """The engine last, for its long imports."""
+    manager.add("clock", [sys.executable, str(settings.BASE_DIR / "manage.py"), "clock"])
     manager.add("light", worker_command("light", 2), FINETUNE_LANE="light")
     if not settings.CLUSTER:
         add_heavy_workers(manager)
@@ -164,17 +172,19 @@ def web_answers() -> bool:
     return True
 
 
-def migrate_when_needed() -> None:
-    """Runs `prepare`, which makes a backup before it migrates a database with goals.
+def prepare(*, everything: bool) -> None:
+    """What `manage.py prepare` does, or only its migrations where there are new ones.
 
-    Raises CommandError for the database of a newer version.
+    Raises CommandError where it cannot, for the database of a newer version, and for Ctrl-C.
     """
-    if schema.is_behind():
-        call_command("prepare", without_starter=True, skip_checks=True)
     try:
+        if everything or schema.is_behind():
+            call_command("prepare", without_starter=not everything, skip_checks=True)
         schema.refuse_newer()
     except schema.NewerDatabase as newer:
         raise CommandError(str(newer)) from newer
+    except KeyboardInterrupt:
+        raise CommandError("Stopped. Run it again to go on.", returncode=130) from None
     connection.close()
 
 
