@@ -16,7 +16,7 @@ def start(monkeypatch, settings):
         for name, value in given.items():
             setattr(settings, name, value)
         started = Started()
-        up.start_all(started)
+        up.start_workers(started)
         return started.processes
 
     return start

@@ -54,6 +54,8 @@ class Command(BaseCommand):
         except preflight.NotReady as problem:
             raise CommandError(str(problem)) from None
         find_cluster()
+        # A script in the background ignores it, and so would this one.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         prepare(everything=options["prepare"])
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self.on_signal)
