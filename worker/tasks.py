@@ -24,7 +24,7 @@ from finetune_app.core.shared_secrets import require_shared_secrets
 from finetune_app.jobs import recovery, worker_machines
 from worker import waiting_jobs, warm_child
 
-WARM_DELAY_SECONDS = 5.0  # the web starts first
+WARM_DELAY_SECONDS = 2.0  # the first pages and the engine come first
 
 
 @app.task(name="worker.run_heavy")

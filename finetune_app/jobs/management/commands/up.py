@@ -67,7 +67,8 @@ class Command(BaseCommand):
         try:
             start_web(manager)
             self.wait_until_ready(manager, started_at)
-            start_workers(manager)
+            if not self.signals_received:
+                start_workers(manager)
             self.run_until_signal(manager)
         finally:
             self.stdout.write("Ending Finetune; running work is saved and goes on next time.")
