@@ -136,8 +136,7 @@ def say(words):
 
 
 def stop(words, code=1):
-    if words:
-        print(words, file=sys.stderr, flush=True)
+    print(words, file=sys.stderr, flush=True)
     sys.exit(code)
 
 
