@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -57,7 +58,11 @@ def wait_until_ready(up: subprocess.Popen, folder: Path) -> list[psutil.Process]
 
 
 def command_lines(up: subprocess.Popen) -> str:
-    return "\n".join(" ".join(one.cmdline()) for one in child_processes(up))
+    lines = []
+    for one in child_processes(up):
+        with suppress(psutil.NoSuchProcess):  # it has just ended
+            lines.append(" ".join(one.cmdline()))
+    return "\n".join(lines)
 
 
 def assert_all_gone(processes: list[psutil.Process]) -> None:
