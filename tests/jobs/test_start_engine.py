@@ -16,7 +16,7 @@ def start(monkeypatch, settings):
         for name, value in given.items():
             setattr(settings, name, value)
         started = Started()
-        up.start_workers(started)
+        up.start_others(started)
         return started.processes
 
     return start

@@ -76,6 +76,8 @@ def page_context(request: HttpRequest, goal: Goal, deployment: Deployment | None
         return context | chooser_context(goal) | {"exports": model_exports.exports_of(goal)}
     releases = list(deployment.releases_with_candidate[: MAX_RELEASES + 1])
     current, canary = deployment.current_and_canary(among=releases)
+    assert current is not None  # the first release is never a canary
+    is_tuned = current.candidate.training_id is not None
     return (
         context
         | canary_context(canary)
@@ -83,6 +85,7 @@ def page_context(request: HttpRequest, goal: Goal, deployment: Deployment | None
             "releases": releases[:MAX_RELEASES],
             "more_releases": len(releases) > MAX_RELEASES,
             "current": current,
+            "has_tuned": is_tuned or goal.trainings.with_adapter().exists(),
             "reach": code_snippets.reach_sentence(),
             "snippets": code_snippets.snippets_for(deployment.name),
         }

@@ -26,14 +26,16 @@ def page(request: HttpRequest, goal: Goal) -> HttpResponse:
     """All versions: who made each live, its changes and its evaluation; and what else could
     answer."""
     deployment = get_object_or_404(Deployment, goal=goal)
-    current, canary = deployment.current_and_canary()
+    entries = release_history.release_entries(deployment)
+    current, canary = deployment.current_and_canary(among=[one.release for one in entries])
     context = {
         "deployment": deployment,
-        "entries": release_history.release_entries(deployment),
+        "entries": entries,
         "current": current,
         "may_edit": may_edit(request),
     }
-    context |= canary_context(canary) | chooser_context(goal)
+    if may_edit(request):
+        context |= chooser_context(goal, canary)
     return render_page(request, "deployment/versions.html", context)
 
 
@@ -91,7 +93,7 @@ def _release(goal: Goal, number: int) -> Release:
 def canary_context(release: Release | None) -> dict[str, Any]:
     """Context of templates/deployment/_canary.html. `release` is the canary, if there is one."""
     if release is None:
-        return {"canary": None, "canary_percents": canaries.CANARY_PERCENTS}
+        return {"canary": None}
     return {
         "canary": release,
         "canary_percents": canaries.CANARY_PERCENTS,
@@ -99,12 +101,14 @@ def canary_context(release: Release | None) -> dict[str, Any]:
     }
 
 
-def chooser_context(goal: Goal) -> dict[str, Any]:
-    """Context of templates/deployment/choose.html, with that of `canary_context`."""
+def chooser_context(goal: Goal, canary: Release | None = None) -> dict[str, Any]:
+    """Context of templates/deployment/choose.html."""
     options = selection.candidate_options(goal)
     selected = selection.selected_options(goal, options)
     return {
         "everybody": options,
         "suggested": selected[-1].key if selected else "",
         "leaking_test": leaking_test(goal),
+        "canary": canary,
+        "canary_percents": canaries.CANARY_PERCENTS,
     }

@@ -68,7 +68,7 @@ class Command(BaseCommand):
             start_web(manager)
             self.wait_until_ready(manager, started_at)
             if not self.signals_received:
-                start_workers(manager)
+                start_others(manager)
             self.run_until_signal(manager)
         finally:
             self.stdout.write("Ending Finetune; running work is saved and goes on next time.")
@@ -112,8 +112,8 @@ def start_web(manager: ProcessManager) -> None:
     manager.add("web", web_command(), FINETUNE_WEB="1")
 
 
-def start_workers(manager: ProcessManager) -> None:
-    """The engine last, for its long imports."""
+def start_others(manager: ProcessManager) -> None:
+    """All that no page needs; the engine last, for its long imports."""
     manager.add("clock", [sys.executable, str(settings.BASE_DIR / "manage.py"), "clock"])
     manager.add("light", worker_command("light", 2), FINETUNE_LANE="light")
     if not settings.CLUSTER:
