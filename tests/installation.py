@@ -58,14 +58,18 @@ class Installation:
 
 @contextmanager
 def started(
-    tmp_path: Path, environment: Mapping[str, str] = MappingProxyType({})
+    tmp_path: Path,
+    environment: Mapping[str, str] = MappingProxyType({}),
+    *,
+    with_starter: bool = True,
 ) -> Iterator[Installation]:
-    """`manage.py up --prepare` on a free port, as `make run` starts it; `environment` has further
-    variables."""
+    """`manage.py up --prepare` on a free port, as `make run` starts it; by default it waits for the
+    starter model. `environment` has further variables."""
     if not starter.is_there():
         pytest.skip(starter.WHY_NOT)
     data_dir = tmp_path / "data"
-    starter.link_starter(data_dir)
+    if with_starter:
+        starter.link_starter(data_dir)
     env = os.environ | {
         "DATA_DIR": str(data_dir),
         "PORT": str(free_port()),
@@ -89,8 +93,11 @@ def started(
             stderr=file,
         )
     try:
-        address = wait_for(lambda: re.search(r"http://\S+", output.read_text()), seconds=120)
-        yield Installation(address.group(0), data_dir, env, psutil.Process(process.pid))
+        wait_for(lambda: "Ctrl-C ends it" in output.read_text(), seconds=120)
+        if with_starter and "starter model is prepared meanwhile" in output.read_text():
+            wait_for(lambda: "starter model is ready" in output.read_text(), seconds=120)
+        address = re.search(r"http://\S+", output.read_text()).group(0)
+        yield Installation(address, data_dir, env, psutil.Process(process.pid))
     finally:
         alive = process.poll() is None
         family = psutil.Process(process.pid).children(recursive=True) if alive else []

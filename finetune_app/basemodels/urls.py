@@ -11,6 +11,7 @@ urlpatterns = [
     path("install/<int:install_id>/stop/", views.stop, name="stop"),
     path("install/<int:install_id>/cancel/", views.cancel, name="cancel"),
     path("install/<int:install_id>/continue/", views.resume, name="continue"),
+    path("starter/", views.starter, name="starter"),
     path("search/", views.search, name="search"),
     path("token/", views.token, name="token"),
 ]

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 
 from finetune_app.accounts.models import Role
 from finetune_app.accounts.requests import HttpRequest
-from finetune_app.basemodels import hub_search, services
+from finetune_app.basemodels import hub_search, services, starter_install
 from finetune_app.basemodels.catalogue import STARTER
 from finetune_app.basemodels.catalogue_rows import catalogue_rows, memory_scale_gb
 from finetune_app.basemodels.estimates import work_of
@@ -103,6 +103,20 @@ def progress(request: HttpRequest, goal: Goal, install_id: int) -> HttpResponse:
     return reply
 
 
+@goal_page(Role.VIEWER, "GET")
+def starter(request: HttpRequest, goal: Goal) -> HttpResponse:
+    """Whether this host still installs the starter. Polling stops when it is there, or when nobody
+    installs it any more; then the page reloads."""
+    if not request.htmx:
+        return redirect("basemodels:page", goal_id=goal.pk)
+    running = None if services.is_installed(STARTER) else starter_install.running()
+    context = {"goal": goal, "starter_install": running}
+    reply = render_page(request, "basemodels/starter.html", context, partial="starter")
+    if running is None:
+        reply.headers["HX-Trigger"] = json.dumps({"installed": STARTER})
+    return reply
+
+
 @goal_page(Role.EDITOR, "POST")
 def stop(request: HttpRequest, goal: Goal, install_id: int) -> HttpResponse:
     """Stop an install and keep its files."""
@@ -178,6 +192,7 @@ def _context(request: HttpRequest, goal: Goal) -> dict[str, Any]:
         else Thinking.NO,
         "version": version,
         "starter": next(row for row in rows if row.slug == STARTER),
+        "starter_install": None if STARTER in ready else starter_install.running(),
         "install_form": InstallForm(),
         "search_form": SearchForm(),
         "token_form": TokenForm(),

@@ -7,6 +7,7 @@ from django.shortcuts import redirect
 from finetune_app.accounts.access import may_edit, member
 from finetune_app.accounts.models import Role
 from finetune_app.accounts.requests import HttpRequest
+from finetune_app.basemodels.models import BaseModelChoice
 from finetune_app.core.audit import AuditAction, set_audit_target
 from finetune_app.core.machine import this_machine
 from finetune_app.core.requests import render_page, whole_number
@@ -45,8 +46,10 @@ def home(request: HttpRequest) -> HttpResponse:
 
 @member(Role.EDITOR, "POST", audit=AuditAction.GOAL_CREATED)
 def sample(request: HttpRequest) -> HttpResponse:
-    """Make the sample goal, ready to train, and go to its training page."""
+    """Make the sample goal, ready to train, and go to its training page; without a model yet, to
+    where one is chosen."""
     assert request.team is not None
     goal = services.create_sample(team=request.team, user=request.user)
     set_audit_target(request, goal)
-    return redirect("training:page", goal_id=goal.pk)
+    has_model = BaseModelChoice.objects.filter(goal=goal).exists()
+    return redirect("training:page" if has_model else "basemodels:page", goal_id=goal.pk)

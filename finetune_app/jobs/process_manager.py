@@ -18,11 +18,15 @@ STABLE_SECONDS = 60.0  # uptime after which the delay starts again at MIN_DELAY
 
 @dataclass
 class ManagedProcess:
-    """One process: its name in the logs, its command and its restart delay."""
+    """One process: its name in the logs, its command and its restart delay.
+
+    when_done: what to say once it has ended well; empty for one that never should.
+    """
 
     name: str
     command: list[str]
     environment: dict[str, str] = field(default_factory=dict)
+    when_done: str = ""
     process: subprocess.Popen[bytes] | None = None
     started_at: float = 0.0
     delay: float = MIN_DELAY
@@ -46,6 +50,9 @@ class ManagedProcess:
     def is_alive(self) -> bool:
         return self.process is not None and self.process.poll() is None
 
+    def is_done(self) -> bool:
+        return bool(self.when_done and self.process and self.process.poll() == 0)
+
     def send(self, number: int) -> None:
         if self.process and self.is_alive():
             self.process.send_signal(number)
@@ -65,15 +72,19 @@ class ProcessManager:
         self.logs = logs
         self.processes: list[ManagedProcess] = []
 
-    def add(self, name: str, command: list[str], **environment: str) -> None:
-        process = ManagedProcess(name, command, environment)
+    def add(
+        self, name: str, command: list[str], *, when_done: str = "", **environment: str
+    ) -> None:
+        process = ManagedProcess(name, command, environment, when_done)
         self.processes.append(process)
         rotate(self.logs / f"{name}.log")
         process.start(self.logs)
 
     def restart_dead(self) -> list[str]:
-        """Restart dead processes with exponential backoff. Returns log messages."""
-        messages = []
+        """Restart dead processes with exponential backoff, but not what is done. Returns log
+        messages."""
+        messages = [process.when_done for process in self.processes if process.is_done()]
+        self.processes = [process for process in self.processes if not process.is_done()]
         now = time.monotonic()
         for process in self.processes:
             if process.is_alive():

@@ -9,7 +9,7 @@ import pytest
 from finetune_app.api_keys import rate_limits
 from finetune_app.api_keys import services as api_keys
 from finetune_app.core import rate_limiter
-from finetune_app.jobs.management.commands.up import broker_command
+from finetune_app.operations.management.commands.up import broker_command
 from tests.worker.conftest import wait_for
 
 REAL_STORAGE = rate_limiter._storage

@@ -5,7 +5,7 @@ from django.test import RequestFactory
 
 from finetune_app.core.requests import client_ip
 from finetune_app.core.web_worker import WebWorker
-from finetune_app.jobs.management.commands import up
+from finetune_app.operations.management.commands import up
 
 
 def seen(hops: str) -> str:

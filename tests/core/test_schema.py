@@ -5,7 +5,7 @@ from django.core.management import CommandError, call_command
 from django.db.migrations.recorder import MigrationRecorder
 
 from finetune_app.core import schema
-from finetune_app.jobs.management.commands import up
+from finetune_app.operations.management.commands import up
 
 
 @pytest.fixture

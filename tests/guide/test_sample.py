@@ -42,7 +42,8 @@ def test_creating_it_twice_gives_two_goals(as_editor, starter):
 
 
 def test_without_the_starter_model_a_model_is_chosen_next(as_editor):
-    as_editor.post(URL)
+    reply = as_editor.post(URL)
+    assert reply["Location"] == reverse("basemodels:page", args=[Goal.objects.get().pk])
     (found,) = progress_of(Goal.objects.all())
     assert (found.next.step, found.next.label) == (3, "Choose a model")
 

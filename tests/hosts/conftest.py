@@ -20,8 +20,12 @@ from moto.server import ThreadedMotoServer
 
 from finetune_app.accounts.models import Team
 from finetune_app.core.files import names_below, publish_folder
-from finetune_app.jobs.management.commands.up import broker_command, web_command, worker_command
 from finetune_app.jobs.process_manager import ManagedProcess, ProcessManager
+from finetune_app.operations.management.commands.up import (
+    broker_command,
+    web_command,
+    worker_command,
+)
 from finetune_app.training.models import Training
 from tests.kill import real_training
 from tests.operations.drill.host import free_port

@@ -192,6 +192,8 @@ class _Handler(Commits, BaseHTTPRequestHandler):
             return self._of_repository(found[1][:-1], found[2], found[3] or "", query, body)
         if found := re.fullmatch(r"/(datasets/)?([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):
             return self._resolve("dataset" if found[1] else "model", *found.groups()[1:])
+        if path == "/api/agent-harnesses":  # the client asks once a process, and does without
+            raise Refused(404, message="not here")
         raise self._complain(f"no such address: {self.command} {path}", 404)
 
     def _complain(self, what: str, status: int = 400) -> Refused:

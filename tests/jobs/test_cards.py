@@ -9,11 +9,11 @@ from django.utils import timezone
 from finetune_app.core.machine import GraphicsCard, Machine
 from finetune_app.core.sizes import MEMORY_GB as GB
 from finetune_app.jobs import lease, services, worker_machines
-from finetune_app.jobs.management.commands import up
 from finetune_app.jobs.models import Job, State, WorkerMachine
 from finetune_app.jobs.presenters import waiting_headline
 from finetune_app.jobs.queue import likely_start
 from finetune_app.jobs.worker_machines import report, some_have_a_card, training_machine
+from finetune_app.operations.management.commands import up
 
 pytestmark = pytest.mark.django_db
 CARDS = [

@@ -3,7 +3,7 @@
 import pytest
 
 from finetune_app.core import engines
-from finetune_app.jobs.management.commands import up
+from finetune_app.operations.management.commands import up
 from tests.jobs.test_cards import Started
 
 

@@ -10,9 +10,9 @@ import pytest
 from django.conf import settings
 
 from finetune_app.jobs import services
-from finetune_app.jobs.management.commands.up import broker_command, worker_command
 from finetune_app.jobs.models import Job
 from finetune_app.jobs.process_manager import ManagedProcess, ProcessManager
+from finetune_app.operations.management.commands.up import broker_command, worker_command
 from tests.worker.conftest import environment, wait_for
 from tests.worker.counting.handlers import registered
 

@@ -17,8 +17,8 @@ import pytest
 from django.conf import settings
 
 from finetune_app.jobs import process_ids
-from finetune_app.jobs.management.commands.up import web_command
 from finetune_app.jobs.models import ChildRun, Job, State
+from finetune_app.operations.management.commands.up import web_command
 from finetune_app.training.models import Training
 from tests import journey
 from tests.kill import real_training

@@ -13,7 +13,7 @@ import yaml
 from django.conf import settings
 
 from finetune_app.core.environment import FILES_FOR
-from finetune_app.jobs.management.commands.up import web_command, worker_command
+from finetune_app.operations.management.commands.up import web_command, worker_command
 
 FILE = settings.BASE_DIR / "docker-compose.yml"
 CADDYFILE = settings.BASE_DIR / "deploy/Caddyfile"

@@ -9,7 +9,7 @@ import yaml
 from django.conf import settings
 
 from finetune_app.core.environment import FILES_FOR
-from finetune_app.jobs.management.commands.up import web_command, worker_command
+from finetune_app.operations.management.commands.up import web_command, worker_command
 
 FOLDER = settings.BASE_DIR / "deploy/kubernetes"
 VERSION = "1.34"  # named in docs/kubernetes.md

@@ -28,8 +28,8 @@ import psutil
 import psycopg
 from django.conf import settings
 
-from finetune_app.jobs.management.commands.up import web_command, worker_command
 from finetune_app.jobs.process_manager import ManagedProcess, ProcessManager
+from finetune_app.operations.management.commands.up import web_command, worker_command
 from tests.rack import network
 from tests.rack.network import SUBNET, Network
 from tests.starter import link_starter

