@@ -76,8 +76,10 @@ class BaseModelChoice(models.Model):
 
 def thinking_of(goal: Goal, base_model: BaseModel | None) -> str:
     """How a model of this goal thinks without a training. Remote ones decide for themselves."""
+    if base_model is None or not base_model.can_think:
+        return Thinking.NO
     choice = BaseModelChoice.objects.filter(goal=goal, base_model=base_model).first()
-    return choice.thinking if base_model and choice else Thinking.NO
+    return choice.thinking if choice else Thinking.NO
 
 
 FATAL_INSTALL_ERRORS = ("bad_model", "not_found")  # the files are useless, another attempt too

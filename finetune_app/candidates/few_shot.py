@@ -22,6 +22,7 @@ MAX_SHOT_CHARS = 2_000  # prompt and answer; a longer one leaves no space for th
 PICK_FROM = 300  # examples, sampled from the whole dataset
 TYPICAL_SAMPLE = 40  # examples that each one is compared with to find the most typical
 SEARCH_RESULTS = 8
+SAMPLE = 5 * SEARCH_RESULTS  # some may be too long to show, or chosen already
 CONTEXT_SHARE = 0.5
 
 
@@ -40,24 +41,28 @@ class Showable:
 
 class Showables(NamedTuple):
     """What can be shown: the train split; while it is empty, the validation split and the pairs of
-    the goal's description that are not in the test split."""
+    the goal's description that are not in the test split.
+
+    sample: some of the rows, always the same.
+    """
 
     rows: ExampleQuerySet
+    sample: list[Example]
     pairs: list[Showable]
     uses_validation: bool
 
     @property
     def any(self) -> bool:
-        return bool(self.pairs) or self.rows.exists()
+        return bool(self.pairs or self.sample)
 
 
-def showables(goal: Goal) -> Showables:
+def showables(goal: Goal, sample: int = SAMPLE) -> Showables:
     usable = Example.objects.usable().filter(dataset__goal=goal)
     train = usable.filter(split=Split.TRAIN)
-    if train.exists():
-        return Showables(train, [], uses_validation=False)
+    if some := _sample(train, sample):
+        return Showables(train, some, [], uses_validation=False)
     validation = usable.filter(split=Split.VALIDATION)
-    return Showables(validation, _goal_pairs(goal), uses_validation=True)
+    return Showables(validation, _sample(validation, sample), _goal_pairs(goal), True)
 
 
 def _goal_pairs(goal: Goal) -> list[Showable]:
@@ -101,8 +106,7 @@ def known_answers(showable: Showables, limit: int) -> list[str]:
 
 def search(showable: Showables, text: str, chosen: list[Shot]) -> list[Showable]:
     """Examples that contain the text, without those already chosen; a sample if it is empty."""
-    limit = 5 * SEARCH_RESULTS
-    some = showable.rows.containing(text)[:limit] if text else _sample(showable.rows, limit)
+    some = showable.rows.containing(text)[:SAMPLE] if text else showable.sample
     wanted = text.casefold()
     pairs = [
         one
@@ -120,9 +124,9 @@ def pick(goal: Goal, *, context_length: int, count: int = DEFAULT_SHOTS) -> list
     there are any. At most a third of the validation prompts are picked, so that the rest can be
     asked. `context_length` is in tokens.
     """
-    showable = showables(goal)
+    showable = showables(goal, PICK_FROM)
     pairs = [one.shot for one in showable.pairs][:count]
-    some = [one.shot for row in _sample(showable.rows, PICK_FROM) if (one := as_showable(row))]
+    some = [one.shot for row in showable.sample if (one := as_showable(row))]
     if showable.uses_validation:
         count = min(count, len(pairs) + len(some) // 3)
     everything = [*pairs, *some]

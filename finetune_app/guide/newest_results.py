@@ -1,6 +1,6 @@
 """The newest version, training and evaluation of goals: a few columns of each, for the bar of steps
-that every page of a goal shows. In SQL: written by Django, the four statements were a fifth of a
-page's time (docs/decisions/0092-the-bar-of-steps-in-sql.md)."""
+that every page of a goal shows. In SQL: written by Django, the statements were a fifth of a page's
+time (docs/decisions/0092-the-bar-of-steps-in-sql.md)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,25 +9,20 @@ from datetime import datetime
 from finetune_app.core.rows import rows
 from finetune_app.evaluation.models import Evaluation
 from finetune_app.evaluation.verdict.types import StoredVerdict
-from finetune_app.goals.models import Goal
 from finetune_app.jobs.models import Job
 from finetune_app.versions.models import Version
 
-VERSIONS = """
+# What a goal has one of at most: a newest version, a base model, a deployment.
+ONE_OF_EACH = """
     SELECT version.id, version.number, version.counts, version.dataset_id, version.created_at,
-        dataset.goal_id AS of_goal
-    FROM versions_version version
-    JOIN datasets_dataset dataset ON dataset.id = version.dataset_id
-    WHERE version.id IN (
-        SELECT MAX(version.id) FROM versions_version version
-        JOIN datasets_dataset dataset ON dataset.id = version.dataset_id
-        WHERE dataset.goal_id IN ({keys}) GROUP BY dataset.goal_id
-    )
-"""
-MODELS_AND_DEPLOYMENTS = """
-    SELECT goal.id, model.name AS base_model,
+        goal.id AS of_goal, model.name AS base_model,
         deployment.id IS NOT NULL AND deployment.paused_at IS NULL AS is_live
     FROM goals_goal goal
+    LEFT JOIN datasets_dataset dataset ON dataset.goal_id = goal.id
+    LEFT JOIN versions_version version ON version.id = (
+        SELECT MAX(version.id) FROM versions_version version
+        WHERE version.dataset_id = dataset.id
+    )
     LEFT JOIN basemodels_basemodelchoice choice ON choice.goal_id = goal.id
     LEFT JOIN basemodels_basemodel model ON model.id = choice.base_model_id
     LEFT JOIN deployment_deployment deployment ON deployment.goal_id = goal.id
@@ -88,23 +83,20 @@ class NewestEvaluation:
 
 
 @dataclass(frozen=True)
-class Chosen:
-    """What a goal has one of at most: the name of its base model, and a deployment that answers."""
+class OneOfEach:
+    """version: the newest; `longest` and the like are left out. base_model: its name. is_live:
+    whether a deployment answers."""
 
     goal_id: int
+    version: Version | None
     base_model: str | None
     is_live: bool
 
 
-def newest_versions(goals: Sequence[int]) -> dict[int, Version]:
-    """By goal; `longest` and the like are left out."""
-    return {version.of_goal: version for version in rows(Version, VERSIONS, goals)}
-
-
-def chosen(goals: Sequence[int]) -> list[Chosen]:
+def one_of_each(goals: Sequence[int]) -> list[OneOfEach]:
     return [
-        Chosen(goal.pk, goal.base_model, bool(goal.is_live))
-        for goal in rows(Goal, MODELS_AND_DEPLOYMENTS, goals)
+        OneOfEach(one.of_goal, None if one.pk is None else one, one.base_model, bool(one.is_live))
+        for one in rows(Version, ONE_OF_EACH, goals)
     ]
 
 

@@ -1,7 +1,7 @@
 """What the six steps of some goals have led to so far.
 
 Each kind of result is read when it is first asked for, and then for all goals at once: the bar of
-steps asks only for what its goal's method needs, the home page for all, in eight queries.
+steps asks only for what its goal's method needs, the home page for all, in seven queries.
 """
 
 from collections import defaultdict
@@ -36,20 +36,20 @@ class StepResults:
     @cached_property
     def versions(self) -> dict[int, Version]:
         """The newest."""
-        return newest_results.newest_versions(self._ids)
+        return {one.goal_id: one.version for one in self._one_of_each if one.version}
 
     @cached_property
     def base_models(self) -> dict[int, str]:
         """Names of the chosen ones."""
-        return {one.goal_id: one.base_model for one in self._chosen if one.base_model}
+        return {one.goal_id: one.base_model for one in self._one_of_each if one.base_model}
 
     @cached_property
     def live(self) -> set[int]:
-        return {one.goal_id for one in self._chosen if one.is_live}
+        return {one.goal_id for one in self._one_of_each if one.is_live}
 
     @cached_property
-    def _chosen(self) -> list[newest_results.Chosen]:
-        return newest_results.chosen(self._ids)
+    def _one_of_each(self) -> list[newest_results.OneOfEach]:
+        return newest_results.one_of_each(self._ids)
 
     @cached_property
     def instructions(self) -> dict[int, Candidate]:

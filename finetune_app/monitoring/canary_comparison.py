@@ -54,34 +54,29 @@ def compare(deployment: Deployment, canary: Release, current: Release) -> Canary
     both = Q(release=canary) | Q(release=current)
     requests = list(
         deployment.requests.filter(both, at__gte=canary.at).values_list(
-            "release_id", "status", "seconds", "prompt_tokens", "tokens"
+            "release_id", "status", "seconds", "prompt_tokens", "tokens", "feedback__rating"
         )[:MAX_REQUESTS_COMPARED]
     )
-    ratings = list(
-        Feedback.objects.filter(both, at__gte=canary.at).values_list("release_id", "rating")
-    )
     rows = [
-        _figures(
-            one,
-            [row[1:] for row in requests if row[0] == one.pk],
-            [rating for release_id, rating in ratings if release_id == one.pk],
-        )
+        _figures(one, [row[1:] for row in requests if row[0] == one.pk])
         for one in (current, canary)
     ]
     return CanaryComparison(rows)
 
 
 def _figures(
-    release: Release, rows: Sequence[tuple[int, float, int, int]], ratings: Sequence[int]
+    release: Release, rows: Sequence[tuple[int, float, int, int, int | None]]
 ) -> ReleaseFigures:
-    seconds = sorted(seconds for status, seconds, _read, _written in rows if status < 400)
+    """rows: status, seconds, tokens read, tokens written, rating of each request."""
+    seconds = sorted(seconds for status, seconds, *_rest in rows if status < 400)
+    ratings = [rating for *_rest, rating in rows]
     at = min(len(seconds) - 1, int(0.95 * len(seconds)))
     return ReleaseFigures(
         release,
         len(rows),
         sum(status >= 400 and status != 499 for status, *_rest in rows),
         seconds[at] if seconds else None,
-        sum(read + written for _status, _seconds, read, written in rows),
+        sum(read + written for _status, _seconds, read, written, _rating in rows),
         up=ratings.count(Feedback.UP),
         down=ratings.count(Feedback.DOWN),
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet, Subquery
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -116,15 +116,27 @@ def _is_due(deployment: Deployment) -> bool:
 # ---- Results ----
 
 
-def results(deployment: Deployment, current: Release | None) -> "QuerySet[DriftCheck]":
-    """Successful checks against the current reference version, the newest first."""
-    found = deployment.drift_checks.filter(job__state=State.SUCCEEDED).exclude(auc=None)
+def history(
+    deployment: Deployment, current: Release | None, most: int = MAX_CHARTED
+) -> tuple[list[DriftCheck], DriftCheck | None]:
+    """Successful checks against the current reference version, the newest first, and the last check
+    of any kind; in one query."""
     version_id = reference_version_id(deployment, current)
-    return found.filter(version=version_id).select_related("version", "by")
+    succeeded = Q(job__state=State.SUCCEEDED, auc__isnull=False, version=version_id)
+    last = deployment.drift_checks.order_by("-pk").values("pk")[:1]
+    checks = deployment.drift_checks.filter(succeeded | Q(pk=Subquery(last)))
+    found = list(checks.select_related("version", "by", "job")[: most + 1])
+    results = [
+        one
+        for one in found
+        if one.job.state == State.SUCCEEDED and one.auc is not None and one.version_id == version_id
+    ]
+    return results[:most], found[0] if found else None
 
 
 def newest(deployment: Deployment) -> DriftCheck | None:
-    return results(deployment, deployment.current).first()
+    results, _last = history(deployment, deployment.current, 1)
+    return results[0] if results else None
 
 
 def running(deployment: Deployment) -> DriftCheck | None:

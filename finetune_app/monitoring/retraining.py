@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from django.db.models import Count, Q
+from django.db.models import Count, Q, Subquery
 from django.utils.translation import ngettext
 
 from finetune_app.datasets.models import Example, Status
@@ -43,3 +43,15 @@ def new_examples_since(versions: Iterable[Version]) -> dict[int, NewExamples]:
     rows = Example.objects.kept().filter(newer, status=Status.APPROVED).order_by()
     counted = rows.values_list("dataset").annotate(Count("pk"))
     return {pk: NewExamples(count, newest[pk].number) for pk, count in counted}
+
+
+def new_examples_of(goal_id: int) -> NewExamples | None:
+    """Of one goal, in one query. None where it has none, or no version yet."""
+    newest = Version.objects.filter(dataset__goal=goal_id).order_by("-number")
+    frozen_at, number = (Subquery(newest.values(name)[:1]) for name in ("created_at", "number"))
+    newer = Example.objects.kept().filter(
+        dataset__goal=goal_id, status=Status.APPROVED, changed_at__gt=frozen_at
+    )
+    counted = newer.order_by().values("dataset").annotate(count=Count("pk"), version=number)
+    found = counted.values_list("count", "version")
+    return next((NewExamples(*one) for one in found), None)

@@ -176,8 +176,8 @@ def answers_of(row: RequestFacts) -> AnswerStats:
 
 
 def rolled_up_until() -> datetime:
-    """Every hour before this time is rolled up. Before the first run: the hour of the oldest
-    request."""
+    """Every hour before this time is rolled up. Before the first run, in the first minute: the hour
+    of the oldest request."""
     cursor = RollupCursor.objects.first()
     if cursor:
         return cursor.until
@@ -189,6 +189,7 @@ def roll_up_finished_hours(now: datetime | None = None, *, most: int = MAX_HOURS
     """Roll up at most `most` finished hours; True if there are more. Safe to run concurrently: an
     hour is written by the process that moves the cursor."""
     now = now or timezone.now()
+    RollupCursor.objects.get_or_create(pk=1, defaults={"until": rolled_up_until()})
     for _hour in range(most):
         start = rolled_up_until()
         if start + HOUR + SLACK > now:
@@ -206,7 +207,6 @@ def _roll_up_hour(start: datetime, now: datetime) -> None:
         last = now - SLACK - HOUR
         end = min(later.first() or last, last).replace(minute=0, second=0, microsecond=0)
         end = max(end, start + HOUR)
-    RollupCursor.objects.get_or_create(pk=1, defaults={"until": start})
     with transaction.atomic():
         if not RollupCursor.objects.filter(pk=1, until=start).update(until=end):
             return

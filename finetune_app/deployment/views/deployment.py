@@ -26,7 +26,11 @@ MAX_RELEASES = 4  # shown, the newest; the others are on their own page
 
 @goal_page(Role.VIEWER, "GET")
 def page(request: HttpRequest, goal: Goal) -> HttpResponse:
-    deployment: Deployment | None = getattr(goal, "deployment", None)
+    # What tags of other apps show on the page: whether texts are kept, the public chat.
+    with_related = Deployment.objects.select_related("retention", "public_chat")
+    deployment = with_related.filter(goal=goal).first()
+    if deployment:
+        deployment.goal = goal  # not to be read again
     context = page_context(request, goal, deployment)
     return render_page(request, "deployment/page.html", context)
 

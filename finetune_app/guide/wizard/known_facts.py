@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from django.db.models import Count, Q
+from django.db.models import Count, Exists, Q
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -31,7 +31,7 @@ def known_facts(goal: Goal) -> list[Fact]:
         pairs=Count("status"), tests=Count("status", filter=Q(split=Split.TEST))
     )
     pairs, tests = counted["pairs"], counted["tests"]
-    documents = Document.objects.filter(knowledge__goal=goal, state=Document.State.READY).count()
+    documents, has_private = _documents_and_private_data(goal)
     found = []
     if documents:
         found.append(
@@ -69,9 +69,19 @@ def known_facts(goal: Goal) -> list[Fact]:
                 ),
             )
         )
-    if Finding.objects.filter(dataset__goal=goal, check_name__in=PRIVATE_CHECKS).exists():
+    if has_private:
         found.append(Fact("private_data", True, _("There is private data in your examples")))
     return found
+
+
+def _documents_and_private_data(goal: Goal) -> tuple[int, bool]:
+    """How many documents are ready, and whether a check found private data; in one query."""
+    ready = Q(knowledge__documents__state=Document.State.READY)
+    private = Finding.objects.filter(dataset__goal=goal, check_name__in=PRIVATE_CHECKS)
+    counted = Goal.objects.filter(pk=goal.pk).values("pk")
+    return counted.annotate(
+        documents=Count("knowledge__documents", filter=ready), has_private=Exists(private)
+    ).values_list("documents", "has_private")[0]
 
 
 def known_values(goal: Goal) -> dict[str, Value]:

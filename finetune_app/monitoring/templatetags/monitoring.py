@@ -7,10 +7,9 @@ from django.template import Context
 
 from finetune_app.deployment.models import Deployment, Release
 from finetune_app.monitoring import canary_comparison as canaries
-from finetune_app.monitoring.retraining import NewExamples, new_examples_since
+from finetune_app.monitoring.retraining import new_examples_of
 from finetune_app.monitoring.summary import DAYS, days_from_query, summary_of
 from finetune_app.request_log import feedback
-from finetune_app.versions.models import Version
 
 register = template.Library()
 
@@ -23,7 +22,7 @@ def usage_summary(context: Context, deployment: Deployment) -> dict[str, Any]:
         "figures": summary_of(deployment, days),
         "days": days,
         "ranges": DAYS,
-        "new_examples": _new_examples(deployment),
+        "new_examples": new_examples_of(deployment.goal_id),
         "bad": feedback.bad_answers(deployment).count(),
     }
 
@@ -33,8 +32,3 @@ def canary_comparison(
     deployment: Deployment, canary: Release, current: Release
 ) -> canaries.CanaryComparison:
     return canaries.compare(deployment, canary, current)
-
-
-def _new_examples(deployment: Deployment) -> NewExamples | None:
-    newest = Version.objects.filter(dataset__goal=deployment.goal_id).order_by("-number")[:1]
-    return next(iter(new_examples_since(newest).values()), None)

@@ -28,7 +28,7 @@ from finetune_app.request_log import retention
 
 @goal_page(Role.VIEWER, "GET")
 def page(request: HttpRequest, goal: Goal) -> HttpResponse:
-    deployment = Deployment.objects.filter(goal=goal).first()
+    deployment = Deployment.objects.filter(goal=goal).select_related("retention").first()
     if deployment is None:
         return redirect("deployment:page", goal_id=goal.pk)
     context = _context(request, deployment)
@@ -79,10 +79,9 @@ def _drift_context(
     request: HttpRequest, deployment: Deployment, current: Release | None
 ) -> dict[str, Any]:
     """Context of templates/monitoring/_drift.html."""
-    checks = list(drift.results(deployment, current)[: drift.MAX_CHARTED])
+    checks, last = drift.history(deployment, current)
     check = checks[0] if checks else None
     over_time = checks if len(checks) > 1 else []
-    last = deployment.drift_checks.select_related("job").first()
     return {
         "drift": check,
         "verdict": drift.verdict(check) if check else "",

@@ -13,8 +13,9 @@ register = template.Library()
 @register.inclusion_tag("playground/_public_chat.html")
 def public_chat_summary(deployment: Deployment, *, may_edit: bool) -> dict[str, Any]:
     """Whether the public chat page is on, and a link to it."""
+    chat: PublicChat | None = getattr(deployment, "public_chat", None)
     return {
         "goal_id": deployment.goal_id,
-        "chat": PublicChat.objects.switched_on().filter(deployment=deployment).first(),
+        "chat": chat if chat and chat.on else None,
         "may_edit": may_edit,
     }
