@@ -156,7 +156,6 @@ MIDDLEWARE = [
     "csp.middleware.CSPMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
-    "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -284,7 +283,9 @@ MFA_TOTP_TOLERANCE = 1  # of the codes before and after, for clocks that are a l
 LANGUAGE_CODE = "en-gb"
 # What there is a translation for. Others would come half in Django's own words, half in ours.
 LANGUAGES = [("en-gb", "English")]
-USE_I18N = USE_TZ = True
+# Looking each text up took a tenth of a page. A second language needs LocaleMiddleware, too.
+USE_I18N = len(LANGUAGES) > 1
+USE_TZ = True
 TIME_ZONE = "UTC"
 
 STATIC_URL = "/static/"

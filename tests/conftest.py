@@ -5,11 +5,13 @@ import shutil
 from pathlib import Path
 
 import pytest
+from _pytest import runner
 from django.conf import settings
 from django.core.cache import cache
 from django.test import Client
 
 from finetune_app.accounts.models import Membership, Role, Team, User
+from finetune_app.core import call_stack
 from finetune_app.goals.models import Goal
 from tests.database import (  # noqa: F401
     django_db_keepdb,
@@ -36,6 +38,12 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 50, 100)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool:
+    """As pytest itself does it, and with the call stack in one piece, as in the web."""
+    return call_stack.call(runner.pytest_runtest_protocol, item, nextitem)
 
 
 @pytest.fixture(autouse=True)

@@ -6,8 +6,8 @@ middleware (core/api_middleware.py), and it runs on the event loop.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -16,7 +16,7 @@ from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.exception import convert_exception_to_response
 from django.http import HttpRequest, HttpResponseBase
 
-from finetune_app.core import connections
+from finetune_app.core import call_stack, connections
 from finetune_app.core.api_middleware import API_MIDDLEWARE, MiddlewareOnEventLoop
 from finetune_app.core.asgi_types import Receive, Scope, Send
 from finetune_app.core.request_limits import RequestLimit, TooBusy, too_busy
@@ -24,18 +24,28 @@ from finetune_app.core.request_limits import RequestLimit, TooBusy, too_busy
 KEPT_THREADS = 24  # while nobody needs them
 
 
+class RequestThread(ThreadPoolExecutor):
+    """One thread, in which templates may call as deep as they like."""
+
+    def __init__(self) -> None:
+        super().__init__(max_workers=1)
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> "Future[Any]":
+        return super().submit(call_stack.call, fn, *args, **kwargs)
+
+
 class RequestThreads:
     """A thread for each request. `kept` of them wait for the next one."""
 
     def __init__(self, kept: int = KEPT_THREADS) -> None:
         self._kept = kept
-        self._free: list[ThreadPoolExecutor] = []
+        self._free: list[RequestThread] = []
 
     @asynccontextmanager
     async def one(self) -> AsyncIterator[None]:
         """Meanwhile thread-sensitive code, so all that asks the database, runs in one thread."""
         # The one used last, so that no more of them than needed have a connection.
-        thread = self._free.pop() if self._free else ThreadPoolExecutor(max_workers=1)
+        thread = self._free.pop() if self._free else RequestThread()
         try:
             async with ThreadSensitiveContext(executor=thread):
                 yield
@@ -44,14 +54,14 @@ class RequestThreads:
             # compute a page.
             thread.submit(self._end, thread, asyncio.get_running_loop())
 
-    def _end(self, thread: ThreadPoolExecutor, loop: asyncio.AbstractEventLoop) -> None:
+    def _end(self, thread: RequestThread, loop: asyncio.AbstractEventLoop) -> None:
         """In the thread itself."""
         try:
             connections.give_back()  # where Django did not, as for an answer that nobody took
         finally:
             loop.call_soon_threadsafe(self._take_back, thread)
 
-    def _take_back(self, thread: ThreadPoolExecutor) -> None:
+    def _take_back(self, thread: RequestThread) -> None:
         if len(self._free) < self._kept:
             self._free.append(thread)
         else:

@@ -4,6 +4,7 @@ from typing import Any, ClassVar
 
 from uvicorn_worker import UvicornWorker
 
+from finetune_app.core import call_stack
 from finetune_app.core.header_limits import HeaderLimitsProtocol
 
 
@@ -18,3 +19,6 @@ class WebWorker(UvicornWorker):  # type: ignore[misc]  # it has no types
         # behind a proxy on it can write; core/requests.py reads it where a proxy is trusted.
         "proxy_headers": False,
     }
+
+    def run(self) -> None:
+        call_stack.call(super().run)  # the API answers on the event loop, in this thread
