@@ -82,8 +82,15 @@ def install(extra):
         say("Updating what is installed.")
     # OpenVINO, on Linux and x86: answers come a third faster; pip leaves it out on other systems.
     what = str(HERE) + ("[dev]" if extra == "dev" else "[openvino]")
-    pip_install(["--upgrade", QUICK_PIP])
-    pip_install(["--no-compile", "-c", str(HERE / "constraints.txt"), "-e", what])
+    # An older one does as well, but takes longer: an index without it ends nothing.
+    call(pip_install(["--upgrade", QUICK_PIP]), stderr=subprocess.DEVNULL)
+    call(
+        pip_install(["--no-compile", "-c", str(HERE / "constraints.txt"), "-e", what]),
+        "The installation stopped. Check the network and the disk, then run this again; what is "
+        "already downloaded is kept.",
+        # Without setuptools' warnings about the editable installation.
+        env=dict(os.environ, PYTHONWARNINGS="ignore"),
+    )
     start_compiling()
     stamp.write_text(state)
     say("Installed.")
@@ -91,13 +98,7 @@ def install(extra):
 
 def pip_install(what):
     command = [str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check", "--quiet"]
-    command += ["--progress-bar", "on" if sys.stderr.isatty() else "off"]
-    call(
-        command + what,
-        "The installation stopped. Check the network and the disk, then run this again; what is "
-        "already downloaded is kept.",
-        PYTHONWARNINGS="ignore",  # of setuptools, about the editable installation
-    )
+    return command + ["--progress-bar", "on" if sys.stderr.isatty() else "off"] + what
 
 
 def start_compiling():
@@ -128,12 +129,13 @@ def start():
     os.execv(str(PYTHON), [str(PYTHON), "-u", str(HERE / "manage.py"), "up", "--prepare"])
 
 
-def call(command, sentence, **variables):
+def call(command, sentence="", **options):
+    """Where it fails, the sentence ends this program; without one it goes on."""
     try:
-        code = subprocess.call(command, cwd=str(HERE), env=dict(os.environ, **variables))
+        code = subprocess.call(command, cwd=str(HERE), **options)
     except KeyboardInterrupt:
         stop("Stopped. Run it again to go on.", 130)
-    if code:
+    if code and sentence:
         stop(sentence, code)
 
 
