@@ -98,7 +98,7 @@ def install(extra):
 
 def pip_install(what):
     command = [str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check", "--quiet"]
-    return command + ["--progress-bar", "on" if sys.stderr.isatty() else "off"] + what
+    return [*command, "--progress-bar", "on" if sys.stderr.isatty() else "off", *what]
 
 
 def start_compiling():
