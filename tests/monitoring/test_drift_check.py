@@ -109,6 +109,18 @@ def test_results_are_charted_from_the_second_on(live, asked, as_viewer, url):
     assert page.index(f">{second.auc_percent}</td>") < page.index(f">{first.auc_percent}</td>")
 
 
+def test_a_check_that_fails_leaves_the_last_result_on_the_page(live, asked, as_viewer, url):
+    asked(like_the_training(60))
+    good = work(drift.start(deployment=live))
+    failed = drift.start(deployment=live)
+    journey.set_state(failed.job, State.FAILED, error_code="crash", message="Out of memory.")
+    page = as_viewer.get(url("monitoring:page")).content.decode()
+    assert "It is asked what it learned: no difference is to be seen." in page
+    assert "The last comparison did not work." in page
+    assert "Out of memory." in page
+    assert drift.history(live, live.current) == ([good], failed)
+
+
 def test_neither_the_job_nor_the_result_contains_a_prompt(live, asked):
     asked([*like_the_training(30), "Wann fährt die letzte Tram?", *about_ovens(20)])
     found = work(drift.start(deployment=live))
