@@ -74,7 +74,7 @@ def draft_context(draft: WorkbenchDraft, text: str, writers: Iterable[Candidate]
     prompts = validation_prompts.prompts_of_goal(goal)
     results = validation_prompts.results_of(goal, candidate, prompts)
     score = validation_prompts.score_of(results)
-    showable = few_shot.showables(goal)
+    showable = few_shot.showables(goal, 0 if text else few_shot.SAMPLE)
     found = few_shot.search(showable, text, draft.shots)
     return {
         "draft": draft,

@@ -4,6 +4,7 @@ Possible only where texts are stored. The comparison itself is a job (worker/dri
 decides when one is due and which prompts are compared, and puts the result into words.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -118,20 +119,17 @@ def _is_due(deployment: Deployment) -> bool:
 
 def history(
     deployment: Deployment, current: Release | None, most: int = MAX_CHARTED
-) -> tuple[list[DriftCheck], DriftCheck | None]:
+) -> tuple[Sequence[DriftCheck], DriftCheck | None]:
     """Successful checks against the current reference version, the newest first, and the last check
     of any kind; in one query."""
     version_id = reference_version_id(deployment, current)
-    succeeded = Q(job__state=State.SUCCEEDED, auc__isnull=False, version=version_id)
+    is_result = Q(job__state=State.SUCCEEDED, auc__isnull=False, version=version_id)
     last = deployment.drift_checks.order_by("-pk").values("pk")[:1]
-    checks = deployment.drift_checks.filter(succeeded | Q(pk=Subquery(last)))
-    found = list(checks.select_related("version", "by", "job")[: most + 1])
-    results = [
-        one
-        for one in found
-        if one.job.state == State.SUCCEEDED and one.auc is not None and one.version_id == version_id
-    ]
-    return results[:most], found[0] if found else None
+    checks = deployment.drift_checks.filter(is_result | Q(pk=Subquery(last)))
+    found = list(
+        checks.annotate(is_result=is_result).select_related("version", "by", "job")[: most + 1]
+    )
+    return [one for one in found if one.is_result][:most], next(iter(found), None)
 
 
 def newest(deployment: Deployment) -> DriftCheck | None:

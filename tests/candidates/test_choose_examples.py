@@ -24,7 +24,7 @@ def test_examples_come_from_the_train_split_only(as_editor, ready_goal, at):
 
 
 def test_an_example_is_added_and_removed(as_editor, ready_goal, at):
-    example = few_shot.search(few_shot.showables(ready_goal), "", [])[0]
+    example = few_shot.search(few_shot.showables(ready_goal, few_shot.SAMPLE), "", [])[0]
     as_editor.post(at("change_shots"), {"add": example.key, "instructions": "Kept too."})
     draft = WorkbenchDraft.objects.get()
     assert draft.shots == [{"prompt": example.prompt, "answer": example.answer}]
@@ -44,7 +44,7 @@ def test_picked_examples_have_different_answers(as_editor, ready_goal, at):
 
 
 def test_a_search_finds_training_examples(as_editor, ready_goal, at):
-    example = few_shot.search(few_shot.showables(ready_goal), "", [])[0]
+    example = few_shot.search(few_shot.showables(ready_goal, few_shot.SAMPLE), "", [])[0]
     page = text(as_editor.get(at(), {"q": example.prompt}, headers=HTMX))
     assert page.lstrip().startswith('<ul class="found"')
     assert f'value="{example.key}"' in page
