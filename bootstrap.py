@@ -126,7 +126,7 @@ def start():
     """Become the app, which first prepares the database and the starter model. -u: what it says is
     in order with what the programs say that it starts."""
     os.chdir(str(HERE))
-    os.execv(str(PYTHON), [str(PYTHON), "-u", str(HERE / "manage.py"), "up", "--prepare"])
+    os.execv(str(PYTHON), [str(PYTHON), "-u", str(HERE / "manage.py"), "up", "--with-starter"])
 
 
 def call(command, sentence="", **options):

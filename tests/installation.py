@@ -63,8 +63,8 @@ def started(
     *,
     with_starter: bool = True,
 ) -> Iterator[Installation]:
-    """`manage.py up --prepare` on a free port, as `make run` starts it; by default it waits for the
-    starter model. `environment` has further variables."""
+    """`manage.py up --with-starter` on a free port, as `make run` starts it; by default it waits
+    for the starter model. `environment` has further variables."""
     if not starter.is_there():
         pytest.skip(starter.WHY_NOT)
     data_dir = tmp_path / "data"
@@ -86,7 +86,7 @@ def started(
     output = tmp_path / "up.txt"
     with output.open("w") as file:
         process = subprocess.Popen(
-            [*MANAGE, "up", "--prepare"],
+            [*MANAGE, "up", "--with-starter"],
             cwd=settings.BASE_DIR,
             env=env,
             stdout=file,

@@ -13,7 +13,7 @@ from finetune_app.jobs.models import Job
 from finetune_app.versions.models import Version
 
 # What a goal has one of at most: a newest version, a base model, a deployment.
-ONE_OF_EACH = """
+SUMMARIES = """
     SELECT version.id, version.number, version.counts, version.dataset_id, version.created_at,
         goal.id AS of_goal, model.name AS base_model,
         deployment.id IS NOT NULL AND deployment.paused_at IS NULL AS is_live
@@ -83,7 +83,7 @@ class NewestEvaluation:
 
 
 @dataclass(frozen=True)
-class OneOfEach:
+class GoalSummary:
     """version: the newest; `longest` and the like are left out. base_model: its name. is_live:
     whether a deployment answers."""
 
@@ -93,10 +93,10 @@ class OneOfEach:
     is_live: bool
 
 
-def one_of_each(goals: Sequence[int]) -> list[OneOfEach]:
+def goal_summaries(goals: Sequence[int]) -> list[GoalSummary]:
     return [
-        OneOfEach(one.of_goal, None if one.pk is None else one, one.base_model, bool(one.is_live))
-        for one in rows(Version, ONE_OF_EACH, goals)
+        GoalSummary(one.of_goal, None if one.pk is None else one, one.base_model, bool(one.is_live))
+        for one in rows(Version, SUMMARIES, goals)
     ]
 
 

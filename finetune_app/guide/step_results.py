@@ -36,20 +36,20 @@ class StepResults:
     @cached_property
     def versions(self) -> dict[int, Version]:
         """The newest."""
-        return {one.goal_id: one.version for one in self._one_of_each if one.version}
+        return {one.goal_id: one.version for one in self._summaries if one.version}
 
     @cached_property
     def base_models(self) -> dict[int, str]:
         """Names of the chosen ones."""
-        return {one.goal_id: one.base_model for one in self._one_of_each if one.base_model}
+        return {one.goal_id: one.base_model for one in self._summaries if one.base_model}
 
     @cached_property
     def live(self) -> set[int]:
-        return {one.goal_id for one in self._one_of_each if one.is_live}
+        return {one.goal_id for one in self._summaries if one.is_live}
 
     @cached_property
-    def _one_of_each(self) -> list[newest_results.OneOfEach]:
-        return newest_results.one_of_each(self._ids)
+    def _summaries(self) -> list[newest_results.GoalSummary]:
+        return newest_results.goal_summaries(self._ids)
 
     @cached_property
     def instructions(self) -> dict[int, Candidate]:

@@ -36,7 +36,6 @@ def test_prepare_refuses_the_database_of_a_newer_version(newer_database):
         call_command("prepare", without_starter=True)
 
 
-@pytest.mark.parametrize("everything", [False, True])
-def test_so_does_the_start(newer_database, everything):
+def test_so_does_the_start(newer_database):
     with pytest.raises(CommandError, match=r"Start that version, or go back"):
-        up.prepare(everything=everything)
+        up.prepare()

@@ -85,7 +85,7 @@ def test_killing_up_leaves_no_orphan(up, tmp_path):
 
 
 def test_ctrl_c_while_it_prepares_ends_it_with_a_sentence(tmp_path):
-    up = start_up(tmp_path, "--prepare")
+    up = start_up(tmp_path)
     wait_for(lambda: "Preparing the database" in output_of(tmp_path))
     up.send_signal(signal.SIGINT)
     assert up.wait(30) == 130

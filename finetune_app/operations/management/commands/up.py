@@ -20,7 +20,6 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import connection
 
 from finetune_app.accounts import services as accounts
-from finetune_app.core import schema
 from finetune_app.core.environment import cards_per_worker
 from finetune_app.core.machine import graphics_cards
 from finetune_app.core.shared_secrets import require_shared_secrets
@@ -40,9 +39,9 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
-            "--prepare",
+            "--with-starter",
             action="store_true",
-            help="Also do what `manage.py prepare` does; the starter model comes last.",
+            help="Install the starter model beside the web, if it is missing.",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -59,11 +58,11 @@ class Command(BaseCommand):
         find_cluster()
         # A script in the background ignores it, and so would this one.
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        prepare(everything=options["prepare"])
+        prepare()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self.on_signal)
         require_shared_secrets()
-        needs_starter = options["prepare"] and not install_starter.is_done()
+        needs_starter = options["with_starter"] and not install_starter.is_done()
         collect_static_when_needed(self.stdout.write)
         logs = settings.DATA_DIR / "logs"
         logs.mkdir(exist_ok=True)
@@ -196,17 +195,10 @@ def web_answers() -> bool:
     return True
 
 
-def prepare(*, everything: bool) -> None:
-    """What `manage.py prepare` does but for the starter, or only new migrations.
-
-    Raises CommandError where it cannot, for the database of a newer version, and for Ctrl-C.
-    """
+def prepare() -> None:
+    """Raises CommandError where it cannot, for the database of a newer version, and for Ctrl-C."""
     try:
-        if everything or schema.is_behind():
-            call_command("prepare", without_starter=True, skip_checks=True)
-        schema.refuse_newer()
-    except schema.NewerDatabase as newer:
-        raise CommandError(str(newer)) from newer
+        call_command("prepare", without_starter=True, skip_checks=True)
     except KeyboardInterrupt:
         raise CommandError("Stopped. Run it again to go on.", returncode=130) from None
     connection.close()
