@@ -33,17 +33,26 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Freeze imported modules for the garbage collector, which otherwise takes nearly a tenth of
-    the tests' time."""
+    """Full collections are rare: automatic ones took nearly a tenth of the tests' time."""
+    gc.set_threshold(100_000, 50, 100)
+    _freeze()
+
+
+def _freeze() -> None:
+    """Have later collections leave out what is in memory now. Else each looks at all that earlier
+    tests have left, which took half a second after some thousand of them, and every training and
+    every model that is loaded or unloaded collects."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(100_000, 50, 100)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool:
     """As pytest itself does it, and with the call stack in one piece, as in the web."""
-    return call_stack.call(runner.pytest_runtest_protocol, item, nextitem)
+    done = call_stack.call(runner.pytest_runtest_protocol, item, nextitem)
+    if nextitem is None or nextitem.path != item.path:
+        _freeze()
+    return done
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,6 @@ the alarm is delivered before any other instruction runs.
 
 import errno
 import fcntl
-import gc
 import json
 import logging
 import os
@@ -24,13 +23,13 @@ import threading
 import time
 import traceback
 from contextlib import suppress
-from importlib import import_module
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from finetune_app.core import environment, logs, parent_death
 from worker import boot_clock
 from worker.channel import Channel, Job, LeaseLost, Order, Run, UserError
+from worker.quick_import import quick_import
 
 log = logging.getLogger("worker.child")  # as a program, __name__ is __main__
 
@@ -121,10 +120,7 @@ def main() -> None:
     if sys.argv[2:3] == ["--warm"]:
         _yield_to_live_answers()
         channel.wait_for_order(timeout_seconds=float(sys.argv[3]))
-        for name in sys.argv[4:]:
-            import_module(name)
-        gc.collect()
-        gc.freeze()  # each later collection would look at all that the libraries made
+        quick_import(sys.argv[4:])
     channel.wait_for_order()
     order = channel.order
     assert order is not None
@@ -143,7 +139,8 @@ def work(job: Job, runner: str, channel: Channel) -> int:
     """Run the job with the module `runner` and send its last event. Returns the exit code."""
     log.info("%s: started", job.kind)
     try:
-        run: Run = import_module(runner).run
+        [module] = quick_import([runner])
+        run: Run = module.run
         result = run(job, channel)
         channel.check()
         channel.emit("result", **result)

@@ -11,7 +11,14 @@ from finetune_app.core.templatetags.ui import waited
 from finetune_app.deployment.models import Deployment, Release
 from finetune_app.monitoring.charts import charts_of
 from finetune_app.monitoring.costs import Price, usage_by_deployment
-from finetune_app.monitoring.timeseries import RANGES, Metrics, Range, TimeSeries, timeseries_of
+from finetune_app.monitoring.timeseries import (
+    RANGES,
+    Metrics,
+    Point,
+    Range,
+    TimeSeries,
+    timeseries_of,
+)
 from finetune_app.request_log.models.requests import error_label
 
 
@@ -39,7 +46,7 @@ def page_figures(deployment: Deployment, current: Release | None, chosen: Range)
         "cost": price.cost_text(series.total.usage),
         "sentence": sentence(series),
         "charts": charts_of(series, price),
-        "points": [(point, price.cost_text(point.usage)) for point in series.points[::-1]],
+        "rows_over_time": [(point.at, _cells(point, price)) for point in series.points[::-1]],
         "errors": _errors(series.total),
         "versions": _versions(deployment, current, series, price),
         "keys_used": _keys(series, price),
@@ -69,6 +76,25 @@ def sentence(series: TimeSeries) -> str:
             "slow": waited(total.latency_p95),
         }
     return words
+
+
+def _cells(point: Point, price: Price) -> list[str]:
+    """A row of the table, formatted here: filters would make each of its hundreds of cells slower
+    than all queries of the page."""
+    usage = point.usage
+    return [
+        f"{usage.requests:,}",
+        f"{usage.failed:,}",
+        waited(point.latency_p50),
+        waited(point.latency_p95),
+        waited(point.latency_p99),
+        waited(point.first_token_p50),
+        f"{usage.prompt_tokens:,}",
+        f"{usage.tokens:,}",
+        "–" if point.length_p50 is None else f"{point.length_p50:,.0f}",
+        f"{point.refused:,}",
+        price.cost_text(usage) if price.is_set else _("not set"),
+    ]
 
 
 def _errors(total: Metrics) -> list[tuple[str, str, int]]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from finetune_app.core.engine_protocol import INT8, NF4
 from finetune_app.core.vllm_installation import VllmInstallation
 from worker.engine.backend import Backend, BackendUnsupported
+from worker.quick_import import quick_import
 
 if TYPE_CHECKING:
     from worker.engine.compute_thread import ComputeThread
@@ -58,6 +59,7 @@ class BackendSelector:
             except BackendUnsupported as why:
                 self.mark_unsupported(base, str(why))
         # These import torch, so only when a model is needed.
+        quick_import(["worker.engine.engine"])
         from worker.engine.compute_thread import ComputeThread
         from worker.engine.engine import Engine
 
