@@ -74,6 +74,13 @@ def test_a_machine_that_cannot_be_measured_gets_guesses(starter, children):
     assert not Speed.objects.exists()
 
 
+def test_a_measurement_counts_though_what_comes_after_it_failed(starter, children):
+    journey.write(f"{starter.folder}/model.safetensors", "weights")
+    children[1].append(ended(1, stdout=MEASURED.stdout, stderr="Traceback"))
+    assert "the first training reads them" in installed()
+    assert Speed.objects.get().tokens_per_second == 431
+
+
 def test_one_that_does_not_come_is_said_in_a_sentence(db, children):
     children[1].append(ended(1, stderr=f"a warning\n{NO_NETWORK}\n"))
     with pytest.raises(CommandError, match=f"{NO_NETWORK} Then run this again."):

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,8 @@ def child(tmp_path) -> Iterator[Callable[..., ChildProcess]]:
     for one in made:
         one.process.kill()
         one.process.wait()
-        one.process.stdin.close()
+        with suppress(BrokenPipeError):
+            one.process.stdin.close()
         one.process.stdout.close()
 
 
@@ -150,10 +152,11 @@ def test_a_child_without_heartbeats_ends_itself(child):
 def test_heartbeats_extend_the_lease(child):
     one = child()
     one.send_order(steps=70, pause=0.05, lease=2.0)
-    while one.process.poll() is None:
-        one.send(command="beat", at=boot_clock.seconds())
-        time.sleep(0.1)
-    assert one.process.returncode == 0
+    with suppress(BrokenPipeError):  # it ends between a look at it and a beat
+        while one.process.poll() is None:
+            one.send(command="beat", at=boot_clock.seconds())
+            time.sleep(0.1)
+    assert one.process.wait(5) == 0
 
 
 def test_a_late_heartbeat_does_not_extend_the_lease(child):

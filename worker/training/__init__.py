@@ -37,7 +37,7 @@ adapter_export.py   the adapter in PEFT's format
 state.py            progress of a run, and the objects it uses
 prepare.py          from the spec to the first step, or the next one
 loop.py             the whole run
-measure_speed.py    training speed of a base model on this machine
+measure_speed.py    training speed on this machine; everyday rows read beforehand
 """
 
 from worker.training.loop import run

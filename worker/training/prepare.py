@@ -175,12 +175,19 @@ def make_objective(
     token_budget: int,
     channel: Channel,
 ) -> Objective[Any]:
-    file = states_file(spec.base_model, replay, adapted.number_format, spec.tuning)
-    targets = ReplayTargets(loss, replay, adapted.device, file)
+    targets = replay_targets(spec, adapted, loss, replay)
     if spec.method != "dpo":
         return AnswerObjective(loss, targets)
     margins = reference_margins(folder, adapted, loss, examples, token_budget, channel)
     return DpoObjective(loss, spec.beta, margins, targets)
+
+
+def replay_targets(
+    spec: TrainingSpec, adapted: AdaptedModel, loss: Loss, replay: Sequence[ReplayExample]
+) -> ReplayTargets:
+    """What the base model says to them, kept beside it for later trainings."""
+    file = states_file(spec.base_model, replay, adapted.number_format, spec.tuning)
+    return ReplayTargets(loss, replay, adapted.device, file)
 
 
 def choose_number_format(spec: TrainingSpec, channel: Channel) -> str:

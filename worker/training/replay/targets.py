@@ -40,8 +40,8 @@ class ReplayTargets:
     ) -> None:
         self._loss, self._device, self._file = loss, device, file
         alike = sorted(examples, key=lambda one: one.input_ids)
-        blocks = [alike[start : start + BLOCK] for start in range(0, len(alike), BLOCK)]
-        self._block_of = {one.number: block for block in blocks for one in block}
+        self._blocks = [alike[start : start + BLOCK] for start in range(0, len(alike), BLOCK)]
+        self._block_of = {one.number: block for block in self._blocks for one in block}
         self._states = _load(file, device) if file else {}
 
     @torch.no_grad()
@@ -53,6 +53,14 @@ class ReplayTargets:
                     self._read(self._block_of[example.number])
             states = torch.cat([self._states[example.number] for example in examples])
             return self._loss.head_probabilities(states)
+
+    @torch.no_grad()
+    def read_all(self) -> None:
+        """Now, and not as each example is needed."""
+        with self._loss.without_adapter():
+            for block in self._blocks:
+                if block[0].number not in self._states:
+                    self._read(block)
 
     def _read(self, block: Sequence[ReplayExample]) -> None:
         states = self._loss.states(collate(block, self._device))

@@ -57,10 +57,13 @@ class Command(BaseCommand):
         done = run_child(
             "worker.training.measure_speed", folder, input=rows, stdout=subprocess.PIPE
         )
-        if done.returncode:
+        lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
+        if not lines:
             self.stdout.write("It could not be measured; times shown are guesses for now.")
             return
-        found = json.loads(done.stdout.strip().splitlines()[-1])
+        if done.returncode:
+            self.stdout.write("The everyday rows could not be read: the first training reads them.")
+        found = json.loads(lines[-1])
         Speed.objects.create(base_model=model, what="training", device=_device(), **found)
         self.stdout.write(f"About {found['tokens_per_second']:.0f} tokens a second.")
 
