@@ -79,8 +79,7 @@ def sentence(series: TimeSeries) -> str:
 
 
 def _cells(point: Point, price: Price) -> list[str]:
-    """A row of the table. Formatted by filters, its cells, of which there are hundreds, took a fifth
-    of the page."""
+    """A row of the table. Formatted by filters, its hundreds of cells took a fifth of the page."""
     usage = point.usage
     return [
         f"{usage.requests:,}",
