@@ -47,7 +47,8 @@ class Command(BaseCommand):
         self.measure_speed()
 
     def measure_speed(self) -> None:
-        """Measure the training speed once: a few steps of the starter on the sample data."""
+        """Measure the training speed once: a few steps of the starter on the sample data. Then
+        the starter reads the everyday rows, for all later trainings."""
         model = BaseModel.objects.get(slug=STARTER)
         if is_measured(model):
             return
