@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from worker.memory import release_file_pages
+from worker.memory import MappedFiles
 
 MODEL_TYPES = ("llama", "qwen2", "mistral")
 ATTENTION = ("q_proj", "k_proj", "v_proj")
@@ -56,17 +56,17 @@ def head_sizes(config: Any) -> tuple[int, int, int]:
     return query_heads, kv_heads, head_size
 
 
-def fuse_linears(layers: Sequence[nn.Linear]) -> tuple[Tensor, Tensor | None]:
+def fuse_linears(layers: Sequence[nn.Linear], files: MappedFiles) -> tuple[Tensor, Tensor | None]:
     """Weight (out, in) and bias (out,) of linear layers with the same input, as one layer.
 
     The layers keep working: their weights become views of the fused one. Layers that were fused
-    before give the same weight again, without a copy.
+    before give the same weight again, without a copy. files: looked up since the model is there.
     """
     weight = _already_fused(layers)
     if weight is None:
         separate = [layer.weight.detach() for layer in layers]
         weight = torch.cat(separate)
-        release_file_pages(separate)  # else the model takes up to twice its memory
+        files.release_pages(separate)  # else the model takes up to twice its memory
     start = 0
     for layer in layers:
         layer.weight.data = weight[start : start + layer.weight.shape[0]]

@@ -10,7 +10,7 @@ import gc
 import logging
 import mmap
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,31 +34,30 @@ def release_memory() -> None:
         log.debug("no glibc here")
 
 
-def release_file_pages(tensors: Sequence[Tensor]) -> None:
-    """Give back the pages of a mapped file that were read for these tensors (Linux only).
+class MappedFiles:
+    """The files that this process maps into memory (Linux only), without libraries, which are
+    hundreds. To look them up takes a millisecond or more, so do it once for a whole model."""
 
-    They would be read from the file again. What is not in such a mapping stays as it is.
-    """
-    if not MAPPINGS.exists():
-        return
-    files = _file_mappings()
-    for tensor in tensors:
-        # Whole pages only: those at both ends hold a part of the neighbours.
-        start = -(-tensor.data_ptr() // mmap.PAGESIZE) * mmap.PAGESIZE
-        end = (tensor.data_ptr() + tensor.nbytes) // mmap.PAGESIZE * mmap.PAGESIZE
-        if start < end and any(start in file and end - 1 in file for file in files):
-            advice = ctypes.c_int(mmap.MADV_DONTNEED)
-            ctypes.CDLL(None).madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), advice)
+    def __init__(self) -> None:
+        self._addresses = list(_file_mappings()) if MAPPINGS.exists() else []
+
+    def release_pages(self, tensors: Sequence[Tensor]) -> None:
+        """Give back the pages that were read for these tensors, which are older than this object:
+        they would be read from their file again. What is not in a file stays as it is."""
+        for tensor in tensors:
+            # Whole pages only: those at both ends hold a part of the neighbours.
+            start = -(-tensor.data_ptr() // mmap.PAGESIZE) * mmap.PAGESIZE
+            end = (tensor.data_ptr() + tensor.nbytes) // mmap.PAGESIZE * mmap.PAGESIZE
+            if start < end and any(start in one and end - 1 in one for one in self._addresses):
+                length, advice = ctypes.c_size_t(end - start), ctypes.c_int(mmap.MADV_DONTNEED)
+                ctypes.CDLL(None).madvise(ctypes.c_void_p(start), length, advice)
 
 
-def _file_mappings() -> list[range]:
-    """Addresses at which this process maps files, but those of libraries, which are hundreds."""
-    found = []
+def _file_mappings() -> Iterator[range]:
     for line in MAPPINGS.read_text().splitlines():
         if ".so" in line:
             continue
         addresses, _, _, _, inode, *_ = line.split()
         if inode != "0":
             start, end = (int(number, 16) for number in addresses.split("-"))
-            found.append(range(start, end))
-    return found
+            yield range(start, end)

@@ -8,7 +8,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from worker.llama import fuse_linears
-from worker.memory import MAPPINGS, release_file_pages
+from worker.memory import MAPPINGS, MappedFiles
 
 MEGABYTE = 2**20
 pytestmark = pytest.mark.skipif(not MAPPINGS.exists(), reason="needs Linux's /proc")
@@ -38,7 +38,7 @@ def test_fused_weights_are_in_memory_once(tmp_path):
     before = file_bytes()
     expected = [layer(rows) for layer in layers]
     assert file_bytes() > before + 24 * MEGABYTE  # read from the file
-    weight, _bias = fuse_linears(layers)
+    weight, _bias = fuse_linears(layers, MappedFiles())
     assert file_bytes() < before + 8 * MEGABYTE
     assert torch.equal(torch.cat(expected, dim=-1), rows @ weight.T)
     assert all(torch.equal(layer(rows), one) for layer, one in zip(layers, expected, strict=True))
@@ -46,12 +46,12 @@ def test_fused_weights_are_in_memory_once(tmp_path):
 
 def test_what_is_not_in_a_file_keeps_its_values():
     tensor = torch.arange(MEGABYTE, dtype=torch.float32)
-    release_file_pages([tensor, torch.ones(3), torch.empty(0)])
+    MappedFiles().release_pages([tensor, torch.ones(3), torch.empty(0)])
     assert torch.equal(tensor, torch.arange(MEGABYTE, dtype=torch.float32))
 
 
 def test_neighbours_in_the_file_keep_their_values(tmp_path):
     layers = layers_of(tmp_path)
     second = layers[1].weight.clone()
-    release_file_pages([layers[0].weight])
+    MappedFiles().release_pages([layers[0].weight])
     assert torch.equal(layers[1].weight, second)

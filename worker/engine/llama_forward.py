@@ -10,6 +10,7 @@ transformers whenever a model is loaded, and transformers' forward pass serves w
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -31,6 +32,7 @@ from worker.llama import (
     may_fuse,
     rotate,
 )
+from worker.memory import MappedFiles
 
 PROJECTIONS_PER_LAYER = 4
 # The calls that attend for one sequence alone take as long as attending to so many tokens.
@@ -60,18 +62,20 @@ class Layer:
 
 def fused_linears(model: Any) -> Iterator[FusedLinear]:
     """All projections of a model, in the order of their indices; the LM head is the last."""
+    fused = partial(_fused, MappedFiles())
     for number, block in enumerate(model.model.layers):
         prefix = f"model.layers.{number}."
-        yield _fused(prefix + "self_attn.", block.self_attn, ATTENTION)
-        yield _fused(prefix + "self_attn.", block.self_attn, ["o_proj"])
-        yield _fused(prefix + "mlp.", block.mlp, FEED_FORWARD)
-        yield _fused(prefix + "mlp.", block.mlp, ["down_proj"])
-    yield _fused("", model, ["lm_head"])
+        yield fused(prefix + "self_attn.", block.self_attn, ATTENTION)
+        yield fused(prefix + "self_attn.", block.self_attn, ["o_proj"])
+        yield fused(prefix + "mlp.", block.mlp, FEED_FORWARD)
+        yield fused(prefix + "mlp.", block.mlp, ["down_proj"])
+    yield fused("", model, ["lm_head"])
 
 
-def _fused(prefix: str, parent: Any, names: Sequence[str]) -> FusedLinear:
+def _fused(files: MappedFiles, prefix: str, parent: Any, names: Sequence[str]) -> FusedLinear:
     layers = [getattr(parent, name) for name in names]
-    weight, bias = fuse_linears(layers) if len(layers) > 1 else (layers[0].weight, layers[0].bias)
+    one = layers[0]
+    weight, bias = fuse_linears(layers, files) if len(layers) > 1 else (one.weight, one.bias)
     parts = [(prefix + n, len(layer.weight)) for n, layer in zip(names, layers, strict=True)]
     return FusedLinear(weight, bias, parts)
 

@@ -30,6 +30,7 @@ from worker.llama import (
     may_fuse,
     projections,
 )
+from worker.memory import MappedFiles
 from worker.training.data import Batch
 from worker.training.full_model import FullModel
 from worker.training.llama_autograd import Attention, HeadLoss, LoraLinear, RmsNorm
@@ -66,8 +67,8 @@ class LoraProjection:
     """A and B of each layer, in turn."""
 
     @classmethod
-    def fuse(cls, *layers: Any) -> "LoraProjection":
-        weight, bias = fuse_linears([layer.base_layer for layer in layers])
+    def fuse(cls, files: MappedFiles, *layers: Any) -> "LoraProjection":
+        weight, bias = fuse_linears([layer.base_layer for layer in layers], files)
         lora_weights = [
             w for x in layers for w in (x.lora_A["default"].weight, x.lora_B["default"].weight)
         ]
@@ -84,14 +85,15 @@ class LoraProjection:
 class Layer:
     """One decoder layer: attention, then feed-forward, each with its residual connection."""
 
-    def __init__(self, block: Any, epsilon: float) -> None:
+    def __init__(self, block: Any, epsilon: float, files: MappedFiles) -> None:
         self.epsilon = epsilon
         self.attention_norm = block.input_layernorm.weight.detach()
         self.feed_forward_norm = block.post_attention_layernorm.weight.detach()
-        self.qkv = LoraProjection.fuse(*(getattr(block.self_attn, name) for name in ATTENTION))
-        self.out = LoraProjection.fuse(block.self_attn.o_proj)
-        self.gate_up = LoraProjection.fuse(*(getattr(block.mlp, name) for name in FEED_FORWARD))
-        self.down = LoraProjection.fuse(block.mlp.down_proj)
+        fuse, attention, feed_forward = LoraProjection.fuse, block.self_attn, block.mlp
+        self.qkv = fuse(files, *(getattr(attention, name) for name in ATTENTION))
+        self.out = fuse(files, attention.o_proj)
+        self.gate_up = fuse(files, *(getattr(feed_forward, name) for name in FEED_FORWARD))
+        self.down = fuse(files, feed_forward.down_proj)
 
     @property
     def projections(self) -> tuple[LoraProjection, ...]:
@@ -126,7 +128,8 @@ class LlamaLoss:
         self._body, config = base.model, base.config
         self._head = base.lm_head.weight.detach()  # (vocabulary, width)
         self._heads, self._epsilon = head_sizes(config), config.rms_norm_eps
-        self.layers = [Layer(block, self._epsilon) for block in self._body.layers]
+        files = MappedFiles()
+        self.layers = [Layer(block, self._epsilon, files) for block in self._body.layers]
 
     def __call__(self, batch: Batch, probabilities: torch.Tensor | None = None) -> TokenLosses:
         return with_replay(self._head_losses, self.states(batch), batch.labels, probabilities)
