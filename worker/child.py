@@ -29,7 +29,7 @@ from typing import Any, BinaryIO
 from finetune_app.core import environment, logs, parent_death
 from worker import boot_clock
 from worker.channel import Channel, Job, LeaseLost, Order, Run, UserError
-from worker.quick_import import quick_import
+from worker.quick_import import UNUSED, quick_import
 
 log = logging.getLogger("worker.child")  # as a program, __name__ is __main__
 
@@ -120,7 +120,7 @@ def main() -> None:
     if sys.argv[2:3] == ["--warm"]:
         _yield_to_live_answers()
         channel.wait_for_order(timeout_seconds=float(sys.argv[3]))
-        quick_import(sys.argv[4:])
+        quick_import(sys.argv[4:], UNUSED)
     channel.wait_for_order()
     order = channel.order
     assert order is not None
@@ -139,7 +139,7 @@ def work(job: Job, runner: str, channel: Channel) -> int:
     """Run the job with the module `runner` and send its last event. Returns the exit code."""
     log.info("%s: started", job.kind)
     try:
-        [module] = quick_import([runner])
+        [module] = quick_import([runner], UNUSED)
         run: Run = module.run
         result = run(job, channel)
         channel.check()

@@ -1,12 +1,16 @@
-"""Libraries are imported without looking for garbage, and what comes later is looked at as ever."""
+"""Libraries are imported without looking for garbage and without what they do not need, and what
+comes later is looked at, and found, as ever."""
 
+import ast
 import gc
+import subprocess
 import sys
 import weakref
+from pathlib import Path
 
 import pytest
 
-from worker.quick_import import quick_import
+from worker.quick_import import UNUSED, quick_import
 
 
 class Circle:
@@ -50,3 +54,49 @@ def test_an_import_that_fails_says_so_and_changes_nothing_else(library):
     with pytest.raises(ImportError, match="no such card"):
         quick_import(["a_broken_library"])
     assert gc.isenabled()
+
+
+def test_what_is_unused_is_not_imported_with_it_and_can_be_imported_later():
+    """In a process of its own, since here all of them are imported."""
+    program = (
+        "import sys; from worker.quick_import import UNUSED, quick_import\n"
+        "quick_import(['worker.training'], UNUSED)\n"
+        "assert not [name for name in UNUSED if name in sys.modules]\n"
+        "from peft.import_utils import is_bnb_available\n"
+        "from transformers.utils import is_bitsandbytes_available\n"
+        "assert is_bnb_available() and is_bitsandbytes_available()\n"
+        "import bitsandbytes, boto3, scipy.stats"
+    )
+    pytest.importorskip("bitsandbytes", reason="of the extra qlora")
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_what_was_imported_before_is_kept(library):
+    [module] = quick_import([library])
+    quick_import(["json"], [library])
+    assert sys.modules[library] is module
+
+
+def test_after_an_import_that_fails_all_can_be_found(library):
+    with pytest.raises(ImportError, match="no such card"):
+        quick_import(["a_broken_library"], [library])
+    assert quick_import([library])
+
+
+def test_jobs_import_what_is_unused_only_where_they_use_it():
+    for folder in ("worker", "finetune_app"):
+        for path in Path(folder).rglob("*.py"):
+            unused = set(UNUSED).intersection(imported_at_start(path))
+            assert not unused, f"{path} imports {unused} when it is imported itself"
+
+
+def imported_at_start(path: Path) -> list[str]:
+    """Libraries that a file imports outside functions and `if TYPE_CHECKING`."""
+    found = []
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.Import):
+            found += [one.name.split(".")[0] for one in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.append(node.module.split(".")[0])
+    return found

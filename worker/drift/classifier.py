@@ -5,8 +5,8 @@ regression, five folds. If it cannot, nothing has changed. In a small sample it 
 chance, so its ROC AUC is compared with a permutation test: the same scores with shuffled labels,
 many times.
 
-Written with numpy and scipy (docs/decisions/0027 says why not scikit-learn). Deterministic: the
-same input gives the same result.
+Written with numpy and scipy (docs/decisions/0027 says why not scikit-learn; scipy is imported where
+it is used, see quick_import.UNUSED). Deterministic: the same input gives the same result.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
-from scipy.sparse import csr_matrix
-from scipy.stats import rankdata
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
 
 from finetune_app.monitoring.drift_limits import MAX_PROMPTS, MIN_PROMPTS
 
@@ -116,6 +116,8 @@ def tfidf_matrix(
 ) -> csr_matrix:
     """TF-IDF rows of length 1, (prompts, terms): sublinear counts, and the smoothed document
     frequency of the prompts in `fit_on`."""
+    from scipy.sparse import csr_matrix
+
     rows, columns, values = [], [], []
     for row, count in enumerate(counts):
         for term, times in count.items():
@@ -133,6 +135,8 @@ def tfidf_matrix(
 def fit_logistic_regression(matrix: csr_matrix, labels: Labels) -> Floats:
     """Weights (terms + 1,) of an L2-regularised logistic regression with balanced classes; the
     last one is the intercept."""
+    from scipy.optimize import minimize
+
     signs = np.where(labels == 1, 1.0, -1.0)
     class_sizes = np.bincount(labels, minlength=2)
     sample_weights = len(labels) / (2 * class_sizes[labels])
@@ -156,6 +160,8 @@ def fit_logistic_regression(matrix: csr_matrix, labels: Labels) -> Floats:
 
 def roc_auc(labels: Labels, scores: Floats) -> float:
     """How often a live prompt scores above a training prompt; ties count as half."""
+    from scipy.stats import rankdata
+
     live = int(labels.sum())
     ranks = rankdata(scores)[labels == 1].sum()
     return float((ranks - live * (live + 1) / 2) / (live * (len(labels) - live)))

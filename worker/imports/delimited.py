@@ -7,8 +7,6 @@ from itertools import islice
 from pathlib import Path
 from typing import TextIO
 
-import clevercsv
-
 from finetune_app.imports.schemas import FileShape, ReadOptions
 from worker.channel import UserError
 from worker.imports.header import (
@@ -79,6 +77,8 @@ def detect_delimiter(sample: str) -> str:
         # One column, or a title above a table in which every line has the same delimiter.
         below = (d for d in DELIMITERS[1:] if others and all(d in line for line in others))
         return next(below, ",")
+    import clevercsv  # takes as long to import as many a file to read
+
     try:
         clean = LONE_SURROGATE.sub("?", sample[:CLEVERCSV_CHARACTERS])
         found = clevercsv.Sniffer().sniff(clean, delimiters=list(DELIMITERS))
