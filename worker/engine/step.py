@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Protocol
 
 from torch import Tensor
@@ -42,6 +43,30 @@ class StepTokens:
     chunks: Sequence[Chunk]
     ready: list[int]
     rows: list[int]
+
+    @property
+    def all_chunks(self) -> list[Chunk]:
+        """With those of one token, in the order of the tokens."""
+        writing = enumerate(self.position_ids[: self.writing])
+        return [*(Chunk(slot, at, at + 1) for slot, at in writing), *self.chunks]
+
+    def of_adapter(self, name: str) -> tuple[StepTokens, list[int]]:
+        """A step of the tokens with this adapter, all as chunks; and which rows are in it."""
+        tokens = [token for token, adapter in enumerate(self.adapters) if adapter == name]
+        places = {token: place for place, token in enumerate(tokens)}
+        begins = accumulate((one.end - one.start for one in self.all_chunks), initial=0)
+        chunks = [one for one, at in zip(self.all_chunks, begins, strict=False) if at in places]
+        rows = [number for number, token in enumerate(self.rows) if token in places]
+        step = StepTokens(
+            [self.token_ids[token] for token in tokens],
+            [self.position_ids[token] for token in tokens],
+            [name] * len(tokens),
+            writing=0,
+            chunks=chunks,
+            ready=[self.ready[number] for number in rows],
+            rows=[places[self.rows[number]] for number in rows],
+        )
+        return step, rows
 
 
 class StepForward(Protocol):

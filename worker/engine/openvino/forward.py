@@ -18,7 +18,7 @@ from worker.engine.openvino.adapters import AdapterInputs
 from worker.engine.openvino.graph import build
 from worker.engine.openvino.infer_requests import StepRequest, StepRequests
 from worker.engine.openvino.kv_cache import BLOCK_TOKENS, PagedKVCache
-from worker.engine.step import TOLERANCE, Chunk, StepTokens, relative_error
+from worker.engine.step import TOLERANCE, StepTokens, relative_error
 
 IN_FP32 = torch.empty(0)  # in whose format transformers gives cosines and sines
 
@@ -47,17 +47,27 @@ class OpenvinoForward:
         request = self._requests.of(torch.get_num_threads(), mixed=mixed)
         if not step.rows and not request.is_proven:  # there is nothing to compare
             request = self._requests.first
-        logits = self._infer(request, step)
+        logits = self._compute(request, step)
         return logits if request.is_proven else self._prove(request, step, logits)
 
     def _prove(self, request: StepRequest, step: StepTokens, logits: Tensor) -> Tensor:
         """The logits of the first graph, which the probe has compared with transformers'. Another
         one computes further steps only if its own are the same up to rounding."""
-        expected = self._infer(self._requests.first, step)
+        expected = self._compute(self._requests.first, step)
         request.is_proven = relative_error(logits, expected) <= self._tolerance
         if not request.is_proven:
             self._requests.give_up(request)
         return expected
+
+    def _compute(self, request: StepRequest, step: StepTokens) -> Tensor:
+        """By a graph that cannot mix adapters, one of them after another."""
+        names = dict.fromkeys(step.adapters)
+        if request.kind.mixed or len(names) == 1:
+            return self._infer(request, step)
+        parts = [step.of_adapter(name) for name in names]
+        logits = torch.cat([self._infer(request, part).clone() for part, _rows in parts])
+        order = [row for _part, rows in parts for row in rows]
+        return logits[torch.tensor(order, dtype=torch.long).argsort()]
 
     def _infer(self, request: StepRequest, step: StepTokens) -> Tensor:
         position_ids = torch.tensor(step.position_ids)[:, None]
@@ -77,8 +87,7 @@ class OpenvinoForward:
 
     def _paging(self, step: StepTokens) -> dict[str, np.ndarray]:
         """Where the tokens of each sequence begin, how many came before, and their blocks."""
-        writing = enumerate(step.position_ids[: step.writing])
-        chunks = [*(Chunk(slot, at, at + 1) for slot, at in writing), *step.chunks]
+        chunks = step.all_chunks
         blocks = [self.cache.take_blocks(one.slot, one.end) for one in chunks]
         begins = accumulate((one.end - one.start for one in chunks), initial=0)
         lists: dict[str, Sequence[int]] = {

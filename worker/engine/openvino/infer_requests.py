@@ -1,9 +1,10 @@
 """The graph, compiled for what is to be computed just now.
 
-OpenVINO fixes the number of threads when it compiles. Beside other programs fewer are quicker
-(threads.py), so the graph is compiled again for half as many. And once more for steps whose tokens
-all use one adapter, or none, and need not be sorted: that is three small operations less for each
-product, a tenth of the time of a model as small as the starter. Each has a copy of the weights.
+Where all tokens of a step use one adapter, or none, they need not be sorted: that is three small
+operations less for each product, a tenth of the time of a model as small as the starter. And
+OpenVINO fixes the number of threads when it compiles, while beside other programs fewer are quicker
+(threads.py). So there are up to four graphs, each with a copy of the weights, and each made when it
+is wanted: most installations need one.
 """
 
 from __future__ import annotations
@@ -28,8 +29,9 @@ from worker.engine.threads import most_threads
 log = logging.getLogger(__name__)
 
 Pools = list[tuple[Tensor, Tensor]]  # keys and values of each layer
-ALIKE_STEPS = 50  # that are not mixed, one after another, before there is a graph for them
-SMALL_BYTES = 1 << 30  # of weights; in a larger model products take nearly all of the time
+# Of weights. In a larger model products take nearly all of the time, and a second copy is too much:
+# one graph computes all steps, as if they were mixed.
+SMALL_BYTES = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Kind:
     """Of a graph. mixed: whether the tokens of a step may use several adapters."""
 
     threads: int
-    mixed: bool = True
+    mixed: bool
 
 
 @lru_cache
@@ -87,7 +89,7 @@ class StepRequest:
 
 class StepRequests:
     """`StepRequest`s of one model. The first is there at once; another is made when it is wanted,
-    in the background, once and where memory allows.
+    in the background, once and where memory allows. first: only in a large model it can mix.
 
     make_graph: as `graph.build`. weights: of the model.
     """
@@ -96,27 +98,24 @@ class StepRequests:
         self, make_graph: Callable[..., ov.Model], weights: Sequence[Tensor], dtype: torch.dtype
     ) -> None:
         self._make_graph, self._weights, self._dtype = make_graph, weights, dtype
-        most = most_threads()
-        self._most, self._fewer = Kind(most), Kind(max(1, most // 2))
-        self._alike = Kind(most, mixed=False)
-        self._made: dict[Kind, StepRequest] = {}
-        self._make(self._most)
+        self._most = most_threads()
+        self._fewer = max(1, self._most // 2)
+        self._is_small = sum(weight.nbytes for weight in weights) <= SMALL_BYTES
+        self.first = self._make(Kind(self._most, mixed=not self._is_small))
         self.first.is_proven = True  # by the probe of decoder.py
+        self._made = {self.first.kind: self.first}
         self._making: dict[Kind, threading.Thread] = {}
-        self._alike_steps = 0  # one after another, up to now
-
-    @property
-    def first(self) -> StepRequest:
-        return self._made[self._most]
 
     def of(self, threads: int, *, mixed: bool) -> StepRequest:
-        """The best there is for so many threads, and a step that is mixed or not."""
-        self._alike_steps = 0 if mixed else self._alike_steps + 1
-        most, fewer = self._most.threads, self._fewer.threads
-        if threads < most and 2 * threads <= most + fewer:
-            return self._get(self._fewer)
-        if not mixed and (self._alike in self._made or self._is_worth_a_graph):
-            return self._get(self._alike)
+        """The best there is for so many threads, and a step that is mixed or not. While none can
+        mix, one that cannot."""
+        few = threads < self._most and 2 * threads <= self._most + self._fewer
+        count, mixed = self._fewer if few else self._most, mixed or not self._is_small
+        wanted = Kind(count, mixed)
+        self._begin(wanted)
+        for kind in (wanted, Kind(self._most, mixed), Kind(count, self.first.kind.mixed)):
+            if kind in self._made:
+                return self._made[kind]
         return self.first
 
     def give_up(self, request: StepRequest) -> None:
@@ -124,29 +123,20 @@ class StepRequests:
         log.warning("the graph for %s computes something else and is left", request.kind)
         del self._made[request.kind]
 
-    def _get(self, kind: Kind) -> StepRequest:
-        """The first one while there is none of this kind."""
-        if kind not in self._made and not any(one.is_alive() for one in self._making.values()):
-            self._begin(kind)
-        return self._made.get(kind, self.first)
-
-    @property
-    def _is_worth_a_graph(self) -> bool:
-        weights = sum(weight.nbytes for weight in self._weights)
-        return self._alike_steps >= ALIKE_STEPS and weights <= SMALL_BYTES
-
     def _begin(self, kind: Kind) -> None:
-        if kind not in self._making:
+        """Make one of this kind in the background, unless that was begun, or another is made."""
+        if kind in self._made or kind in self._making:
+            return
+        if not any(one.is_alive() for one in self._making.values()):
             self._making[kind] = threading.Thread(target=self._make_if_it_fits, args=(kind,))
             self._making[kind].start()
 
     def _make_if_it_fits(self, kind: Kind) -> None:
         try:
             if fits_second_copy(self._weights):
-                self._make(kind)
+                self._made[kind] = self._make(kind)
         except Exception:
             log.exception("the graph is not compiled for %s", kind)
 
-    def _make(self, kind: Kind) -> None:
-        graph = self._make_graph(mixed=kind.mixed)
-        self._made[kind] = StepRequest(graph, self._dtype, kind)
+    def _make(self, kind: Kind) -> StepRequest:
+        return StepRequest(self._make_graph(mixed=kind.mixed), self._dtype, kind)

@@ -1,5 +1,5 @@
-"""The graph is compiled again for fewer threads, and for steps of one adapter or none; nothing is
-told to anybody."""
+"""The graph is compiled again for fewer threads, and for steps that mix adapters; nothing is told
+to anybody."""
 
 import os
 import subprocess
@@ -34,6 +34,11 @@ def two_threads(monkeypatch):
     return compute
 
 
+@pytest.fixture
+def adapters(base, tmp_path) -> list:
+    return [make_adapter(base, tmp_path / str(seed), seed) for seed in (1, 2)]
+
+
 def test_fewer_threads_compute_the_same(base, two_threads):
     with Engine(base, "fp32") as engine, torch.inference_mode():
         decoder, sequence = take_decoder(engine), writing(BASE)
@@ -41,96 +46,113 @@ def test_fewer_threads_compute_the_same(base, two_threads):
         decoder.add([sequence])
         decoder.step()
         assert not requests._making
-        assert requests.of(1, mixed=True) is requests.first  # while the other is being compiled
+        assert requests.of(1, mixed=False) is requests.first  # while the other is being compiled
         wait_for(requests)
         for threads in (1, 2, 1):
             two_threads(threads)
             decoder.step()
-        assert requests.of(1, mixed=True).kind == Kind(1)
+        assert requests.of(1, mixed=False).kind == Kind(1, mixed=False)
     assert sequence.output_token_ids == written_by_torch(base, len(sequence.output_token_ids))
 
 
-def test_steps_that_use_one_adapter_or_none_get_a_graph_that_sorts_nothing(
-    base, tmp_path, two_threads, monkeypatch
+def test_only_steps_that_mix_adapters_make_a_graph_that_sorts_tokens(base, adapters, two_threads):
+    with Engine(base, "fp32") as engine, torch.inference_mode():
+        decoder = take_decoder(engine)
+        requests = decoder._forward._requests
+        one, another = (engine.adapters.load(folder) for folder in adapters)
+        alone = [steps(decoder, 4, name) for name in (one, another, BASE)]
+        assert not requests._making
+        steps(decoder, 1, one, another)
+        wait_for(requests)
+        mixed = steps(decoder, 4, one, BASE, another)
+        assert requests._made[Kind(2, mixed=True)].is_proven
+    assert written(mixed) == written([alone[0][0], alone[2][0], alone[1][0]])
+    assert written(alone[2]) == [written_by_torch(base, 4)]
+
+
+def test_without_such_a_graph_one_adapter_is_computed_after_another(
+    base, adapters, two_threads, monkeypatch
 ):
-    monkeypatch.setattr(infer_requests, "ALIKE_STEPS", 4)  # more than the probe's
+    """Prompts that are read in chunks, and answers that are guessed, too."""
+    monkeypatch.setattr(infer_requests.StepRequests, "_begin", lambda *_: None)
+    with Engine(base, "fp32") as engine, torch.inference_mode():
+        decoder = take_decoder(engine)
+        one, another = (engine.adapters.load(folder) for folder in adapters)
+        alone = [steps(decoder, 12, name)[0] for name in (one, another, one)]
+        beside = [writing(BASE, 300), *map(writing, (one, another, one))]
+        decoder.add(beside[1:3])
+        decoder.step()
+        decoder.add([beside[0], beside[3]])  # they read while others write
+        while any(len(one.output_token_ids) < 12 for one in beside):
+            decoder.step()
+        long = beside[0].output_token_ids
+    assert [tokens[:12] for tokens in written(beside[1:])] == [t[:12] for t in written(alone)]
+    assert long == written_by_torch(base, len(long), 300)
+
+
+def test_a_graph_that_computes_something_else_is_left(
+    base, adapters, two_threads, monkeypatch, caplog
+):
     with Engine(base, "fp32") as engine, torch.inference_mode():
         decoder = take_decoder(engine)
         requests, used = decoder._forward._requests, []
-        monkeypatch.setattr(requests, "of", noted(requests.of, used))
-        adapter = engine.adapters.load(make_adapter(base, tmp_path, 1))
-
-        def steps(count: int, *adapters: str) -> list[SequenceState]:
-            sequences = [writing(name) for name in adapters]
-            decoder.add(sequences)
-            for _ in range(count):
-                decoder.step()
-            for one in sequences:
-                one.cancel_event.set()
-            decoder.remove_finished()
-            return sequences
-
-        beside = steps(4, adapter, BASE)
-        assert not requests._making
-        steps(4, BASE)
-        wait_for(requests)
-        alone, base_alone = steps(4, adapter), steps(4, BASE)
-        again = steps(4, BASE, adapter)
-    assert [one.mixed for one in used] == [True] * 8 + [False] * 8 + [True] * 4
-    assert written(beside) == written(alone + base_alone) == written(reversed(again))
-    assert written(base_alone) == [written_by_torch(base, 4)]
-
-
-def test_a_graph_that_computes_something_else_is_left(base, two_threads, monkeypatch, caplog):
-    with Engine(base, "fp32") as engine, torch.inference_mode():
-        decoder, sequence = take_decoder(engine), writing(BASE)
-        requests, used = decoder._forward._requests, []
-        monkeypatch.setattr(infer_requests, "ALIKE_STEPS", 1)
+        name = engine.adapters.load(adapters[0])
+        alone = steps(decoder, 4, BASE)
         monkeypatch.setattr(graph._Builder, "_rotate", not_rotated)
-        decoder.add([sequence])
-        decoder.step()
+        requests.of(2, mixed=True)
         wait_for(requests)
         monkeypatch.setattr(requests, "of", noted(requests.of, used))
-        for _ in range(3):
-            decoder.step()
-        assert [one.mixed for one in used] == [False, True, True]
+        beside = steps(decoder, 4, BASE, name)
+    assert [one.mixed for one in used] == [True, False, False, False]
     assert "computes something else" in caplog.text
-    assert sequence.output_token_ids == written_by_torch(base, len(sequence.output_token_ids))
+    assert written(beside)[0] == written(alone)[0]
 
 
-def test_a_large_model_has_no_such_graph(base, two_threads, monkeypatch):
+def test_one_graph_computes_all_steps_of_a_large_model(base, two_threads, monkeypatch):
     monkeypatch.setattr(infer_requests, "SMALL_BYTES", 1)
     with Engine(base, "fp32") as engine:
         requests = take_decoder(engine)._forward._requests
-        monkeypatch.setattr(infer_requests, "ALIKE_STEPS", 1)
-        assert [requests.of(2, mixed=False).kind for _ in range(3)] == [Kind(2)] * 3
+        assert requests.of(2, mixed=False) is requests.of(2, mixed=True) is requests.first
+        assert requests.first.kind == Kind(2, mixed=True)
         assert not requests._making
 
 
 def test_without_memory_the_first_graph_computes_all(base, two_threads, monkeypatch):
     with Engine(base, "fp32") as engine:
         requests = take_decoder(engine)._forward._requests
-        monkeypatch.setattr(infer_requests, "ALIKE_STEPS", 1)
         monkeypatch.setattr(infer_requests, "fits_second_copy", lambda _: False)
-        for threads, mixed in ((1, True), (2, False)):
+        for threads, mixed in ((1, True), (2, True), (1, False)):
             requests.of(threads, mixed=mixed)
             wait_for(requests)
             assert requests.of(threads, mixed=mixed) is requests.first
-        assert len(requests._making) == 2
+        assert len(requests._making) == 3
 
 
-def writing(adapter: str) -> SequenceState:
+def steps(decoder, count: int, *adapters: str) -> list[SequenceState]:
+    """Of a sequence for each of these adapters, which leave then."""
+    sequences = [writing(name) for name in adapters]
+    decoder.add(sequences)
+    for _ in range(count):
+        decoder.step()
+    for one in sequences:
+        one.cancel_event.set()
+    decoder.remove_finished()
+    return sequences
+
+
+def writing(adapter: str, length: int = 40) -> SequenceState:
     request = GenerationRequest([], max_new_tokens=50)
-    return SequenceState(request, list(range(40)), adapter, 50, frozenset())
+    prompt = [number % 50 for number in range(length)]
+    return SequenceState(request, prompt, adapter, 50, frozenset())
 
 
 def written(sequences) -> list[list[int]]:
     return [one.output_token_ids for one in sequences]
 
 
-def written_by_torch(base, count: int) -> list[int]:
+def written_by_torch(base, count: int, length: int = 40) -> list[int]:
     with Engine(base, "fp32") as engine, torch.inference_mode():
-        ids, written = list(range(40)), []
+        ids, written = [number % 50 for number in range(length)], []
         for _ in range(count):
             written.append(int(engine.logits(torch.tensor([ids + written]))[0, -1].argmax()))
     return written
