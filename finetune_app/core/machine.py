@@ -201,13 +201,16 @@ def _read_card(line: str) -> GraphicsCard | None:
 
 def training_environment() -> dict[str, str]:
     """Environment of a process that runs heavy jobs: all cores; threads that wait awake for each
-    other, for so many turns, where worker/thread_waits.py watches over them; and memory that glibc
-    does not give back and fetch again at each step (docs/decisions/0090)."""
+    other, for so many turns, where worker/thread_waits.py watches over them; memory that glibc does
+    not give back and fetch again at each step (docs/decisions/0090); and as many prepared products
+    of oneDNN as one step needs, of which it would keep 1,024, those of all earlier numbers of
+    tokens (docs/decisions/0098)."""
     cores = usable_cores()
     return {
         "OMP_NUM_THREADS": str(cores),
         "GOMP_SPINCOUNT": "5000" if cores == bound_cores() else "1000",
         "MALLOC_MMAP_THRESHOLD_": str(32 * 1024**2),
         "MALLOC_TRIM_THRESHOLD_": str(512 * 1024**2),
+        "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64",
         "TOKENIZERS_PARALLELISM": "false",
     }

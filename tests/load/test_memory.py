@@ -23,7 +23,7 @@ IDLE_SECONDS, EVERY_SECONDS = 60.0, 0.5
 STREAMS, TOKENS = 32, 64
 GB = 1e9
 # At most: of all processes with the starter loaded, of the one that trains, of the one that serves.
-# A little over what was measured in fp32; the aims, 1.2 (nothing loaded), 2.5 and 2.0, do not hold.
+# A little over what was measured in fp32; the aims are 1.2 (nothing loaded), 2.5 and 2.0 in bf16.
 MOST_IDLE, MOST_TRAINING, MOST_SERVING = 3.2 * GB, 3.8 * GB, 3.0 * GB
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(2400)]
