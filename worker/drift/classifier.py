@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from finetune_app.monitoring.drift_limits import MAX_PROMPTS, MIN_PROMPTS
+
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
-
-from finetune_app.monitoring.drift_limits import MAX_PROMPTS, MIN_PROMPTS
 
 FOLDS = 5
 PERMUTATIONS = 500

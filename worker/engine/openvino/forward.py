@@ -60,7 +60,7 @@ class OpenvinoForward:
         return expected
 
     def _compute(self, request: StepRequest, step: StepTokens) -> Tensor:
-        """By a graph that cannot mix adapters, one of them after another."""
+        """Logits as `__call__`. A graph that cannot mix adapters computes one after another."""
         names = dict.fromkeys(step.adapters)
         if request.kind.mixed or len(names) == 1:
             return self._infer(request, step)

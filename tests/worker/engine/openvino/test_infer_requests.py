@@ -4,6 +4,7 @@ to anybody."""
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -35,7 +36,7 @@ def two_threads(monkeypatch):
 
 
 @pytest.fixture
-def adapters(base, tmp_path) -> list:
+def adapters(base, tmp_path) -> list[Path]:
     return [make_adapter(base, tmp_path / str(seed), seed) for seed in (1, 2)]
 
 
