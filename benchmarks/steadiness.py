@@ -100,7 +100,14 @@ def serving(ask: Ask, streams: int) -> Measure:
 def training(runner: Runner) -> Measure:
     def measure() -> Figures:
         before = len(runner.steps)
-        runner.advance(STEPS)
+        while (missing := before + STEPS - len(runner.steps)) > 0:
+            if runner.held_out is not None:  # it has learned all its rows
+                runner.end()
+                runner.held_out = None
+                runner.start()
+            runner.advance(missing)
+            if runner.held_out is None and runner.process.poll() is not None:
+                raise SystemExit("The training ended by itself.")
         done = runner.steps[before:]
         tokens, seconds = (sum(step[key] for step in done) for key in ("tokens", "wall"))
         return {"training, tokens/s": tokens / seconds}
