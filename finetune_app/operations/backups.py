@@ -37,6 +37,11 @@ from finetune_app.operations.passphrase import encrypt_secrets
 from finetune_app.operations.postgres import dump_postgres
 
 FOLDERS = ("versions", "uploads", "api-files", "runs", "evaluations", "knowledge")
+# Of jobs and downloads, by the number of a row; in no backup, since they are made again.
+UNSAVED_FOLDERS = (
+    *("checks", "drift", "exports", "hub", "judging", "preferences", "prompt_sheets", "pushes"),
+    *("remote", "searches", "suggestions"),
+)
 EXCLUDED_FOLDERS = re.compile(r"checkpoints|index-\d+")
 NOTHING_HERE = (
     "There is nothing to save: {} has no tables of Finetune. Set DATA_DIR and DATABASE_URL as they "

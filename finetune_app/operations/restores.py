@@ -30,7 +30,7 @@ from finetune_app.operations.archives import (
     read_manifest,
     read_secrets,
 )
-from finetune_app.operations.backups import FOLDERS, has_goals
+from finetune_app.operations.backups import FOLDERS, UNSAVED_FOLDERS, has_goals
 from finetune_app.operations.errors import BackupError
 from finetune_app.operations.exclusive_use import exclusive_use
 from finetune_app.operations.postgres import replace_postgres
@@ -96,6 +96,9 @@ def _replace_data(found: Path, data: Path, secrets: Secrets) -> Restored:
     else:
         replace_postgres(found / DUMP)
     removed = [name for folder in FOLDERS for name in _replace_folder(found, data, folder)]
+    # Numbers are given again after a restore: a new job would go on from those of another.
+    for folder in UNSAVED_FOLDERS:
+        _replace_folder(found, data, folder)
     other_secrets = names_set_otherwise(secrets)
     write_secrets(data, secrets)
     return Restored(removed, other_secrets)

@@ -1,11 +1,13 @@
 """A backup in one file, and back again, with the real database."""
 
+import re
 import shutil
 import tarfile
 from io import StringIO
 from pathlib import Path
 
 import pytest
+from django.conf import settings
 from django.core.files.base import ContentFile
 from django.core.management import CommandError, call_command
 from django.db import connection
@@ -80,6 +82,24 @@ def test_it_comes_back_whole(saved, whole, owner, data_dir):
     assert (data_dir / "secrets.json").read_bytes() == secrets
     assert not late.exists()
     assert Goal.objects.create(team=back.team, name="Another").pk > back.pk
+
+
+@pytest.mark.parametrize("folder", backups.UNSAVED_FOLDERS)
+def test_a_job_after_it_finds_no_files_of_another_with_its_number(saved, folder):
+    """The numbers of what came after the backup are given again."""
+    late = journey.write(f"{folder}/9/outcomes.json", "[]")
+    assert f"{folder}/9" not in restore(saved, force=True)  # nothing that anybody made
+    assert not late.exists()
+
+
+def test_every_folder_of_a_row_is_saved_or_emptied():
+    """Base models and their downloads are found by their name, and stay."""
+    source = Path(settings.BASE_DIR, "finetune_app")
+    named = re.compile(r'f"([a-z_-]+)/\{[a-z]+\.(?:pk|slug|public_id|job_id)\b')
+    found = {name for file in source.rglob("*.py") for name in named.findall(file.read_text())}
+    assert {"runs", "searches", "exports"} <= found
+    known = {*backups.FOLDERS, *backups.UNSAVED_FOLDERS, "models", "installs"}
+    assert found <= known
 
 
 def test_files_of_the_api_come_back(whole, team, tmp_path, data_dir):

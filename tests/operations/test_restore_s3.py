@@ -67,6 +67,7 @@ def test_newer_objects_are_removed_and_named(saved):
     }
     assert read("uploads/1/emails.csv") == "as it was"
     assert read("runs/1/adapter/weights") == "weights"
+    assert "On every other host, before it starts: empty its DATA_DIR" in said
     assert said.splitlines()[1:3] == ["  uploads/2/late.csv", "  runs/9/adapter/weights"]
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from finetune_app.core import files
 from finetune_app.operations.errors import OperationError
 from finetune_app.operations.restores import restore
 
@@ -37,5 +38,10 @@ class Command(BaseCommand):
                 f"LOOK: the environment sets {names} to something else than the backup holds. "
                 "Unset them, or set them to what is in "
                 f"{settings.DATA_DIR}/secrets.json; else keys and stored tokens do not work."
+            )
+        if not files.is_local():
+            self.stdout.write(
+                "On every other host, before it starts: empty its DATA_DIR but for secrets.json, "
+                "where copies of files lie that this backup does not hold."
             )
         self.stdout.write("Restored. `make run` prepares the starter model again if it is missing.")
