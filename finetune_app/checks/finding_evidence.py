@@ -25,7 +25,7 @@ NAMES = {
     "broken": _("broken"),
     "refusal": _("refusal"),
 }
-SIDE_BY_SIDE = ("contradictions", "leakage", "practice_leakage")
+SIDE_BY_SIDE = ("contradictions", "leakage", "group_leakage", "practice_leakage")
 
 
 class TextPart(TypedDict):

@@ -199,10 +199,22 @@ def _hold_back(split: Split) -> Fix:
         movable.sort(key=lambda row: splits.hash_fraction(dataset.seed, row.prompt_hash))
         limit = len(movable) if not trains and split == Split.TEST else len(movable) - 1
         count = min(max(1, round(share * len(rows))), limit)
-        chosen = {row.prompt_hash for row in movable[:count]}
-        return {row.pk: {"split": str(split)} for row in movable if row.prompt_hash in chosen}
+        chosen = _whole_groups(movable, count, limit)
+        return {row.pk: {"split": str(split)} for row in chosen}
 
     return fix
+
+
+def _whole_groups(rows: list[CheckRow], count: int, limit: int) -> list[CheckRow]:
+    """The first `count` rows, and all that ask the same or have the same group: at most `limit`."""
+    together: dict[tuple[str, str], list[CheckRow]] = defaultdict(list)
+    for row in rows:
+        together["group" if row.group else "prompt", row.group or row.prompt_hash].append(row)
+    chosen: list[CheckRow] = []
+    for unit in together.values():
+        if len(chosen) < count and len(chosen) + len(unit) <= limit:
+            chosen += unit
+    return chosen
 
 
 FIXES: dict[str, Fix] = {
@@ -294,11 +306,11 @@ def _plan(edit: Edit, dataset: Dataset) -> None:
 def _light_rows(dataset: Dataset, keys: list[int] | None) -> Iterator[CheckRow]:
     """Usable rows without their texts, in order: all of them, or those with these keys."""
     usable = dataset.examples.usable().order_by("number")
-    names = ("pk", "number", "split", "prompt_hash")
+    names = ("pk", "number", "split", "prompt_hash", "group")
     wanted = None if keys is None else set(keys)
-    for pk, number, split, prompt_hash in usable.values_list(*names).iterator(2_000):
+    for pk, number, split, prompt_hash, group in usable.values_list(*names).iterator(2_000):
         if wanted is None or pk in wanted:
-            yield CheckRow(pk, number, "", "", split, prompt_hash, [])
+            yield CheckRow(pk, number, "", "", split, prompt_hash, [], group=group)
 
 
 def _most_common_instructions(dataset: Dataset) -> str:

@@ -22,6 +22,7 @@ class Row(TypedDict):
     rejected: NotRequired[str]  # of a training pair: a worse answer than the last message
     tools: NotRequired[list[Tool]]
     parallel_tool_calls: NotRequired[bool]
+    group: NotRequired[str]  # what it shares with others, such as a thread or a document
     source: str
 
 

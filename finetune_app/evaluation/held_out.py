@@ -18,13 +18,14 @@ from finetune_app.versions.models import Version
 @dataclass(frozen=True)
 class HeldOutPrompt:
     """`index` is the position in the test split, `row` the id in the version file, `wanted` the
-    answer that was held out."""
+    answer that was held out. Prompts of one `group` are not independent; "" stands alone."""
 
     index: int
     row: int
     prompt: str
     wanted: str
     source: str
+    group: str
 
 
 def read_test_prompts(version: Version, rows: Collection[int] = ()) -> list[HeldOutPrompt]:
@@ -41,6 +42,7 @@ def read_test_prompts(version: Version, rows: Collection[int] = ()) -> list[Held
                 prompt=_readable(row["messages"][:-1]),
                 wanted=answer_text(row["messages"][-1]),
                 source=row.get("source", ""),
+                group=row.get("group", ""),
             )
         )
     return found

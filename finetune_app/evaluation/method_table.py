@@ -1,5 +1,6 @@
 """The table that compares methods: quality, speed, effort to set up, and cost to run."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import fmean, median
 from typing import Any
@@ -51,7 +52,8 @@ def method_table_context(evaluation: Evaluation) -> dict[str, Any]:
     if len(candidates) < MIN_CANDIDATES or measure.needs_person:
         return {}
     answers = _answered_by_all(evaluation.answers.all().by_candidate(), candidates)
-    scores = [_scores(one, answers[one.pk], measure.graded) for one in candidates]
+    groups = evaluation.groups()
+    scores = [_scores(one, answers[one.pk], measure.graded, groups) for one in candidates]
     shared = {one.index for one in answers[evaluation.base_id]}
     trivial = [
         trivial_scores(name, [given[index] for index in sorted(shared)], measure.graded)
@@ -77,13 +79,16 @@ def _answered_by_all(
     return {one.pk: [answers[one.pk, i] for i in shared] for one in candidates}
 
 
-def _scores(candidate: Candidate, answers: list[Answer], graded: bool) -> MethodScores:
+def _scores(
+    candidate: Candidate, answers: list[Answer], graded: bool, groups: Mapping[int, str]
+) -> MethodScores:
     return MethodScores(
         name=candidate.name if candidate.is_remote else NAMES[CandidateKind(candidate.kind)],
         # Remote models come last: each answer costs money, and the prompts leave this machine.
         effort=(int(candidate.is_remote), EFFORT[candidate.kind]),
         scores=tuple((one.score or 0.0) if graded else float(bool(one.passed)) for one in answers),
         graded=graded,
+        groups=tuple(groups.get(one.index) for one in answers),
     )
 
 
@@ -116,7 +121,7 @@ def _row(
 def _interval(scores: MethodScores) -> str:
     """The 95 % interval of `right`."""
     if scores.graded:
-        low, high = (100 * end for end in paired_bootstrap(scores.scores))
+        low, high = (100 * end for end in paired_bootstrap(scores.scores, scores.groups))
     else:
         n = len(scores.scores)
         low, high = (n * end for end in wilson(int(sum(scores.scores)), n))

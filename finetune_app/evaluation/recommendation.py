@@ -7,7 +7,7 @@ family-wise error rate at 5 % however many methods take part.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal
@@ -17,7 +17,13 @@ from finetune_app.evaluation.verdict.limits import (
     NO_DIFFERENCE,
     spent_at,
 )
-from finetune_app.evaluation.verdict.statistics import holm, net_gain_interval, sign_test, split_of
+from finetune_app.evaluation.verdict.statistics import (
+    Split,
+    by_group,
+    holm,
+    net_gain_interval,
+    sign_test,
+)
 from finetune_app.evaluation.verdict.types import PairedOutcome
 
 Finding = Literal["none_works", "trivial", "base_is_enough", "enough", "worth_it", "too_close"]
@@ -29,13 +35,14 @@ class MethodScores:
     """One method's score at each prompt (1 and 0 where there is right and wrong).
 
     `effort` orders the methods from the least work to the most; `name` is its name in a sentence
-    ("a good prompt").
+    ("a good prompt"). `groups` has that of each prompt, where some share one.
     """
 
     name: str
     effort: tuple[int, int]
     scores: tuple[float, ...]
     graded: bool = False
+    groups: tuple[Hashable | None, ...] | None = None
 
     @property
     def mean(self) -> float:
@@ -88,7 +95,7 @@ def significant_pairs(methods: Sequence[MethodScores], alpha: float) -> set[tupl
     """The (better, worse) pairs with a significant difference, corrected over all pairs."""
     pairs, p_values = [], []
     for one, other in combinations(range(len(methods)), 2):
-        split = split_of([o.sign for o in paired_outcomes(methods[other], methods[one])])
+        split = counted(methods[other], methods[one])
         pairs.append((one, other) if split.wins > split.losses else (other, one))
         p_values.append(sign_test(split.wins, split.losses))
     return {
@@ -99,13 +106,15 @@ def significant_pairs(methods: Sequence[MethodScores], alpha: float) -> set[tupl
     }
 
 
-def paired_outcomes(base: MethodScores, ours: MethodScores) -> list[PairedOutcome]:
+def counted(base: MethodScores, ours: MethodScores) -> Split:
+    """How often ours did better, the same and worse; prompts of one group count once."""
     compare = (
         PairedOutcome.of_scores
         if ours.graded
         else lambda a, b: PairedOutcome.of_passes(bool(a), bool(b))
     )
-    return [compare(a, b) for a, b in zip(base.scores, ours.scores, strict=True)]
+    signs = [compare(a, b).sign for a, b in zip(base.scores, ours.scores, strict=True)]
+    return by_group(signs, ours.groups or [None] * len(signs))
 
 
 def _explain(
@@ -138,7 +147,7 @@ def _explain(
 
 
 def _beats(method: MethodScores, trivial: MethodScores, looks: int) -> bool:
-    split = split_of([o.sign for o in paired_outcomes(trivial, method)])
+    split = counted(trivial, method)
     one_sided = sign_test(split.wins, split.losses) / 2  # only whether it is better is asked
     enough = one_sided <= spent_at(looks, FIRST_LOOK_AT_TRIVIAL)
     significant = split.wins > split.losses and enough
@@ -161,7 +170,7 @@ def _nearly_equal(methods: Sequence[MethodScores], chosen: int, best: int) -> bo
     """Whether the best method is ahead of the chosen one by a negligible margin at most."""
     if methods[chosen].mean >= methods[best].mean:
         return True
-    split = split_of([o.sign for o in paired_outcomes(methods[chosen], methods[best])])
+    split = counted(methods[chosen], methods[best])
     return net_gain_interval(split).high <= NO_DIFFERENCE
 
 

@@ -183,13 +183,17 @@ def store_comparisons(evaluation: Evaluation) -> None:
         if base is None or ours is None:
             continue
         comparison = Comparison(
-            evaluation=evaluation, index=prompt.index, prompt=prompt.prompt, wanted=prompt.wanted
+            evaluation=evaluation,
+            index=prompt.index,
+            prompt=prompt.prompt,
+            wanted=prompt.wanted,
+            group=prompt.group,
         )
         comparison.outcome = _outcome(measure, base, ours)
         is_open = comparison.outcome == Comparison.Outcome.OPEN
         (undecided if is_open else decided).append(comparison)
-    _store(decided, ["prompt", "wanted", "outcome"])
-    _store(undecided, ["prompt", "wanted"])  # votes write the outcome themselves
+    _store(decided, ["prompt", "wanted", "group", "outcome"])
+    _store(undecided, ["prompt", "wanted", "group"])  # votes write the outcome themselves
 
 
 def _outcome(measure: Measure, base: Answer, ours: Answer) -> Comparison.Outcome:
@@ -209,10 +213,12 @@ def _store(comparisons: list[Comparison], columns: list[str]) -> None:
     )
 
 
-def paired_outcome(base: Answer | TrivialAnswer, ours: Answer, *, graded: bool) -> PairedOutcome:
+def paired_outcome(
+    base: Answer | TrivialAnswer, ours: Answer, *, graded: bool, group: str | None = None
+) -> PairedOutcome:
     if graded:
-        return PairedOutcome.of_scores(base.score or 0.0, ours.score or 0.0)
-    return PairedOutcome.of_passes(bool(base.passed), bool(ours.passed))
+        return PairedOutcome.of_scores(base.score or 0.0, ours.score or 0.0, group)
+    return PairedOutcome.of_passes(bool(base.passed), bool(ours.passed), group)
 
 
 def store_verdict(evaluation: Evaluation) -> Verdict | None:
@@ -229,10 +235,14 @@ def store_verdict(evaluation: Evaluation) -> Verdict | None:
         "ours": ours_in_sentences(evaluation),
     }
     if evaluation.needs_person:
-        chosen = [PairedOutcome(OUTCOME_SIGNS[Comparison.Outcome(row.outcome)]) for row in decided]
+        chosen = [
+            PairedOutcome(OUTCOME_SIGNS[Comparison.Outcome(row.outcome)], group=row.group or None)
+            for row in decided
+        ]
         verdict = compute_verdict(chosen, voted=True, **common)
     else:
-        verdict = _verdict_by_measure(evaluation, [row.index for row in decided], common)
+        groups = {row.index: row.group or None for row in decided}
+        verdict = _verdict_by_measure(evaluation, groups, common)
     verdict = replace(verdict, notes=(*verdict.notes, *safety_notes(evaluation)))
     evaluation.verdict = asdict(verdict)
     evaluation.save(update_fields=["verdict"])
@@ -245,8 +255,9 @@ def ours_in_sentences(evaluation: Evaluation) -> str:
 
 
 def _verdict_by_measure(
-    evaluation: Evaluation, indexes: list[int], common: _VerdictContext
+    evaluation: Evaluation, groups: Mapping[int, str | None], common: _VerdictContext
 ) -> Verdict:
+    """groups: of each decided prompt, by its index."""
     answers = evaluation.answers.all().by_candidate()
     measure = evaluation.get_measure()
     graded = measure.graded
@@ -255,18 +266,18 @@ def _verdict_by_measure(
 
     def outcomes_against(candidate: int) -> list[PairedOutcome]:
         """Without the prompts that were too long for `candidate` alone: nobody won those."""
-        pairs = [(answers.get((candidate, i)), answers.get((ours, i))) for i in indexes]
+        pairs = [(answers.get((candidate, i)), answers.get((ours, i)), i) for i in groups]
         return [
-            paired_outcome(a, b, graded=graded)
-            for a, b in pairs
+            paired_outcome(a, b, graded=graded, group=groups[i])
+            for a, b, i in pairs
             if a is not None and b is not None and (b.refused or not a.refused)
         ]
 
     trivial = {
         baseline: [
-            paired_outcome(given, answers[ours, index], graded=graded)
+            paired_outcome(given, answers[ours, index], graded=graded, group=groups[index])
             for index, given in of_baseline.items()
-            if (ours, index) in answers and index in indexes
+            if (ours, index) in answers and index in groups
         ]
         for baseline, of_baseline in trivial_answers_of(evaluation).items()
     }
@@ -274,7 +285,7 @@ def _verdict_by_measure(
         outcomes_against(evaluation.base_id),
         trivial_results=trivial,
         prompt_result=outcomes_against(baseline.pk) if baseline else None,
-        wrong=sum(not answers[ours, index].passed for index in indexes)
+        wrong=sum(not answers[ours, index].passed for index in groups)
         if measure.tells_right
         else None,
         unasked=sum(

@@ -10,9 +10,16 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Literal
 
-from finetune_app.evaluation.verdict.statistics import Interval, Split, wilson
+from finetune_app.evaluation.verdict.statistics import (
+    Interval,
+    Split,
+    by_group,
+    sign_test,
+    wilson,
+)
 from finetune_app.judging.job_messages import (
     CONTROL_KINDS,
     Choice,
@@ -95,6 +102,7 @@ class Judgement:
     controls: control pairs it got right, by kind.
     split: pairs of the evaluation on which it preferred ours, neither (also where it gave no
         usable answer), and base; None for a judge that did not pass.
+    p_value: of that preference, prompts of one group counted once.
     bias: why its opinion is not shown; None for a judge that passed.
     """
 
@@ -103,6 +111,7 @@ class Judgement:
     orders: Share
     controls: Mapping[ControlKind, Share] = field(default_factory=dict)
     split: Split | None = None
+    p_value: float | None = None
     bias: Bias | None = None
 
     @property
@@ -139,12 +148,18 @@ def grade_controls(given: Iterable[GivenChoice], pairs: Iterable[Pair]) -> Judge
     return replace(judgement, controls=controls, bias=judgement.bias or _bias_of(controls))
 
 
-def grade(given: Sequence[GivenChoice], pairs: Sequence[Pair], same: int) -> Judgement:
+def grade(
+    given: Sequence[GivenChoice],
+    pairs: Sequence[Pair],
+    same: int,
+    groups: Mapping[int, str] = MappingProxyType({}),
+) -> Judgement:
     """The whole judgement.
 
     Args:
         pairs: all that the judge was to be asked; the evaluation's own only after it has passed.
         same: prompts on which both gave the same answer, which are ties without asking.
+        groups: see `Evaluation.groups`.
     """
     controls = grade_controls(given, pairs)
     asked = [pair for pair in pairs if pair["kind"] == "answers"]
@@ -157,7 +172,13 @@ def grade(given: Sequence[GivenChoice], pairs: Sequence[Pair], same: int) -> Jud
         return judgement
     sides = [one.side for one in judged]
     wins, losses = sides.count("second"), sides.count("first")
-    return replace(judgement, split=Split(wins, len(sides) - wins - losses + same, losses))
+    signs = [(side == "second") - (side == "first") for side in sides]
+    counted = by_group(signs, [groups.get(pair["index"]) for pair in asked])
+    return replace(
+        judgement,
+        split=Split(wins, len(sides) - wins - losses + same, losses),
+        p_value=sign_test(counted.wins, counted.losses),
+    )
 
 
 def _judged(given: Iterable[GivenChoice], asked: Iterable[Pair]) -> list[JudgedPair]:

@@ -10,7 +10,7 @@ from finetune_app.basemodels.models import BaseModel
 from finetune_app.core.errors import PlainError
 from finetune_app.evaluation.models import Answer, Evaluation
 from finetune_app.evaluation.verdict.limits import spent_at
-from finetune_app.evaluation.verdict.statistics import Split, sign_test
+from finetune_app.evaluation.verdict.statistics import Split
 from finetune_app.goals.models import Goal
 from finetune_app.jobs import services as jobs
 from finetune_app.jobs.models import CAN_CONTINUE, State
@@ -166,7 +166,7 @@ def store_judgement(run: JudgeRun) -> Judgement:
     pairs = pairs_of(run.evaluation)
     asked = sum(pair["kind"] == "answers" for pair in pairs)
     same = run.evaluation.comparisons.count() - asked
-    judgement = grade(given_choices(run), pairs, same)
+    judgement = grade(given_choices(run), pairs, same, run.evaluation.groups())
     run.result = _to_json(judgement, alpha_of(run))
     run.save(update_fields=["result"])
     return judgement
@@ -187,7 +187,7 @@ def _to_json(judgement: Judgement, alpha: float) -> StoredJudgement:
         "orders": _pair(judgement.orders),
         "controls": {kind: _pair(share) for kind, share in judgement.controls.items()},
         "split": [*split] if split else None,
-        "p_value": sign_test(split.wins, split.losses) if split else None,
+        "p_value": judgement.p_value,
         "alpha": alpha,
         "bias": judgement.bias,
     }
@@ -206,6 +206,7 @@ def judgement_of(run: JudgeRun) -> Judgement:
             if kind in stored["controls"]
         },
         split=Split(*stored["split"]) if stored["split"] else None,
+        p_value=stored["p_value"],
         bias=stored["bias"],
     )
 

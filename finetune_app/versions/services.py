@@ -28,7 +28,7 @@ from finetune_app.datasets.models import Dataset, Split
 from finetune_app.datasets.version_rows import Row
 from finetune_app.versions.models import Version
 
-OPTIONAL = ("rejected", "tools", "parallel_tool_calls")  # left out of a row that has none
+OPTIONAL = ("rejected", "tools", "parallel_tool_calls", "group")  # left out of a row that has none
 MARKS = re.compile(rb"[^A-Za-z\s]|(?<=\d)\s")  # tokenizers join a space to a word, not to a number
 
 LONGEST_ROWS = 32  # as many as a large batch

@@ -77,6 +77,38 @@ def test_test_prompt_in_the_train_split_is_found_and_moved(as_owner, url, add_ex
     assert "leakage" not in found(dataset)
 
 
+def test_a_customer_who_is_learned_and_tested_is_found_and_moved(as_owner, url, add_examples):
+    """As where a file brings splits of its own that tear its groups apart."""
+    examples = rows(120, split="train")
+    for row in examples[:30]:
+        row["split"] = "test"
+    for row in examples[30:50]:
+        row["split"] = "validation"
+    for row in [examples[0], examples[1], examples[60]]:
+        row["group"] = "Rao"
+    examples[2]["group"] = "Berg"  # tested only
+    dataset = add_examples(rows=examples)
+    assert found(dataset) == {"group_leakage": Severity.ERROR}
+    as_owner.post(url("checks:fix", check_name="group_leakage"))
+    assert set(dataset.examples.filter(group="Rao").values_list("split", flat=True)) == {"train"}
+    assert dataset.examples.get(number=3).split == Split.TEST
+    assert found(dataset) == {}
+
+
+def test_what_is_kept_back_is_whole_groups(as_owner, url, add_examples):
+    examples = rows(120, split="train")
+    for at, row in enumerate(examples):
+        row["group"] = f"customer {at % 12}"
+    dataset = add_examples(rows=examples)
+    dataset.examples.update(split=Split.TRAIN)
+    as_owner.post(url("checks:start"))
+    as_owner.post(url("checks:fix", check_name="no_test"))
+    tested = dataset.examples.filter(split=Split.TEST)
+    assert tested.count() == 30  # three whole customers, at least the 22 that are wanted
+    assert tested.values("group").distinct().count() == 3
+    assert "group_leakage" not in found(dataset)
+
+
 def test_validation_prompt_in_the_train_split_is_a_warning(as_owner, url, add_examples):
     examples = rows(120, split="train")
     for row in examples[:30]:

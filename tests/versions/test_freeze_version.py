@@ -58,6 +58,17 @@ def test_pairs_keep_their_worse_answer_and_count(dataset, owner, as_viewer, url,
     assert "with a worse answer</dt><dd>2<" in page
 
 
+def test_rows_that_belong_together_say_so(dataset, owner, add_examples):
+    add_examples(60)
+    dataset.examples.filter(number__in=[5, 6]).update(group="Rao", split="train")
+    version, _new = freeze(dataset=dataset, by=owner)
+    assert {row["id"]: row["group"] for row in lines(version) if "group" in row} == {
+        5: "Rao",
+        6: "Rao",
+    }
+    assert reader.source_counts(version) == {"emails.csv": 60}
+
+
 def test_another_worse_answer_is_another_version(dataset, owner, add_examples):
     add_examples(60)
     first, _new = freeze(dataset=dataset, by=owner)

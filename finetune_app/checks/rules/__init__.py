@@ -31,6 +31,7 @@ RULES: tuple[Rule, ...] = (
     private_data.secrets,
     duplicates.duplicate_examples,
     leakage.leaked_prompts,
+    leakage.split_groups,
     lengths.too_long,
     amount.too_few,
     amount.no_test,

@@ -22,6 +22,7 @@ class CheckRow(NamedTuple):
     prompt_hash: str
     messages: list[Message]
     rejected: str = ""  # a worse answer
+    group: str = ""  # rows of one are never both learned and tested
 
 
 class Mark(NamedTuple):

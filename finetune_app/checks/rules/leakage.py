@@ -62,6 +62,39 @@ def _in_the_test(groups: list[list[CheckRow]]) -> Iterator[CheckResult]:
         )
 
 
+def split_groups(rows: list[CheckRow], context: CheckContext) -> Iterator[CheckResult]:
+    """Rows that belong together, such as those of one customer, of which only some are tested."""
+    together: dict[str, list[CheckRow]] = defaultdict(list)
+    for row in rows:
+        if row.group:
+            together[row.group].append(row)
+    leaking = [
+        group
+        for group in together.values()
+        if Split.TEST in (found := {row.split for row in group}) and len(found) > 1
+    ]
+    count = sum(row.split == Split.TEST for group in leaking for row in group)
+    if count:
+        yield CheckResult(
+            check="group_leakage",
+            severity=Severity.ERROR,
+            message=ngettext(
+                "%(n)s test prompt belongs together with training examples",
+                "%(n)s test prompts belong together with training examples",
+                count,
+            )
+            % {"n": count},
+            why=_(
+                "Rows of one customer or document tell about each other, and the result would look "
+                "better than it is."
+            ),
+            examples=[row.pk for group in leaking for row in group],
+            groups=grouped(leaking),
+            fix="one_side",
+            fix_label=_("Move %(n)s out") % {"n": count},
+        )
+
+
 def _in_practice(groups: list[list[CheckRow]]) -> Iterator[CheckResult]:
     both = {Split.TRAIN, Split.VALIDATION}
     leaking = [group for group in groups if {row.split for row in group} == both]

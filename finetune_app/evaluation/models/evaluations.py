@@ -101,6 +101,11 @@ class Evaluation(models.Model):
         others = [*self.others.all(), self.ours]
         return [self.base, *sorted(others, key=lambda one: (EFFORT[one.kind], one.pk))]
 
+    def groups(self) -> dict[int, str]:
+        """The index of each prompt that has a group -> its group; see `Comparison.group`."""
+        grouped = self.comparisons.exclude(group="")
+        return dict(grouped.values_list("index", "group"))
+
     @cached_property
     def counted_choices(self) -> dict[int, list[str]]:
         """Index of the prompt -> the choices of people that count. Read once."""
@@ -248,6 +253,7 @@ class Comparison(models.Model):
     prompt = models.TextField(blank=True)
     wanted = models.TextField(blank=True)
     outcome = models.CharField(max_length=8, choices=Outcome.choices, default=Outcome.OPEN)
+    group = models.CharField(max_length=64, blank=True)  # prompts of one are not independent
 
     objects = ComparisonQuerySet.as_manager()
 

@@ -153,11 +153,7 @@ def compute_verdict(
 
 def _gather(pairs: Sequence[PairedOutcome], alpha: float) -> _Evidence:
     signs = [pair.sign for pair in pairs]
-    # A prompt without a group is a group of its own.
-    groups = [
-        ("alone", at) if pair.group is None else ("group", pair.group)
-        for at, pair in enumerate(pairs)
-    ]
+    groups = [pair.group for pair in pairs]
     shown, counted = split_of(signs), by_group(signs, groups)
     gains = [pair.gain for pair in pairs if pair.gain is not None]
     graded = bool(gains) and len(gains) == len(pairs)

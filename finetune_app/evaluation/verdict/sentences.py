@@ -295,6 +295,7 @@ def detectable(prompts: int, looks: int) -> str:
 def groups_note(counted: Split, noun: str) -> str:
     few = " Fewer than 6 can never be enough to tell." if counted.total < 6 else ""
     return (
-        f"Some {noun} share a source, so we count {counted.total:,} sources: {counted.wins:,} "
-        f"better, {counted.ties:,} the same, {counted.losses:,} worse.{few}"
+        f"Some {noun} belong together (of one customer, say), so each group counts once: of "
+        f"{counted.total:,} groups, {counted.wins:,} better, {counted.ties:,} the same, "
+        f"{counted.losses:,} worse.{few}"
     )

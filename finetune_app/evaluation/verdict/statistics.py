@@ -6,7 +6,7 @@ every process imports this file, and most need none of it (70 MB, half a second)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from functools import lru_cache
 from statistics import NormalDist
 from typing import NamedTuple
@@ -114,7 +114,7 @@ def _root(function: Callable[[float], float], low: float, high: float) -> float:
 
 def paired_bootstrap(
     differences: Sequence[float],
-    groups: Sequence[Hashable] | None = None,
+    groups: Sequence[Hashable | None] | None = None,
     *,
     confidence: float = CONFIDENCE,
     resamples: int = 5_000,
@@ -131,7 +131,7 @@ def paired_bootstrap(
     values = np.asarray(differences, dtype=float)
     if not values.size:
         raise ValueError("a bootstrap needs at least one difference")
-    labels = range(values.size) if groups is None else groups
+    labels = range(values.size) if groups is None else own_groups(groups)
     index: dict[Hashable, int] = {}
     where = np.array([index.setdefault(label, len(index)) for label in labels])
     sums = np.bincount(where, weights=values).astype(np.float64)
@@ -223,13 +223,18 @@ def _critical_wins(decided: NDArray[np.int_], alpha: float) -> NDArray[np.int_]:
     return np.asarray(np.where(too_high, wins - 1, wins), dtype=np.int_)
 
 
-def by_group(signs: Sequence[int], groups: Sequence[Hashable]) -> Split:
-    """Count each group once, by the sum of its signs.
+def own_groups(groups: Iterable[Hashable | None]) -> list[Hashable]:
+    """The groups, and one of its own for each None."""
+    return [("alone", at) if one is None else ("group", one) for at, one in enumerate(groups)]
+
+
+def by_group(signs: Sequence[int], groups: Sequence[Hashable | None]) -> Split:
+    """Count each group once, by the sum of its signs; None stands alone.
 
     Rows of one source tend to agree, so counting each of them would overstate the evidence.
     """
     sums: dict[Hashable, int] = {}
-    for sign, group in zip(signs, groups, strict=True):
+    for sign, group in zip(signs, own_groups(groups), strict=True):
         sums[group] = sums.get(group, 0) + sign
     return split_of(list(sums.values()))
 

@@ -17,6 +17,7 @@ from finetune_app.evaluation.verdict.sentences import rounded_up
 from finetune_app.evaluation.verdict.statistics import (
     Interval,
     Split,
+    by_group,
     decided_needed,
     sign_test,
     split_of,
@@ -89,14 +90,16 @@ class PreferencePair(TypedDict):
 def preference(evaluation: Evaluation) -> Preference:
     signs = _majorities(evaluation)
     split = split_of(list(signs.values()))
-    settled = sign_test(split.wins, split.losses) <= ALPHA
+    groups = evaluation.groups()
+    counted = by_group(list(signs.values()), [groups.get(index) for index in signs])
+    settled = sign_test(counted.wins, counted.losses) <= ALPHA
     by_measure = {} if evaluation.needs_person else _signs_of_measure(evaluation)
     both = [(sign, by_measure[at]) for at, sign in signs.items() if sign and by_measure.get(at)]
     return Preference(
         split=split,
-        interval=wilson(split.wins, split.decided),
+        interval=wilson(counted.wins, counted.decided),
         settled=settled,
-        more=None if settled else more_needed(split),
+        more=None if settled else more_needed(counted),
         same_as_measure=sum(people == measure for people, measure in both),
         both_decided=len(both),
     )
