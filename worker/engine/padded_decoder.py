@@ -66,7 +66,9 @@ class PaddedDecoder(SlotDecoder):
             self._take_cached_prefix(len(self.sequences) - 1)
             overlap = self._longest_overlap(sequence, self.sequences[:start])
             if overlap:
-                self._copy_beginning(sequence, *overlap)
+                source, length = overlap
+                # The last token of a prompt is read only in the step after its prefill.
+                self._copy_beginning(sequence, source, min(length, source.cached_tokens))
         while start < len(self.sequences):
             longest = self.sequences[start].unread_tokens
             end = start + 1

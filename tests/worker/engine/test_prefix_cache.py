@@ -67,6 +67,16 @@ def test_a_shared_prefix_changes_no_answer(kind, tmp_path, computed_by):
     assert together == again == separate_answers(base, requests)
 
 
+@pytest.mark.parametrize("kind", ["llama", "gemma2", "gpt_neox"])
+def test_a_prompt_that_is_the_beginning_of_others_changes_no_answer(kind, tmp_path, computed_by):
+    base = make_base(tmp_path, kind)
+    beginnings = [INSTRUCTIONS[:length] for length in (18, 19, 20, 21, 22, 24, 80)]
+    requests = [GenerationRequest([], prompt=text, max_new_tokens=6) for text in beginnings]
+    with Engine(base, "fp32") as engine:
+        together = [answer.token_ids for answer in engine.generate(requests)]
+    assert together == separate_answers(base, requests)
+
+
 def test_a_shared_prefix_is_computed_once(base, monkeypatch):
     with Engine(base, "fp32") as engine:
         sizes = record_forward_sizes(engine, monkeypatch)
