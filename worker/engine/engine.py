@@ -329,7 +329,8 @@ class Engine:
     def _emit(self) -> None:
         """Send new text to the handles; remove finished sequences from the batch."""
         for sequence in self._decoder.sequences:
-            if sequence.error:
+            # Nobody reads what a cancelled one writes, and its last token was not selected.
+            if sequence.error or sequence.cancelled:
                 continue
             chunk = sequence.next_chunk(self.loaded.tokenizer)
             if chunk or getattr(chunk, "logprobs", None):

@@ -39,7 +39,9 @@ class GenerateDecoder:
 
     def step(self) -> None:
         """Answer all sequences in one batch."""
-        self._generate([one for one in self.sequences if not one.is_finished])
+        # All may have been cancelled since they were added.
+        if unfinished := [one for one in self.sequences if not one.is_finished]:
+            self._generate(unfinished)
 
     def remove_finished(self) -> list[SequenceState]:
         """Remove and return finished and cancelled sequences."""

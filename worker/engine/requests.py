@@ -9,6 +9,8 @@ from finetune_app.core.chat_messages import Message, Tool
 from finetune_app.core.engine_protocol import TokenLogprob
 
 END_OF_THOUGHT_TOKENS = 8  # room for the tokens between a thought and its answer
+# Less draws the greedy token but for ties, and logits divided by it may overflow.
+MIN_TEMPERATURE = 1e-5
 
 __all__ = [
     "Completion",
@@ -35,7 +37,7 @@ class GenerationRequest:
     adapter: folder of a LoRA adapter; None is the base model.
     max_new_tokens: longest answer, in tokens; its thought is not counted.
     thought_tokens: longest thought before the answer, in tokens; 0 answers at once.
-    temperature: 0 decodes greedily; above 0 samples.
+    temperature: 0 decodes greedily, as does less than MIN_TEMPERATURE; others sample.
     top_p: samples from the most likely tokens whose probabilities add up to this (0..1].
     seed: the same seed samples the same answer, whatever else is in the batch.
     stop: the answer ends before the first of these strings.
@@ -69,6 +71,10 @@ class GenerationRequest:
     parallel_tool_calls: bool = True
     caller: str = ""
     is_one_of_several: bool = False
+
+    @property
+    def is_sampled(self) -> bool:
+        return self.temperature >= MIN_TEMPERATURE
 
     @property
     def needs_form(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from typing import Any
@@ -15,6 +16,7 @@ from worker.engine.logprobs import LogprobRecorder
 from worker.engine.prefix_cache import Scope
 from worker.engine.requests import (
     Completion,
+    EngineFailed,
     GenerationRequest,
     TextWithLogprobs,
     ThoughtText,
@@ -23,6 +25,8 @@ from worker.engine.requests import (
 from worker.engine.structured_output import GrammarConstraint, UnsupportedSchema
 from worker.engine.thought import Thought
 from worker.template import REPLACEMENT
+
+log = logging.getLogger(__name__)
 
 
 class SequenceState:
@@ -60,9 +64,7 @@ class SequenceState:
         self.error: Exception | None = None
         self._penalised = bool(request.presence_penalty or request.frequency_penalty)
         # Most sequences decode greedily, by one argmax over the whole batch.
-        self.needs_logits = bool(
-            request.temperature > 0 or logprobs or constraint or self._penalised
-        )
+        self.needs_logits = bool(request.is_sampled or logprobs or constraint or self._penalised)
         self._emitted_logprobs: list[TokenLogprob] = []
         self._generator = torch.Generator().manual_seed(request.seed)
         self._text, self._thought_text = GrowingText(), GrowingText()
@@ -124,23 +126,26 @@ class SequenceState:
         """Select the next token from `logits` (vocabulary,) as the request asks.
 
         argmax: the greedy choice, computed for the whole batch, so that ties are broken the same
-        way for every sequence.
+        way for every sequence. Where the selection fails, only this sequence does: see `error`.
         """
         logits = logits.float().cpu()
         try:
             token = self._sample(logits, argmax)
+            if self.logprobs and not self.is_thinking:
+                self.logprobs.record(logits, token)
+            return token
         except UnsupportedSchema as error:
             if not self.request.needs_form:
                 self.constraint = None
                 return self.select_token(logits, argmax)
-            self.error = error  # only this sequence fails; the others continue
-            return min(self.eos_token_ids, default=0)
-        if self.logprobs and not self.is_thinking:
-            self.logprobs.record(logits, token)
-        return token
+            self.error = error
+        except Exception as error:
+            log.exception("selecting a token failed")
+            self.error = EngineFailed(f"The model broke down while answering: {error}")
+        return min(self.eos_token_ids, default=0)
 
     def _sample(self, logits: Tensor, argmax: int) -> int:
-        sampled = self.request.temperature > 0
+        sampled = self.request.is_sampled
         constraint = None if self.is_thinking else self.constraint
         if not (sampled or constraint or self._penalised):
             return argmax
@@ -276,9 +281,9 @@ class SequenceState:
 
 def _held_back(text: str, stops: tuple[str, ...]) -> int:
     """How many characters at the end have to wait for the next token."""
-    if text.endswith(REPLACEMENT):  # its last bytes are still to come
-        return len(text) - len(text.rstrip(REPLACEMENT))
+    whole = text.rstrip(REPLACEMENT)  # the last bytes of the others are still to come
+    broken = len(text) - len(whole)
     for size in range(max((len(s) for s in stops), default=1) - 1, 0, -1):
-        if any(len(s) > size and text.endswith(s[:size]) for s in stops):
-            return size
-    return 0
+        if any(len(s) > size and whole.endswith(s[:size]) for s in stops):
+            return size + broken
+    return broken

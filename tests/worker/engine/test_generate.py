@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from tests.worker.engine.generation_requests import ask
+from tests.worker.engine.generation_requests import ask, take_decoder
 from tests.worker.engine.tiny_models import make_adapter, make_base
 from tests.worker.engine.transformers_reference import reference_logprobs
 from worker.engine import model_loader
@@ -60,6 +60,25 @@ def test_a_tiny_top_p_gives_the_greedy_answer(engine):
     assert sampled.token_ids == greedy.token_ids
 
 
+@pytest.mark.parametrize("temperature", [1e-40, 1e-6])
+def test_a_tiny_temperature_gives_the_greedy_answer(engine, temperature):
+    greedy, other = engine.generate([ask(max_new_tokens=20), ask("Other", max_new_tokens=20)])
+    tiny = ask(max_new_tokens=20, temperature=temperature)
+    answers = engine.generate([tiny, ask("Other", max_new_tokens=20)])
+    assert [one.token_ids for one in answers] == [greedy.token_ids, other.token_ids]
+
+
+def test_sampling_that_fails_ends_only_its_own_answer(base, computed_by):
+    nothing_to_draw = ask(temperature=1.0, top_p=0.0)
+    with Engine(base, "fp32") as engine:
+        alone = engine.generate([ask("Stay", max_new_tokens=20)])[0]
+        failing = engine.submit(nothing_to_draw)
+        other = engine.submit(ask("Stay", max_new_tokens=20))
+        with pytest.raises(EngineFailed, match="broke down"):
+            failing.result()
+        assert other.result().token_ids == alone.token_ids
+
+
 def test_cancelling_an_answer_does_not_change_the_others(engine):
     alone = engine.generate([ask("Stay", max_new_tokens=60)])[0]
     cancelled = engine.submit(ask("Go", max_new_tokens=400))
@@ -87,6 +106,21 @@ def test_cancelling_ends_an_answer_of_the_generate_decoder(tmp_path):
         handles.append(engine.submit(ask(max_new_tokens=200)))
         assert handles[0].result().finish_reason == "cancelled"
     assert handles[0].completion.tokens < 200
+
+
+def test_answers_that_are_all_cancelled_before_their_first_step_fail_no_others(tmp_path):
+    base = make_base(tmp_path, "mamba")
+    with Engine(base, "fp32") as engine:
+        decoder = take_decoder(engine)
+        gone = engine.submit(ask("Go", max_new_tokens=4))
+        add = decoder.add
+        decoder.add = lambda sequences: (add(sequences), gone.cancel())
+        with torch.inference_mode():
+            engine.take_turn()
+            waiting = engine.submit(ask("Stay", max_new_tokens=4))
+            engine.take_turn()
+        assert gone.result().finish_reason == "cancelled"
+        assert waiting.result().tokens
 
 
 def test_requests_wait_while_the_kv_cache_has_no_free_memory(base, computed_by):
@@ -174,13 +208,32 @@ def test_many_threads_may_submit_at_once(engine):
 
 
 def test_an_incomplete_character_is_held_back(engine):
-    tokenizer = engine.loaded.tokenizer
     sequence = SequenceState(ask(max_new_tokens=9), [1], "__base__", 9, frozenset())
+    pieces = written_pieces(sequence, engine.loaded.tokenizer, "né€")
+    assert pieces == ["n", "", "é", "", "", "€"]
+
+
+@pytest.mark.parametrize("stop", ["\n€", "\n€!", "é\n€"])
+def test_no_part_of_a_stop_string_is_sent_while_a_character_is_incomplete(engine, stop):
+    sequence = SequenceState(ask(stop=(stop,)), [1], "__base__", 99, frozenset())
+    pieces = written_pieces(sequence, engine.loaded.tokenizer, f"one{stop}")
+    assert "".join(pieces) == "one"
+    assert sequence.finish_reason == "stop"
+
+
+def test_what_turns_out_to_be_no_stop_string_is_sent(engine):
+    sequence = SequenceState(ask(stop=("\n€",)), [1], "__base__", 99, frozenset())
+    pieces = written_pieces(sequence, engine.loaded.tokenizer, "a\né")
+    assert pieces == ["a", "", "", "\né"]
+
+
+def written_pieces(sequence: SequenceState, tokenizer, text: str) -> list[str]:
+    """What is sent after each token of an answer with this text."""
     pieces = []
-    for token in tokenizer("né€").input_ids:
+    for token in tokenizer(text).input_ids:
         sequence.append(token)
         pieces.append(sequence.next_text(tokenizer))
-    assert pieces == ["n", "", "é", "", "", "€"]
+    return pieces
 
 
 def test_auto_chooses_a_number_format(base):

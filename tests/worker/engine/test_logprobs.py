@@ -1,7 +1,9 @@
 """Log-probabilities of tokens equal those of transformers."""
 
 import pytest
+import torch
 
+from tests.worker.engine.generation_requests import take_decoder
 from tests.worker.engine.tiny_models import make_base
 from tests.worker.engine.transformers_reference import reference_logprobs
 from worker.engine.engine import Engine
@@ -79,6 +81,30 @@ def test_no_logprobs_after_a_stop_string(engine):
     assert cut.finish_reason == "stop"
     spelled = b"".join(bytes(entry["bytes"]) for entry in cut.logprobs).decode(errors="replace")
     assert spelled == cut.text == whole.text[: whole.text.index(stop)]
+
+
+def test_answers_cancelled_during_a_step_fail_no_others(base, computed_by):
+    with Engine(base, "fp32") as engine:
+        alone = engine.generate([ask("Stay")])[0]
+        decoder = take_decoder(engine)
+        gone = [engine.submit(ask(letter, top_logprobs=2)) for letter in "abcdefgh"]
+        other = engine.submit(ask("Stay"))
+        next_logits = decoder.next_logits
+
+        def cancelled_meanwhile(*args):
+            ready = next_logits(*args)
+            for handle in gone:
+                handle.cancel()
+            return ready
+
+        with torch.inference_mode():
+            engine.take_turn()
+            decoder.next_logits = cancelled_meanwhile
+            while engine.has_work:
+                engine.take_turn()
+        for handle in gone:
+            assert handle.result().finish_reason == "cancelled"
+        assert other.result().token_ids == alone.token_ids
 
 
 def test_the_generate_decoder_returns_logprobs(tmp_path):
