@@ -208,7 +208,12 @@ def split_of_row(cells: Cells, mapping: Mapping[str, str]) -> str:
     column = mapping.get("split", "")
     if column == ALL_FOR_TEST and column not in cells:
         return "test"
-    return SPLIT_BY_WORD.get(normalised_name(cell_text(cells.get(column))), "") if column else ""
+    return split_of_word(cell_text(cells.get(column))) if column else ""
+
+
+def split_of_word(word: str) -> str:
+    """train, validation, test, or "" for a word that means none of them."""
+    return SPLIT_BY_WORD.get(normalised_name(word), "")
 
 
 def key_and_group_of_row(cells: Cells, mapping: Mapping[str, str]) -> KeyAndGroup:

@@ -144,6 +144,7 @@ def confirm_context(
             if changes_meaning(name_of(key))
         ],
         "other_keys": [_key_text(key) for key in keys if not changes_meaning(name_of(key))],
+        "more_unreadable": shape["unreadable"] - len(shape.get("first_unreadable", [])),
         "columns": [
             {
                 "name": name,

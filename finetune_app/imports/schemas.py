@@ -43,6 +43,14 @@ class KeyCount(TypedDict):
     """The first ones."""
 
 
+class RejectedEntry(TypedDict):
+    """A row that was left out, as rejected.jsonl has it."""
+
+    line: int
+    reason: str
+    text: str
+
+
 class FileShape(TypedDict):
     """Everything that is needed to read a file, and what the page shows of it."""
 
@@ -80,6 +88,7 @@ class FileShape(TypedDict):
     keys: NotRequired[list[KeyCount]]
     """Every key that holds something; unread_keys.py tells which are read."""
     unreadable: NotRequired[int]
+    first_unreadable: NotRequired[list[RejectedEntry]]
 
     # Kept by the app
     guess: NotRequired[ColumnMapping]
@@ -94,14 +103,6 @@ class InspectResult(TypedDict):
     mapping: ColumnMapping
 
 
-class RejectedEntry(TypedDict):
-    """A row that was left out, as rejected.jsonl has it."""
-
-    line: int
-    reason: str
-    text: str
-
-
 class ReadResult(TypedDict):
     step: JobStep
     rows: int
@@ -113,6 +114,8 @@ class ReadResult(TypedDict):
     """Rows with a thought before some answer."""
     worse_thoughts: int
     """Rows whose worse answer had one, which is left out."""
+    splits: list[str]
+    """Those that some of the rows kept name."""
 
 
 class KeyAndGroup(TypedDict, total=False):

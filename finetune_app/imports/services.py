@@ -214,7 +214,7 @@ def delete_abandoned() -> None:
 
 
 def _create_read_job(item: Import) -> None:
-    for_page = ("rows", "filled", "guess")
+    for_page = ("rows", "filled", "first_unreadable", "guess")
     shape = cast(FileShape, {k: v for k, v in item.shape.items() if k not in for_page})
     _create_job(item, {"step": "read", "mapping": item.mapping, "shape": shape})
 

@@ -1,5 +1,7 @@
 """Confirm or correct the inferred columns of an import."""
 
+import json
+
 import pytest
 
 from finetune_app.datasets.models import Import
@@ -100,6 +102,26 @@ def test_an_unreadable_file_shows_the_reason_and_adds_nothing(
     assert "The file is cut off or damaged" in page
     assert "Choose another file" in page
     assert not dataset.examples.exists()
+
+
+def test_lists_that_are_not_read_are_named_before_anything_is_added(
+    as_owner, upload_file, run_job, url, dataset
+):
+    rows = [{"prompt": f"Question {n}?", "answer": f"Answer {n}"} for n in range(12)]
+    content = json.dumps({"pairs": rows[:8], "held_back": rows[8:]}).encode()
+    item = run_job(upload_file(as_owner, "lists.json", content))
+    page = as_owner.get(url("detail", import_id=item.pk)).content.decode()
+    assert "“held_back” holds 4 rows that are not read" in page
+    assert not dataset.examples.exists()
+
+
+def test_of_many_unreadable_rows_the_first_are_shown(as_owner, upload_file, run_job, url):
+    lines = ['{"prompt": "Hello?", "answer": "Yes"}', *["{broken"] * 12]
+    item = run_job(upload_file(as_owner, "odd.jsonl", "\n".join(lines).encode()))
+    page = as_owner.get(url("detail", import_id=item.pk)).content.decode()
+    assert "Line 6:" in page
+    assert "Line 7:" not in page
+    assert "and 7 more" in page
 
 
 def test_a_split_column_sets_the_splits(as_owner, upload_file, run_job, url, dataset):

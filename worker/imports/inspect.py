@@ -20,6 +20,7 @@ from finetune_app.imports.schemas import (
     FileShape,
     InspectResult,
     ReadOptions,
+    RejectedEntry,
     SampleRow,
 )
 from finetune_app.imports.unread_keys import KeyCounter
@@ -27,13 +28,15 @@ from worker.channel import Channel, UserError
 from worker.imports.file_format import detect_shape, iter_rows
 from worker.imports.limits import MAX_COLUMNS
 from worker.imports.progress import ByteMeter, RowProgress
-from worker.imports.rows import AnyRow, FileRow, RejectedRow
+from worker.imports.rows import AnyRow, FileRow, RejectedRow, entry_of
+from worker.imports.text_encoding import printable
 
 SAMPLE_ROWS = 20  # for the page
 # The mapping is inferred from as many rows, or from about as much text.
 INFERENCE_ROWS = 200
 INFERENCE_CHARACTERS = 10_000_000
 MAX_UNREADABLE_ROWS = 5_000  # before the first good one
+MAX_UNREADABLE_SHOWN = 5
 CELL_CHARACTERS = 1_000  # of a text in a sample row
 ROW_CHARACTERS = 50_000  # of a sample row
 SHORT_CELL_CHARACTERS = 100  # of each cell after that
@@ -71,6 +74,7 @@ def inspect_file(
         "usable": counts.usable,
         "undecided": counts.undecided,
         "unreadable": counts.unreadable,
+        "first_unreadable": counts.first_unreadable,
     }
     return {"step": "inspect", "shape": inspected, "mapping": mapping}
 
@@ -93,7 +97,7 @@ def _first_rows(rows: Iterator[AnyRow]) -> list[AnyRow]:
     if rejected:
         raise UserError(
             "bad_data",
-            f"No row of this file can be used. Line {rejected.line}: {rejected.reason}",
+            f"No row of this file can be used. Line {rejected.line}: {printable(rejected.reason)}",
         )
     raise UserError(
         "bad_data", "The file has no rows below its column names. Add some examples and try again."
@@ -106,6 +110,7 @@ class _Counts:
     usable: int = 0
     undecided: int = 0
     unreadable: int = 0
+    first_unreadable: list[RejectedEntry] = field(default_factory=list)
 
 
 def _count(rows: Iterator[AnyRow], mapping: ColumnMapping, progress: RowProgress) -> _Counts:
@@ -117,6 +122,8 @@ def _count(rows: Iterator[AnyRow], mapping: ColumnMapping, progress: RowProgress
         progress.count_row()
         if isinstance(row, RejectedRow):
             counts.unreadable += 1
+            if counts.unreadable <= MAX_UNREADABLE_SHOWN:
+                counts.first_unreadable.append(entry_of(row))
             continue
         counts.keys.add(row.line, row.cells)
         if complete:

@@ -11,6 +11,9 @@ from typing import Any, TextIO
 import orjson
 
 from finetune_app.imports.cell_values import EXACT_DECODER, RowError, cell_text, parse_json
+from finetune_app.imports.column_inference import SPLIT_NAMES
+from finetune_app.imports.column_mapping import split_of_word
+from finetune_app.imports.conversation_cells import normalised_name
 from worker.channel import UserError
 from worker.imports.header import MAX_NAME_CHARACTERS
 from worker.imports.limits import MAX_ROW_CHARACTERS
@@ -27,6 +30,7 @@ from worker.imports.text_encoding import open_text
 
 BLOCK_CHARACTERS = 1 << 20
 MAX_OBJECT_BYTES = 50_000_000  # of a file with one JSON object, which is read whole
+MAX_LIST_NAME_CHARACTERS = 80
 SPACE = re.compile(r"[\s,]*")
 NOT_A_ROW = 'It is valid JSON, but not a row: a row has names and values, like {"prompt": …}.'
 TOO_DEEP = "It is nested too deeply to read."
@@ -50,8 +54,8 @@ def json_line_rows(file: TextIO) -> Iterator[AnyRow]:
 
 
 def json_rows(path: Path, encoding: str, meter: ByteMeter) -> Iterator[AnyRow]:
-    """The rows of a file with one JSON value: the objects of a list, of the longest list in an
-    object, or the object itself.
+    """The rows of a file with one JSON value: the objects of a list, of the lists in an object
+    (see _rows_of_lists), or the object itself.
 
     Raises UserError for a large file that would have to be read whole.
     """
@@ -174,22 +178,64 @@ def _skip_space(text: str, at: int, line: int) -> tuple[int, int]:
 
 
 def _object_rows(text: str) -> list[AnyRow] | None:
-    """The longest list of objects inside one JSON object; None when there is none."""
+    """The rows of the lists of objects inside one JSON object; None when there is none."""
     try:
         value = parse_json(text)
     except (ValueError, RecursionError):
         return None
     if not isinstance(value, dict):
         return None
-    lists = [v for v in value.values() if isinstance(v, list) and v and isinstance(v[0], dict)]
+    lists = {
+        name: found
+        for name, found in value.items()
+        if isinstance(found, list) and found and isinstance(found[0], dict)
+    }
     messages = value.get("messages")
     has_texts = isinstance(messages, list) and any(isinstance(v, str) for v in messages[:1])
     if not lists or has_texts:
         return None
-    if "role" in lists[0][0] or "from" in lists[0][0]:
+    first = next(iter(lists.values()))[0]
+    if "role" in first or "from" in first:
         return [json_row(1, value, "")]  # one conversation
-    longest = max(lists, key=lambda found: len(found))
-    return [json_row(number, item, "") for number, item in enumerate(longest, 1)]
+    return _rows_of_lists(lists)
+
+
+def _rows_of_lists(lists: dict[str, list[Any]]) -> list[AnyRow]:
+    """The rows of all lists where each is called by a split, else those of the longest. A list that
+    is not read is rejected as one row, before the others, so that the page names it."""
+    unread: dict[str, list[Any]] = {}
+    if len(lists) > 1 and all(map(split_of_word, lists)):
+        rows = [_with_split(row, name) for name, found in lists.items() for row in found]
+    else:
+        longest = max(lists, key=lambda name: len(lists[name]))
+        rows = lists[longest]
+        unread = {name: found for name, found in lists.items() if name != longest}
+    rejected = [
+        RejectedRow(number, _why_unread(name, len(found)))
+        for number, (name, found) in enumerate(unread.items(), len(rows) + 1)
+    ]
+    return rejected + [json_row(number, row, "") for number, row in enumerate(rows, 1)]
+
+
+def _with_split(row: Any, split: str) -> Any:
+    """The row with the split that it names itself, whatever its column for that is called, else
+    with this one. In one column, as a file has only one for splits."""
+    if not isinstance(row, dict):
+        return row
+    values = {normalised_name(name): value for name, value in row.items()}
+    own = (values.get(name) for name in SPLIT_NAMES)
+    named = (word for word in own if isinstance(word, str) and split_of_word(word))
+    others = {name: cell for name, cell in row.items() if normalised_name(name) != "split"}
+    return {**others, "split": next(named, split)}
+
+
+def _why_unread(name: str, rows: int) -> str:
+    return (
+        f"“{_column_name(name)[:MAX_LIST_NAME_CHARACTERS]}” holds {rows:,} "
+        f"{'row that is' if rows == 1 else 'rows that are'} not read. Of several lists only the "
+        "longest is, unless each is called by its split: train, validation or test. "
+        "Save this list as a file of its own."
+    )
 
 
 def _explain(error: ValueError) -> str:

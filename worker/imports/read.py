@@ -24,8 +24,7 @@ from worker.channel import Channel
 from worker.imports.file_format import iter_rows
 from worker.imports.limits import MAX_UNPACKED_BYTES, OutputLimit
 from worker.imports.progress import ByteMeter, RowProgress
-from worker.imports.rows import MAX_EXCERPT_CHARACTERS, AnyRow, FileRow, RejectedRow
-from worker.imports.text_encoding import printable
+from worker.imports.rows import MAX_EXCERPT_CHARACTERS, AnyRow, FileRow, RejectedRow, entry_of
 
 MAX_REJECTED_IN_RESULT = 200
 MAX_EXCERPT_CELL_CHARACTERS = 200
@@ -50,6 +49,7 @@ def read_rows(
     progress = RowProgress(channel, meter, "reading", "Reading the rows")
     kept = rejected_count = thoughts = worse_thoughts = 0
     rejected: list[RejectedEntry] = []
+    splits: set[str] = set()
     with (
         (folder / "rows.jsonl").open("wb") as rows_file,
         (folder / "rejected.jsonl").open("w", encoding="utf-8") as rejected_file,
@@ -58,7 +58,7 @@ def read_rows(
             progress.count_row()
             read = _read_row(row, mapping)
             if isinstance(read, RejectedRow):
-                entry = _entry_of(read)
+                entry = entry_of(read)
                 line = json.dumps(entry, ensure_ascii=False) + "\n"
                 limit.count(len(line))
                 rejected_file.write(line)
@@ -67,6 +67,7 @@ def read_rows(
                     rejected.append(entry)
             else:
                 kept += 1
+                splits.add(read["split"])
                 thoughts += any("reasoning_content" in one for one in read["messages"])
                 worse_thoughts += bool(read.get("rejected")) and _loses_thought(row, mapping)
                 encoded = orjson.dumps(read, option=orjson.OPT_APPEND_NEWLINE)
@@ -81,6 +82,7 @@ def read_rows(
         "rejected_count": rejected_count,
         "thoughts": thoughts,
         "worse_thoughts": worse_thoughts,
+        "splits": sorted(splits - {""}),
     }
 
 
@@ -98,10 +100,6 @@ def _read_row(row: AnyRow, mapping: ColumnMapping) -> ImportRow | RejectedRow:
 
 def _loses_thought(row: AnyRow, mapping: ColumnMapping) -> bool:
     return isinstance(row, FileRow) and loses_thought(row.cells[mapping["rejected"]])
-
-
-def _entry_of(row: RejectedRow) -> RejectedEntry:
-    return {"line": row.line, "reason": printable(row.reason), "text": printable(row.text)}
 
 
 def _excerpt(cells: dict[str, Any]) -> str:

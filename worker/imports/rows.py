@@ -3,7 +3,9 @@
 from collections.abc import Collection, Iterator
 from typing import Any, NamedTuple, TextIO
 
+from finetune_app.imports.schemas import RejectedEntry
 from worker.imports.limits import MAX_CELL_CHARACTERS, MAX_ROW_CHARACTERS
+from worker.imports.text_encoding import printable
 
 TOO_LONG = f"A cell is longer than {MAX_CELL_CHARACTERS:,} characters."
 ZERO_BYTE = "It contains a zero byte, which is not text."
@@ -49,6 +51,10 @@ def text_problem(texts: Collection[str]) -> str:
     if len(joined) > MAX_CELL_CHARACTERS and any(len(t) > MAX_CELL_CHARACTERS for t in texts):
         return TOO_LONG
     return ""
+
+
+def entry_of(row: RejectedRow) -> RejectedEntry:
+    return {"line": row.line, "reason": printable(row.reason), "text": printable(row.text)}
 
 
 def excerpt_of(cells: list[str]) -> str:

@@ -56,6 +56,62 @@ def test_every_layout_of_json_is_read(import_file, row, shape):
     assert result["rejected_count"] == 0
 
 
+def asked(name: str, count: int, **more: str) -> list[dict]:
+    return [{"prompt": f"{name} {n}?", "answer": f"Answer {n}", **more} for n in range(count)]
+
+
+def test_lists_called_by_splits_are_all_read_into_theirs(import_file):
+    content = {"train": asked("learn", 8), "Dev": asked("practice", 2), "test": asked("keep", 3)}
+    kept, result = import_file(json.dumps(content).encode(), "file.json")
+    splits = [
+        (prompt.split()[0], row["split"])
+        for (prompt, _), row in zip(pairs(kept), kept, strict=True)
+    ]
+    assert splits == (
+        [("learn", "train")] * 8 + [("practice", "validation")] * 2 + [("keep", "test")] * 3
+    )
+    assert [row["line"] for row in kept] == list(range(1, 14))
+    assert (result["rows"], result["rejected_count"]) == (13, 0)
+    assert result["splits"] == ["test", "train", "validation"]
+
+
+@pytest.mark.parametrize("column", ["split", "Split", "set"])
+def test_a_row_that_names_its_own_split_keeps_it(import_file, column):
+    own = asked("own", 1, **{column: "test"})
+    content = {"train": [*asked("learn", 2, **{column: ""}), *own], "test": asked("keep", 2)}
+    kept, _result = import_file(json.dumps(content).encode(), "file.json")
+    assert [row["split"] for row in kept] == ["train", "train", "test", "test", "test"]
+
+
+def test_a_bad_row_in_one_of_several_lists_is_listed(import_file):
+    content = {"train": [*asked("learn", 2), "not a row"], "test": asked("keep", 2)}
+    kept, result = import_file(json.dumps(content).encode(), "file.json")
+    assert [row["split"] for row in kept] == ["train", "train", "test", "test"]
+    assert [row["line"] for row in result["rejected"]] == [3]
+
+
+def test_of_other_lists_the_longest_is_read_and_the_rest_is_named(stored, import_file, channel):
+    """A list that nobody reads may be somebody's own test."""
+    content = {"pairs": asked("learn", 8), "test": asked("keep", 3), "meta": [{"version": 2}]}
+    kept, result = import_file(json.dumps(content).encode(), "file.json")
+    assert len(kept) == 8
+    assert all(row["split"] == "" for row in kept)
+    test, meta = [row["reason"] for row in result["rejected"]]
+    assert "“test” holds 3 rows" in test
+    assert "“meta” holds 1 row" in meta
+    shape = inspect_file(stored(json.dumps(content).encode()), "f.json", {}, channel)["shape"]
+    assert (shape["row_count"], shape["usable"], shape["unreadable"]) == (10, 8, 2)
+    assert result["rows"] == shape["row_count"]
+    assert [row["reason"] for row in shape["first_unreadable"]] == [test, meta]
+
+
+def test_empty_lists_beside_the_rows_change_nothing(import_file):
+    content = {"train": asked("learn", 8), "validation": [], "test": [], "tags": ["a", "b"]}
+    kept, result = import_file(json.dumps(content).encode(), "file.json")
+    assert [row["split"] for row in kept] == [""] * 8
+    assert result["rejected_count"] == 0
+
+
 def test_instruction_and_input_are_one_prompt(import_file):
     row = {"instruction": "Translate", "input": "Guten Tag", "output": "Good day"}
     kept, _result = import_file(json.dumps([row]).encode())
