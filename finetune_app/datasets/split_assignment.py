@@ -1,6 +1,7 @@
 """Assigns splits to new rows: reads the existing rows, from which splits.py decides."""
 
 from collections import Counter, defaultdict
+from collections.abc import Collection
 
 from django.db.models import Count
 
@@ -12,20 +13,27 @@ from finetune_app.datasets.text import normalise
 LONGEST_LABEL = 200  # characters that are compared
 
 
-def assign(dataset: Dataset, rows: list[NewRow], *, compare: bool = True) -> None:
-    """Set the split of every new row. `compare` keeps near-duplicates in one split."""
+def assign(
+    dataset: Dataset, rows: list[NewRow], *, named: Collection[str] = (), compare: bool = True
+) -> None:
+    """Set the split of every new row.
+
+    `named` are the splits that the whole file names, where these rows are only a part of it.
+    `compare` keeps near-duplicates in one split.
+    """
+    given = {*named, *(row.given for row in rows)} - {""}
     known = ExistingRows(
         prompts=_existing_splits(dataset, "prompt_hash", {row.prompt_hash for row in rows}),
         groups=_existing_splits(dataset, "group", {row.group for row in rows} - {""}),
     )
-    if any(row.given for row in rows):
-        named = Split.VALIDATION in {row.given for row in rows}
+    if given:
         splits.use_given_splits(
             rows,
             known,
             seed=dataset.seed,
             otherwise=Split.TRAIN if dataset.goal.trains else Split.TEST,
-            carve=not named and not _kept(dataset).filter(split=Split.VALIDATION).exists(),
+            carve=Split.VALIDATION not in given
+            and not _kept(dataset).filter(split=Split.VALIDATION).exists(),
         )
         return
     by_split = _kept(dataset).values_list("split").annotate(Count("pk"))

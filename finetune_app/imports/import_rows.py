@@ -8,7 +8,7 @@ recognised as unchanged. See docs/decisions/0006-imports-are-staged-in-short-tra
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -52,10 +52,18 @@ RUNNING_STEPS = (Import.Step.READING, Import.Step.ADDING)
 # ---- The plan ----
 
 
-def plan_changes(item: Import) -> ChangePlan:
-    """What a file that updates or replaces the examples would do to them."""
+def plan_changes(item: Import, splits: list[str]) -> ChangePlan:
+    """What a file that updates or replaces the examples would do to them. `splits`: those that it
+    names."""
     matcher = RowMatcher(item.dataset)
-    plan: ChangePlan = {"new": 0, "changed": 0, "same": 0, "gone": 0, "first": []}
+    plan: ChangePlan = {
+        "new": 0,
+        "changed": 0,
+        "same": 0,
+        "gone": 0,
+        "first": [],
+        "splits": splits,
+    }
     for matches in matcher.match(_rows_of(item)):
         for match in matches:
             if match.example is None:
@@ -92,8 +100,11 @@ def _prompt_and_answer(messages: list[Message], rejected: str) -> PromptAndAnswe
 # ---- Storing ----
 
 
-def stage_rows(item: Import, job: Job, total: int) -> None:
+def stage_rows(item: Import, job: Job, total: int, splits: Collection[str]) -> None:
     """Store the new rows, hidden, and make the changes. May be repeated from the start.
+
+    `splits` are those that the file names: a batch of its rows does not tell whether others name
+    validation rows, or any split at all.
 
     Raises LeaseLost when the import was cancelled or another worker has the job.
     """
@@ -102,12 +113,12 @@ def stage_rows(item: Import, job: Job, total: int) -> None:
     writer = LeaseWriter(job, total, message, lambda: running.select_for_update().exists())
     delete_staged_rows(item)
     if item.mode == Import.Mode.APPEND:
-        _insert(item, _rows_of(item), writer)
+        _insert(item, _rows_of(item), writer, splits)
         return
     matcher = RowMatcher(item.dataset)
     changes = _folder_of(item) / "changes.jsonl"
     with changes.open("w", encoding="utf-8") as file:
-        _insert(item, _new_rows(matcher, item, file), writer)
+        _insert(item, _new_rows(matcher, item, file), writer, splits)
     edit = _edit_of(item)
     _change(edit, _read_lines(changes), writer)
     if item.mode == Import.Mode.REPLACE:
@@ -129,7 +140,9 @@ def _new_rows(matcher: RowMatcher, item: Import, changes: TextIO) -> Iterator[Im
                 changes.write(json.dumps(change, ensure_ascii=False) + "\n")
 
 
-def _insert(item: Import, rows: Iterator[ImportRow], writer: LeaseWriter) -> None:
+def _insert(
+    item: Import, rows: Iterator[ImportRow], writer: LeaseWriter, splits: Collection[str]
+) -> None:
     dataset = item.dataset
     build = partial(
         build_examples,
@@ -137,6 +150,7 @@ def _insert(item: Import, rows: Iterator[ImportRow], writer: LeaseWriter) -> Non
         by=item.by,
         source=item.file_name,
         source_import=item,
+        named=splits,
         compare=writer.total <= ROWS_PER_BATCH,
     )
     while window := list(islice(rows, ROWS_PER_BATCH)):

@@ -40,7 +40,9 @@ class ImportHandler(JobHandler):
         step, item = job.spec["step"], _import_of(job)
         try:
             if item and step == "store":
-                import_rows.stage_rows(item, job, item.plan["new"] + item.plan["changed"])
+                plan = item.plan
+                splits = plan.get("splits", [])  # an older release kept none
+                import_rows.stage_rows(item, job, plan["new"] + plan["changed"], splits)
             elif item:
                 writer = LeaseWriter(job, item.examples.count(), _("Removing the rows"))
                 services.revert_import(item, writer)
@@ -57,9 +59,10 @@ class ImportHandler(JobHandler):
             return
         try:
             if item.mode == Import.Mode.APPEND:
-                import_rows.stage_rows(item, job, result["kept"])
+                import_rows.stage_rows(item, job, result["kept"], result["splits"])
             else:
-                Import.objects.filter(pk=item.pk).update(plan=import_rows.plan_changes(item))
+                plan = import_rows.plan_changes(item, result["splits"])
+                Import.objects.filter(pk=item.pk).update(plan=plan)
         except LeaseLost:
             lease.release(job)
 

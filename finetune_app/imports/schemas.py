@@ -181,6 +181,8 @@ class ChangePlan(TypedDict):
     same: int
     gone: int
     first: list[PlannedChange]
+    splits: list[str]
+    """As in `ReadResult`."""
 
 
 class StepSpec(TypedDict):

@@ -6,7 +6,7 @@ import pytest
 
 from finetune_app.checks import services as checks
 from finetune_app.datasets.models import Split
-from finetune_app.datasets.services import add_rows
+from finetune_app.datasets.services import add_rows, adding
 from finetune_app.datasets.splits import hash_fraction, split_for
 from finetune_app.datasets.text import prompt_hash
 from tests.example_rows import conversation, pair
@@ -117,6 +117,14 @@ def test_given_splits_are_used_and_validation_is_taken_from_train(dataset):
     counts = Counter(after.values())
     assert 5 <= counts["validation"] <= 25
     assert counts["test"] == 20
+
+
+def test_given_splits_are_kept_however_many_rows_are_assigned_together(dataset, monkeypatch):
+    monkeypatch.setattr(adding, "ROWS_PER_BATCH", 10)
+    named = ["train"] * 40 + ["validation"] * 10
+    rows = [{"messages": conversation(*pair(n)), "split": name} for n, name in enumerate(named)]
+    add_rows(dataset=dataset, by=None, rows=rows)
+    assert list(sides(dataset).values()) == named
 
 
 def test_system_message_does_not_change_the_split():

@@ -118,6 +118,7 @@ def run_import(dataset: Dataset, owner, no_worker) -> Callable[..., Import]:
             "kept": len(rows),
             "rejected": bad,
             "rejected_count": rejected,
+            "splits": sorted({row.get("split", "") for row in rows} - {""}),
         }
         return finish_job(item, result)
 

@@ -147,6 +147,46 @@ def test_rows_of_a_group_share_a_split_across_imports(run_import, dataset):
     assert all(len(found) == 1 for found in splits_by_group.values())
 
 
+@pytest.fixture
+def small_batches(monkeypatch) -> None:
+    """Splits are assigned to ten rows at a time, in place of thousands."""
+    monkeypatch.setattr(import_rows, "ROWS_PER_BATCH", 10)
+
+
+def with_splits(*parts: tuple[str, int]) -> list[dict]:
+    """As many rows with this split for each of the parts, one part after the other."""
+    named = [split for split, count in parts for _row in range(count)]
+    return [row | {"split": split} for row, split in zip(rows(len(named)), named, strict=True)]
+
+
+def splits_in_order(dataset) -> list[str]:
+    return list(dataset.examples.order_by("number").values_list("split", flat=True))
+
+
+def test_splits_that_a_sorted_file_names_are_kept(small_batches, run_import, dataset):
+    """Its first batches do not know yet that validation rows follow."""
+    some = with_splits(("train", 40), ("validation", 15), ("test", 15))
+    run_import(some)
+    assert splits_in_order(dataset) == [row["split"] for row in some]
+
+
+def test_rows_without_a_split_are_learned_where_other_rows_name_theirs(
+    small_batches, run_import, dataset
+):
+    run_import(with_splits(("", 30), ("validation", 10), ("test", 10)))
+    assert splits_in_order(dataset) == ["train"] * 30 + ["validation"] * 10 + ["test"] * 10
+
+
+def test_validation_is_taken_from_every_batch_of_a_file_that_names_none(
+    small_batches, run_import, dataset
+):
+    run_import(with_splits(("train", 100), ("test", 20)))
+    splits = splits_in_order(dataset)
+    assert splits[100:] == ["test"] * 20
+    assert set(splits[:100]) == {"train", "validation"}
+    assert "validation" in splits[50:100]
+
+
 def test_undo_and_redo_apply_to_the_whole_import(run_import, dataset, owner):
     run_import(rows(12))
     back, _left = undo(edit=Edit.objects.get(), by=owner)

@@ -63,6 +63,16 @@ def test_the_plan_counts_changes_without_making_them(existing, run_import, as_ow
     assert "Update the examples" in page
 
 
+def test_new_rows_of_an_update_keep_the_splits_of_their_file(existing, run_import, monkeypatch):
+    monkeypatch.setattr(import_rows, "ROWS_PER_BATCH", 10)
+    existing.examples.update(split="train")
+    named = ["train"] * 40 + ["validation"] * 10
+    newer = [row(f"New {n}?", "new") | {"split": split} for n, split in enumerate(named)]
+    apply(run_import(newer, mode=MERGE))
+    new = existing.examples.filter(answer="new").order_by("number")
+    assert list(new.values_list("split", flat=True)) == named
+
+
 def test_merging_updates_adds_and_keeps(existing, run_import):
     splits = {one.key: one.split for one in existing.examples.all()}
     item = apply(run_import(NEWER, mode=MERGE))

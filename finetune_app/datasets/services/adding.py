@@ -1,7 +1,7 @@
 """Adding examples: rows of a file, or one written by hand."""
 
-from collections.abc import Iterable, Sequence
-from itertools import islice
+from collections.abc import Collection, Sequence
+from functools import partial
 
 from django.db import transaction
 from django.utils.translation import gettext as _
@@ -24,7 +24,7 @@ def add_rows(
     *,
     dataset: Dataset,
     by: User | None,
-    rows: Iterable[RowToAdd],
+    rows: Sequence[RowToAdd],
     source: str = "",
     source_import: Import | None = None,
     status: str = Status.APPROVED,
@@ -33,18 +33,21 @@ def add_rows(
 
     All or nothing, in one transaction: files of any size come in through imports/import_rows.py.
     """
-    rows = iter(rows)
-    added = 0
+    build = partial(
+        build_examples,
+        dataset,
+        by=by,
+        source=source,
+        source_import=source_import,
+        status=status,
+        named={row.get("split") or "" for row in rows},
+    )
     with transaction.atomic():
         locked = lock(dataset)
-        while batch := list(islice(rows, ROWS_PER_BATCH)):
-            examples = build_examples(
-                dataset, batch, by=by, source=source, source_import=source_import, status=status
-            )
-            store_new(locked, examples)
-            added += len(examples)
+        for start in range(0, len(rows), ROWS_PER_BATCH):
+            store_new(locked, build(rows[start : start + ROWS_PER_BATCH]))
         mark_changed(dataset)
-    return added
+    return len(rows)
 
 
 def add_example(
@@ -117,12 +120,14 @@ def build_examples(
     source: str,
     source_import: Import | None = None,
     status: str = "",
+    named: Collection[str] = (),
     compare: bool = True,
 ) -> list[Example]:
     """Unsaved examples with their splits.
 
-    Without a `status`, rows with an answer are approved and the others pending. `compare` keeps
-    near-duplicates in one split; it is only a waste of time where too many rows follow.
+    Without a `status`, rows with an answer are approved and the others pending. `named` are the
+    splits that the whole file names, of which `rows` may be a part. `compare` keeps near-duplicates
+    in one split; it is only a waste of time where too many rows follow.
     """
     by_answer = {True: Status.APPROVED.value, False: Status.PENDING.value}
     examples = []
@@ -151,7 +156,7 @@ def build_examples(
         )
         for example, row in zip(examples, rows, strict=True)
     ]
-    assign(dataset, new_rows, compare=compare)
+    assign(dataset, new_rows, named=named, compare=compare)
     for example, new_row in zip(examples, new_rows, strict=True):
         example.split = new_row.split
     return examples
