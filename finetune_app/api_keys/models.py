@@ -63,6 +63,10 @@ class ApiKey(models.Model):
     previous_digest = models.CharField(max_length=64, blank=True)
     previous_until = models.DateTimeField(null=True, blank=True)
     created_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+    # Who rotated to the secret, and to the previous one: each was shown to them. None: nobody did,
+    # or the shell.
+    rotated_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+    previous_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)

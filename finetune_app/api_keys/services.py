@@ -11,6 +11,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from finetune_app.accounts.models import Team, User
@@ -23,8 +24,10 @@ KEY_START = "ft"
 # answer it (docs/benchmarks/web.md).
 KEY_BY_PREFIX = """
     SELECT api_keys_apikey.* FROM api_keys_apikey
-    LEFT JOIN accounts_user ON accounts_user.id = created_by_id
-    WHERE prefix = %s AND (created_by_id IS NULL OR accounts_user.is_active)
+    LEFT JOIN accounts_user AS maker ON maker.id = created_by_id
+    LEFT JOIN accounts_user AS rotator ON rotator.id = rotated_by_id
+    WHERE prefix = %s AND (created_by_id IS NULL OR maker.is_active)
+    AND (rotated_by_id IS NULL OR rotator.is_active)
 """
 COUNT_TOKENS = """
     UPDATE api_keys_apikey SET month_tokens = month_tokens + %s WHERE id = %s AND month = %s
@@ -69,7 +72,7 @@ def change_key(*, key: ApiKey, **changes: Any) -> None:
     ApiKey.objects.not_revoked().filter(pk=key.pk).update(**changes)
 
 
-def rotate_key(*, key: ApiKey, hours: int) -> tuple[ApiKey, str]:
+def rotate_key(*, key: ApiKey, by: User | None, hours: int) -> tuple[ApiKey, str]:
     """Give the key a new secret; returns (row, its new text). The previous secret works for `hours`
     more, older ones no longer. Limits and counts stay."""
     text = _new_text(key.prefix)
@@ -77,9 +80,10 @@ def rotate_key(*, key: ApiKey, hours: int) -> tuple[ApiKey, str]:
         key = ApiKey.objects.select_for_update().get(pk=key.pk)
         key.previous_digest = key.digest if hours else ""
         key.previous_until = timezone.now() + timedelta(hours=hours) if hours else None
+        key.previous_by, key.rotated_by = key.rotated_by if hours else None, by
         key.digest, key.pepper_id, key.ending = digest(text), pepper_id(), text[-4:]
-        previous = ["previous_digest", "previous_until"]
-        key.save(update_fields=["digest", "pepper_id", "ending", *previous])
+        previous = ["previous_digest", "previous_until", "previous_by"]
+        key.save(update_fields=["digest", "pepper_id", "ending", "rotated_by", *previous])
     return key, text
 
 
@@ -88,8 +92,11 @@ def revoke_key(*, key: ApiKey) -> None:
 
 
 def revoke_keys_of(*, user_id: int, team_id: int) -> None:
-    """Revoke the keys that this user made in this team."""
-    theirs = ApiKey.objects.not_revoked().filter(created_by=user_id, team=team_id)
+    """Revoke the keys of this team that this user made or gave their secret; and end a previous
+    secret from this user."""
+    keys = ApiKey.objects.not_revoked().filter(team=team_id)
+    keys.filter(previous_by=user_id).update(previous_digest="", previous_until=None)
+    theirs = keys.filter(Q(created_by=user_id) | Q(rotated_by=user_id))
     theirs.update(revoked_at=timezone.now())
 
 

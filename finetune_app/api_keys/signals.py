@@ -1,4 +1,4 @@
-"""Revokes the keys that somebody made in a team when they are no longer a member of it."""
+"""Revokes the keys that somebody made or rotated in a team once they are no member of it."""
 
 from typing import Any
 
@@ -11,5 +11,6 @@ from finetune_app.api_keys.services import revoke_keys_of
 
 @receiver(pre_delete, sender=Membership)
 def revoke_keys(sender: type[Membership], instance: Membership, **kwargs: Any) -> None:
-    """Before, because the deletion of an account also clears `ApiKey.created_by`."""
+    """Before, because the deletion of an account also clears `ApiKey.created_by` and
+    `rotated_by`."""
     revoke_keys_of(user_id=instance.user_id, team_id=instance.team_id)

@@ -80,6 +80,7 @@ class AuditAction(TextChoices):
     MODEL_EXPORT_DELETED = "model.export_deleted", _("deleted a model export")
     MODEL_EXPORTED = "model.exported", _("downloaded a model")
     MODEL_PUSHED = "model.pushed", _("pushed a model to the hub")
+    MODEL_PUSH_CONTINUED = "model.push_continued", _("continued a push to the hub")
     MODEL_PUSH_FORGOTTEN = "model.push_forgotten", _("deleted the record of a push to the hub")
     MODEL_CARD_EXPORTED = "model.card_exported", _("downloaded a model card")
     # Deployment

@@ -81,6 +81,8 @@ def _content_length(scope: Scope) -> int:
 def _may_exceed(scope: Scope, limit: int) -> bool:
     """Whether the body is longer than `limit`, or does not say how long it is."""
     headers = dict(scope["headers"])
+    if b"transfer-encoding" in headers:  # any method may have a body then; a length says nothing
+        return True
     if b"content-length" in headers:
         return _content_length(scope) > limit or not headers[b"content-length"].isdigit()
     return scope["method"] not in ("GET", "HEAD", "OPTIONS")

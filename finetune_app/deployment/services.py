@@ -53,15 +53,12 @@ def start_canary(
     Raises PlainError if its files were changed, if it is the current candidate, or if another
     canary is running.
     """
-    if percent not in CANARY_PERCENTS:
-        raise PlainError(_("Choose how many conversations the new version should answer."))
+    _require_offered(percent)
     candidates.require_adapter(candidate)
     Goal.objects.lock(deployment.goal_id)
     current, canary = deployment.current_and_canary()
     if canary and canary.candidate_id == candidate.pk:
-        Release.objects.filter(pk=canary.pk).update(canary_percent=percent)
-        canary.canary_percent = percent
-        return canary
+        return _set_percent(canary, percent)
     if canary:
         raise PlainError(
             _(
@@ -83,6 +80,23 @@ def start_canary(
 
 
 @transaction.atomic
+def set_canary_percent(*, release: Release, percent: int) -> Release:
+    """Change the percentage of the conversations that a canary answers.
+
+    Raises PlainError if its files were changed, or if it has ended in the meantime.
+    """
+    _require_offered(percent)
+    candidates.require_adapter(release.candidate)
+    Goal.objects.lock(release.deployment.goal_id)
+    release = Release.objects.get(pk=release.pk)
+    if release.withdrawn_at:
+        raise _was_withdrawn(release)
+    if release.promoted_at:
+        raise _was_promoted(release)
+    return _set_percent(release, percent)
+
+
+@transaction.atomic
 def promote(*, release: Release, by: User) -> Release:
     """Let a canary answer everybody. Nothing changes if it does already.
 
@@ -91,12 +105,7 @@ def promote(*, release: Release, by: User) -> Release:
     Goal.objects.lock(release.deployment.goal_id)
     release = Release.objects.select_related("deployment", "ended_by").get(pk=release.pk)
     if release.withdrawn_at:
-        raise PlainError(
-            _("Version %(n)d was taken back in the meantime. You can go live with it again.")
-            % {"n": release.number},
-            status=409,
-            title=_("It was taken back"),
-        )
+        raise _was_withdrawn(release)
     return release if release.promoted_at else _promote(release, by)
 
 
@@ -109,12 +118,7 @@ def withdraw(*, release: Release, by: User) -> Release:
     Goal.objects.lock(release.deployment.goal_id)
     release = Release.objects.select_related("deployment").get(pk=release.pk)
     if release.promoted_at:
-        raise PlainError(
-            _("Version %(n)d answers everybody by now. Go back to an earlier version instead.")
-            % {"n": release.number},
-            status=409,
-            title=_("It answers everybody"),
-        )
+        raise _was_promoted(release)
     return release if release.withdrawn_at else _withdraw(release, by)
 
 
@@ -145,6 +149,35 @@ def _create_release(
         release.canary_percent, release.promoted_at = canary_percent, None
     release.save()
     return release
+
+
+def _require_offered(percent: int) -> None:
+    if percent not in CANARY_PERCENTS:
+        raise PlainError(_("Choose how many conversations the new version should answer."))
+
+
+def _set_percent(canary: Release, percent: int) -> Release:
+    canary.canary_percent = percent
+    canary.save(update_fields=["canary_percent"])
+    return canary
+
+
+def _was_withdrawn(release: Release) -> PlainError:
+    return PlainError(
+        _("Version %(n)d was taken back in the meantime. You can go live with it again.")
+        % {"n": release.number},
+        status=409,
+        title=_("It was taken back"),
+    )
+
+
+def _was_promoted(release: Release) -> PlainError:
+    return PlainError(
+        _("Version %(n)d answers everybody by now. Go back to an earlier version instead.")
+        % {"n": release.number},
+        status=409,
+        title=_("It answers everybody"),
+    )
 
 
 def _promote(canary: Release, by: User) -> Release:

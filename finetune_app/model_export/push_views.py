@@ -5,7 +5,7 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.utils.translation import gettext as _
 
-from finetune_app.accounts.access import is_owner, may_edit
+from finetune_app.accounts.access import is_owner, may_edit, require_role
 from finetune_app.accounts.models import Role
 from finetune_app.accounts.requests import HttpRequest
 from finetune_app.core.audit import AuditAction, set_audit_target
@@ -63,7 +63,10 @@ def push(request: HttpRequest, goal: Goal) -> HttpResponse:
 def pushed(request: HttpRequest, goal: Goal, push_id: int) -> HttpResponse:
     """How a push stands; its live part for htmx."""
     found = _push_or_404(goal, push_id)
-    context = push_presenters.live_context(found) | {"may_edit": may_edit(request)}
+    context = push_presenters.live_context(found) | {
+        "may_edit": may_edit(request),
+        "may_continue": is_owner(request) or not found.public,
+    }
     return render_page(request, "model_export/pushed.html", context, partial="live")
 
 
@@ -73,9 +76,13 @@ def stop(request: HttpRequest, goal: Goal, push_id: int) -> HttpResponse:
     return redirect("model_export:pushed", goal_id=goal.pk, push_id=push_id)
 
 
-@goal_page(Role.EDITOR, "POST")
+@goal_page(Role.EDITOR, "POST", audit=AuditAction.MODEL_PUSH_CONTINUED)
 def resume(request: HttpRequest, goal: Goal, push_id: int) -> HttpResponse:
-    pushing.resume(push=_push_or_404(goal, push_id))
+    """Only an owner continues a push that makes a model public: an owner may have stopped it."""
+    found = _push_or_404(goal, push_id)
+    if found.public:
+        require_role(request.membership, Role.OWNER)
+    pushing.resume(push=found)
     return redirect("model_export:pushed", goal_id=goal.pk, push_id=push_id)
 
 

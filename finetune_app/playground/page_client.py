@@ -15,6 +15,7 @@ from finetune_app.deployment.models import Deployment
 from finetune_app.gateway import model_lookup
 from finetune_app.gateway.errors import CLIENT_CLOSED_REQUEST, ApiError
 from finetune_app.gateway.generation import Generation
+from finetune_app.gateway.json_body import storable
 from finetune_app.gateway.responses import ChatResponse
 from finetune_app.gateway.schemas import parse_chat_request
 
@@ -58,10 +59,10 @@ def prepare(deployment: Deployment, visitor: str, given: ChatBody) -> Generation
 
 
 def read_history(text: str, max_messages: int = MAX_MESSAGES_REMEMBERED) -> list[Message]:
-    """The conversation so far, from a page's hidden field. Drops system messages, and everything
-    that is not a well-formed message."""
+    """The conversation so far, from a page's hidden field, in characters that the API takes. Drops
+    system messages, and everything that is not a well-formed message."""
     try:
-        rows = json.loads(text or "[]")
+        rows = storable(json.loads(text or "[]"))
     except (ValueError, RecursionError):
         return []
     return [

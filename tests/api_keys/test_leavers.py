@@ -2,6 +2,7 @@
 
 import pytest
 
+from finetune_app.accounts.models import User
 from finetune_app.api_keys import services as api_keys
 from tests.accounts.pages import text
 from tests.api_keys.api import ask
@@ -46,10 +47,45 @@ def test_the_key_of_an_inactive_account_is_refused_until_it_is_active_again(edit
 
 def test_the_previous_secret_of_a_rotated_key_is_refused_too(as_editor, owner, editor, team):
     key, before = api_keys.create_key(team=team, by=editor, name="the mailbox")
-    api_keys.rotate_key(key=key, hours=24)
+    api_keys.rotate_key(key=key, by=editor, hours=24)
     assert status(before) == 200
     as_editor.post("/team/leave/")
     assert status(before) == 401
+
+
+def test_the_secret_that_a_leaver_gave_to_somebody_elses_key_is_refused(
+    as_editor, as_owner, owner, editor, team
+):
+    key, before = api_keys.create_key(team=team, by=owner, name="the mailbox")
+    new = as_editor.post(f"/team/keys/{key.pk}/rotate/", {"hours": "24"}).context["text"]
+    assert (status(before), status(new)) == (200, 200)
+    as_owner.post(f"/team/members/{editor.memberships.get().pk}/remove/")
+    assert (status(before), status(new)) == (401, 401)
+
+
+def test_a_key_with_another_secret_since_goes_on_without_that_of_the_leaver(
+    as_editor, owner, editor, team
+):
+    key, _first = api_keys.create_key(team=team, by=owner, name="the mailbox")
+    _key, of_the_editor = api_keys.rotate_key(key=key, by=editor, hours=24)
+    _key, of_the_owner = api_keys.rotate_key(key=key, by=owner, hours=168)
+    assert (status(of_the_editor), status(of_the_owner)) == (200, 200)
+    as_editor.post("/team/leave/")
+    assert (status(of_the_editor), status(of_the_owner)) == (401, 200)
+
+
+def test_the_secret_that_a_deleted_account_gave_is_refused(as_editor, owner, editor, team):
+    key, _first = api_keys.create_key(team=team, by=owner, name="the mailbox")
+    _key, new = api_keys.rotate_key(key=key, by=editor, hours=0)
+    as_editor.post("/account/delete/", {"password": PASSWORD})
+    assert status(new) == 401
+
+
+def test_the_secret_that_an_inactive_account_gave_is_refused(owner, editor, team):
+    key, _first = api_keys.create_key(team=team, by=owner, name="the mailbox")
+    _key, new = api_keys.rotate_key(key=key, by=editor, hours=0)
+    User.objects.filter(pk=editor.pk).update(is_active=False)
+    assert status(new) == 401
 
 
 def test_the_keys_of_others_and_of_other_teams_go_on(as_owner, editor, owner, stranger, team):
@@ -71,6 +107,7 @@ def test_a_changed_role_leaves_the_keys_as_they_are(as_owner, editor, editors_ke
 def test_the_pages_say_so_before(as_owner, as_editor, team):
     person("nils@kettle.example", team)
     assert "API keys they made here stop working" in text(as_owner.get("/team/"))
+    assert "as do those whose secret they made" in text(as_owner.get("/team/"))
     assert "API keys you made here stop working" in text(as_editor.get("/team/"))
     assert "API keys you made stop working" in " ".join(
         text(as_editor.get("/account/delete/")).split()

@@ -135,7 +135,6 @@ NOT_PRIVILEGED = {
     "labelling:undo_last": CONTENT,
     "model_export:stop": JOB,
     "model_export:stop_push": JOB,
-    "model_export:continue_push": JOB,
     "monitoring:drift": JOB,
     "playground:code": "writes an example program, and changes nothing",
     "playground:page": REQUESTS,

@@ -14,6 +14,7 @@ from finetune_app.core.body_limit import FORM_OVERHEAD_BYTES
 MOST = 100_000
 BLOCK = 60_000
 FILE = (b"content-type", b"multipart/form-data; boundary=x")
+CHUNKED = (b"transfer-encoding", b"chunked")
 
 
 @pytest.fixture(autouse=True)
@@ -48,12 +49,12 @@ def written(monkeypatch) -> list[int]:
     return pieces
 
 
-def post(size: int, *headers: tuple[bytes, bytes]) -> tuple[int, str, int]:
+def post(size: int, *headers: tuple[bytes, bytes], method: str = "POST") -> tuple[int, str, int]:
     """Send `size` bytes to an unknown address: (status, text, bytes not read)."""
     pieces, sent = blocks(size), []
     scope = {
         "type": "http",
-        "method": "POST",
+        "method": method,
         "path": "/nowhere/",
         "query_string": b"",
         "headers": [(b"host", b"localhost"), FILE, *headers],
@@ -129,13 +130,16 @@ def test_a_large_body_of_an_unknown_sender_is_not_read(written, known, settings)
     assert written == []
 
 
-def test_a_body_without_a_length_of_an_unknown_sender_is_read_up_to_a_form(
-    written, known, settings, monkeypatch
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "GET", "HEAD", "OPTIONS"])
+@pytest.mark.parametrize("headers", [[CHUNKED], [CHUNKED, length(10)]])
+def test_a_body_in_chunks_of_an_unknown_sender_is_read_up_to_a_form(
+    written, known, settings, monkeypatch, method, headers
 ):
+    """Django stores the body of every method. Where a length is said as well, the chunks count."""
     monkeypatch.setattr(body_limit, "UNKNOWN_SENDER_BYTES", MOST)
     settings.MAX_UPLOAD_BYTES = 200 * 1024 * 1024
     known[0] = False
-    status, _text, left = post(5_000_000)
+    status, _text, left = post(5_000_000, *headers, method=method)
     assert status == 401
     assert left > 3_000_000
     assert sum(written) <= MOST + FORM_OVERHEAD_BYTES

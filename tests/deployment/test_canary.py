@@ -157,6 +157,32 @@ def test_two_tabs_cannot_both_end_a_canary(live, canary, as_editor, url):
     assert live.current.number == 2
 
 
+def test_the_share_of_a_canary_that_has_ended_cannot_be_changed(
+    live, canary, base, owner, as_editor, url
+):
+    """An old tab would start a version again that a colleague has taken back."""
+    services.withdraw(release=canary, by=owner)
+    late = as_editor.post(url("set_canary_percent", number=2), {"share": "50"})
+    assert late.status_code == 409
+    assert "was taken back in the meantime" in late.content.decode()
+    assert (live.canary, live.releases.count()) == (None, 2)
+    again = services.start_canary(deployment=live, candidate=base, percent=10, by=owner)
+    assert as_editor.post(url("set_canary_percent", number=2), {"share": "50"}).status_code == 409
+    assert live.canary.canary_percent == 10
+    services.promote(release=again, by=owner)
+    late = as_editor.post(url("set_canary_percent", number=3), {"share": "50"})
+    assert late.status_code == 409
+    assert "answers everybody by now" in late.content.decode()
+    assert (live.canary, live.current) == (None, again)
+
+
+def test_a_share_that_is_not_offered_is_refused(live, canary, as_editor, url):
+    for share in ("99", "much", ""):
+        reply = as_editor.post(url("set_canary_percent", number=2), {"share": share})
+        assert reply.status_code == 400
+    assert live.canary.canary_percent == 10
+
+
 def test_a_withdrawn_canary_cannot_be_promoted(live, canary, as_editor, url):
     for _again in range(2):
         assert as_editor.post(url("withdraw", number=2)).status_code == 302

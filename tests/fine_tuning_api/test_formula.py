@@ -6,6 +6,7 @@ import pytest
 
 from finetune_app.fine_tuning_api.graders.formula import (
     MAX_CHARACTERS,
+    MAX_DEPTH,
     FormulaError,
     evaluate,
     parse_formula,
@@ -70,11 +71,34 @@ def test_it_computes(text, value):
         "a\x00",
         "(" * 400 + "a" + ")" * 400,
         "a" * (MAX_CHARACTERS + 1),
+        "-" * (MAX_CHARACTERS - 1) + "a",
     ],
 )
 def test_all_else_is_no_formula(text):
     with pytest.raises(FormulaError):
         parse_formula(text, VALUES)
+
+
+def test_a_formula_that_is_nested_too_deep_is_refused_in_words():
+    with pytest.raises(FormulaError, match=f"nested more than {MAX_DEPTH} deep"):
+        parse_formula("-" * MAX_DEPTH + "a", VALUES)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "+".join("a" * (MAX_CHARACTERS // 2)),
+        "-" * (MAX_DEPTH - 1) + "a",
+        "abs(" * 90 + "-" * (MAX_DEPTH - 91) + "a" + ")" * 90,
+    ],
+)
+def test_what_is_taken_can_be_computed_wherever_it_is_asked(text):
+    """Whatever called it has used up part of the stack: here 200 calls."""
+
+    def computed(calls: int) -> float:
+        return computed(calls - 1) if calls else evaluate(parse_formula(text, VALUES), VALUES)
+
+    assert math.isfinite(computed(200))
 
 
 @pytest.mark.parametrize(

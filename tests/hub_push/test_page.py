@@ -3,7 +3,9 @@
 import pytest
 from django.urls import reverse
 
+from finetune_app.audit.models import AuditEntry
 from finetune_app.basemodels.models import BaseModel, HubToken
+from finetune_app.core.audit import AuditAction
 from finetune_app.jobs import services as jobs
 from finetune_app.jobs.models import Job, State
 from finetune_app.model_export.models import HubPush
@@ -48,6 +50,23 @@ def test_only_an_owner_makes_it_public(as_editor, as_owner, trained, token, url)
     journey.set_state(HubPush.objects.get().job, State.FAILED)
     as_owner.post(url(), GIVEN | {"public": "on"})
     assert HubPush.objects.first().public
+
+
+def test_only_an_owner_continues_a_public_push(as_editor, as_owner, trained, token, url):
+    as_owner.post(url(), GIVEN | {"public": "on"})
+    push = HubPush.objects.get()
+    as_owner.post(url("stop_push", push_id=push.pk))
+    page, go_on = url("pushed", push_id=push.pk), url("continue_push", push_id=push.pk)
+    shown = as_editor.get(page).content.decode()
+    assert go_on not in shown
+    assert "only an owner may continue it" in shown
+    assert as_editor.post(go_on).status_code == 403
+    assert Job.objects.get(pk=push.job_id).state == State.STOPPED
+    assert go_on in as_owner.get(page).content.decode()
+    assert as_owner.post(go_on).status_code == 302
+    assert Job.objects.get(pk=push.job_id).state == State.QUEUED
+    lines = AuditEntry.objects.filter(action=AuditAction.MODEL_PUSH_CONTINUED).order_by("pk")
+    assert [line.status for line in lines] == [403, 302]
 
 
 def test_no_unchecked_export_is_pushed(as_editor, trained, token, export, url):

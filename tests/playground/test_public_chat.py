@@ -1,12 +1,18 @@
 """The public chat page: who can open it, which sites may frame it, and that nothing leaks."""
 
+import json
+
 import pytest
 from django.test import Client
 
+from finetune_app.accounts.models import Team
 from finetune_app.core import rate_limiter
 from finetune_app.deployment import services
+from finetune_app.gateway.errors import ApiError
+from finetune_app.playground import page_client
 from finetune_app.playground.models import PublicChat
 from finetune_app.request_log import retention
+from tests.accounts.authenticator_app import add_app, confirmed
 
 GIVEN = {
     "on": "on",
@@ -120,6 +126,25 @@ def test_a_team_page_does_not_exist_for_others(chat, address, as_viewer, as_stra
         assert (reply.status_code, reply.content) == (404, unknown)
 
 
+def test_a_team_page_asks_for_the_second_factor_that_the_team_asks_for(
+    chat, address, team, editor, as_viewer, as_editor
+):
+    PublicChat.objects.update(audience="team")
+    Team.objects.filter(pk=team.pk).update(requires_second_factor=True)
+    assert as_viewer.get(address)["Location"] == "/account/second-factor/"
+    asked = as_viewer.post(address, {"question": "Hi"}, headers={"Origin": "http://testserver"})
+    assert asked.status_code == 403
+    assert "asks its members for a second factor" in asked.content.decode()
+    browser = confirmed(editor)
+    add_app(browser)
+    assert browser.get(address).status_code == 200
+
+
+def test_a_page_for_everybody_asks_nobody_for_a_second_factor(chat, address, team, as_viewer):
+    Team.objects.filter(pk=team.pk).update(requires_second_factor=True)
+    assert as_viewer.get(address).status_code == NOBODY().get(address).status_code == 200
+
+
 def test_a_page_that_is_off_looks_like_an_unknown_link(chat, address):
     PublicChat.objects.update(on=False)
     assert NOBODY().get(address).content == NOBODY().get("/chat/no-such-link/").content
@@ -139,8 +164,6 @@ def test_a_paused_deployment_closes_the_page(chat, address, live, goal):
 @pytest.fixture
 def asked(address, monkeypatch):
     """A question up to the point where the model would answer."""
-    from finetune_app.gateway.errors import ApiError
-    from finetune_app.playground import page_client
 
     def unavailable(*args):
         raise ApiError(503, "The documents of Mara have changed.")
@@ -182,6 +205,21 @@ def test_internal_errors_are_not_shown(asked):
     page = asked().content.decode()
     assert "cannot answer now" in page
     assert "Mara" not in page
+
+
+def test_half_a_character_in_the_hidden_field_is_no_internal_error(address, monkeypatch):
+    """JSON may hold half of a surrogate pair, UTF-8 may not."""
+    sent = []
+
+    def noted(body: bytes):
+        sent.append(json.loads(body)["messages"][0]["content"])
+        raise ApiError(503, "The model is away.")
+
+    monkeypatch.setattr(page_client, "parse_chat_request", noted)
+    history = r'[{"role": "user", "content": "It is \ud83d\u0000 late"}]'
+    reply = NOBODY().post(address, {"question": "Hello", "history": history})
+    assert reply.status_code == 503
+    assert sent == ["It is ?\ufffd late"]
 
 
 def test_empty_and_too_long_questions_are_refused(asked):

@@ -21,7 +21,11 @@ from finetune_app.deployment.models import Deployment
 @member(Role.VIEWER, "GET")
 def page(request: HttpRequest) -> HttpResponse:
     assert request.membership is not None
-    keys = list(ApiKey.objects.filter(team=request.team).select_related("deployment", "created_by"))
+    keys = list(
+        ApiKey.objects.filter(team=request.team).select_related(
+            "deployment", "created_by", "rotated_by"
+        )
+    )
     active = [key for key in keys if key.is_active]
     context = {
         "keys": active,
@@ -67,7 +71,7 @@ def rotate(request: HttpRequest, key_id: int) -> HttpResponse:
     if not form.is_valid():
         context = {"key": key, "form": ChangeKeyForm(key=key), "rotate": form}
         return render_page(request, "api_keys/change.html", context, status=422)
-    key, text = services.rotate_key(key=key, hours=form.cleaned_data["hours"])
+    key, text = services.rotate_key(key=key, by=request.user, hours=form.cleaned_data["hours"])
     return _shown_once(request, key, text)
 
 

@@ -42,11 +42,8 @@ def page(request: HttpRequest, goal: Goal) -> HttpResponse:
 @goal_page(Role.EDITOR, "POST", audit=AuditAction.CANARY_CHANGED)
 def set_canary_percent(request: HttpRequest, goal: Goal, number: int) -> HttpResponse:
     """Change the percentage of the conversations that the canary answers."""
-    release = _release(goal, number)
     chosen = whole_number(request.POST.get("share")) or 0
-    services.start_canary(
-        deployment=release.deployment, candidate=release.candidate, percent=chosen, by=request.user
-    )
+    services.set_canary_percent(release=_release(goal, number), percent=chosen)
     messages.success(
         request,
         _("Version %(n)d now answers %(share)d %% of the conversations.")

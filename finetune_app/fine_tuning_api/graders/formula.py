@@ -10,6 +10,7 @@ import operator
 from collections.abc import Callable, Collection, Mapping
 
 MAX_CHARACTERS = 1000
+MAX_DEPTH = 500  # as deep as a sum of that many characters; a web request has stack left for it
 OPERATORS: dict[type[ast.operator], Callable[[float, float], float]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -44,8 +45,14 @@ def parse_formula(text: str, names: Collection[str]) -> ast.expr:
         formula = ast.parse(text.strip().replace("^", "**"), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise FormulaError("It is no arithmetic.") from None
-    for node in _parts(formula):
-        _check(node, names)
+    depth, level = 0, [formula]
+    while level:
+        depth += 1
+        if depth > MAX_DEPTH:
+            raise FormulaError(f"It is nested more than {MAX_DEPTH} deep.")
+        for node in level:
+            _check(node, names)
+        level = [part for node in level for part in _operands(node)]
     return formula
 
 
@@ -60,16 +67,16 @@ def evaluate(formula: ast.expr, values: Mapping[str, float]) -> float:
     return result
 
 
-def _parts(node: ast.expr) -> list[ast.expr]:
-    """The node and all below it that are computed; names of functions are not."""
+def _operands(node: ast.expr) -> list[ast.expr]:
+    """What it is computed from; the name of a function is not among them."""
     match node:
         case ast.BinOp(left=left, right=right):
-            return [node, *_parts(left), *_parts(right)]
+            return [left, right]
         case ast.UnaryOp(operand=operand):
-            return [node, *_parts(operand)]
+            return [operand]
         case ast.Call(args=args):
-            return [node, *(part for arg in args for part in _parts(arg))]
-    return [node]
+            return args
+    return []
 
 
 def _check(node: ast.expr, names: Collection[str]) -> None:

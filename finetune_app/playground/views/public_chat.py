@@ -15,7 +15,7 @@ from django.template.loader import render_to_string
 from django.utils.translation import gettext as _
 from django.views.decorators.csrf import csrf_exempt
 
-from finetune_app.accounts.access import public
+from finetune_app.accounts.access import public, require_second_factor
 from finetune_app.accounts.requests import HttpRequest
 from finetune_app.core.requests import client_ip
 from finetune_app.gateway.errors import ApiError
@@ -71,9 +71,10 @@ def _visible_chat(request: HttpRequest, link: str) -> PublicChat | None:
     chat = chats.filter(link=link[:40]).first()
     if chat is None or chat.audience == PublicChat.Audience.LINK:
         return chat
-    person, team = request.user, chat.deployment.team_id
-    is_member = person.is_authenticated and person.memberships.filter(team=team).exists()
-    return chat if is_member else None
+    memberships = {one.team_id: one for one in request.memberships}
+    membership = memberships.get(chat.deployment.team_id)
+    require_second_factor(request, membership)
+    return chat if membership else None
 
 
 def _prepare(request: HttpRequest, chat: PublicChat) -> Generation:

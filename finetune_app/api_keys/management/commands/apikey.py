@@ -64,7 +64,7 @@ class Command(BaseCommand):
                 self._key(options["rotate"], options["team"]),
                 max(options["old_works_for"], 0),
             )
-            self.stdout.write(services.rotate_key(key=key, hours=hours)[1])
+            self.stdout.write(services.rotate_key(key=key, by=None, hours=hours)[1])
             return
         team = self._team(options["team"])
         given = {field: options[field] for field in LIMIT_OPTIONS.values()}
