@@ -1,5 +1,6 @@
 """The held-out test split of a version: read here and by the evaluating child, nowhere else."""
 
+import hashlib
 import json
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -11,14 +12,15 @@ from finetune_app.core.chat_messages import Message
 from finetune_app.core.files import local_path
 from finetune_app.core.tool_calls import answer_text, message_text
 from finetune_app.datasets.models import Split
-from finetune_app.datasets.text import normalise
+from finetune_app.datasets.text import prompt_hash
 from finetune_app.versions.models import Version
 
 
 @dataclass(frozen=True)
 class HeldOutPrompt:
     """`index` is the position in the test split, `row` the id in the version file, `wanted` the
-    answer that was held out. Prompts of one `group` are not independent; "" stands alone."""
+    answer that was held out. Prompts of one `group` are not independent; "" stands alone.
+    `prompt_hash` is the same for the same question, whatever its row."""
 
     index: int
     row: int
@@ -26,6 +28,7 @@ class HeldOutPrompt:
     wanted: str
     source: str
     group: str
+    prompt_hash: str
 
 
 def read_test_prompts(version: Version, rows: Collection[int] = ()) -> list[HeldOutPrompt]:
@@ -43,30 +46,33 @@ def read_test_prompts(version: Version, rows: Collection[int] = ()) -> list[Held
                 wanted=answer_text(row["messages"][-1]),
                 source=row.get("source", ""),
                 group=row.get("group", ""),
+                prompt_hash=prompt_hash(row["messages"]),
             )
         )
     return found
 
 
-def rows_not_learned(version: Version, learned_from: Version) -> list[int]:
-    """The ids of the test rows whose question is not in the training or validation split of
+def prompts_not_learned(version: Version, learned_from: Version) -> list[HeldOutPrompt]:
+    """The test prompts whose question is not in the training or validation split of
     `learned_from`, an earlier version."""
-    learned = {_question(row) for row in _read_rows(learned_from) if row["split"] != Split.TEST}
-    return [
-        row["id"]
-        for row in _read_rows(version)
-        if row["split"] == Split.TEST and _question(row) not in learned
-    ]
+    learned = {
+        prompt_hash(row["messages"])
+        for row in _read_rows(learned_from)
+        if row["split"] != Split.TEST
+    }
+    return [one for one in read_test_prompts(version) if one.prompt_hash not in learned]
+
+
+def fingerprint(prompts: Collection[HeldOutPrompt]) -> str:
+    """SHA-256 of what is asked and what is wanted, whatever the order and the rows."""
+    text = json.dumps(sorted([one.prompt_hash, one.wanted] for one in prompts))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _read_rows(version: Version) -> Iterator[dict[str, Any]]:
     with local_path(version.stored_name).open(encoding="utf-8") as file:
         for line in file:
             yield json.loads(line)
-
-
-def _question(row: dict[str, Any]) -> str:
-    return normalise(_readable(row["messages"][:-1]))
 
 
 def _readable(messages: list[Message]) -> str:

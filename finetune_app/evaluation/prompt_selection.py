@@ -7,8 +7,8 @@ that asks only them is a first look again. The trained model need not be trained
 from dataclasses import dataclass, field
 
 from finetune_app.evaluation.candidate_selection import EvaluationInputs
-from finetune_app.evaluation.held_out import read_test_prompts, rows_not_learned
-from finetune_app.evaluation.looks import looks_at
+from finetune_app.evaluation.held_out import prompts_not_learned, read_test_prompts
+from finetune_app.evaluation.looks import looks_at, unseen
 from finetune_app.training.services import newest_version
 from finetune_app.versions.models import Version
 
@@ -29,7 +29,7 @@ def all_prompts(inputs: EvaluationInputs) -> PromptSelection:
     version, goal = inputs.version, inputs.goal
     looks = 0
     if goal.looks.exists():  # otherwise the version, which may be large, need not be read
-        looks = len(looks_at(goal, [prompt.row for prompt in read_test_prompts(version)]))
+        looks = len(looks_at(goal, read_test_prompts(version)))
     return PromptSelection(version, version.counts.get("test", 0), looks)
 
 
@@ -40,6 +40,5 @@ def fresh_prompts(inputs: EvaluationInputs) -> PromptSelection | None:
     looks = list(goal.looks.all())
     if newest is None or not looks:
         return None
-    seen = {row for look in looks for row in look.rows}
-    fresh = [row for row in rows_not_learned(newest, inputs.version) if row not in seen]
-    return PromptSelection(newest, len(fresh), 0, fresh) if fresh else None
+    fresh = unseen(looks, prompts_not_learned(newest, inputs.version))
+    return PromptSelection(newest, len(fresh), 0, [one.row for one in fresh]) if fresh else None

@@ -60,6 +60,18 @@ def test_a_recheck_is_no_new_look_at_the_test_set(watch, tuned):
     assert tuned.goal.looks.count() == 1
 
 
+def test_the_first_recheck_of_what_no_verdict_was_about_is_a_look(goal, owner):
+    """The good prompt took part beside the tuned model, which the verdict was about."""
+    training = journey.trained(journey.ready(goal, owner), owner)
+    first = journey.evaluated(training, owner, instructions="Sort each e-mail.")
+    live = first.prompt_baseline()
+    release = deployment.go_live(goal=goal, candidate=live, by=owner)
+    watch = services.watch_of(release.deployment)
+    made = [finished(rechecks.start(watch)) for _ in range(2)]
+    assert [Evaluation.objects.get(pk=one.pk).looks for one in made] == [2, 2]
+    assert goal.looks.count() == 2
+
+
 def test_equal_results_are_as_good(watch, tuned):
     assert rechecks.latest_result(tuned, tuned.current) is None
     finished(rechecks.start(watch))

@@ -5,6 +5,7 @@ import pytest
 from finetune_app.datasets import services as datasets
 from finetune_app.datasets.models import Example, Split
 from finetune_app.evaluation.candidate_selection import EvaluationInputs
+from finetune_app.evaluation.held_out import read_test_prompts
 from finetune_app.evaluation.models import Evaluation
 from finetune_app.evaluation.prompt_selection import all_prompts, fresh_prompts
 from finetune_app.versions import services as versions
@@ -49,6 +50,38 @@ def test_what_the_model_learned_from_is_not_fresh(goal, owner, tested):
     Example.objects.filter(pk=learned.pk).update(split=Split.TEST)
     rows = add_test_rows(goal, owner, 100, 101)
     assert sorted(fresh_prompts(EvaluationInputs.for_goal(goal)).rows) == rows
+
+
+@pytest.fixture
+def imported_again(tested, goal, owner):
+    """All rows were deleted and the same file came in again: they have new numbers."""
+    dataset = datasets.dataset_of(goal)
+    kept = [{"messages": row.messages, "split": row.split} for row in dataset.examples.all()]
+    dataset.examples.all().delete()
+    datasets.add_rows(dataset=dataset, by=owner, rows=kept, source="emails.csv")
+    version, _new = versions.freeze(dataset=dataset, by=owner)
+    numbers = {prompt.row for prompt in read_test_prompts(version)}
+    assert numbers
+    assert not numbers & set(goal.looks.get().rows)
+    return version
+
+
+def test_questions_that_were_seen_are_not_fresh_under_new_numbers(
+    as_editor, goal, url, imported_again
+):
+    assert fresh_prompts(EvaluationInputs.for_goal(goal)) is None
+    assert "fresh ones" not in as_editor.get(url("page") + "?new").content.decode()
+
+
+def test_only_new_questions_are_fresh_beside_those_imported_again(goal, owner, imported_again):
+    rows = add_test_rows(goal, owner, 100, 101)
+    assert sorted(fresh_prompts(EvaluationInputs.for_goal(goal)).rows) == rows
+
+
+def test_a_model_of_the_rows_imported_again_is_tested_at_a_second_look(goal, owner, imported_again):
+    training = journey.trained(goal, owner, weights="another")
+    assert training.version == imported_again
+    assert journey.evaluated(training, owner).looks == 2
 
 
 def test_the_fresh_prompts_are_offered_and_asked_alone(as_editor, url, fresh_rows):

@@ -222,7 +222,9 @@ class TestSetLook(models.Model):
         Evaluation, null=True, on_delete=models.SET_NULL, related_name="look"
     )
     rows = models.JSONField(default=list)  # ids of the test rows, which stay when a set grows
+    prompt_hashes = models.JSONField(default=list)  # which stay when rows are imported again
     candidates = models.JSONField(default=list)  # ids of those that were tested
+    comparison = models.JSONField(default=dict)  # of what, by what; empty: recorded without it
     at = models.DateTimeField(auto_now_add=True)
 
     def __str__(self) -> str:
