@@ -34,7 +34,7 @@ def start_run(*, goal: Goal, candidate: Candidate, max_rows: int, by: User) -> S
             raise PlainError(
                 _(
                     "No row is waiting for a suggestion by “%(name)s”. It has already made one for "
-                    "every row to do, or there are none to do."
+                    "every row to do, or there are none to do outside the test."
                 )
                 % {"name": candidate.name},
                 status=409,

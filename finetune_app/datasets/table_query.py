@@ -179,7 +179,7 @@ def examples_of(dataset: Dataset, filters: TableFilters) -> ExampleQuerySet:
             assigned_to=None if filters.assigned == NOBODY else int(filters.assigned)
         )
     if filters.suggested:
-        proposed = Suggestion.objects.filter(state=Suggestion.State.OPEN)
+        proposed = Suggestion.objects.visible().filter(state=Suggestion.State.OPEN)
         rows = rows.filter(pk__in=proposed.values("example"))
     if filters.tools:
         rows = rows.exclude(tools=[])

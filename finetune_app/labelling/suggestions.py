@@ -1,11 +1,30 @@
 """Answers suggested by a candidate. They have no effect until a user accepts one."""
 
-from finetune_app.datasets.models import Dataset, Example, ExampleQuerySet, Status, Suggestion
+from finetune_app.datasets.models import (
+    BY_A_PERSON,
+    Dataset,
+    Example,
+    ExampleQuerySet,
+    Status,
+    Suggestion,
+)
 from finetune_app.labelling.class_labels import match_label
 from finetune_app.labelling.queues import needs_two_answers
 
 OPEN_ROWS = (Status.PENDING, Status.DRAFT)
 MAX_ANSWER_CHARS = 100_000  # a longer answer is cut
+
+
+def rows_to_do(dataset: Dataset) -> ExampleQuerySet:
+    """Rows without an answer for which a model may suggest one. Of the test it may not: it would
+    be tested on answers of its own."""
+    return dataset.examples.kept().filter(status=Status.PENDING).outside_test()
+
+
+def count_kept_for_test(dataset: Dataset) -> int:
+    """Rows without an answer that get no suggestion because they are in the test."""
+    pending = dataset.examples.kept().filter(status=Status.PENDING)
+    return pending.count() - rows_to_do(dataset).count()
 
 
 def rows_without_suggestion(dataset: Dataset, candidate_id: int, limit: int) -> list[Example]:
@@ -14,8 +33,8 @@ def rows_without_suggestion(dataset: Dataset, candidate_id: int, limit: int) -> 
     Rows that need two independent answers are left out: a suggestion would bias both. So are rows
     with tools, whose answer may be a call.
     """
-    rows: ExampleQuerySet = dataset.examples.kept().filter(status=Status.PENDING, tools=[])
-    rows = rows.exclude(suggestions__candidate_id=candidate_id).select_related("dataset")
+    rows = rows_to_do(dataset).filter(tools=[]).select_related("dataset")
+    rows = rows.exclude(suggestions__candidate_id=candidate_id)
     found: list[Example] = []
     for row in rows.order_by("number").iterator(500):
         if len(found) >= limit:
@@ -30,9 +49,11 @@ def add_suggestion(
 ) -> Suggestion | None:
     """Store a suggestion in place of the candidate's earlier one for the row.
 
-    Returns None when the row is deleted or has an answer.
+    Returns None when the row is deleted, has an answer, or is in the test and no person wrote this.
     """
-    rows = Example.objects.kept().filter(pk=example_id, status__in=OPEN_ROWS)
+    rows: ExampleQuerySet = Example.objects.kept().filter(pk=example_id, status__in=OPEN_ROWS)
+    if candidate_id != BY_A_PERSON:
+        rows = rows.outside_test()
     row = rows.select_related("dataset").first()
     answer = answer.strip()[:MAX_ANSWER_CHARS]
     if row is None or not answer:
@@ -53,7 +74,7 @@ def visible_suggestion(example: Example) -> Suggestion | None:
     """The newest suggestion that is not dismissed, while the row has no final answer."""
     if example.status not in OPEN_ROWS or needs_two_answers(example):
         return None
-    return example.suggestions.exclude(state=Suggestion.State.DISMISSED).first()
+    return example.suggestions.visible().exclude(state=Suggestion.State.DISMISSED).first()
 
 
 def mark_taken(*, example: Example, answer: str) -> None:

@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 
 from finetune_app.accounts.models import User
 from finetune_app.datasets import services as datasets
-from finetune_app.datasets.models import Dataset, Example, Status
+from finetune_app.datasets.models import BY_A_PERSON, Dataset, Example, Status
 from finetune_app.datasets.services.editing import change_many
 from finetune_app.datasets.services.locking import lock
 from finetune_app.datasets.text import prompt_hash
@@ -152,10 +152,10 @@ def _add_correction(example: Example, transcript: Transcript, by: User | None) -
             examples=[example],
             fields=lambda _row: {"rejected": transcript.answer},
         )
-    if not example.suggestions.filter(candidate_id=0, answer=feedback.expected).exists():
+    if not example.suggestions.filter(candidate_id=BY_A_PERSON, answer=feedback.expected).exists():
         suggestions.add_suggestion(
             example_id=example.pk,
-            candidate_id=0,
+            candidate_id=BY_A_PERSON,
             answer=feedback.expected,
             source=_("somebody who used %(name)s") % {"name": request.model},
         )

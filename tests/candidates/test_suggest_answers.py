@@ -8,7 +8,7 @@ from django.urls import reverse
 from finetune_app.candidates import suggestion_runs
 from finetune_app.candidates.models import SuggestionRun
 from finetune_app.core.files import local_folder
-from finetune_app.datasets.models import Status, Suggestion
+from finetune_app.datasets.models import Split, Status, Suggestion
 from finetune_app.jobs import services as job_services
 from finetune_app.jobs.handlers import handler_for
 from finetune_app.jobs.models import Job, State
@@ -68,10 +68,44 @@ def test_starting_a_run_creates_a_job(run, world, as_owner, address):
     assert SuggestionRun.objects.latest("pk") == run
 
 
+@pytest.fixture
+def held_out(world):
+    """Row No. 12 waits for its answer, in the test."""
+    world.goal.dataset.examples.filter(number=12).update(split=Split.TEST)
+    return row(world.goal.dataset, 12)
+
+
+def test_a_row_of_the_test_is_not_asked(held_out, run):
+    """A model whose suggestions became the wanted answers would agree with itself."""
+    assert run.rows == 2
+    spec = handler_for(run.job).child_spec(run.job).spec
+    assert [one["row"] for one in spec["questions"]] == [
+        row(run.goal.dataset, number).pk for number in (11, 13)
+    ]
+
+
+def test_a_row_that_joined_the_test_meanwhile_gets_no_suggestion(run, held_out):
+    record_suggestion(run, 12, "topic: bell")
+    assert not Suggestion.objects.exists()
+
+
+def test_the_page_says_how_many_rows_of_the_test_are_left_out(held_out, as_owner, address):
+    page = as_owner.get(address()).content.decode()
+    assert "2 rows wait for an answer." in page
+    assert "1 more row is kept for the test and gets no suggestion" in page
+
+
+def test_where_only_rows_of_the_test_wait_nobody_is_asked(world, held_out, as_owner, address):
+    world.goal.dataset.examples.filter(number__in=(11, 13)).update(split=Split.TEST)
+    page = as_owner.get(address()).content.decode()
+    assert "3 more rows are kept for the test and get no suggestion" in page
+    assert "Every row already has an answer" not in page
+    reply = as_owner.post(address(), {"who": f"kept-{world.kept.pk}", "rows": "20"})
+    assert reply.status_code == 422
+
+
 def test_the_child_gets_prompts_and_no_answers(run, world):
     example = row(world.goal.dataset, 12)
-    example.split = "test"
-    example.save()
     spec = handler_for(run.job).child_spec(run.job).spec
     asked = {one["row"]: one["messages"] for one in spec["questions"]}
     assert list(asked[example.pk]) == [{"role": "user", "content": example.prompt}]

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from finetune_app.datasets.models import Status, Suggestion
+from finetune_app.datasets.models import BY_A_PERSON, Split, Status, Suggestion
 from finetune_app.labelling import suggestions
 from finetune_app.labelling.models import Draft
 from tests.labelling.helpers import add_pending_rows, markup, press_button, row, send_draft
@@ -147,6 +147,35 @@ def test_a_newer_suggestion_is_shown_beside_the_accepted_one(as_owner, url, wait
     assert box == "topic: bell"
     assert "topic: chain" in page
     assert SUGGESTED_BESIDE in page
+
+
+def move_to_test(dataset) -> None:
+    dataset.examples.filter(number=1).update(split=Split.TEST)
+
+
+def test_a_row_of_the_test_shows_no_suggestion_of_a_model(as_owner, url, waiting):
+    """Not even one that was made before the row was moved there."""
+    move_to_test(waiting)
+    page, box = open_row(as_owner, url)
+    assert box == ""
+    assert "topic: bell" not in page
+    reply = press_button(as_owner, url, waiting, 1, do="take", answer="half a sen")
+    assert reply.status_code == 422
+    assert not Draft.objects.filter(took=True).exists()
+
+
+def test_a_row_of_the_test_is_not_listed_as_suggested(as_owner, dataset_url, waiting):
+    listed, prompt = dataset_url("page") + "?suggested=1", row(waiting, 1).prompt
+    assert prompt in as_owner.get(listed).content.decode()
+    move_to_test(waiting)
+    assert prompt not in as_owner.get(listed).content.decode()
+
+
+def test_what_a_person_proposed_is_shown_in_the_test_too(as_owner, url, waiting):
+    """Somebody who used the model said what would have been right: no model wrote that."""
+    Suggestion.objects.update(candidate_id=BY_A_PERSON)
+    move_to_test(waiting)
+    assert open_row(as_owner, url)[1] == "topic: bell"
 
 
 def test_a_deleted_suggestion_is_reported(as_owner, url, waiting):

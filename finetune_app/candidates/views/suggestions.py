@@ -16,13 +16,13 @@ from finetune_app.core.charts import bar
 from finetune_app.core.errors import PlainError
 from finetune_app.core.requests import render_page, whole_number
 from finetune_app.core.templatetags.ui import duration
-from finetune_app.datasets.models import Status
 from finetune_app.datasets.services import dataset_of
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
 from finetune_app.jobs.models import State
 from finetune_app.jobs.presenters import place_facts
 from finetune_app.jobs.services import ask_stop
+from finetune_app.labelling import suggestions
 
 PAGE = "candidates/suggestions.html"
 
@@ -62,7 +62,8 @@ def _start(request: HttpRequest, goal: Goal) -> HttpResponse:
 
 def _context(request: HttpRequest, goal: Goal) -> dict[str, Any]:
     run = goal.suggestion_runs.select_related("job", "candidate").first()
-    rows = dataset_of(goal).examples.kept().filter(status=Status.PENDING)
+    dataset = dataset_of(goal)
+    rows = suggestions.rows_to_do(dataset)
     waiting = rows.filter(suggestions__state="open").distinct().count()
     options = selection.candidate_options(goal)
     return {
@@ -70,6 +71,7 @@ def _context(request: HttpRequest, goal: Goal) -> dict[str, Any]:
         "run": run,
         "job": run.job if run else None,
         "todo": rows.count(),
+        "kept_for_test": suggestions.count_kept_for_test(dataset),
         "waiting": waiting,
         "options": options,
         "amounts": suggestion_runs.ROW_COUNTS,

@@ -23,6 +23,9 @@ class ExampleQuerySet(models.QuerySet["Example"]):
         """Arrived and not in the trash."""
         return self.arrived().filter(deleted_at=None)
 
+    def outside_test(self) -> "ExampleQuerySet":
+        return self.exclude(split=Split.TEST)
+
     def usable(self) -> "ExampleQuerySet":
         """The examples that a version contains: approved and not in the trash."""
         return self.kept().filter(status=Status.APPROVED)
@@ -31,7 +34,7 @@ class ExampleQuerySet(models.QuerySet["Example"]):
         """Those outside the test split that share neither a prompt nor a group with a test row,
         rows in the trash included."""
         tests = Example.objects.filter(dataset=OuterRef("dataset"), split=Split.TEST).order_by()
-        return self.exclude(split=Split.TEST).filter(
+        return self.outside_test().filter(
             ~Exists(tests.filter(prompt_hash=OuterRef("prompt_hash"))),
             Q(group="") | ~Exists(tests.exclude(group="").filter(group=OuterRef("group"))),
         )
@@ -56,6 +59,7 @@ class ExampleQuerySet(models.QuerySet["Example"]):
 
 
 KEPT = Q(deleted_at__isnull=True)
+BY_A_PERSON = 0  # in place of the candidate of a suggestion: somebody who used the model wrote it
 PAIR = Q(rejected__gt="")  # a training pair: has a worse answer
 
 
@@ -187,6 +191,13 @@ class Label(models.Model):
         return f"label of {self.example_id}"
 
 
+class SuggestionQuerySet(models.QuerySet["Suggestion"]):
+    def visible(self) -> "SuggestionQuerySet":
+        """Without those of models for test rows: no model writes the answers that it is tested on,
+        not even for a row that was moved to the test later."""
+        return self.exclude(~Q(candidate_id=BY_A_PERSON), example__split=Split.TEST)
+
+
 class Suggestion(models.Model):
     """An answer that a candidate proposes. It has no effect until a person accepts it."""
 
@@ -201,6 +212,8 @@ class Suggestion(models.Model):
     candidate_id = models.PositiveBigIntegerField(null=True)  # key in an app that depends on this
     state = models.CharField(max_length=10, choices=State.choices, default=State.OPEN)
     at = models.DateTimeField(auto_now_add=True)
+
+    objects = SuggestionQuerySet.as_manager()
 
     class Meta:
         ordering = ["-pk"]
