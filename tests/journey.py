@@ -67,9 +67,11 @@ def ready(goal: Goal, by: User, model: BaseModel | None = None) -> Goal:
     return goal
 
 
-def trained(goal: Goal, by: User, weights: str = "weights") -> Training:
+def trained(
+    goal: Goal, by: User, weights: str = "weights", starts_from: Training | None = None
+) -> Training:
     """Step 4 completed: an adapter is on disk."""
-    training = trainings.start(goal=goal, user=by)
+    training = trainings.start(goal=goal, user=by, starts_from=starts_from)
     write(f"{training.adapter_folder}/adapter_model.safetensors", weights)
     write(f"{training.adapter_folder}/adapter_config.json", "{}")
     end(training.job, adapter="adapter", tokens=9000, seconds=30, number_format="bf16")

@@ -16,6 +16,8 @@ from finetune_app.candidates.models import Candidate, CandidateKind
 from finetune_app.candidates.selection import remotely_trained
 from finetune_app.core.errors import PlainError
 from finetune_app.core.openvino_installation import is_quick_in_8_bits
+from finetune_app.datasets.text import prompt_hash
+from finetune_app.evaluation.held_out import read_questions
 from finetune_app.evaluation.prompt_baseline import BaselinePrompt, build_baseline_prompt
 from finetune_app.goals.models import Goal, MeasureKind
 from finetune_app.jobs.worker_machines import some_have_a_card
@@ -235,6 +237,20 @@ def default_prompt(inputs: EvaluationInputs) -> BaselinePrompt:
     if saved:
         return BaselinePrompt(saved.instructions, saved.shots)
     return build_baseline_prompt(inputs.goal, inputs.version, inputs.base_model)
+
+
+def without_test_prompts(prompt: BaselinePrompt, inputs: EvaluationInputs) -> BaselinePrompt:
+    """The prompt without examples that are test prompts by now: the model would see the answer."""
+    if not prompt.shots:
+        return prompt
+    versions = {inputs.version, newest_version(inputs.goal) or inputs.version}
+    asked = {question for one in versions for question in read_questions(one).values()}
+    shots = [shot for shot in prompt.shots if _question_of(shot) not in asked]
+    return BaselinePrompt(prompt.instructions, shots)
+
+
+def _question_of(shot: dict[str, str]) -> str:
+    return prompt_hash([{"role": "user", "content": shot["prompt"]}])
 
 
 def _documents(goal: Goal) -> int:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,8 +35,8 @@ def read_test_prompts(version: Version, rows: Collection[int] = ()) -> list[Held
     """The test prompts in file order; only those with these row ids, where any are given."""
     wanted = set(rows)
     found: list[HeldOutPrompt] = []
-    for row in _read_rows(version):
-        if row["split"] != Split.TEST or (wanted and row["id"] not in wanted):
+    for row in _read_test_rows(version):
+        if wanted and row["id"] not in wanted:
             continue
         found.append(
             HeldOutPrompt(
@@ -52,27 +52,48 @@ def read_test_prompts(version: Version, rows: Collection[int] = ()) -> list[Held
     return found
 
 
-def prompts_not_learned(version: Version, learned_from: Version) -> list[HeldOutPrompt]:
-    """The test prompts whose question is not in the training or validation split of
-    `learned_from`, an earlier version."""
-    learned = {
-        prompt_hash(row["messages"])
-        for row in _read_rows(learned_from)
-        if row["split"] != Split.TEST
-    }
-    return [one for one in read_test_prompts(version) if one.prompt_hash not in learned]
-
-
 def fingerprint(prompts: Collection[HeldOutPrompt]) -> str:
     """SHA-256 of what is asked and what is wanted, whatever the order and the rows."""
     text = json.dumps(sorted([one.prompt_hash, one.wanted] for one in prompts))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _read_rows(version: Version) -> Iterator[dict[str, Any]]:
+def read_questions(version: Version) -> dict[int, str]:
+    """Row id -> hash of the question, of the test rows in file order."""
+    return {row["id"]: prompt_hash(row["messages"]) for row in _read_test_rows(version)}
+
+
+def learned_rows(version: Version, learned_from: Iterable[Version]) -> set[int]:
+    """The ids of the test rows that one of these versions has in its training or validation split:
+    the same question, or in the same dataset the same row, edited or not.
+
+    Only the test rows are kept in memory, a few dozen bytes each.
+    """
+    tests = read_questions(version)
+    asked, seen, rows = set(tests.values()), set[str](), set[int]()
+    for earlier in learned_from:
+        same_dataset = earlier.dataset_id == version.dataset_id
+        for row in _read_rows(earlier):
+            if row["split"] == Split.TEST:
+                continue
+            if same_dataset and row["id"] in tests:
+                rows.add(row["id"])
+            if (question := prompt_hash(row["messages"])) in asked:
+                seen.add(question)
+    return rows | {row for row, question in tests.items() if question in seen}
+
+
+def _read_rows(version: Version, containing: str = "") -> Iterator[dict[str, Any]]:
+    """Only lines that contain this text are parsed."""
     with local_path(version.stored_name).open(encoding="utf-8") as file:
         for line in file:
-            yield json.loads(line)
+            if containing in line:
+                yield json.loads(line)
+
+
+def _read_test_rows(version: Version) -> Iterator[dict[str, Any]]:
+    rows = _read_rows(version, containing=f'"{Split.TEST}"')
+    return (row for row in rows if row["split"] == Split.TEST)
 
 
 def _readable(messages: list[Message]) -> str:

@@ -4,11 +4,15 @@ Test prompts that were added later are fresh: no result on them was seen, so the
 that asks only them is a first look again. The trained model need not be trained again for that.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
+from finetune_app.candidates.models import Candidate
 from finetune_app.evaluation.candidate_selection import EvaluationInputs
-from finetune_app.evaluation.held_out import prompts_not_learned, read_test_prompts
+from finetune_app.evaluation.held_out import learned_rows, read_test_prompts
+from finetune_app.evaluation.leakage import left_out_of
 from finetune_app.evaluation.looks import looks_at, unseen
+from finetune_app.training.lineage import version_ids
 from finetune_app.training.services import newest_version
 from finetune_app.versions.models import Version
 
@@ -40,5 +44,20 @@ def fresh_prompts(inputs: EvaluationInputs) -> PromptSelection | None:
     looks = list(goal.looks.all())
     if newest is None or not looks:
         return None
-    fresh = unseen(looks, prompts_not_learned(newest, inputs.version))
-    return PromptSelection(newest, len(fresh), 0, [one.row for one in fresh]) if fresh else None
+    learned: set[int] = set()
+    if inputs.training:
+        versions = Version.objects.filter(pk__in=version_ids(inputs.training))
+        learned = learned_rows(newest, versions)
+    fresh = [one.row for one in unseen(looks, read_test_prompts(newest)) if one.row not in learned]
+    return PromptSelection(newest, len(fresh), 0, fresh) if fresh else None
+
+
+def prompts_for(inputs: EvaluationInputs, candidates: Collection[Candidate]) -> PromptSelection:
+    """The test split of the version that the training learned from; of the newest version where
+    nothing of that one can be asked. So nothing has to be trained again."""
+    newest = newest_version(inputs.goal)
+    if newest and newest != inputs.version:
+        left_out = left_out_of(inputs.version, candidates)
+        if len(left_out.rows) >= inputs.version.counts.get("test", 0):
+            return PromptSelection(newest, newest.counts.get("test", 0))
+    return all_prompts(inputs)

@@ -16,6 +16,12 @@ from finetune_app.evaluation.job_messages import (
     AnswerEvent,
     TrivialAnswersEvent,
 )
+from finetune_app.evaluation.leakage import (
+    LeftOut,
+    left_out_notes,
+    left_out_of,
+    rows_to_ask,
+)
 from finetune_app.evaluation.models import (
     Answer,
     Comparison,
@@ -55,7 +61,6 @@ class _VerdictContext(TypedDict):
     ours: str
 
 
-@transaction.atomic
 def start(
     *,
     goal: Goal,
@@ -65,16 +70,15 @@ def start(
     test_rows: Sequence[int] = (),
 ) -> Evaluation:
     """Queue a test of these candidates on the version's test split, or only on `test_rows` of it;
-    the first candidate is the base.
+    the first candidate is the base. What one of them has learned is not asked (leakage.py).
 
     The verdict is about the candidate with the most effort, among those that are tuned, or asked on
     this machine, first. While an evaluation is active,
     returns that one instead.
 
     Raises:
-        PlainError: there is nothing to compare the base with, or no test prompt.
+        PlainError: there is nothing to compare the base with, or no test prompt to ask.
     """
-    goal = Goal.objects.lock(goal.pk)
     if len(candidates) < 2:
         raise PlainError(
             _("There is nothing yet to compare the base model with."),
@@ -88,20 +92,38 @@ def start(
     active = goal.evaluations.active().first()
     if active:
         return active
+    left_out = left_out_of(version, candidates)  # before the lock: it may read large files
+    rows = rows_to_ask(version, test_rows, left_out)
+    return _queue(goal, version, candidates, user, rows, left_out)
+
+
+@transaction.atomic
+def _queue(
+    goal: Goal,
+    version: Version,
+    candidates: Sequence[Candidate],
+    user: User | None,
+    test_rows: list[int],
+    left_out: LeftOut,
+) -> Evaluation:
+    goal = Goal.objects.lock(goal.pk)
+    active = goal.evaluations.active().first()
+    if active:
+        return active
     base, *others = candidates
     ours = max(others, key=_importance)
     in_4_bits = any(one.number_format == NF4 for one in candidates)
     job = jobs.create(
         team=goal.team,
         kind="evaluation",
-        spec={},
+        spec={"left_out": left_out.counts()},
         title=_title(ours),
         needs_card=in_4_bits and some_have_a_card(),
     )
     evaluation = Evaluation.objects.create(
         goal=goal,
         version=version,
-        test_rows=list(test_rows),
+        test_rows=test_rows,
         job=job,
         base=base,
         ours=ours,
@@ -143,17 +165,23 @@ def _general_before(ours: Candidate) -> Mapping[str, str]:
 def find_finished(
     goal: Goal, version: Version, candidates: Sequence[Candidate]
 ) -> Evaluation | None:
-    """The newest finished test of exactly these candidates on the version's whole test split, by
-    the goal's current measure."""
+    """The newest finished test of exactly these candidates on the version's whole test split, as
+    far as it is fair, by the goal's current measure."""
     same = goal.evaluations.succeeded().filter(
         version=version,
-        test_rows=[],
         base=candidates[0],
         measure=goal.measure,
         measure_settings=goal.measure_settings,
     )
     wanted = {one.pk for one in candidates}
-    return next((found for found in same if {c.pk for c in found.candidates()} == wanted), None)
+    return next(
+        (
+            found
+            for found in same.select_related("job", "version")
+            if not found.asks_fresh_only and {c.pk for c in found.candidates()} == wanted
+        ),
+        None,
+    )
 
 
 def resume(*, evaluation: Evaluation) -> None:
@@ -243,7 +271,8 @@ def store_verdict(evaluation: Evaluation) -> Verdict | None:
     else:
         groups = {row.index: row.group or None for row in decided}
         verdict = _verdict_by_measure(evaluation, groups, common)
-    verdict = replace(verdict, notes=(*verdict.notes, *safety_notes(evaluation)))
+    others = (*safety_notes(evaluation), *left_out_notes(evaluation))
+    verdict = replace(verdict, notes=(*verdict.notes, *others))
     evaluation.verdict = asdict(verdict)
     evaluation.save(update_fields=["verdict"])
     return verdict

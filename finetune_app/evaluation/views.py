@@ -29,6 +29,7 @@ from finetune_app.evaluation.candidate_selection import (
     create_candidates,
     default_prompt,
     gains_from_8_bits,
+    without_test_prompts,
 )
 from finetune_app.evaluation.forms import StartForm
 from finetune_app.evaluation.history import history_context
@@ -36,6 +37,7 @@ from finetune_app.evaluation.prompt_selection import (
     PromptSelection,
     all_prompts,
     fresh_prompts,
+    prompts_for,
 )
 from finetune_app.evaluation.side_by_side import Selection, save_note, side_by_side_context
 from finetune_app.evaluation.verdict import sentences
@@ -74,14 +76,15 @@ def start(request: HttpRequest, goal: Goal) -> HttpResponse:
     if not form.is_valid():
         context = launch_context(goal) | {"form": form}
         return render_page(request, "evaluation/launch.html", context, status=422)
+    prompt = without_test_prompts(form.prompt(), inputs)
     candidates = create_candidates(
-        inputs, prompt=form.prompt(), keys=form.option_keys(), in_8_bits=form.in_8_bits
+        inputs, prompt=prompt, keys=form.option_keys(), in_8_bits=form.in_8_bits
     )
     finished = services.find_finished(goal, inputs.version, candidates)
     # A button on another page asks for nothing new; repeating the test would only add a look.
     if finished and not form.from_page:
         return redirect("evaluation:detail", goal_id=goal.pk, evaluation_id=finished.pk)
-    chosen = fresh if fresh and form.fresh_only else all_prompts(inputs)
+    chosen = fresh if fresh and form.fresh_only else prompts_for(inputs, candidates)
     evaluation = services.start(
         goal=goal,
         version=chosen.version,

@@ -24,11 +24,18 @@ from finetune_app.jobs.kinds import JobKind
 from finetune_app.jobs.models import Job
 from finetune_app.training.answer_length import max_new_tokens
 from finetune_app.training.events import training_succeeded
+from finetune_app.training.lineage import EARLIER_VERSIONS
 from finetune_app.training.models import Point, SampleAnswer, Training
 from finetune_app.training.protocol import CurvePoint, SampleEvent, TrainingResult
 
 # Parts of the spec that the child does not get.
-RECORD_ONLY = ("base_model_sha256", "version_sha256", "start_adapter_sha256", "search")
+RECORD_ONLY = (
+    "base_model_sha256",
+    "version_sha256",
+    "start_adapter_sha256",
+    "search",
+    EARLIER_VERSIONS,
+)
 MAX_WHY_CHARACTERS = 200
 DELETED_START = _("The training that this one goes on from was deleted. Train again.")
 

@@ -17,6 +17,7 @@ from finetune_app.goals.models import Goal
 from finetune_app.jobs import services as jobs
 from finetune_app.jobs.models import ACTIVE, CAN_CONTINUE
 from finetune_app.jobs.worker_machines import some_have_a_card
+from finetune_app.training.lineage import EARLIER_VERSIONS, version_ids
 from finetune_app.training.methods import require_method, start_of
 from finetune_app.training.models import Training
 from finetune_app.training.tunings import default_tuning, require_tuning
@@ -147,6 +148,7 @@ def frozen_spec(
     if starts_from:  # the same adapter goes on, so it keeps its shape
         settings |= {name: starts_from.spec[name] for name in ADAPTER_SHAPE}
         settings["start_adapter_sha256"] = starts_from.adapter_sha256
+        settings[EARLIER_VERSIONS] = sorted(version_ids(starts_from))
     return settings | {
         "method": method,
         "tuning": tuning,

@@ -5,10 +5,12 @@ from django.urls import reverse
 
 from finetune_app.candidates.models import CandidateKind
 from finetune_app.candidates.selection import candidate_options, option_by_key
+from finetune_app.datasets.models import Example, Split
 from finetune_app.evaluation import candidate_selection
 from finetune_app.evaluation import services as evaluations
 from finetune_app.evaluation.prompt_baseline import BaselinePrompt
 from finetune_app.providers.models import Endpoint
+from finetune_app.versions import services as versions
 from tests import journey
 from tests.accounts.pages import text as text_of
 from tests.remote_training.conftest import step
@@ -88,6 +90,20 @@ def test_the_verdict_is_about_the_tuned_model_wherever_it_answers(done, frozen, 
     assert evaluation.ours.endpoint == done.endpoint
     assert "level" not in evaluation.general  # "not checked", not "as before"
     assert "cannot be measured here" in evaluation.general["sentence"]
+
+
+def test_what_it_learned_there_is_not_asked(done, frozen, owner):
+    """Rows that were sent to it were moved to the test since."""
+    learned = Example.objects.filter(dataset__goal=frozen, split=Split.TRAIN)
+    moved = set(learned.values_list("number", flat=True)[:3])
+    frozen.dataset.examples.filter(number__in=moved).update(split=Split.TEST)
+    version, _new = versions.freeze(dataset=frozen.dataset, by=owner)
+    journey.ready(frozen, owner)
+    evaluation = journey.started(frozen, owner, [f"remote-{done.number}"])
+    asked = {prompt.row for prompt in evaluation.test_prompts()}
+    assert evaluation.version == version
+    assert asked
+    assert not asked & moved
 
 
 def test_the_places_to_train_are_offered(as_editor, frozen, account, done):

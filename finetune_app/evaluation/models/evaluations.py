@@ -91,6 +91,22 @@ class Evaluation(models.Model):
         """Whether the weights were rounded to 8 bits."""
         return self.number_format == INT8
 
+    @property
+    def left_out(self) -> dict[str, int]:
+        """How many rows of the version's test split are not asked, by reason; see leakage.py."""
+        counts: dict[str, int] = self.job.spec.get("left_out", {})
+        return counts
+
+    @property
+    def prompt_count(self) -> int:
+        return len(self.test_rows) or int(self.version.counts.get("test", 0))
+
+    @property
+    def asks_fresh_only(self) -> bool:
+        """Whether only prompts were chosen on which nobody had seen results."""
+        whole = int(self.version.counts.get("test", 0))
+        return self.prompt_count + sum(self.left_out.values()) < whole
+
     def test_prompts(self) -> list[HeldOutPrompt]:
         """The prompts that its candidates answer."""
         return read_test_prompts(self.version, self.test_rows)

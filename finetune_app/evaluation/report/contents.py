@@ -108,7 +108,7 @@ def report_of(evaluation: Evaluation) -> Report:
 def _question(evaluation: Evaluation) -> Section:
     goal = evaluation.goal
     text = _("All of these answered the same prompts, which none of them had seen before.")
-    if evaluation.test_rows:
+    if evaluation.asks_fresh_only:
         text += " " + _("Only prompts were asked on which nobody had seen results yet.")
     return Section(
         _("The question"),
