@@ -22,7 +22,7 @@ from finetune_app.training.services import newest_version
 
 @dataclass(frozen=True)
 class TrialRow:
-    """A trial, and what it reached at each rung: "62 %", or "" where it did not go."""
+    """A trial, and what it reached at each rung: "62 %", or "" where it did not go on to."""
 
     label: str
     why: str
@@ -120,8 +120,10 @@ def _cell(trial: Trial, rung: int, graded: bool) -> str:
     outcome = trial.outcome_at(rung)
     if outcome is None:
         return ""
+    if not outcome.is_measured:
+        return _("could not run")
     if outcome.score is None:
-        return _("surprise %(n).2f") % {"n": outcome.loss} if outcome.loss is not None else ""
+        return _("surprise %(n).2f") % {"n": outcome.loss}
     return f"{100 * outcome.score:.0f}" if graded else f"{100 * outcome.score:.0f} %"
 
 

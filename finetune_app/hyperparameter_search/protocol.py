@@ -11,7 +11,8 @@ class SearchSpec(TypedDict):
 
 
 class TrialEvent(TypedDict):
-    """Event `trial`: what a trial reached at the end of a rung; it may arrive twice."""
+    """Event `trial`: what a trial reached at the end of a rung; it may arrive twice. Of one that
+    could not run there is neither score nor loss."""
 
     trial: int
     rung: int

@@ -42,6 +42,11 @@ class Outcome:
     loss: float | None
     prompts: int
 
+    @property
+    def is_measured(self) -> bool:
+        """False of a trial that could not run, or whose loss is no number."""
+        return self.score is not None or self.loss is not None
+
 
 def work(trials: int) -> float:
     """Of a search, in whole trainings."""
@@ -53,9 +58,10 @@ def work(trials: int) -> float:
 
 
 def survivors(outcomes: Mapping[int, Outcome], count: int) -> list[int]:
-    """The automatic settings and the best of the others, by the number of the trial."""
+    """The automatic settings and the best of the others that could run, by the number of the
+    trial."""
     others = sorted(
-        (trial for trial in outcomes if trial != AUTOMATIC),
+        (trial for trial, one in outcomes.items() if trial != AUTOMATIC and one.is_measured),
         key=lambda trial: quality(outcomes[trial].score, outcomes[trial].loss),
         reverse=True,
     )

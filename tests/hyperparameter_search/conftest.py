@@ -30,7 +30,13 @@ def url(goal) -> Callable[..., str]:
     return lambda name, *number: reverse(f"hyperparameter_search:{name}", args=[goal.pk, *number])
 
 
-def reach(search: HyperparameterSearch, trial: int, rung: int, score: float) -> None:
+def reach(
+    search: HyperparameterSearch,
+    trial: int,
+    rung: int,
+    score: float | None,
+    loss: float | None = 1.0,
+) -> None:
     """A worker says what a trial reached."""
     event = {
         "event": "trial",
@@ -38,7 +44,7 @@ def reach(search: HyperparameterSearch, trial: int, rung: int, score: float) -> 
         "rung": rung,
         "step": 10 * (rung + 1),
         "score": score,
-        "loss": 1.0,
+        "loss": loss,
         "general_ability": 0.99,
         "prompts": 20,
     }

@@ -44,6 +44,11 @@ def test_the_automatic_settings_always_go_on():
     assert survivors(outcomes(0.9, 0.5, 0.4), 2) == [0, 1]
 
 
+def test_a_trial_that_could_not_run_does_not_go_on():
+    assert survivors(outcomes(0.5, None, 0.4, losses=[1.0, None, 1.0]), 3) == [0, 2]
+    assert winner(outcomes(0.0, None, losses=[1.0, None], prompts=0)) == 0
+
+
 def test_the_loss_decides_between_equals():
     assert survivors(outcomes(0.5, 0.5, 0.5, losses=[1.0, 0.9, 0.8]), 2) == [0, 2]
 

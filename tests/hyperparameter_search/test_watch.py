@@ -25,6 +25,14 @@ def test_the_table_grows_while_it_runs(as_viewer, waiting, url):
     assert 'id="actions"' not in part
 
 
+def test_a_trial_that_could_not_run_says_so(as_viewer, waiting, url):
+    journey.set_state(waiting.job, State.RUNNING, done=20, total=183)
+    reach(waiting, 0, 0, 0.4)
+    reach(waiting, 1, 0, score=None, loss=None)
+    part = live(as_viewer, url, seen="running")
+    assert part.count("could not run") == 1
+
+
 def test_when_it_is_done_the_poll_ends_and_the_finding_is_said(as_editor, waiting, url):
     finish(waiting, winner=1)
     part = live(as_editor, url, seen="running")

@@ -9,7 +9,6 @@ finetune_app/hyperparameter_search/successive_halving.py.
     trials/3/     checkpoints of a trial
 """
 
-import gc
 import json
 import shutil
 import time
@@ -26,15 +25,19 @@ from finetune_app.hyperparameter_search.successive_halving import (
     winner,
     work,
 )
-from worker.channel import Channel, Job
+from finetune_app.hyperparameter_search.trials import AUTOMATIC
+from worker.channel import Channel, Job, UserError
 from worker.training import data
 from worker.training.checkpoints import sync, write
 from worker.training.curve import validate
 from worker.training.killed_attempts import forget_attempt
 from worker.training.loop import save_checkpoint, update
+from worker.training.out_of_memory import is_out_of_memory, release
 from worker.training.prepare import choose_number_format, prepare
+from worker.training.rehearsal import rehearse
 from worker.training.spec import TrainingSpec
 from worker.training.state import Run, State
+from worker.training.validation import Validation
 
 OUTCOMES = "outcomes.json"
 
@@ -115,33 +118,57 @@ def run(job: Job, channel: Channel) -> SearchResult:
 def run_trial(
     search: Search, trial: int, number: int, rung: Rung, part: float
 ) -> TrialEvent | None:
-    """Train to the end of the rung and measure; None if Stop was pressed."""
+    """Train to the end of the rung and measure; None if Stop was pressed. A trial that cannot run
+    loses; where the automatic settings cannot, the search fails."""
     message = f"Trial {trial + 1} of {len(search.trials)}, round {number + 1} of {len(RUNGS)}"
     search.channel.emit("phase", phase="trial", message=message)
     search.emit_progress()
     folder = search.folder / "trials" / str(trial)
     try:
-        training, state = prepare(trial_spec(search, trial), folder, QuietChannel(search.channel))
-        try:
-            if not train_until(search, training, state, rung.share, part):
-                return None
-        finally:
-            training.ranks.close()
-        found = validate(training, state)
-        return {
-            "trial": trial,
-            "rung": number,
-            "step": state.step,
-            "score": found.score,
-            "loss": found.loss,
-            "general_ability": found.general_ability,
-            "prompts": min(training.spec.validation_prompts, len(training.validation_examples)),
-        }
+        return train_and_measure(search, trial, number, rung, part)
     except data.TokenizationStopped:
         return None
+    except (UserError, RuntimeError, MemoryError) as error:
+        if trial == AUTOMATIC or not is_of_its_settings(error):
+            raise
+        search.channel.emit("log", text=f"{message}, could not run: {error}")
+        return outcome(trial, number, None, prompts=0)
     finally:
         forget_attempt(folder)
-        gc.collect()  # the next trial loads the model again
+        release()  # the next trial loads the model again
+
+
+def is_of_its_settings(error: Exception) -> bool:
+    """Whether a trial with other settings may run: this one became unstable or had no room."""
+    if isinstance(error, UserError):
+        return error.code in ("bad_data", "out_of_memory")
+    return is_out_of_memory(error)
+
+
+def train_and_measure(
+    search: Search, trial: int, number: int, rung: Rung, part: float
+) -> TrialEvent | None:
+    folder = search.folder / "trials" / str(trial)
+    training, state = prepare(trial_spec(search, trial), folder, QuietChannel(search.channel))
+    training = rehearse(training, state)
+    if not train_until(search, training, state, rung.share, part):
+        return None
+    found = validate(training, state)
+    prompts = min(training.spec.validation_prompts, len(training.validation_examples))
+    return outcome(trial, number, found, prompts)
+
+
+def outcome(trial: int, number: int, found: Validation | None, prompts: int) -> TrialEvent:
+    """found: None of a trial that could not run."""
+    return {
+        "trial": trial,
+        "rung": number,
+        "step": found.step if found else 0,
+        "score": found.score if found else None,
+        "loss": found.loss if found else None,
+        "general_ability": found.general_ability if found else None,
+        "prompts": prompts,
+    }
 
 
 def train_until(search: Search, training: Run, state: State, share: float, part: float) -> bool:
@@ -158,12 +185,14 @@ def train_until(search: Search, training: Run, state: State, share: float, part:
 
 
 def trial_spec(search: Search, trial: int) -> TrainingSpec:
-    """The trials share one number format, or the faster one at that moment would take part."""
+    """The trials share one number format, or the faster one at that moment would take part. Each
+    is a single process."""
     if search.training.get("number_format", "auto") == "auto":
         spec = TrainingSpec.from_json(search.training)
         search.training["number_format"] = choose_number_format(spec, search.channel)
         write_outcomes(search)
-    return TrainingSpec.from_json(search.training | search.trials[trial] | {"sample_prompts": 0})
+    alike = {"sample_prompts": 0, "processes": 1}
+    return TrainingSpec.from_json(search.training | search.trials[trial] | alike)
 
 
 def read_outcomes(search: Search) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import torch
 
 from finetune_app.hyperparameter_search.successive_halving import RUNGS, Outcome
 from tests.worker.training.conftest import (  # noqa: F401
@@ -16,9 +17,11 @@ from tests.worker.training.conftest import (  # noqa: F401
     write_version,
 )
 from tests.worker.training.recording_channel import RecordingChannel
-from worker.channel import Job, LeaseLost
+from tests.worker.training.test_killed_attempts import seen_by_the_kernel
+from worker.channel import Job, LeaseLost, UserError
 from worker.hyperparameter_search import run as search
 from worker.training import checkpoints
+from worker.training.killed_attempts import NOTE
 
 TRIALS = [
     {},
@@ -130,6 +133,81 @@ def test_a_damaged_file_of_outcomes_begins_again(searching):
     (work.folder / "outcomes.json").write_text("{")
     assert search.run(work, Channel())["stopped"] is False
     assert json.loads((work.folder / "outcomes.json").read_text())["reached"]
+
+
+NO_MEMORY = UserError("out_of_memory", "The memory was full.")
+NO_MEMORY_ON_THE_CARD = torch.OutOfMemoryError("CUDA out of memory.")
+
+
+def test_a_trial_that_becomes_unstable_loses_and_the_others_go_on(searching):
+    work = searching(epochs=1)
+    work.spec["trials"] = [{}, {"learning_rate": 1e30}, {"rank": 8}]
+    channel = Channel()
+    found = search.run(work, channel)
+    assert told(channel) == [(0, 0), (0, 1), (0, 2), (1, 0), (1, 2), (2, 0), (2, 2)]
+    lost = channel.of("trial")[1]
+    assert (lost["score"], lost["loss"], lost["prompts"]) == (None, None, 0)
+    assert found["winner"] in (0, 2)
+
+
+@pytest.mark.parametrize("error", [NO_MEMORY, NO_MEMORY_ON_THE_CARD])
+def test_so_does_one_that_has_no_room_in_memory(searching, monkeypatch, error):
+    refuse(monkeypatch, 8, error)
+    work = searching(epochs=1)
+    work.spec["trials"] = [{}, {"rank": 8}]
+    channel = Channel()
+    assert search.run(work, channel)["winner"] == 0
+    assert told(channel) == [(0, 0), (0, 1), (1, 0), (2, 0)]
+    assert "memory" in channel.of("log")[-1]["text"]
+
+
+@pytest.mark.parametrize(
+    ("rank", "error"),
+    [(4, NO_MEMORY), (8, UserError("no_disk", "Make room."))],
+)
+def test_what_would_end_each_of_them_ends_the_search(searching, monkeypatch, rank, error):
+    refuse(monkeypatch, rank, error)
+    work = searching(epochs=1, rank=4)
+    work.spec["trials"] = [{}, {"rank": 8}]
+    with pytest.raises(UserError) as raised:
+        search.run(work, Channel())
+    assert raised.value is error
+
+
+def refuse(monkeypatch, rank: int, error: Exception) -> None:
+    """A trial of this rank cannot be prepared."""
+    prepare = search.prepare
+
+    def prepared(spec, *others):
+        if spec.rank == rank:
+            raise error
+        return prepare(spec, *others)
+
+    monkeypatch.setattr(search, "prepare", prepared)
+
+
+def test_after_a_kill_for_its_memory_it_goes_on_in_smaller_parts(searching, monkeypatch):
+    work = searching(epochs=1)
+    folder = work.folder / "trials" / "0"
+    notes, budgets, update = [], [], search.update
+
+    def killed(training, state):
+        notes.append((folder / NOTE).read_text())
+        raise LeaseLost
+
+    monkeypatch.setattr(search, "update", killed)
+    with pytest.raises(LeaseLost):
+        search.run(work, Channel())
+    (folder / NOTE).write_text(notes[0])
+    before = seen_by_the_kernel(folder)["token_budget"]
+
+    def watched(training, state):
+        budgets.append(state.token_budget)
+        return update(training, state)
+
+    monkeypatch.setattr(search, "update", watched)
+    assert search.run(work, Channel())["stopped"] is False
+    assert budgets[0] <= before // 2
 
 
 def test_a_full_disk_is_said(searching, monkeypatch):
