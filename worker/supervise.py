@@ -258,6 +258,7 @@ class Supervision:
         if event is None:
             detail = f"{how}\n{child.tail()}"
             counts = not self._handing_back
+            self._write_the_rest()
             state = self._retry(lambda: lease.release(self.job, detail=detail, counts=counts))
             log.warning(
                 "job %s: the child ended without a result (%s): %s", self.job.pk, how, state
@@ -268,13 +269,20 @@ class Supervision:
         else:
             result = {key: value for key, value in event.items() if key != "event"}
             if result.get("stopped") and self._handing_back:
-                self._retry(self._hand_back)
+                self._write_the_rest()
+                self._retry(lambda: lease.release(self.job, counts=False))
             else:
                 self._finish(result)
 
-    def _hand_back(self) -> None:
-        self._write()
-        lease.release(self.job, counts=False)
+    def _write_the_rest(self) -> None:
+        """Write the last events of a child that did not finish. One that cannot be stored keeps no
+        job from ending."""
+        try:
+            self._retry(self._write)
+        except LostLease:
+            raise
+        except Exception:
+            log.exception("job %s: its last events could not be stored", self.job.pk)
 
     def _finish(self, result: Result) -> None:
         try:
@@ -321,6 +329,7 @@ class Supervision:
                     raise LostLease
                 self.handler.fail(Job.objects.get(pk=self.job.pk))
 
+        self._write_the_rest()
         self._retry(in_transaction)
 
     def _retry(self, write: Callable[[], Any]) -> Any:

@@ -135,7 +135,7 @@ def _state_after_death(job: Job, counts: bool) -> dict[str, Any]:
         message = _("Stopped. You can continue from where it was last saved.")
         return {"state": State.STOPPED, "ended_at": now, "message": message}
     attempts = 1 if _got_on(job) else job.attempts
-    if attempts >= settings.MAX_ATTEMPTS:
+    if counts and attempts >= settings.MAX_ATTEMPTS:
         message = _(
             "This ended unexpectedly %(count)d times, most likely because the computer ran out of "
             "memory. Close other programs or choose a smaller base model, then press Continue."

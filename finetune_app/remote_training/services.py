@@ -270,9 +270,12 @@ def stop(*, training: TrainingElsewhere) -> None:
 @transaction.atomic
 def resume(*, training: RemoteTraining) -> None:
     """Go on where it was interrupted. Raises PlainError where it was not, and where it would start
-    above the cap or at another price."""
+    beside another one, above the cap or at another price."""
+    Goal.objects.lock(training.goal_id)
     if training.job.state not in CAN_CONTINUE:
         raise PlainError(_("This training is not stopped, so there is nothing to continue."))
+    if not training.remote_id:
+        require_no_other(training)
     if training.start_tried_at is None:
         account = PlatformAccount.objects.select_for_update().get(pk=training.account_id)
         expected = quote(
@@ -286,6 +289,19 @@ def resume(*, training: RemoteTraining) -> None:
         require_affordable(account, expected)
     RemoteTraining.objects.filter(pk=training.pk).update(cancel_tried_at=None)
     jobs.ask_continue(training.job)
+
+
+def require_no_other(training: RemoteTraining) -> None:
+    """Nobody pays two at once. Raises PlainError."""
+    active = training.goal.remote_trainings.filter(
+        account=training.account_id, job__state__in=ACTIVE
+    )
+    if other := active.exclude(pk=training.pk).first():
+        raise PlainError(
+            _("Training %(n)d of this goal runs there. Wait until it is over, or cancel it.")
+            % {"n": other.number},
+            status=409,
+        )
 
 
 @transaction.atomic

@@ -11,7 +11,6 @@ from finetune_app.basemodels.models import Speed
 from finetune_app.core.errors import PlainError
 from finetune_app.core.files import (
     delete_folder,
-    is_local,
     local_bytes,
     local_folder,
     local_path,
@@ -21,12 +20,18 @@ from finetune_app.core.files import (
 from finetune_app.core.machine import this_machine
 from finetune_app.jobs.handlers import ChildSpec, Event, JobHandler, Result
 from finetune_app.jobs.kinds import JobKind
-from finetune_app.jobs.models import Job
+from finetune_app.jobs.models import Job, State
 from finetune_app.training.answer_length import max_new_tokens
 from finetune_app.training.events import training_succeeded
 from finetune_app.training.lineage import EARLIER_VERSIONS
 from finetune_app.training.models import Point, SampleAnswer, Training
-from finetune_app.training.protocol import CurvePoint, SampleEvent, TrainingResult
+from finetune_app.training.protocol import (
+    EVERYDAY,
+    REFERENCE,
+    CurvePoint,
+    SampleEvent,
+    TrainingResult,
+)
 
 # Parts of the spec that the child does not get.
 RECORD_ONLY = (
@@ -44,7 +49,7 @@ class TrainingHandler(JobHandler):
     kind = JobKind(
         name="training",
         runner="worker.training.loop",
-        progress=("checkpoints", "steps"),
+        progress=("checkpoints", "steps", EVERYDAY, REFERENCE),
         heavy=True,
         interrupted=_("The training stopped unexpectedly; continuing from the last checkpoint."),
     )
@@ -108,9 +113,7 @@ class TrainingHandler(JobHandler):
         for step, sha256 in found.get("kept_steps", {}).items():
             training.points.filter(step=int(step)).update(adapter_sha256=sha256)
         training_succeeded.send(Training, training=training)
-        if not is_local():  # nobody goes on from them any more
-            folder = f"{training.folder}/checkpoints"
-            transaction.on_commit(lambda: delete_folder(folder), robust=True)
+        _delete_after_commit(f"{training.folder}/checkpoints")  # nobody goes on from them any more
         machine = this_machine()  # the supervisor runs on the machine that trained
         Job.objects.filter(pk=job.pk).update(result={**result, "machine": machine.words})
         # Estimates are for LoRA; the others compute in other ways.
@@ -126,6 +129,15 @@ class TrainingHandler(JobHandler):
                 peak_memory_bytes=found.get("peak_memory_bytes") or 0,
                 number_format=found.get("number_format", ""),
             )
+
+    def fail(self, job: Job) -> None:
+        """A failed training may be continued; of a cancelled one nothing is of use."""
+        if job.state == State.CANCELLED:
+            _delete_after_commit(Training.objects.get(job=job).folder)
+
+
+def _delete_after_commit(folder: str) -> None:
+    transaction.on_commit(lambda: delete_folder(folder), robust=True)
 
 
 def _start_adapter(training: Training) -> str | None:

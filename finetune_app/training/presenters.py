@@ -1,7 +1,7 @@
 """What the training page shows, and the settings on the launch page."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -19,7 +19,7 @@ from finetune_app.core.sizes import MEMORY_GB, size
 from finetune_app.core.templatetags.ui import duration
 from finetune_app.goals.measures import MeasureError, get_measure
 from finetune_app.goals.presenters import PresentedAnswer, present_answer
-from finetune_app.jobs.models import State
+from finetune_app.jobs.models import ChildRun, State
 from finetune_app.jobs.presenters import waiting_facts, waiting_headline
 from finetune_app.training.best_step import MAX_KEPT_BYTES, MAX_KEPT_STEPS, quality
 from finetune_app.training.curve_advice import advise
@@ -226,13 +226,20 @@ def time_taken(training: Training) -> str:
     job, expected = training.job, training.estimate.get("seconds")
     if job.state != State.SUCCEEDED or not expected or not job.started_at or not job.ended_at:
         return ""
+    whole = job.ended_at - job.started_at  # where what ran when is no longer kept
     words = {
-        "took": duration((job.ended_at - job.started_at).total_seconds()),
+        "took": duration(_seconds_at_work(job.child_runs.all()) or whole.total_seconds()),
         "expected": duration(expected),
     }
     if job.result.get("ended_early"):
         return _("It took %(took)s; with all passes, %(expected)s were expected.") % words
     return _("It took %(took)s; %(expected)s were expected.") % words
+
+
+def _seconds_at_work(runs: Iterable[ChildRun]) -> float:
+    """Without the time in which it was stopped or waited."""
+    times = [run.ended_at - run.started_at for run in runs if run.ended_at]
+    return sum(time.total_seconds() for time in times)
 
 
 def sample_histories(training: Training) -> list[SampleHistory]:

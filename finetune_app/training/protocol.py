@@ -5,6 +5,10 @@ from typing import NotRequired, TypedDict
 # Where a run leaves what was learned: an adapter, or a model of which every weight was trained.
 ADAPTER, MODEL = "adapter", "model"
 
+# What a run compares itself with, kept in its folder for when it goes on.
+EVERYDAY = "everyday.json"  # the base model's answers to everyday prompts
+REFERENCE = "reference.json"  # what the model preferred before it learned from pairs
+
 
 class CurvePoint(TypedDict):
     """Event `point`: one step of the learning curve; step 0 is the base model."""
@@ -26,7 +30,8 @@ class CurvePoint(TypedDict):
     general_ability: float | None
     """Perplexity of the base model over this step's, on everyday text; None where not measured."""
     tokens_per_second: float | None
-    memory_bytes: int
+    memory_bytes: int | None
+    """None of a measurement that is told again."""
 
 
 class SampleAnswer(TypedDict):

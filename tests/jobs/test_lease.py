@@ -90,6 +90,14 @@ def test_an_orderly_release_does_not_count_as_an_attempt(job):
         assert lease.release(lease.take(job.pk, worker="a:1:1"), counts=False) == State.QUEUED
 
 
+def test_nor_does_it_fail_a_job_that_has_used_all_others(job, settings):
+    settings.MAX_ATTEMPTS = 3
+    for _ in range(2):
+        lease.release(lease.take(job.pk, worker="a:1:1"))
+    assert lease.release(lease.take(job.pk, worker="a:1:1"), counts=False) == State.QUEUED
+    assert lease.release(lease.take(job.pk, worker="a:1:1")) == State.FAILED
+
+
 @pytest.mark.parametrize(
     ("asked", "state"), [("stop_asked", State.STOPPED), ("cancel_asked", State.CANCELLED)]
 )

@@ -9,8 +9,10 @@ import pytest
 from django.conf import settings
 from django.utils import timezone
 
+from finetune_app.core.errors import PlainError
 from finetune_app.jobs import lease
 from finetune_app.jobs.models import Job, State
+from finetune_app.remote_training import services
 from finetune_app.remote_training.models import RemoteTraining
 from tests.remote_training.conftest import STUBS, on_every_platform, step
 from tests.worker.conftest import environment
@@ -120,3 +122,26 @@ def killed_while_it_steps(training: RemoteTraining, platform) -> None:
     )
     platform.victim = process.pid
     assert process.wait(timeout=60) == -9
+
+
+def test_continued_while_another_runs_would_be_two_paid_jobs(start, platform):
+    first = start()
+    services.stop(training=first)
+    second = step(start())
+    assert second != first
+    with pytest.raises(PlainError, match=f"Training {second.number} of this goal runs there"):
+        services.resume(training=reread(first))
+    assert reread(first).job.state == State.STOPPED
+
+
+def test_what_runs_there_already_is_followed_beside_another(start, platform):
+    """Nobody could cancel it otherwise."""
+    first = step(start())
+    Job.objects.filter(pk=first.job_id).update(state=State.FAILED)
+    step(start())
+    services.resume(training=reread(first))
+    assert reread(first).job.state == State.QUEUED
+
+
+def reread(training: RemoteTraining) -> RemoteTraining:
+    return RemoteTraining.objects.select_related("job").get(pk=training.pk)

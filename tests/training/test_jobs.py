@@ -9,7 +9,9 @@ import pytest
 from finetune_app.basemodels.models import Speed
 from finetune_app.core.files import delete_folder, local_path
 from finetune_app.core.machine import this_machine
+from finetune_app.jobs import services as jobs
 from finetune_app.jobs.handlers import handler_for
+from finetune_app.jobs.models import State
 from finetune_app.training.models import Point, SampleAnswer
 from tests import journey
 from worker.training.spec import TrainingSpec
@@ -102,6 +104,42 @@ def test_a_stopped_training_has_no_adapter(waiting):
     waiting.refresh_from_db()
     assert waiting.adapter_sha256 == ""
     assert not Speed.objects.exists()
+
+
+def checkpoint_of(training) -> Path:
+    return journey.write(f"{training.folder}/checkpoints/step-000030/COMPLETE", "")
+
+
+def test_what_a_finished_training_would_go_on_from_is_deleted(
+    waiting, django_capture_on_commit_callbacks
+):
+    checkpoint = checkpoint_of(waiting)
+    kept = journey.write(f"{waiting.folder_of_step(30)}/adapter_model.safetensors", "earlier")
+    learned = journey.write(f"{waiting.adapter_folder}/adapter_model.safetensors", "weights")
+    with django_capture_on_commit_callbacks(execute=True):
+        journey.end(waiting.job, adapter="adapter")
+    assert not checkpoint.parents[1].exists()
+    assert kept.exists()
+    assert learned.exists()
+
+
+def test_a_cancelled_training_leaves_nothing_on_the_disk(
+    waiting, django_capture_on_commit_callbacks
+):
+    folder = checkpoint_of(waiting).parents[2]
+    with django_capture_on_commit_callbacks(execute=True):
+        assert jobs.cancel(waiting.job)
+    assert not folder.exists()
+
+
+def test_one_that_stopped_or_failed_can_go_on(waiting, django_capture_on_commit_callbacks):
+    checkpoint = checkpoint_of(waiting)
+    with django_capture_on_commit_callbacks(execute=True):
+        journey.end(waiting.job, stopped=True, adapter=None)
+        journey.set_state(waiting.job, State.FAILED)
+        waiting.job.refresh_from_db()
+        handler_for(waiting.job).fail(waiting.job)
+    assert checkpoint.exists()
 
 
 def test_a_missing_adapter_is_a_fault_and_not_a_success(waiting):

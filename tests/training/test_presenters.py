@@ -65,6 +65,18 @@ def test_what_it_took_is_said_beside_what_was_expected(training):
     assert "with all passes, 7 minutes" in time_taken(early)
 
 
+def test_the_time_in_which_it_was_stopped_or_waited_does_not_count(training):
+    now = timezone.now()
+    training.estimate = {"seconds": 420}
+    times = {"started_at": now - timedelta(hours=9), "ended_at": now}
+    for began in (now - timedelta(hours=9), now - timedelta(minutes=3)):
+        training.job.child_runs.create(
+            token=1, started_at=began, ended_at=began + timedelta(minutes=3)
+        )
+    done = put(training, State.SUCCEEDED, result={}, **times)
+    assert time_taken(done) == "It took 6 minutes; 7 minutes were expected."
+
+
 def test_the_headline_says_where_it_is(training):
     assert headline(put(training, State.QUEUED)) == "About to start"
     assert headline(put(training, State.STOPPING)) == "Stopping at the next safe place"

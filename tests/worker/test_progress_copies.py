@@ -9,9 +9,11 @@ from typing import BinaryIO
 import pytest
 from django.core.files.storage import default_storage
 
-from finetune_app.core import files
+from finetune_app.core import files, local_copies
 from finetune_app.jobs import lease, process_ids
 from finetune_app.jobs.models import Job, State
+from finetune_app.training.jobs import TrainingHandler
+from finetune_app.training.protocol import EVERYDAY, REFERENCE
 from tests.s3_store import s3_store
 from tests.worker.conftest import steps_of, supervise, wait_for
 from worker import progress_copies
@@ -142,6 +144,21 @@ def test_folders_are_mirrored_without_drafts(held, settings):
         "runs/7/checkpoints/step-2/COMPLETE",
         f"runs/7/{ORIGIN}",
     }
+
+
+def test_a_training_takes_along_what_it_compares_itself_with(held, move_to, settings):
+    """Another host would write other everyday answers; and what is not stored is never tidied."""
+    kind = TrainingHandler.kind
+    for name in (EVERYDAY, REFERENCE):
+        (settings.DATA_DIR / "runs/7").mkdir(parents=True, exist_ok=True)
+        (settings.DATA_DIR / "runs/7" / name).write_text("of the first host")
+    with ProgressCopies(held, settings.DATA_DIR / "runs/7", kind.progress):
+        pass
+    assert local_copies._is_stored(settings.DATA_DIR / "runs/7")
+    move_to("two")
+    fetch_progress(settings.DATA_DIR / "runs/7", kind.progress)
+    for name in (EVERYDAY, REFERENCE):
+        assert (settings.DATA_DIR / "runs/7" / name).read_text() == "of the first host"
 
 
 def test_a_checkpoint_that_is_removed_while_it_is_uploaded_arrives_whole(

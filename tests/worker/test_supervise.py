@@ -77,6 +77,23 @@ def test_an_error_of_the_child_fails_the_job_with_its_message(new_job, fault, co
     assert handler_calls(job, "fail")
 
 
+@pytest.mark.parametrize("fault", ["user_error", "die"])
+def test_what_a_child_said_just_before_its_end_is_stored(new_job, monkeypatch, fault):
+    monkeypatch.setattr(supervise_module, "POLL_SECONDS", 1000.0)  # it is not written in between
+    job = supervise(new_job(fault={"3": fault}))
+    assert [point["step"] for point in handler_calls(job, "record")] == [1, 2]
+
+
+def test_what_cannot_be_stored_keeps_no_job_from_ending(new_job, monkeypatch):
+    def refuse(self, job, event):
+        raise ValueError("no such point")
+
+    monkeypatch.setattr(supervise_module, "POLL_SECONDS", 1000.0)
+    monkeypatch.setattr(handlers.CountingHandler, "record", refuse)
+    job = supervise(new_job(fault={"3": "user_error"}))
+    assert (job.state, job.error_code) == (State.FAILED, "bad_data")
+
+
 def test_stop_keeps_the_result_and_continue_resumes(new_job):
     job = new_job(steps=1000, pause=0.02)
     with meanwhile(lambda: services.ask_stop(job), after=1.0):

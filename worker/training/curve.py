@@ -28,7 +28,7 @@ def evaluate_start(training: Run, state: State) -> None:
             with training.loss.without_adapter():
                 base = compute_validation_loss(training, state)
     start = Validation(0, base.loss, None, accuracy=base.accuracy)
-    emit_point(training, 0, start, None, tokens_per_second=None)
+    emit_point(training, 0, start, None, tokens_per_second=None, memory=memory_bytes())
 
 
 def validate(training: Run, state: State) -> Validation:
@@ -81,12 +81,19 @@ def emit_samples(training: Run, step: int, samples: Sequence[SampleAnswer]) -> N
         training.channel.emit("sample", **event)
 
 
+def emit_validations(training: Run, state: State) -> None:
+    """What an earlier attempt measured: a checkpoint holds it, but its point may be lost."""
+    for validation in state.validations:
+        emit_point(training, validation.step, validation, None, None, memory=None)
+
+
 def emit_point(
     training: Run,
     step: int,
     validation: Validation | None,
     update: StepResult | None,
     tokens_per_second: float | None,
+    memory: int | None,
 ) -> None:
     point: CurvePoint = {
         "step": step,
@@ -98,6 +105,6 @@ def emit_point(
         "validation_score": validation.score if validation else None,
         "general_ability": validation.general_ability if validation else None,
         "tokens_per_second": tokens_per_second and round(tokens_per_second, 1),
-        "memory_bytes": memory_bytes(),
+        "memory_bytes": memory,
     }
     training.channel.emit("point", **point)

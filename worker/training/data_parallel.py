@@ -56,9 +56,13 @@ class Ranks:
 class DistributedRanks(Ranks):
     """Several processes, on the same number of cards or, for tests, on the processor."""
 
-    def __init__(self, rank: int, count: int) -> None:
-        """Raises RuntimeError when the others do not come."""
+    def __init__(
+        self, rank: int, count: int, peers: Sequence["subprocess.Popen[str]"] = ()
+    ) -> None:
+        """peers: that this process has started. Raises RuntimeError when the others do not come."""
         self.rank, self.count = rank, count
+        self._peers, self._closing = peers, False
+        self._watch()  # one may die before it has joined, and would be waited for in vain
         on_card = torch.cuda.is_available()
         if on_card:
             torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", rank)))
@@ -66,8 +70,6 @@ class DistributedRanks(Ranks):
         distributed.init_process_group(
             "nccl" if on_card else "gloo", rank=rank, world_size=count, timeout=WAIT
         )
-        self._peers: list[subprocess.Popen[str]] = []
-        self._closing = False
 
     def sum(self, tensor: torch.Tensor) -> None:
         distributed.all_reduce(tensor)
@@ -77,9 +79,8 @@ class DistributedRanks(Ranks):
         distributed.broadcast(answer, 0)
         return bool(answer.item())
 
-    def watch(self, peers: Sequence[subprocess.Popen[str]]) -> None:
+    def _watch(self) -> None:
         """End this process when a peer dies, because a sum would wait for it in vain."""
-        self._peers = list(peers)
         for peer in self._peers:
             threading.Thread(target=self._wait_for, args=[peer], daemon=True).start()
 
@@ -110,9 +111,7 @@ def start_peers(spec: TrainingSpec, folder: Path) -> Ranks:
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port())}
     order = json.dumps({"folder": str(folder), "spec": asdict(spec)}, default=str)
     peers = [_start_peer(rank, count, order) for rank in range(1, count)]
-    ranks = DistributedRanks(0, count)
-    ranks.watch(peers)
-    return ranks
+    return DistributedRanks(0, count, peers)
 
 
 def _start_peer(rank: int, count: int, order: str) -> "subprocess.Popen[str]":

@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 from torch.nn import functional
 
+from finetune_app.training.protocol import REFERENCE
 from worker.channel import Channel, UserError
 from worker.template import TokenizedExample
 from worker.training.checkpoints import as_user_error
@@ -28,7 +29,6 @@ from worker.training.pairs import PreferencePair
 from worker.training.replay.answers import ReplayExample
 from worker.training.replay.targets import ReplayTargets
 
-REFERENCE = "reference.json"
 # Loss of the reference itself, whose margin is zero.
 LOSS_OF_REFERENCE = math.log(2)
 

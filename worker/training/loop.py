@@ -11,10 +11,10 @@ from finetune_app.training.protocol import ADAPTER, MODEL, TrainingResult
 from worker.channel import Channel, Job
 from worker.training import checkpoints, data, kept_steps
 from worker.training.adapter_export import adapter_tensors, export
-from worker.training.curve import emit_point, evaluate_start, validate
+from worker.training.curve import emit_point, emit_validations, evaluate_start, validate
 from worker.training.data_parallel import start_peers
 from worker.training.killed_attempts import forget_attempt
-from worker.training.memory import peak_memory_bytes
+from worker.training.memory import memory_bytes, peak_memory_bytes
 from worker.training.objectives import Update
 from worker.training.optimizer import learning_rate_at
 from worker.training.out_of_memory import retry_in_smaller_parts
@@ -39,6 +39,7 @@ def run(job: Job, channel: Channel) -> TrainingResult:
     spec = TrainingSpec.from_json(job.spec)
     try:
         training, state = prepare(spec, job.folder, channel)
+        emit_validations(training, state)
         training = rehearse(training, state)
         return train(replace(training, ranks=start_peers(spec, job.folder)), state)
     except data.TokenizationStopped:
@@ -89,7 +90,8 @@ def run_step(training: Run, state: State) -> None:
             state.best_step = state.step
             save_checkpoint(training, state)
         kept_steps.keep(training, state)
-    emit_point(training, state.step, validation, step, step.tokens / seconds)
+    speed = step.tokens / seconds
+    emit_point(training, state.step, validation, step, speed, memory_bytes())
 
 
 def update(training: Run, state: State) -> StepResult:

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from tests.worker.training.recording_channel import RecordingChannel
 from tests.worker.training.test_resume import CHILD
 from worker.training import run
-from worker.training.data_parallel import processes_for
+from worker.training.data_parallel import PEER_DIED, processes_for
 from worker.training.spec import TrainingSpec
 
 SETTINGS = {"replay_share": 0.125, "save_seconds": 0.001, "epochs": 3}
@@ -89,6 +89,26 @@ def test_either_may_be_killed_and_the_job_goes_on(job, whole, killed):
     again.communicate()
     assert again.returncode == 0
     assert_equal(work, whole)
+
+
+WITH_A_PEER_THAT_DIES = """
+import subprocess, sys
+from pathlib import Path
+from worker.training import data_parallel
+from worker.training.spec import TrainingSpec
+
+data_parallel._start_peer = lambda *order: subprocess.Popen([sys.executable, "-c", ""])
+here = Path()
+spec = TrainingSpec(base_model=here, version=here, batch_size=2, processes=2)
+data_parallel.start_peers(spec, here)
+"""
+
+
+def test_a_peer_that_dies_before_it_has_joined_is_not_waited_for():
+    waiting = subprocess.run(
+        [sys.executable, "-c", WITH_A_PEER_THAT_DIES], cwd=Path(__file__).parents[3], timeout=300
+    )
+    assert waiting.returncode == PEER_DIED
 
 
 def test_a_processor_is_one_process_and_each_card_is_another(monkeypatch, tmp_path):

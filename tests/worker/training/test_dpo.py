@@ -12,6 +12,7 @@ from peft import PeftModel
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
+from finetune_app.training.protocol import REFERENCE
 from tests.worker.training.chat_template import CHATML
 from tests.worker.training.conftest import WORDS
 from tests.worker.training.recording_channel import RecordingChannel
@@ -20,7 +21,6 @@ from worker.channel import Job, UserError
 from worker.template import load_tokenizer, tokenize_example
 from worker.training import run
 from worker.training.dpo import (
-    REFERENCE,
     DpoObjective,
     conversations,
     margins,

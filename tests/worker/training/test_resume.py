@@ -60,6 +60,11 @@ def train_until_killed(job, step: int) -> list[dict]:
     return events
 
 
+def updates(channel: RecordingChannel) -> list[dict]:
+    """The points of the steps that were done, without measurements that are told again."""
+    return [point for point in channel.of("point") if point["loss"] is not None]
+
+
 def test_a_killed_training_resumes_with_the_same_losses_and_adapter(job):
     settings = {"epochs": 3, "dropout": 0.2, "save_seconds": 0.001, "replay_share": 0.125}
     whole = job(folder="whole", **settings)
@@ -73,7 +78,7 @@ def test_a_killed_training_resumes_with_the_same_losses_and_adapter(job):
 
     continued = RecordingChannel()
     run(killed, continued)
-    later = {p["step"]: p for p in continued.of("point")}
+    later = {p["step"]: p for p in updates(continued)}
     assert 0 < min(later) <= step + 2
     assert max(later) == 15
     for point in reference.of("point"):
@@ -100,8 +105,8 @@ def test_a_truncated_checkpoint_is_skipped(job, file):
 
     channel = RecordingChannel()
     run(work, channel)
-    assert channel.of("point")[0]["step"] == 7  # from step 6
-    assert channel.of("point")[-1]["step"] == 10
+    assert updates(channel)[0]["step"] == 7  # from step 6
+    assert updates(channel)[-1]["step"] == 10
 
 
 def test_unfinished_checkpoints_are_ignored_and_removed(tmp_path):
@@ -137,6 +142,26 @@ def test_too_little_disk_space_is_reported_before_training(job, monkeypatch):
         run(job(), channel)
     assert raised.value.code == "no_disk"
     assert channel.of("point") == []
+
+
+def test_the_measurement_of_a_step_that_was_saved_is_told_again(job, monkeypatch):
+    """The disk was full between the checkpoint of the best step and its point."""
+
+    def full(*args):
+        raise checkpoints.UserError("no_disk", "The disk is full.")
+
+    work, first, second = job(epochs=1), RecordingChannel(), RecordingChannel()
+    with monkeypatch.context() as patched:
+        patched.setattr("worker.training.kept_steps.write_adapter", full)
+        with pytest.raises(checkpoints.UserError):
+            run(work, first)
+    (saved,) = first.of("checkpoint")
+    assert saved["step"] not in {point["step"] for point in first.of("point")}
+    run(work, second)
+    again = second.of("point")[0]
+    assert again["step"] == saved["step"]
+    assert again["validation_loss"] > 0
+    assert again["memory_bytes"] is None  # of that moment: not known any more
 
 
 @pytest.mark.parametrize(

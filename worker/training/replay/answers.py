@@ -17,6 +17,7 @@ from pathlib import Path
 from transformers import PreTrainedTokenizerBase
 
 from finetune_app.core.chat_messages import Message
+from finetune_app.training.protocol import EVERYDAY
 from worker.channel import Channel, UserError
 from worker.engine.batch_generation import generate_all
 from worker.engine.engine import Engine
@@ -63,7 +64,7 @@ def replay_examples(
     An answer that was cut ends without an end-of-turn token. Empty when Stop is pressed while the
     base model is answering. Raises UserError.
     """
-    own = folder / "everyday.json"
+    own = folder / EVERYDAY
     shared = base_model.parent / KEPT / f"{cache_key(base_model)}-{number_format}.json"
     answers = _read(own) or _read(shared)
     if not answers:
