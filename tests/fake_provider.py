@@ -113,7 +113,8 @@ class Platform:
                 _event(to, {"error": {"message": f"overloaded, {KEY}"}})
                 return
         _event(to, {"choices": [{"delta": {}, "finish_reason": "stop"}]})
-        _event(to, {"choices": [], "usage": {"prompt_tokens": 40, "completion_tokens": 4}})
+        if kind != "uncounted":
+            _event(to, {"choices": [], "usage": {"prompt_tokens": 40, "completion_tokens": 4}})
         to.wfile.write(b"data: [DONE]\n\n")
 
 
@@ -123,6 +124,7 @@ ERRORS: dict[str, tuple[int, dict[str, str], str]] = {
     "unknown": (404, {}, "The model does not exist"),
     "busy": (429, {"Retry-After": "7"}, "slow down"),
     "broken": (503, {}, "internal"),
+    "no stop": (400, {}, "Unsupported parameter: 'stop' is not supported with this model."),
     "fussy": (400, {}, f"messages: too long\nfor {KEY}"),
     "moved": (302, {"Location": "http://127.0.0.1:1/v1"}, "moved"),
 }

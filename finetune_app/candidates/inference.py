@@ -43,6 +43,8 @@ class CandidateRequest:
     base_model, adapter: absolute folders; both empty when `endpoint` is set.
     number_format: the format that the candidate was evaluated in; "" for any.
     retrieval: the index to search before the prompt is built; None without documents.
+    remote_options: what this request itself asks of a remote model, which is passed on or refused;
+        `sampling` is for local models, but for its temperature.
     caller: whose request it is, for the engine's turns.
     """
 
@@ -57,6 +59,7 @@ class CandidateRequest:
     number_format: str = ""
     retrieval: Retrieval | None = None
     endpoint: remote.Target | None = None
+    remote_options: remote.Options = field(default_factory=remote.Options)
     caller: str = ""
 
 
@@ -215,7 +218,7 @@ async def _stream_local(
         if len(requests) == len(batch.requests):
             raise
         for request in requests:  # other requests of the batch can still be answered
-            yield {"candidate": request.name, "done": True, "trouble": str(problem)}
+            yield _trouble(request, problem)
 
 
 async def _stream_remote(
@@ -232,12 +235,19 @@ async def _stream_remote(
                 messages,
                 max_tokens=REMOTE_CHAT_TOKENS,
                 temperature=request.sampling.get("temperature", 0.0),
+                options=request.remote_options,
             )
         ) as events:
             async for event in events:
                 yield {"candidate": request.name, **event}  # type: ignore[typeddict-item]
-    except (remote.RemoteError, engine_client.EngineUnavailable) as problem:
-        yield {"candidate": request.name, "done": True, "trouble": str(problem)}
+    except remote.RemoteError as problem:
+        yield _trouble(request, problem) | {"param": problem.param}
+    except engine_client.EngineUnavailable as problem:
+        yield _trouble(request, problem)
+
+
+def _trouble(request: CandidateRequest, problem: Exception) -> InferenceEvent:
+    return {"candidate": request.name, "done": True, "trouble": str(problem)}
 
 
 async def _prompt_of(

@@ -83,7 +83,8 @@ class ChatBody(Sampling):
 
 
 class ChatEvent(TypedDict, total=False):
-    """One line of the answer to /chat: text, or the end of a candidate's answer."""
+    """One line of the answer to /chat: text, or the end of a candidate's answer. Both have the
+    counts of tokens so far, since whoever asks may not wait for the end."""
 
     candidate: str
     text: str

@@ -1,8 +1,10 @@
 """One request for embeddings, from its body to OpenAI's object."""
 
+import asyncio
 import base64
 import time
 from array import array
+from contextlib import suppress
 from typing import Any
 
 from finetune_app.api_keys.models import ApiKey
@@ -30,10 +32,16 @@ async def embed(key: ApiKey, body: bytes, *, is_background: bool = False) -> Jso
         model = model_field(given)
         require_embedder(key, model)
         texts, encoding = _input_texts(given.get("input")), _encoding_format(given)
+        computed = asyncio.create_task(engine_client.embed(texts))
         try:
-            vectors, tokens = await engine_client.embed(texts)
+            vectors, tokens = await asyncio.shield(computed)
         except engine_client.EngineUnavailable as problem:
             raise engine_error(problem) from problem
+        except asyncio.CancelledError:
+            # The engine computes them whole for a client that has left, so they count whole.
+            with suppress(engine_client.EngineUnavailable):
+                _vectors, tokens = await computed
+            raise
         status, code = 200, ""
     except ApiError as error:
         status, code = error.status, error.code

@@ -1,5 +1,6 @@
 """Handles one request for text: asks the model, writes the response and logs the request."""
 
+import asyncio
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -116,6 +117,9 @@ class Generation:
         except ApiError as error:
             await self.log(error.status, error.code)
             raise
+        except asyncio.CancelledError:
+            await self.log(CLIENT_CLOSED_REQUEST, "gone")
+            raise
         except Exception:
             await self.log(500, "server_error")
             raise
@@ -201,9 +205,10 @@ class Generation:
         for prompt in self.request.prompts:
             for n in range(self.request.options.n):
                 sampling: Sampling = {
+                    "max_new_tokens": self.request.default_new_tokens,
                     **template.sampling,
                     **self.request.sampling,
-                    "seed": self.request.options.seed + n,
+                    "seed": self.request.seed_of(n),
                     "require_effect": True,
                     "background": self.is_background,
                 }
@@ -215,6 +220,8 @@ class Generation:
                         raw_prompt=prompt.raw_text,
                         tools=prompt.tools,
                         sampling=sampling,
+                        # A page's limit is one for models here; others may have to think first.
+                        remote_options=self.request.remote_options(n) if self.key else {},
                     )
                 )
         query = self.request.prompts[0].question
@@ -253,6 +260,9 @@ class Generation:
                 param=self.request.prompt_field if too_long else None,
             )
         choice = self.answer.choices[int(event["candidate"])]
+        # So far: the client may be gone before the end. A platform may report none at the end.
+        choice.tokens = event.get("tokens") or choice.tokens
+        choice.prompt_tokens = event.get("prompt_tokens") or choice.prompt_tokens
         choice.thought += event.get("thought", "")
         if event.get("text"):
             self.first_text_at = self.first_text_at or time.monotonic()
@@ -261,10 +271,8 @@ class Generation:
             choice.logprobs += event["logprobs"]
         if event.get("done"):
             choice.finish_reason = "length" if event.get("finish_reason") == "length" else "stop"
-            choice.tokens = int(event.get("tokens") or 0)
             choice.thought_tokens = int(event.get("thought_tokens") or 0)
             choice.thought = choice.thought.strip()
-            choice.prompt_tokens = int(event.get("prompt_tokens") or 0)
             prompt = self.request.prompts[0]
             choice.find_calls(prompt.tools, is_single=prompt.is_single_call)
 

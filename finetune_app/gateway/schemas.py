@@ -6,7 +6,7 @@ nothing is ignored (docs/decisions/0021-openai-compatible-api.md).
 
 import json
 from dataclasses import dataclass, field
-from typing import Any, TypedDict
+from typing import Any, TypedDict, cast
 
 from finetune_app.core.chat_messages import Message, Tool
 from finetune_app.core.engine_protocol import MAX_ANSWERS, MAX_LOGPROBS, MAX_NEW_TOKENS
@@ -23,6 +23,7 @@ from finetune_app.gateway.tool_calls import (
     require_answered_calls,
     tool_fields,
 )
+from finetune_app.providers.target import Options
 
 ROLES = {
     "system": "system",
@@ -55,6 +56,7 @@ class Sampling(TypedDict, total=False):
     frequency_penalty: float
     max_new_tokens: int
     stop: list[str]
+    seed: int
     top_logprobs: int  # alternatives reported for each token; present if logprobs are requested
     schema: str  # a JSON schema that the answer has to match
     required_tools: list[str]  # names of functions of which the answer has to call one
@@ -68,6 +70,8 @@ LOCAL_ONLY = {
     "presence_penalty": "presence_penalty",
     "frequency_penalty": "frequency_penalty",
 }
+# Options that are passed on to a remote model, where a request gives them, by the same key.
+REMOTE = {"max_new_tokens": "max_tokens", "top_p": "top_p", "stop": "stop", "seed": "seed"}
 
 
 @dataclass(frozen=True)
@@ -97,7 +101,6 @@ class CommonOptions:
     """Options that both endpoints for text share."""
 
     n: int  # answers to each prompt
-    seed: int
     stream: bool
     include_usage: bool
     conversation_id: str  # the same for all requests of one conversation
@@ -105,13 +108,15 @@ class CommonOptions:
 
 @dataclass(frozen=True)
 class TextRequest:
-    """A validated request for text. `prompt_field` is the name of the field with the prompts."""
+    """A validated request for text. `prompt_field` is the name of the field with the prompts;
+    `default_new_tokens` is for a local model that is not told how much to write."""
 
     model: str
     prompts: list[Prompt]
     sampling: Sampling
     options: CommonOptions
     prompt_field: str = "messages"
+    default_new_tokens: int = DEFAULT_NEW_TOKENS
 
     @property
     def messages(self) -> list[Message]:
@@ -132,6 +137,17 @@ class TextRequest:
         if self.prompts[0].has_calls:
             return "tools"
         return next((name for key, name in LOCAL_ONLY.items() if key in self.sampling), "")
+
+    def seed_of(self, n: int) -> int:
+        """Of the n-th answer to a prompt, so that they differ."""
+        return (self.sampling.get("seed", DEFAULT_SEED) + n) % 2**31
+
+    def remote_options(self, n: int) -> Options:
+        """What the request asks of a remote model for the n-th answer to a prompt."""
+        given = {name: self.sampling.get(key) for key, name in REMOTE.items()}
+        if given["seed"] is not None:
+            given["seed"] = self.seed_of(n)
+        return cast(Options, {name: value for name, value in given.items() if value is not None})
 
 
 def parse_chat_request(body: bytes) -> TextRequest:
@@ -162,7 +178,6 @@ def common_options(given: JsonObject, first_question: str) -> CommonOptions:
     include_usage = isinstance(stream_options, dict) and stream_options.get("include_usage") is True
     return CommonOptions(
         n=int(number_field(given, "n", 1, 1, MAX_ANSWERS)),
-        seed=int(number_field(given, "seed", DEFAULT_SEED, -(2**63), 2**63)) % 2**31,
         stream=given.get("stream") is True,
         include_usage=include_usage,
         conversation_id=_conversation_id(given, first_question),
@@ -178,7 +193,7 @@ def _conversation_id(given: JsonObject, first_question: str) -> str:
     return f"began {first_question}"
 
 
-def sampling_options(given: JsonObject, default_new_tokens: int = DEFAULT_NEW_TOKENS) -> Sampling:
+def sampling_options(given: JsonObject) -> Sampling:
     sampling = Sampling()
     if given.get("temperature") is not None:
         sampling["temperature"] = number_field(given, "temperature", 0.0, 0.0, 2.0)
@@ -190,8 +205,10 @@ def sampling_options(given: JsonObject, default_new_tokens: int = DEFAULT_NEW_TO
         sampling["frequency_penalty"] = frequency_penalty
     is_new = given.get("max_completion_tokens") is not None
     name = "max_completion_tokens" if is_new else "max_tokens"
-    new_tokens = number_field(given, name, default_new_tokens, 1, MAX_NEW_TOKENS)
-    sampling["max_new_tokens"] = int(new_tokens)
+    if given.get(name) is not None:
+        sampling["max_new_tokens"] = int(number_field(given, name, 1, 1, MAX_NEW_TOKENS))
+    if given.get("seed") is not None:
+        sampling["seed"] = int(number_field(given, "seed", DEFAULT_SEED, -(2**63), 2**63))
     if given.get("stop"):
         sampling["stop"] = _stop_texts(given["stop"])
     return sampling

@@ -42,11 +42,12 @@ def parse_completion_request(body: bytes) -> TextRequest:
         raise invalid_request(
             f"Ask for at most {MAX_ANSWERS} texts at once, “n” times the prompts.", "n"
         )
-    sampling = sampling_options(given, DEFAULT_NEW_TOKENS)
-    if given.get("logprobs") not in (None, False):
+    sampling = sampling_options(given)
+    logprobs = given.get("logprobs")
+    if logprobs is not None and logprobs is not False:  # 0 asks for those of the tokens alone
         sampling["top_logprobs"] = int(number_field(given, "logprobs", 0, 0, MAX_LOGPROBS))
     prompts = [Prompt([{"role": "user", "content": text}], raw_text=text) for text in texts]
-    return TextRequest(model, prompts, sampling, options, prompt_field="prompt")
+    return TextRequest(model, prompts, sampling, options, "prompt", DEFAULT_NEW_TOKENS)
 
 
 def _prompt_texts(given: Any) -> list[str]:

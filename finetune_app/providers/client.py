@@ -21,14 +21,16 @@ from django.conf import settings
 
 from finetune_app.core.chat_messages import Message, without_thoughts, without_weights
 from finetune_app.core.encryption import decrypt
-from finetune_app.providers import gemini, guard, service_account
-from finetune_app.providers.target import RemoteError, Target, TargetSpec
+from finetune_app.core.tool_calls import message_text
+from finetune_app.providers import chat_completions, errors, gemini, guard, service_account
+from finetune_app.providers.target import Options, RemoteError, Target, TargetSpec
 
 if TYPE_CHECKING:
     from finetune_app.providers.models import Endpoint
 
 __all__ = [
     "Answer",
+    "Options",
     "RemoteError",
     "StreamEvent",
     "Target",
@@ -48,12 +50,14 @@ MAX_ANSWER_BYTES = 4_000_000  # of one answer, as received
 MAX_LINE_BYTES = 1_000_000
 MAX_ATTEMPTS = 4  # attempts of a worker while the platform is busy
 MAX_RETRY_WAIT_SECONDS = 30.0
+CHARACTERS_PER_TOKEN = 4  # about, as long as a platform has not said how many it counts
 
 
 class StreamEvent(TypedDict, total=False):
     """A piece of an answer (`text`), or its end (`done` and the other fields).
 
-    Token counts are None where the platform does not report them.
+    Token counts of a piece are those so far, and estimates where the platform reports them only at
+    the end. Those of the end are None where it does not report them.
     """
 
     text: str
@@ -123,33 +127,41 @@ async def stream(
     *,
     max_tokens: int,
     temperature: float = 0.0,
+    options: Options | None = None,
 ) -> AsyncGenerator[StreamEvent, None]:
-    """Yields text as it is generated, then the end of the answer.
+    """Yields text as it is generated, then the end of the answer. `options`, where given, go before
+    the others.
 
     Closing the generator closes the connection. Raises RemoteError.
     """
     target = endpoint if isinstance(endpoint, Target) else target_of(endpoint)
     began = time.monotonic()
-    body = _body(target, messages, max_tokens, temperature)
+    asked: Options = {"max_tokens": max_tokens, "temperature": temperature, **(options or {})}
+    read, written = _estimated_tokens("".join(map(message_text, messages))), 0
     end: StreamEvent = {"finish_reason": "", "tokens": None, "prompt_tokens": None}
     try:
         async with _client(target) as client:
             if target.api == GEMINI:
                 client.headers["Authorization"] = f"Bearer {await _token(client, target)}"
-            response = await _send(client, target, body)
+            response = await _send(client, target, messages, asked)
             try:
                 async with aclosing(_chunks(response, began)) as chunks:
                     async for chunk in chunks:
                         if target.api == GEMINI:
                             chunk = gemini.as_openai_chunk(chunk)
                         if text := _read(chunk, end, target):
-                            yield {"text": text}
+                            written += _estimated_tokens(text)
+                            yield {
+                                "text": text,
+                                "tokens": end["tokens"] or written,
+                                "prompt_tokens": end["prompt_tokens"] or read,
+                            }
             finally:
                 await response.aclose()
     except guard.NotAllowed as problem:
         raise RemoteError(str(problem)) from None
     except (httpx.HTTPError, TimeoutError) as problem:
-        raise _connection_error(problem, target) from None
+        raise errors.connection_error(problem, target) from None
     if not end["finish_reason"]:
         raise RemoteError(f"{target.host} stopped in the middle of its answer.", retry_after=5)
     yield {**end, "done": True, "seconds": round(time.monotonic() - began, 3)}
@@ -158,20 +170,8 @@ async def stream(
 # ---- One request ----
 
 
-def _body(
-    target: Target, messages: Sequence[Message], max_tokens: int, temperature: float
-) -> dict[str, Any]:
-    said = without_weights(without_thoughts(messages))
-    if target.api == GEMINI:
-        return gemini.body(said, max_tokens, temperature)
-    return {
-        "model": target.model,
-        "messages": said,
-        "max_tokens": max_tokens,
-        "temperature": temperature,
-        "stream": True,
-        "stream_options": {"include_usage": True},
-    }
+def _estimated_tokens(text: str) -> int:
+    return -(-len(text) // CHARACTERS_PER_TOKEN)
 
 
 async def _token(client: httpx.AsyncClient, target: Target) -> str:
@@ -204,12 +204,17 @@ def _client(target: Target) -> httpx.AsyncClient:
     )
 
 
-async def _send(client: httpx.AsyncClient, target: Target, body: dict[str, Any]) -> httpx.Response:
-    """The first successful response. Parameters that the model rejects by name are left out or
-    renamed, and the request is sent again."""
-    url = f"{target.url.rstrip('/')}/chat/completions"
+async def _send(
+    client: httpx.AsyncClient, target: Target, messages: Sequence[Message], options: Options
+) -> httpx.Response:
+    """The first successful response. Parameters that can be spared, and that the model rejects by
+    name, are left out or renamed, and the request is sent again."""
+    said = without_weights(without_thoughts(messages))
     if target.api == GEMINI:
-        url = gemini.address(target.url, target.model)
+        url, body = gemini.address(target.url, target.model), gemini.body(said, options)
+    else:
+        url = f"{target.url.rstrip('/')}/chat/completions"
+        body = chat_completions.body(target.model, said, options)
     while True:
         async with asyncio.timeout(FIRST_CHUNK_TIMEOUT_SECONDS):
             response = await client.send(client.build_request("POST", url, json=body), stream=True)
@@ -224,22 +229,11 @@ async def _send(client: httpx.AsyncClient, target: Target, body: dict[str, Any])
             message = await _error_text(response)
         finally:
             await response.aclose()
-        changed = _adapted_body(body, message) if response.status_code in (400, 422) else None
+        refused = response.status_code in (400, 422)
+        changed = chat_completions.adapted(body, message) if refused else None
         if changed is None:
-            raise _status_error(response, message, target)
+            raise errors.status_error(response, message, target, options)
         body = changed
-
-
-def _adapted_body(body: dict[str, Any], message: str) -> dict[str, Any] | None:
-    """The body without the parameter that the error message names; None if it names none."""
-    adapted = dict(body)
-    if "max_completion_tokens" in message and "max_tokens" in adapted:
-        return adapted | {"max_completion_tokens": adapted.pop("max_tokens")}
-    for name in ("stream_options", "temperature"):
-        if name in message and name in adapted:
-            del adapted[name]
-            return adapted
-    return None
 
 
 async def _error_text(response: httpx.Response) -> str:
@@ -305,7 +299,8 @@ def _read(chunk: Any, end: StreamEvent, target: Target) -> str:
     if error := chunk.get("error"):
         message = error.get("message") if isinstance(error, dict) else error
         raise RemoteError(
-            f"{target.host} broke off: {_platform_message(str(message), target)}", retry_after=5
+            f"{target.host} broke off: {errors.platform_message(str(message), target)}",
+            retry_after=5,
         )
     usage = chunk.get("usage")
     if isinstance(usage, dict):
@@ -330,66 +325,3 @@ def _text(content: Any) -> str:
 
 def _count(value: Any) -> int | None:
     return value if isinstance(value, int) and 0 <= value < 1_000_000_000 else None
-
-
-# ---- Errors ----
-
-
-def _status_error(response: httpx.Response, message: str, target: Target) -> RemoteError:
-    status, host = response.status_code, target.host
-    if 300 <= status < 400:
-        return RemoteError(
-            f"{host} redirects to another address, which Finetune does not follow. Add the "
-            "address it redirects to instead."
-        )
-    if status in (401, 403):
-        service_account.forget_token(target.key)
-        return RemoteError(f"{host} did not accept the key. Ask an owner to enter it again.")
-    if status == 402:
-        return RemoteError(f"{host} says that the account has no credit left.")
-    if status == 404:
-        return RemoteError(
-            f"{host} does not know the model “{target.model}” at this address. Check both: the "
-            "address ends before /chat/completions."
-        )
-    if status == 429:
-        return RemoteError(
-            f"{host} is busy, or the account's limit is reached. Try again in a while.",
-            retry_after=_seconds(response.headers.get("retry-after")),
-        )
-    if status >= 500:
-        return RemoteError(
-            f"{host} has an error of its own ({status}). Try again in a while.",
-            retry_after=_seconds(response.headers.get("retry-after")),
-        )
-    return RemoteError(
-        f"{host} did not accept the question ({status}): {_platform_message(message, target)}"
-    )
-
-
-def _connection_error(problem: Exception, target: Target) -> RemoteError:
-    if isinstance(problem, httpx.TimeoutException | TimeoutError):
-        return RemoteError(
-            f"{target.host} did not answer in time. Try again in a while.", retry_after=5
-        )
-    if "CERTIFICATE" in str(problem).upper():
-        return RemoteError(f"{target.host} has no certificate that this machine trusts.")
-    if isinstance(problem, httpx.ConnectError):
-        return RemoteError(
-            f"{target.host} cannot be reached. Check the address, and that this machine has a "
-            "network.",
-            retry_after=5,
-        )
-    return RemoteError(f"The connection to {target.host} broke. Try again.", retry_after=5)
-
-
-def _platform_message(message: str, target: Target) -> str:
-    """The platform's message: one line, shortened, with the key removed."""
-    if target.key:
-        message = message.replace(target.key, "…")
-    message = " ".join("".join(c if c.isprintable() else " " for c in message).split())
-    return message if len(message) <= 200 else message[:199] + "…"
-
-
-def _seconds(text: str | None) -> float:
-    return min(float(text), 600.0) if text and text.strip().isdigit() else 5.0

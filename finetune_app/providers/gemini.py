@@ -8,8 +8,16 @@ from typing import Any
 
 from finetune_app.core.chat_messages import Message
 from finetune_app.core.tool_calls import message_text
+from finetune_app.providers.target import Options
 
 ROLES = {"user": "user", "assistant": "model", "tool": "user"}
+OPTION_NAMES = {
+    "max_tokens": "maxOutputTokens",
+    "temperature": "temperature",
+    "top_p": "topP",
+    "stop": "stopSequences",
+    "seed": "seed",
+}
 FINISHED = {"STOP": "stop", "MAX_TOKENS": "length"}
 
 
@@ -18,7 +26,7 @@ def address(url: str, model: str) -> str:
     return f"{url.rstrip('/')}/{model}:streamGenerateContent?alt=sse"
 
 
-def body(messages: Sequence[Message], max_tokens: int, temperature: float) -> dict[str, Any]:
+def body(messages: Sequence[Message], options: Options) -> dict[str, Any]:
     system = [{"text": one["content"]} for one in messages if one["role"] == "system"]
     asked = {
         "contents": [
@@ -26,7 +34,7 @@ def body(messages: Sequence[Message], max_tokens: int, temperature: float) -> di
             for one in messages
             if one["role"] != "system"
         ],
-        "generationConfig": {"maxOutputTokens": max_tokens, "temperature": temperature},
+        "generationConfig": {OPTION_NAMES[name]: value for name, value in options.items()},
     }
     return asked | ({"systemInstruction": {"parts": system}} if system else {})
 

@@ -14,12 +14,25 @@ from finetune_app.providers import guard
 
 
 class RemoteError(Exception):
-    """The remote model did not answer. The message is for the user, without the key."""
+    """The remote model did not answer. The message is for the user, without the key.
 
-    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+    `param`: the option that it does not take, by its name in Options; or "".
+    """
+
+    def __init__(self, message: str, *, retry_after: float | None = None, param: str = "") -> None:
         super().__init__(message)
-        self.message = message
+        self.message, self.param = message, param
         self.retry_after = retry_after  # seconds; None if a retry would not help
+
+
+class Options(TypedDict, total=False):
+    """How an answer is written, by OpenAI's names. What is missing is up to the platform."""
+
+    max_tokens: int
+    temperature: float
+    top_p: float
+    stop: list[str]
+    seed: int
 
 
 class TargetSpec(TypedDict):

@@ -84,6 +84,14 @@ def test_logprobs_have_the_older_format(client):
     assert (tokens, offsets) == (logprobs.tokens, logprobs.text_offset)
 
 
+def test_zero_logprobs_are_those_of_the_written_tokens_alone(client):
+    logprobs = complete(client, logprobs=0).choices[0].logprobs
+    assert len(logprobs.tokens) == len(logprobs.token_logprobs) > 0
+    assert all(one < 0 for one in logprobs.token_logprobs)
+    assert not any(logprobs.top_logprobs)
+    assert complete(client, logprobs=False).choices[0].logprobs is None
+
+
 @pytest.mark.parametrize(
     ("more", "param"),
     [

@@ -46,6 +46,28 @@ def test_the_request_contains_only_the_question(platform, endpoint):
     }
 
 
+def test_options_are_passed_on_and_go_before_the_defaults(platform, endpoint):
+    options = {"max_tokens": 5, "top_p": 0.5, "stop": ["END"], "seed": 3}
+    heard(endpoint, options=options)
+    (request,) = platform.requests
+    assert request["body"].items() >= (options | {"temperature": 0.0}).items()
+
+
+def test_an_option_that_the_model_does_not_take_is_named(platform, team, owner):
+    with pytest.raises(RemoteError, match="did not accept the question") as told:
+        heard(platform.endpoint(team, owner, "no stop"), options={"seed": 3, "stop": ["END"]})
+    assert told.value.param == "stop"
+    assert len(platform.requests) == 1, "it is not asked again without the option"
+
+
+def test_each_piece_has_the_tokens_so_far(platform, endpoint):
+    """About one for four characters, until the platform says how many it counted."""
+    *pieces, end = heard(endpoint)
+    assert [one["tokens"] for one in pieces] == [1, 2, 3]
+    assert {one["prompt_tokens"] for one in pieces} == {-(-len(ASK[0]["content"]) // 4)}
+    assert (end["prompt_tokens"], end["tokens"]) == (40, 4)
+
+
 def test_a_remote_model_gets_no_weights_and_no_thoughts(platform, endpoint):
     given = {"role": "assistant", "content": "6", "weight": 0, "reasoning_content": "Hm."}
     earlier = [*ASK, given, *ASK]

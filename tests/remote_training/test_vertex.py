@@ -124,6 +124,17 @@ def test_it_is_started_as_it_was_agreed(start, platform):
     assert spec["validationDatasetUri"] == f"{folder}-validation.jsonl"
 
 
+def test_options_have_gemini_s_names():
+    options = {"max_tokens": 5, "temperature": 0.3, "top_p": 0.5, "stop": ["END"], "seed": 3}
+    assert gemini.body([{"role": "user", "content": "Hello"}], options)["generationConfig"] == {
+        "maxOutputTokens": 5,
+        "temperature": 0.3,
+        "topP": 0.5,
+        "stopSequences": ["END"],
+        "seed": 3,
+    }
+
+
 def test_rows_are_sent_in_gemini_s_format(start, platform):
     step(start())
     content = next(iter(platform.files.values()))[1]

@@ -65,11 +65,15 @@ class Backend(Protocol):
 
 
 class Handle:
-    """A submitted request: iterate over its chunks of text, or wait for its result."""
+    """A submitted request: iterate over its chunks of text, or wait for its result.
+
+    prompt_tokens, tokens: how many it has, and how many are written so far.
+    """
 
     completion: Completion
 
-    def __init__(self, listener: Listener | None = None) -> None:
+    def __init__(self, listener: Listener | None = None, prompt_tokens: int = 0) -> None:
+        self.prompt_tokens, self.tokens = prompt_tokens, 0
         self._items: queue.SimpleQueue[StreamItem] = queue.SimpleQueue()
         self.put = listener or self._items.put
         self.cancel_event = threading.Event()

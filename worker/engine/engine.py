@@ -201,7 +201,7 @@ class Engine:
                     f"The conversation has {len(prompt)} tokens and this model can see only "
                     f"{self.loaded.context_length}. Shorten it."
                 )
-            new.append(_QueuedRequest(request, prompt, room, Handle(listener)))
+            new.append(_QueuedRequest(request, prompt, room, Handle(listener, len(prompt))))
         with self._wake:
             self._raise_if_closed()
             self._queue.extend(new)
@@ -332,9 +332,10 @@ class Engine:
             # Nobody reads what a cancelled one writes, and its last token was not selected.
             if sequence.error or sequence.cancelled:
                 continue
-            chunk = sequence.next_chunk(self.loaded.tokenizer)
+            chunk, handle = sequence.next_chunk(self.loaded.tokenizer), self._handles[id(sequence)]
+            handle.tokens = len(sequence.output_token_ids)
             if chunk or getattr(chunk, "logprobs", None):
-                self._handles[id(sequence)].put(chunk)
+                handle.put(chunk)
         for sequence in self._decoder.remove_finished():
             result = sequence.error or sequence.completion(self.loaded.tokenizer)
             self._handles.pop(id(sequence)).put(result)

@@ -44,7 +44,7 @@ from finetune_app.core.engine_protocol import (
 from finetune_app.core.request_ids import RequestIds
 from worker.channel import UserError
 from worker.engine import retrieval
-from worker.engine.backend import Backend, Listener, StreamItem
+from worker.engine.backend import Backend, Handle, Listener, StreamItem
 from worker.engine.listening import exit_with_parent, listen, listen_on_network, server_for
 from worker.engine.model_manager import (
     IDLE_UNLOAD_SECONDS,
@@ -176,30 +176,38 @@ async def _stream(
     """Lines of all candidates as they are written; closing the stack cancels the unfinished."""
     loop = asyncio.get_running_loop()
     items: asyncio.Queue[tuple[str, StreamItem]] = asyncio.Queue()
+    handles: dict[str, Handle] = {}
 
     def listener(name: str) -> Listener:
         return lambda item: loop.call_soon_threadsafe(items.put_nowait, (name, item))
 
     for name, request in requests.items():
         try:
-            stack.callback(backend.submit(request, listener(name)).cancel)
+            handles[name] = backend.submit(request, listener(name))
+            stack.callback(handles[name].cancel)
         except Exception as error:  # only this candidate fails; the others continue
             items.put_nowait((name, error))
     unfinished = set(requests)
     while unfinished:
         name, item = await items.get()
-        if not isinstance(item, str):
+        if isinstance(item, str):
+            event = _text_event(item, handles[name])
+        else:
             unfinished.discard(name)
-        yield json.dumps({"candidate": name, **_event(item)}).encode() + b"\n"
+            event = _last_event(item)
+        yield json.dumps({"candidate": name, **event}).encode() + b"\n"
 
 
-def _event(item: StreamItem) -> ChatEvent:
-    if isinstance(item, TextWithLogprobs):
-        return {"text": item, "logprobs": item.logprobs}
-    if isinstance(item, ThoughtText):
-        return {"thought": item}
-    if isinstance(item, str):
-        return {"text": item}
+def _text_event(text: str, handle: Handle) -> ChatEvent:
+    event: ChatEvent = {"tokens": handle.tokens, "prompt_tokens": handle.prompt_tokens}
+    if isinstance(text, ThoughtText):
+        return {**event, "thought": text}
+    if isinstance(text, TextWithLogprobs):
+        return {**event, "text": text, "logprobs": text.logprobs}
+    return {**event, "text": text}
+
+
+def _last_event(item: Completion | Exception) -> ChatEvent:
     if isinstance(item, Completion):
         return {
             "done": True,

@@ -148,6 +148,16 @@ def test_disconnecting_cancels_the_answers(engine):
     asyncio.run(disconnect())
 
 
+def test_each_event_has_the_tokens_so_far(engine):
+    events = asyncio.run(chat_events(engine.base, base_and_tuned(engine), max_new_tokens=30))
+    for name in ("base", "tuned"):
+        mine = [event for event in events if event["candidate"] == name]
+        counts = [event["tokens"] for event in mine]
+        assert 1 <= counts[0] <= counts[-2] <= counts[-1]
+        assert counts == sorted(counts)
+        assert {event["prompt_tokens"] for event in mine} == {mine[-1]["prompt_tokens"]}
+
+
 def test_a_failing_candidate_does_not_stop_the_other(engine):
     mixed = base_and_tuned(engine)
     mixed[1]["adapter"] = str(engine.data / "other")  # a folder, but no adapter

@@ -179,7 +179,7 @@ class VllmEngine:
                 f"The conversation has {len(token_ids)} tokens and this model can see only "
                 f"{self._context_length}. Shorten it."
             )
-        handle = VllmHandle(listener)
+        handle = VllmHandle(listener, len(token_ids))
         work = self._answer(request, token_ids, room, handle)
         handle.task = asyncio.run_coroutine_threadsafe(work, self._loop)
         return handle
@@ -362,6 +362,7 @@ class VllmEngine:
                 self._queued_at.pop(id(sequence), None)
                 _append(sequence, chunk)
                 text = sequence.next_chunk(self._tokenizer)
+                handle.tokens = len(sequence.output_token_ids)
                 if text or getattr(text, "logprobs", None):
                     handle.put(text)
                 if sequence.is_finished:  # closing the stream ends vLLM's work

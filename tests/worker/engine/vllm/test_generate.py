@@ -20,6 +20,14 @@ def test_a_batch_of_mixed_adapters_gives_the_same_answers(served, engine, adapte
     assert len({one.text for one in theirs}) == 4
 
 
+def test_tokens_are_counted_while_they_are_written(served, adapters):
+    handle = served.submit(ask(adapters[0]))
+    counts = [handle.tokens for _text in handle]
+    assert counts == sorted(counts)
+    assert 1 <= counts[0] <= handle.completion.tokens
+    assert handle.prompt_tokens == handle.completion.prompt_tokens
+
+
 def test_penalties_and_stop_strings_are_applied(served, engine, adapters):
     penalised = ask(adapters[0], presence_penalty=0.5, frequency_penalty=0.5)
     whole = engine.generate([penalised])[0]
