@@ -1,10 +1,13 @@
 """Answers suggested by a candidate. They have no effect until a user accepts one."""
 
+from django.db.models import Count, Q
+
 from finetune_app.datasets.models import (
     BY_A_PERSON,
     Dataset,
     Example,
     ExampleQuerySet,
+    Split,
     Status,
     Suggestion,
 )
@@ -21,10 +24,14 @@ def rows_to_do(dataset: Dataset) -> ExampleQuerySet:
     return dataset.examples.kept().filter(status=Status.PENDING).outside_test()
 
 
-def count_kept_for_test(dataset: Dataset) -> int:
-    """Rows without an answer that get no suggestion because they are in the test."""
-    pending = dataset.examples.kept().filter(status=Status.PENDING)
-    return pending.count() - rows_to_do(dataset).count()
+def count_rows_to_do(dataset: Dataset) -> tuple[int, int]:
+    """(how many they are, how many rows without an answer are kept for the test instead)."""
+    counts = (
+        dataset.examples.kept()
+        .filter(status=Status.PENDING)
+        .aggregate(all=Count("pk"), kept=Count("pk", filter=Q(split=Split.TEST)))
+    )
+    return counts["all"] - counts["kept"], counts["kept"]
 
 
 def rows_without_suggestion(dataset: Dataset, candidate_id: int, limit: int) -> list[Example]:

@@ -63,15 +63,15 @@ def _start(request: HttpRequest, goal: Goal) -> HttpResponse:
 def _context(request: HttpRequest, goal: Goal) -> dict[str, Any]:
     run = goal.suggestion_runs.select_related("job", "candidate").first()
     dataset = dataset_of(goal)
-    rows = suggestions.rows_to_do(dataset)
-    waiting = rows.filter(suggestions__state="open").distinct().count()
+    todo, kept_for_test = suggestions.count_rows_to_do(dataset)
+    waiting = suggestions.rows_to_do(dataset).filter(suggestions__state="open").distinct().count()
     options = selection.candidate_options(goal)
     return {
         "goal": goal,
         "run": run,
         "job": run.job if run else None,
-        "todo": rows.count(),
-        "kept_for_test": suggestions.count_kept_for_test(dataset),
+        "todo": todo,
+        "kept_for_test": kept_for_test,
         "waiting": waiting,
         "options": options,
         "amounts": suggestion_runs.ROW_COUNTS,
