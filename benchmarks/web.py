@@ -94,8 +94,8 @@ def stand_in(place: Path, data: Path) -> None:
         kind, number_format, memory_bytes, wait_seconds = "own", "bf16", 0, 0.0
         folder, adapter_folders, merged_adapter = data / FOLDER, (), None
 
-        def prepare(self, requests: Any) -> None:
-            pass
+        def prepare(self, requests: Any) -> Any:
+            return requests
 
         def submit(self, request: GenerationRequest, listener: Any) -> Any:
             for _ in range(request.max_new_tokens):

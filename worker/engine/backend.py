@@ -42,8 +42,8 @@ class Backend(Protocol):
     @property
     def memory_bytes(self) -> int: ...
 
-    def prepare(self, requests: Sequence[GenerationRequest]) -> None:
-        """Do the slow work that requests need before they are submitted; blocks.
+    def prepare(self, requests: Sequence[GenerationRequest]) -> list[GenerationRequest]:
+        """The requests with their grammars, to submit without further slow work; blocks.
 
         Raises BackendUnsupported, UnsupportedSchema, UnsupportedTokenizer.
         """

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -106,7 +106,7 @@ class Engine:
         """Queue a request. See `Backend.submit`."""
         return self._submit([request], [listener])[0]
 
-    def prepare(self, requests: Iterable[GenerationRequest]) -> None:
+    def prepare(self, requests: Sequence[GenerationRequest]) -> list[GenerationRequest]:
         """Build what only some requests need, so that no other answer waits for it.
 
         Takes a second or more the first time. Call it from any thread but the engine's.
@@ -115,8 +115,7 @@ class Engine:
         """
         if any(request.top_logprobs is not None for request in requests):
             _ = self.vocabulary.tokens
-        for request in requests:
-            self.grammars.grammar(request)
+        return [replace(one, grammar=self.grammars.grammar(one)) for one in requests]
 
     def check_adapter(self, adapter: Path) -> None:
         """Load an adapter and make sure that it changes the output. Raises BadAdapter."""
@@ -191,9 +190,8 @@ class Engine:
     def _submit(
         self, requests: Sequence[GenerationRequest], listeners: Sequence[Listener | None]
     ) -> list[Handle]:
-        self.prepare(requests)
         new = []
-        for request, listener in zip(requests, listeners, strict=True):
+        for request, listener in zip(self.prepare(requests), listeners, strict=True):
             prompt = self._tokenize(request)
             room = min(request.max_tokens, self.loaded.context_length - len(prompt))
             if room < 1:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from finetune_app.core.chat_messages import Message, Tool
 from finetune_app.core.engine_protocol import TokenLogprob
@@ -13,15 +14,28 @@ END_OF_THOUGHT_TOKENS = 8  # room for the tokens between a thought and its answe
 MIN_TEMPERATURE = 1e-5
 
 __all__ = [
+    "ANY_FORM",
     "Completion",
     "EngineFailed",
     "GenerationRequest",
+    "Grammar",
     "Message",
     "PromptTooLong",
     "TextWithLogprobs",
     "ThoughtText",
     "TokenLogprob",
 ]
+
+
+@dataclass(frozen=True)
+class Grammar:
+    """The form of an answer. text: in Lark. matcher: an `LLMatcher` at its start, to be copied."""
+
+    text: str
+    matcher: Any
+
+
+ANY_FORM = Grammar("", None)
 
 
 @dataclass(frozen=True)
@@ -50,6 +64,7 @@ class GenerationRequest:
     frequency_penalty: subtracted from its logit for each time it was written.
     caller: whose request it is. Callers take turns, and share nothing that is cached of a prompt.
     is_one_of_several: others of the same call follow at once, and the first step is for all.
+    grammar: compiled from `schema` and `tools` by `Backend.prepare`, and only for that backend.
     """
 
     messages: list[Message]
@@ -71,6 +86,7 @@ class GenerationRequest:
     parallel_tool_calls: bool = True
     caller: str = ""
     is_one_of_several: bool = False
+    grammar: Grammar | None = field(default=None, repr=False, compare=False)
 
     @property
     def is_sampled(self) -> bool:

@@ -141,6 +141,12 @@ async def chat(request: Request) -> Response:
     log.info("chat: %d answers of %s", len(requests), base.name)
     if not 1 <= len(requests) <= MAX_ANSWERS or len(requests) != len(body["requests"]):
         raise ValueError(f"Ask 1 to {MAX_ANSWERS} candidates, each with its own name.")
+    prepared: dict[str, GenerationRequest] = {}
+
+    def prepare(backend: Backend) -> None:
+        answers = backend.prepare(list(requests.values()))
+        prepared.update(zip(requests, answers, strict=True))
+
     stack = contextlib.AsyncExitStack()
     # Acquire the model before answering, so that a full queue or a broken model has a status.
     backend = await stack.enter_async_context(
@@ -148,12 +154,12 @@ async def chat(request: Request) -> Response:
             base,
             str(body.get("number_format", "auto")),
             len(requests),
-            lambda backend: backend.prepare(list(requests.values())),
+            prepare,
             caller=str(body["requests"][0].get("caller", "")),
             background=any(one.get("background") for one in body["requests"]),
         )
     )
-    return ChatResponse(_stream(backend, requests, stack), stack)
+    return ChatResponse(_stream(backend, prepared, stack), stack)
 
 
 class ChatResponse(StreamingResponse):

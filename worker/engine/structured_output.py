@@ -14,7 +14,6 @@ import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -25,7 +24,7 @@ from finetune_app.core.chat_messages import Tool
 from finetune_app.core.tool_calls import name_of
 from worker.call_format import BARE_CALL, CallFormat
 from worker.engine.answer_grammar import LENIENT, STRICT, call_grammar, schema_grammar
-from worker.engine.requests import GenerationRequest
+from worker.engine.requests import ANY_FORM, GenerationRequest, Grammar
 from worker.engine.vocabulary import UnsupportedTokenizer, Vocabulary
 
 JsonSchema = dict[str, Any]
@@ -41,50 +40,57 @@ class UnsupportedSchema(ValueError):
     param = "response_format"
 
 
-@dataclass(frozen=True)
-class Grammar:
-    """text: in Lark. matcher: an `LLMatcher` at its start, to be copied."""
-
-    text: str
-    matcher: Any
-
-
 class GrammarCache:
     """Compiled grammars of one base model; the least recently used are evicted. Thread-safe.
+
+    A grammar takes up to a second to compile. Only who asks for the same one waits for it.
 
     call_format: how its template writes calls; None leaves calls that are not required free.
     """
 
     def __init__(self, vocabulary: Vocabulary, call_format: CallFormat | None) -> None:
         self._vocabulary, self._call_format = vocabulary, call_format
-        self._grammars: OrderedDict[str, Grammar | None] = OrderedDict()
+        self._grammars: OrderedDict[str, Future[Grammar]] = OrderedDict()
         self._lock = threading.Lock()
         # Masks are computed while the model computes: both release the GIL.
         self._executor = ThreadPoolExecutor(2, thread_name_prefix="grammars")
 
-    def grammar(self, request: GenerationRequest) -> Grammar | None:
-        """None for an answer in any form. Raises UnsupportedSchema, UnsupportedTokenizer."""
+    def grammar(self, request: GenerationRequest) -> Grammar:
+        """At once for a prepared request. Raises UnsupportedSchema, UnsupportedTokenizer."""
+        if request.grammar:
+            return request.grammar
         tools = request.tools if request.prompt is None else ()
         if not request.schema and not tools:
-            return None
+            return ANY_FORM
         wanted = [request.schema, tools, request.required_tools, request.parallel_tool_calls]
         key = json.dumps(wanted)
         with self._lock:
-            if key not in self._grammars:
-                self._grammars[key] = self._compile(request)
+            is_new = key not in self._grammars
+            compiled = self._grammars.setdefault(key, Future())
             self._grammars.move_to_end(key)
             while len(self._grammars) > MAX_GRAMMARS:
                 self._grammars.popitem(last=False)
-            return self._grammars[key]
+        if is_new:
+            self._complete(key, compiled, request)
+        return compiled.result()
+
+    def _complete(self, key: str, compiled: Future[Grammar], request: GenerationRequest) -> None:
+        try:
+            compiled.set_result(self._compile(request))
+        except BaseException as error:
+            with self._lock:
+                if self._grammars.get(key) is compiled:
+                    del self._grammars[key]
+            compiled.set_exception(error)
 
     def constraint(self, request: GenerationRequest) -> GrammarConstraint | None:
         """A constraint for one answer. Raises as `grammar`."""
         grammar = self.grammar(request)
-        if grammar is None:
+        if grammar is ANY_FORM:
             return None
         return GrammarConstraint(grammar.matcher.deep_copy(), self._executor)
 
-    def _compile(self, request: GenerationRequest) -> Grammar | None:
+    def _compile(self, request: GenerationRequest) -> Grammar:
         if request.schema:
             return _compiled(self._vocabulary.tokens, schema_grammar(_parsed(request.schema)))
         if request.required_tools:
@@ -94,7 +100,7 @@ class GrammarCache:
         try:
             return self._compile_calls(request, self._enforceable(request.tools), LENIENT)
         except (UnsupportedSchema, UnsupportedTokenizer):  # nobody asked for a form
-            return None
+            return ANY_FORM
 
     def _enforceable(self, tools: Sequence[Tool]) -> dict[str, JsonSchema]:
         """The schemas of the functions' arguments; any object for what cannot be enforced."""
@@ -110,11 +116,11 @@ class GrammarCache:
         request: GenerationRequest,
         arguments: Mapping[str, JsonSchema],
         options: Mapping[str, Any],
-    ) -> Grammar | None:
+    ) -> Grammar:
         is_required = bool(request.required_tools)
         form = self._call_format or (BARE_CALL if is_required else None)
         if form is None:
-            return None
+            return ANY_FORM
         text = call_grammar(
             arguments,
             form,

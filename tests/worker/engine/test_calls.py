@@ -16,7 +16,7 @@ from tests.worker.engine.vllm.conftest import FakeVllm
 from tests.worker.thinking_models import THINKING, make_thinking_base
 from tests.worker.training.tool_template import TOOL_CHATML
 from worker.engine.engine import Engine
-from worker.engine.requests import GenerationRequest
+from worker.engine.requests import ANY_FORM, GenerationRequest
 from worker.engine.structured_output import GrammarCache, UnsupportedSchema
 from worker.engine.vocabulary import UnsupportedTokenizer, Vocabulary
 from worker.template import load_tokenizer
@@ -114,7 +114,7 @@ def test_a_thought_is_free_and_the_call_behind_it_is_held(tmp_path, monkeypatch)
 
 
 def token_ids(engine, requests):
-    assert all(engine.grammars.grammar(request) for request in requests)
+    assert all(engine.grammars.grammar(request) is not ANY_FORM for request in requests)
     return [answer.token_ids for answer in engine.generate(requests)]
 
 
@@ -232,7 +232,7 @@ def test_an_answer_goes_on_freely_where_its_form_becomes_too_complex(engine, say
 def test_a_template_whose_calls_are_not_found_is_left_free(engine):
     """Nobody asked for a form. A call that is required is written as JSON alone."""
     grammars = GrammarCache(engine.vocabulary, None)
-    assert grammars.grammar(ask([FORECAST])) is None
+    assert grammars.grammar(ask([FORECAST])) is ANY_FORM
     matcher = grammars.grammar(ask([FORECAST], required_tools=("forecast",))).matcher
     text = '{"name": "forecast", "arguments": {"unit": "C"}}'
     ids = engine.loaded.tokenizer(text, add_special_tokens=False)["input_ids"]
@@ -245,7 +245,7 @@ def test_tokens_that_cannot_be_read_as_bytes_leave_an_answer_free(engine, monkey
 
     monkeypatch.setattr(Vocabulary, "tokens", property(refuse))
     grammars = GrammarCache(engine.vocabulary, engine.grammars._call_format)
-    assert grammars.grammar(ask([FORECAST])) is None
+    assert grammars.grammar(ask([FORECAST])) is ANY_FORM
     with pytest.raises(UnsupportedTokenizer):
         grammars.grammar(ask([FORECAST], required_tools=("forecast",)))
 

@@ -1,6 +1,9 @@
 """Answers follow a JSON schema, at any temperature."""
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import jsonschema
 import pytest
@@ -198,3 +201,66 @@ def test_schemas_are_compiled_once_and_the_least_recently_used_is_evicted(engine
     assert [json.loads(text.removeprefix("start: %json "))["const"] for text in compiled] == [
         *("a", "b", "c", "b")
     ]
+
+
+# --- While a schema is being compiled ---
+
+SLOW = {"const": "slow"}
+
+
+@pytest.fixture
+def held_compile(monkeypatch):
+    """The schema SLOW is not compiled before `finish` is set. `texts`: each time it is begun."""
+    held = SimpleNamespace(texts=[], begun=threading.Event(), finish=threading.Event())
+    compiled = structured_output._compiled
+
+    def hold(tokens, text):
+        if "slow" in text:
+            held.texts.append(text)
+            held.begun.set()
+            assert held.finish.wait(60)
+        return compiled(tokens, text)
+
+    monkeypatch.setattr(structured_output, "_compiled", hold)
+    with ThreadPoolExecutor(4) as held.threads:
+        yield held
+        held.finish.set()
+
+
+def test_other_schemas_do_not_wait_for_one_that_is_being_compiled(engine, held_compile):
+    """Neither new ones nor those that were compiled before, from the request to the answer."""
+    engine.prepare([ask({"const": "known"})])
+    slow = held_compile.threads.submit(engine.prepare, [ask(SLOW)])
+    assert held_compile.begun.wait(10)
+    others = [ask({"const": "known"}), ask({"const": "new"})]
+    answers = held_compile.threads.submit(engine.generate, others)
+    assert [one.text for one in answers.result(10)] == ['"known"', '"new"']
+    assert not slow.done()
+
+
+def test_two_requests_of_one_schema_compile_it_once(engine, held_compile):
+    cache = GrammarCache(engine.vocabulary, None)
+    first = held_compile.threads.submit(cache.grammar, ask(SLOW))
+    assert held_compile.begun.wait(10)
+    second = held_compile.threads.submit(cache.grammar, ask(SLOW))
+    held_compile.finish.set()
+    assert first.result(10) is second.result(10)
+    assert len(held_compile.texts) == 1
+
+
+def test_a_schema_that_failed_is_compiled_again(engine, monkeypatch):
+    cache, compiled = GrammarCache(engine.vocabulary, None), structured_output._compiled
+    monkeypatch.setattr(structured_output, "_compiled", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        cache.grammar(ask({"const": "a"}))
+    monkeypatch.setattr(structured_output, "_compiled", compiled)
+    assert cache.grammar(ask({"const": "a"})).text
+
+
+def test_a_prepared_request_is_not_compiled_again(engine, monkeypatch):
+    """However many schemas came since: its grammar waits with it."""
+    [prepared] = engine.prepare([ask({"const": "mine"})])
+    monkeypatch.setattr(structured_output, "MAX_GRAMMARS", 1)
+    engine.prepare([ask({"const": "another"})])
+    monkeypatch.setattr(structured_output, "_compiled", lambda *_: pytest.fail("compiled again"))
+    assert engine.generate([prepared])[0].text == '"mine"'

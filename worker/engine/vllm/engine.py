@@ -15,6 +15,7 @@ import time
 from collections.abc import AsyncGenerator, Coroutine, Sequence
 from concurrent.futures import Future
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -145,7 +146,7 @@ class VllmEngine:
     def memory_bytes(self) -> int:
         return self._process.memory_bytes
 
-    def prepare(self, requests: Sequence[GenerationRequest]) -> None:
+    def prepare(self, requests: Sequence[GenerationRequest]) -> list[GenerationRequest]:
         """Compile grammars and load adapters, so that what vLLM cannot do is known early.
 
         A bad adapter fails only its own request, later.
@@ -154,9 +155,9 @@ class VllmEngine:
         """
         if any(request.top_logprobs is not None for request in requests):
             _ = self.vocabulary.tokens
-        for request in requests:
-            self.grammars.grammar(request)
+        prepared = [replace(one, grammar=self.grammars.grammar(one)) for one in requests]
         self._call(self._load_adapters({request.adapter for request in requests}))
+        return prepared
 
     def check_adapter(self, adapter: Path) -> None:
         """Load an adapter and make sure that vLLM applies it.
@@ -342,8 +343,8 @@ class VllmEngine:
                     token_ids = token_ids + sequence.output_token_ids
                     room -= len(sequence.output_token_ids)
                     body = answer_body(request, name, token_ids, room, self._eos_token_ids)
-                    if grammar := self.grammars.grammar(request):
-                        body["structured_outputs"] = {"grammar": grammar.text}
+                    if grammar := self.grammars.grammar(request).text:
+                        body["structured_outputs"] = {"grammar": grammar}
                     await self._read(sequence, client.stream(body), handle)
             finally:
                 self._queued_at.pop(id(sequence), None)
