@@ -261,6 +261,7 @@ async def _prompt_of(
         batch.query,
         count=request.retrieval["count"],
         whole=request.retrieval["whole"],
+        caller=request.caller,
     )
     passages = [Passage(**one) for one in found]
     prompt = build_prompt(request.prompt_template, request.messages, passages)

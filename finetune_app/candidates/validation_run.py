@@ -105,7 +105,7 @@ class Judge:
     def __init__(self, goal: Goal) -> None:
         self.measure: Measure | None = None
         if goal.measure:
-            self.measure = with_embedder(get_measure(goal.measure, goal.measure_settings))
+            self.measure = with_embedder(get_measure(goal.measure, goal.measure_settings), goal)
         self.fingerprint = json_digest([goal.measure, goal.measure_settings])
 
     def __call__(self, answer: CandidateAnswer, wanted: str) -> tuple[bool | None, str]:

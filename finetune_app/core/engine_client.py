@@ -156,14 +156,20 @@ async def count_prompt_tokens(
 
 
 async def search(
-    index: str, question: str, *, count: int, whole: bool = False
+    index: str, question: str, *, count: int, whole: bool = False, caller: str = ""
 ) -> list[FoundPassage]:
     """Passages of an index that match a question, best first; empty when none does.
 
-    index: absolute folder. whole: return all passages, in the order of the documents. Raises
-    EngineUnavailable.
+    index: absolute folder. whole: return all passages, in the order of the documents. caller: who
+    asks; callers take turns. Raises EngineUnavailable.
     """
-    body = {"index": name_of(index), "question": question, "count": count, "whole": whole}
+    body = {
+        "index": name_of(index),
+        "question": question,
+        "count": count,
+        "whole": whole,
+        "caller": caller,
+    }
     passages: list[FoundPassage] = (await _request("POST", "/search", body))["passages"]
     return passages
 
@@ -181,13 +187,18 @@ async def check_adapter(base_model: str, adapter: str, *, number_format: str = "
     return str((await _request("POST", "/check-adapter", body))["problem"])
 
 
-async def embed(texts: Sequence[str], *, whole: bool = True) -> tuple[list[list[float]], int]:
+async def embed(
+    texts: Sequence[str], *, whole: bool = True, caller: str = "", background: bool = False
+) -> tuple[list[list[float]], int]:
     """A vector of length 1 for each text, and the number of tokens of all texts together.
+
+    caller, background: as of a `ChatRequest`.
 
     Raises EngineUnavailable, and with `whole` RequestRejected for a text longer than the embedder
     reads; else it is truncated.
     """
-    answer = await _request("POST", "/embed", {"texts": list(texts), "whole": whole})
+    body = {"texts": list(texts), "whole": whole, "caller": caller, "background": background}
+    answer = await _request("POST", "/embed", body)
     return answer["vectors"], sum(answer["tokens"])
 
 

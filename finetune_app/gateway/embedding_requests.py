@@ -32,13 +32,15 @@ async def embed(key: ApiKey, body: bytes, *, is_background: bool = False) -> Jso
         model = model_field(given)
         require_embedder(key, model)
         texts, encoding = _input_texts(given.get("input")), _encoding_format(given)
-        computed = asyncio.create_task(engine_client.embed(texts))
+        computed = asyncio.create_task(
+            engine_client.embed(texts, caller=f"key {key.pk}", background=is_background)
+        )
         try:
             vectors, tokens = await asyncio.shield(computed)
         except engine_client.EngineUnavailable as problem:
             raise engine_error(problem) from problem
         except asyncio.CancelledError:
-            # The engine computes them whole for a client that has left, so they count whole.
+            # They wait their turn and are computed for a client that has left, so they count.
             with suppress(engine_client.EngineUnavailable):
                 _vectors, tokens = await computed
             raise

@@ -86,7 +86,7 @@ def _with_settings(
     else:
         settings = {}
     try:
-        measure = with_embedder(get_measure(kind, settings), EMBEDDING_SECONDS)
+        measure = with_embedder(get_measure(kind, settings), goal, EMBEDDING_SECONDS)
     except MeasureError:
         return "", None
     return measure.summary(), check_measure(measure, goal.pairs)

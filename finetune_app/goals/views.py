@@ -59,7 +59,9 @@ def page(request: HttpRequest, goal: Goal) -> HttpResponse:
     )
     trivial = (
         check_measure(
-            with_embedder(get_measure(goal.measure, goal.measure_settings), EMBEDDING_SECONDS),
+            with_embedder(
+                get_measure(goal.measure, goal.measure_settings), goal, EMBEDDING_SECONDS
+            ),
             goal.pairs,
         )
         if goal.measure

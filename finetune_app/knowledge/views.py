@@ -56,7 +56,9 @@ def _search(goal: Goal, question: str) -> tuple[list[CitedPassage], str]:
         return [], _("The documents cannot be searched yet. Wait until they are read.")
     index = str(engine_folder(knowledge.index_folder))
     try:
-        passages = async_to_sync(engine_client.search)(index, question, count=SHOWN_PASSAGES)
+        passages = async_to_sync(engine_client.search)(
+            index, question, count=SHOWN_PASSAGES, caller=f"goal {goal.pk}"
+        )
     except engine_client.EngineUnavailable as problem:
         return [], str(problem)
     existing = set(knowledge.documents.values_list("pk", flat=True))

@@ -68,7 +68,7 @@ def from_a_file_to_the_place_that_answers(
 def test_with_the_worker_and_the_search_in_this_process(
     new_context, live_server, as_owner, goal, tmp_path, monkeypatch
 ):
-    async def search(index, question, *, count, whole=False):
+    async def search(index, question, *, count, whole=False, caller=""):
         return [asdict(passage) for passage in Index(Path(index)).search(question, count)]
 
     monkeypatch.setattr(services, "wake_worker", lambda job: True)

@@ -108,10 +108,10 @@ def test_meaning_is_judged_by_the_engine_and_later_where_it_cannot_be_asked(
 ):
     goals.choose_measure(goal=ready_goal, kind="meaning", settings={})
 
-    async def unavailable(texts, *, whole):
+    async def unavailable(texts, *, whole, caller):
         raise engine_client.EngineUnavailable("The model cannot be reached just now.")
 
-    async def alike(texts, *, whole):
+    async def alike(texts, *, whole, caller):
         return [[1.0, 0.0] for _text in texts], 0
 
     monkeypatch.setattr(engine_client, "embed", unavailable)

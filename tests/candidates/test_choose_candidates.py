@@ -64,7 +64,7 @@ def documents(ready, monkeypatch) -> Knowledge:
     journey.write(f"{knowledge.index_folder}/index.json", "{}")
     knowledge.asked = []
 
-    async def search(index, question, *, count, whole=False):
+    async def search(index, question, *, count, whole=False, caller=""):
         knowledge.asked.append((index, question, count))
         return FOUND
 

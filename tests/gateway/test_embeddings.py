@@ -8,6 +8,7 @@ import openai
 import pytest
 
 from finetune_app.api_keys import services as api_keys
+from finetune_app.core import engine_client
 from finetune_app.request_log.models import Request
 from tests.worker.conftest import wait_for
 from worker.knowledge import embedding
@@ -114,3 +115,19 @@ def test_an_unavailable_engine_gets_a_503(client, settings):
     with pytest.raises(openai.InternalServerError) as refused:
         embed(client)
     assert refused.value.status_code == 503
+
+
+def test_a_full_queue_is_answered_with_429(client, key, monkeypatch):
+    """Keys take turns, so the engine learns whose request it is."""
+    callers = []
+
+    async def is_busy(_texts, *, caller, **_more):
+        callers.append(caller)
+        raise engine_client.EngineUnavailable("busy", retry_after=5)
+
+    monkeypatch.setattr(engine_client, "embed", is_busy)
+    with pytest.raises(openai.RateLimitError) as raised:
+        embed(client.with_options(max_retries=0))
+    assert raised.value.response.headers["Retry-After"] == "5"
+    assert raised.value.code == "engine_busy"
+    assert callers == [f"key {key[0].pk}"]

@@ -151,7 +151,7 @@ def test_each_measure_says_beforehand_what_repeating_the_question_scores(as_edit
 def test_meaning_asks_for_vectors_only_where_it_is_chosen(as_editor, goal, url, monkeypatch):
     asked = []
 
-    async def embed(texts, *, whole):
+    async def embed(texts, *, whole, caller):
         asked.extend(texts)
         return [[1.0, 0.0] if "He go" in text else [0.6, 0.8] for text in texts], 0
 
@@ -167,7 +167,7 @@ def test_meaning_asks_for_vectors_only_where_it_is_chosen(as_editor, goal, url, 
 
 
 def test_the_page_works_while_the_engine_does_not(as_editor, goal, url, monkeypatch):
-    async def embed(texts, *, whole):
+    async def embed(texts, *, whole, caller):
         raise engine_client.EngineUnavailable("not now")
 
     monkeypatch.setattr(engine_client, "embed", embed)

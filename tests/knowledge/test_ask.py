@@ -21,7 +21,7 @@ def searched(monkeypatch):
     """Searches without the engine process. Returns the folders that were searched."""
     searched: list[str] = []
 
-    async def search(index, question, *, count, whole=False):
+    async def search(index, question, *, count, whole=False, caller=""):
         searched.append(index)
         return [asdict(passage) for passage in Index(Path(index)).search(question, count)]
 

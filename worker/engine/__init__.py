@@ -9,6 +9,8 @@ backend_selector.py  which of the two serves a base model
 model_manager.py     keeps base models loaded and shares them between concurrent requests
 model_memory.py      whether another one fits into memory beside them
 retrieval.py         document search and embeddings
+request_queue.py     how many requests may wait, and who is rejected
+fair_executor.py     the threads of document search and embeddings, in turns
 server.py            all of it over HTTP, for the web application
 listening.py         on a Unix socket or a network; how the process ends
 batch_generation.py  run many requests at once inside a job, with its lease and its stop button

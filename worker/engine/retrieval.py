@@ -7,20 +7,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import sys
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from finetune_app.core.engine_protocol import MAX_TEXTS
+from worker.engine.fair_executor import FairExecutor
 from worker.engine.model_manager import folder_of
 from worker.memory import release_memory
 
@@ -32,6 +34,10 @@ log = logging.getLogger(__name__)
 MAX_OPEN_INDEXES = 8
 MAX_PASSAGES = 50
 MAX_QUESTION_CHARACTERS = 20_000
+THREADS = 2  # while one embeds many texts, another one searches
+TEXTS_PER_PLACE = 32  # in the queue: what the embedder reads at once
+
+T = TypeVar("T")
 
 
 class TextTooLong(ValueError):
@@ -48,10 +54,14 @@ class TextTooLong(ValueError):
 
 
 class Retriever:
-    """Indexes and the embedder, unloaded after a time without use. Thread-safe."""
+    """Indexes and the embedder, unloaded after a time without use. Thread-safe.
+
+    executor: runs the calls of requests.
+    """
 
     def __init__(self, idle_unload_seconds: float) -> None:
         self.idle_unload_seconds = idle_unload_seconds
+        self.executor = FairExecutor(THREADS, "retrieval")
         self._indexes: OrderedDict[Path, Index] = OrderedDict()
         self._index_lock = threading.Lock()
         self._counter_lock, self._active_calls = threading.Lock(), 0
@@ -140,8 +150,9 @@ async def search(request: Request) -> Response:
     body, retriever = await request.json(), request.app.state.retriever
     folder = await folder_of(request.app.state.models, body["index"])
     count = max(1, min(int(body["count"]), MAX_PASSAGES))
-    passages = await asyncio.to_thread(
-        retriever.search, folder, str(body.get("question", "")), count, bool(body.get("whole"))
+    question, whole = str(body.get("question", "")), bool(body.get("whole"))
+    passages = await _in_turn(
+        request, lambda: retriever.search(folder, question, count, whole), body
     )
     return JSONResponse({"passages": passages})
 
@@ -152,7 +163,35 @@ async def embed(request: Request) -> Response:
     texts = [str(text) for text in body["texts"]]
     if len(texts) > MAX_TEXTS:
         raise ValueError(f"Ask for at most {MAX_TEXTS} texts at once.")
-    vectors, lengths = await asyncio.to_thread(
-        retriever.embed, texts, bool(body.get("questions")), bool(body.get("whole"))
+    questions, whole = bool(body.get("questions")), bool(body.get("whole"))
+    vectors, lengths = await _in_turn(
+        request,
+        lambda: retriever.embed(texts, questions, whole),
+        body,
+        places=math.ceil(len(texts) / TEXTS_PER_PLACE),
     )
     return JSONResponse({"vectors": vectors, "tokens": lengths})
+
+
+async def _in_turn(
+    request: Request, work: Callable[[], T], body: dict[str, Any], places: int = 1
+) -> T:
+    """The result of `work`, unless the client is gone when its turn comes.
+
+    Raises QueueFull, ClientDisconnect, and whatever `work` raises.
+    """
+    gone = asyncio.ensure_future(request.receive())  # nothing else comes after the body
+
+    def work_if_wanted() -> T:
+        if gone.done():
+            raise ClientDisconnect
+        return work()
+
+    executor: FairExecutor = request.app.state.retriever.executor
+    caller, background = str(body.get("caller", "")), bool(body.get("background"))
+    try:
+        return await executor.run(
+            work_if_wanted, caller=caller, places=places, background=background
+        )
+    finally:
+        gone.cancel()

@@ -25,7 +25,7 @@ from typing import Any, cast
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -295,6 +295,10 @@ async def _too_many_requests(_request: Request, _error_raised: Exception) -> Res
     return _error(429, "The model is busy. Try again in a moment.", {"Retry-After": seconds})
 
 
+async def _client_closed_request(_request: Request, _error_raised: Exception) -> Response:
+    return Response(status_code=499)  # for the log: nobody reads it
+
+
 async def _unprocessable(_request: Request, error: Exception) -> Response:
     if isinstance(error, KeyError):
         return _error(422, f"Missing: {error.args[0]}")
@@ -327,6 +331,7 @@ def make_app(models: ModelManager, secret: str) -> Starlette:
         middleware=[Middleware(RequestIds), Middleware(RequireSecret, secret=secret)],
         exception_handlers={
             QueueFull: _too_many_requests,
+            ClientDisconnect: _client_closed_request,
             PathNotAllowed: _unprocessable,
             UserError: _unprocessable,
             ValueError: _unprocessable,
