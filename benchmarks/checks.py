@@ -348,7 +348,7 @@ def timed(data: Path, count: int, seed: int) -> None:
     folder, dice = Path(tempfile.mkdtemp()), random.Random(seed)
     with (folder / "rows.jsonl").open("w", encoding="utf-8") as file:
         for pk, messages in enumerate(many(data, count, seed), 1):
-            line = [pk, pk, dice.choice(SPLITS), prompt_hash(messages), messages, None]
+            line = [pk, pk, dice.choice(SPLITS), prompt_hash(messages), "", messages, "", None]
             file.write(json.dumps(line) + "\n")
     about = {"measure": "", "measure_settings": {}, "token_limit": None}
     clock = Clock()

@@ -26,7 +26,7 @@ from finetune_app.jobs.handlers import ChildSpec, JobHandler, Result
 from finetune_app.jobs.kinds import JobKind
 from finetune_app.jobs.models import Job
 
-ROW_FIELDS = ("pk", "number", "split", "prompt_hash", "messages", "rejected")
+ROW_FIELDS = ("pk", "number", "split", "prompt_hash", "group", "messages", "rejected")
 SCAN_FIELDS = tuple(f"row_check__{name}" for name in row_check_cache.FIELDS)
 
 

@@ -52,7 +52,7 @@ def method_table_context(evaluation: Evaluation) -> dict[str, Any]:
     if len(candidates) < MIN_CANDIDATES or measure.needs_person:
         return {}
     answers = _answered_by_all(evaluation.answers.all().by_candidate(), candidates)
-    groups = evaluation.groups()
+    groups = evaluation.groups
     scores = [_scores(one, answers[one.pk], measure.graded, groups) for one in candidates]
     shared = {one.index for one in answers[evaluation.base_id]}
     trivial = [

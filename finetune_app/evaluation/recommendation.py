@@ -130,7 +130,7 @@ def _explain(
     if chosen != best and not _nearly_equal(methods, chosen, best):
         return "too_close", (
             f"{_capitalised(ahead.name)} gets {ahead.result}, {winner.name} {winner.result}: "
-            f"that could be chance. Stay with {winner.name}, which takes less work, until more "
+            f"{_chance(winner)}. Stay with {winner.name}, which takes less work, until more "
             "test prompts settle it."
         )
     if not easier:
@@ -144,6 +144,14 @@ def _explain(
     return "worth_it", (
         f"{name} is worth the work: {compared}. Chance does not explain a difference like this."
     )
+
+
+def _chance(method: MethodScores) -> str:
+    groups = method.groups or ()
+    count = len(set(groups) - {None}) + groups.count(None)
+    if count < len(groups):
+        return f"the prompts belong to {count} groups, so that could be chance"
+    return "that could be chance"
 
 
 def _beats(method: MethodScores, trivial: MethodScores, looks: int) -> bool:

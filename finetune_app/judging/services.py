@@ -166,7 +166,7 @@ def store_judgement(run: JudgeRun) -> Judgement:
     pairs = pairs_of(run.evaluation)
     asked = sum(pair["kind"] == "answers" for pair in pairs)
     same = run.evaluation.comparisons.count() - asked
-    judgement = grade(given_choices(run), pairs, same, run.evaluation.groups())
+    judgement = grade(given_choices(run), pairs, same, run.evaluation.groups)
     run.result = _to_json(judgement, alpha_of(run))
     run.save(update_fields=["result"])
     return judgement

@@ -5,7 +5,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from finetune_app.datasets.models import Import, Suggestion
+from finetune_app.datasets.models import Import, Split, Suggestion
 from finetune_app.datasets.table_query import SORTS, TableFilters, page_of
 from tests.datasets.table_page import get, numbers
 from tests.example_rows import conversation
@@ -40,6 +40,7 @@ def test_filter_by_imported_file(as_owner, url, rows, dataset):
 
 
 def test_filter_by_open_suggestion(as_owner, url, rows):
+    rows.filter(number__in=[6, 7]).update(split=Split.TRAIN)
     one, other = rows.filter(number__in=[6, 7])
     Suggestion.objects.create(example=one, answer="topic: bell", source="base")
     Suggestion.objects.create(example=other, answer="x", source="base", state="dismissed")

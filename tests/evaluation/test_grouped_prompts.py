@@ -58,7 +58,10 @@ def test_forty_answers_to_forty_people_are_enough(goal, owner):
 def test_a_method_is_recommended_by_groups_too(goal, owner, customers, found):
     shots = [{"prompt": "Where is my order?", "answer": "topic: order"}]
     evaluation = evaluated(goal, owner, customers, instructions="Sort each email.", shots=shots)
-    assert method_table_context(evaluation)["recommendation"].found == found
+    recommendation = method_table_context(evaluation)["recommendation"]
+    assert recommendation.found == found
+    belong = "the prompts belong to 4 groups, so that could be chance"
+    assert (belong in recommendation.sentence) == bool(customers)
 
 
 @pytest.mark.parametrize(("customers", "settled"), [(0, True), (CUSTOMERS, False)])

@@ -69,7 +69,7 @@ def test_embeddings_are_computed_whole_and_counted_whole(key, live, monkeypatch)
     async def leave() -> None:
         computing, may_end = asyncio.Event(), asyncio.Event()
 
-        async def computed(_texts):
+        async def computed(_texts, **_more):
             computing.set()
             await may_end.wait()
             return [[1.0]], 7

@@ -22,8 +22,8 @@ class RowFile:
         self._at, self._last = -1, []  # type: int, list[Any]
 
     def line(self, at: int) -> list[Any]:
-        """The row that begins at this byte: pk, number, split, prompt hash, messages, worse answer,
-        scan."""
+        """The row that begins at this byte: pk, number, split, prompt hash, group, messages, worse
+        answer, scan."""
         if at != self._at:
             assert self._map is not None
             self._map.seek(at)
@@ -43,20 +43,20 @@ class RowFile:
 class StoredRow:
     """Has the attributes of a CheckRow; its texts stay in the file."""
 
-    __slots__ = ("_at", "_file", "number", "pk", "prompt_hash", "split")
+    __slots__ = ("_at", "_file", "group", "number", "pk", "prompt_hash", "split")
 
     def __init__(self, file: RowFile, at: int) -> None:
         self._file, self._at = file, at
-        self.pk, self.number, split, self.prompt_hash = file.line(at)[:4]
-        self.split = sys.intern(split)
+        self.pk, self.number, split, self.prompt_hash, group = file.line(at)[:5]
+        self.split, self.group = sys.intern(split), sys.intern(group)
 
     @property
     def messages(self) -> list[Message]:
-        return cast(list[Message], self._file.line(self._at)[4])
+        return cast(list[Message], self._file.line(self._at)[5])
 
     @property
     def rejected(self) -> str:
-        return str(self._file.line(self._at)[5])
+        return str(self._file.line(self._at)[6])
 
     @property
     def prompt(self) -> str:
@@ -71,4 +71,4 @@ def read_rows(file: RowFile) -> Iterator[tuple[CheckRow, list[Any] | None]]:
     """Each row and its cached scan."""
     for at in file.offsets():
         row = StoredRow(file, at)
-        yield cast(CheckRow, row), file.line(at)[6]
+        yield cast(CheckRow, row), file.line(at)[7]

@@ -117,8 +117,10 @@ class Evaluation(models.Model):
         others = [*self.others.all(), self.ours]
         return [self.base, *sorted(others, key=lambda one: (EFFORT[one.kind], one.pk))]
 
+    @cached_property
     def groups(self) -> dict[int, str]:
-        """The index of each prompt that has a group -> its group; see `Comparison.group`."""
+        """The index of each prompt that has a group -> its group; see `Comparison.group`. Read
+        once."""
         grouped = self.comparisons.exclude(group="")
         return dict(grouped.values_list("index", "group"))
 

@@ -90,7 +90,7 @@ class PreferencePair(TypedDict):
 def preference(evaluation: Evaluation) -> Preference:
     signs = _majorities(evaluation)
     split = split_of(list(signs.values()))
-    groups = evaluation.groups()
+    groups = evaluation.groups
     counted = by_group(list(signs.values()), [groups.get(index) for index in signs])
     settled = sign_test(counted.wins, counted.losses) <= ALPHA
     by_measure = {} if evaluation.needs_person else _signs_of_measure(evaluation)
