@@ -35,13 +35,18 @@ class LeftOut:
         return {"learned": len(self.learned), "suggested": len(self.suggested)}
 
 
-def left_out_of(version: Version, candidates: Collection[Candidate]) -> LeftOut:
-    """What has to be left out of this version's test, so that it is fair to all candidates."""
+def left_out_of(
+    version: Version, candidates: Collection[Candidate], chosen: Collection[int] = ()
+) -> LeftOut:
+    """What has to be left out of this version's test, or of the `chosen` rows of it, so that it is
+    fair to all candidates."""
     learned_from = versions_learned_from(candidates)
     learned = learned_rows(version, learned_from) if learned_from else set()
     suggested = _suggested_rows(version, candidates)
     if suggested:
         suggested &= read_questions(version).keys()
+    if chosen:
+        learned, suggested = learned.intersection(chosen), suggested.intersection(chosen)
     return LeftOut(learned, suggested - learned)
 
 

@@ -92,7 +92,8 @@ def start(
     active = goal.evaluations.active().first()
     if active:
         return active
-    left_out = left_out_of(version, candidates)  # before the lock: it may read large files
+    # Before the lock: it may read large files.
+    left_out = left_out_of(version, candidates, test_rows)
     rows = rows_to_ask(version, test_rows, left_out)
     return _queue(goal, version, candidates, user, rows, left_out)
 

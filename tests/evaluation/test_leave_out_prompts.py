@@ -6,14 +6,17 @@ from django.utils import timezone
 from finetune_app.candidates import services as candidates
 from finetune_app.datasets import services as datasets
 from finetune_app.datasets.models import Example, Split, Suggestion
-from finetune_app.evaluation.candidate_selection import EvaluationInputs
+from finetune_app.evaluation import services as evaluations
+from finetune_app.evaluation.candidate_selection import EvaluationInputs, create_candidates
 from finetune_app.evaluation.held_out import read_test_prompts
 from finetune_app.evaluation.models import Evaluation
+from finetune_app.evaluation.prompt_baseline import BaselinePrompt
 from finetune_app.evaluation.prompt_selection import fresh_prompts
 from finetune_app.goals.models import Goal
 from finetune_app.providers.models import Endpoint
 from finetune_app.training import services as trainings
 from finetune_app.training.models import Training
+from finetune_app.training.services import newest_version
 from finetune_app.versions import services as versions
 from tests import journey
 from tests.evaluation.test_fresh_prompts import add_test_rows
@@ -67,6 +70,25 @@ def test_the_page_and_the_report_say_how_many_and_why(further, owner, as_viewer,
     report = as_viewer.get(url("download", evaluation.pk, "html")).content.decode()
     assert LEARNED in report
     assert "on which nobody had seen results yet" not in report  # all others were asked
+
+
+def test_prompts_that_were_not_chosen_are_not_said_to_be_left_out(further, goal, owner):
+    """The learned ones lie in the test, but only fresh ones are asked."""
+    training, _moved = further
+    fresh = add_test_rows(goal, owner, 100, 101)
+    taking_part = create_candidates(
+        EvaluationInputs.for_goal(goal, training), prompt=BaselinePrompt("", []), keys=["tuned"]
+    )
+    evaluation = evaluations.start(
+        goal=goal,
+        version=newest_version(goal),
+        candidates=taking_part,
+        user=owner,
+        test_rows=fresh,
+    )
+    assert rows_asked(evaluation) == set(fresh)
+    assert not any(evaluation.left_out.values())
+    assert evaluation.asks_fresh_only
 
 
 def test_it_is_known_after_the_earlier_training_was_deleted(further, trained, owner):
