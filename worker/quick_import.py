@@ -27,7 +27,7 @@ def quick_import(names: Sequence[str], unused: Sequence[str] = ()) -> list[Modul
         return [sys.modules[name] for name in names]
     gc.disable()
     try:
-        with _missing(unused):
+        with missing(unused):
             return [import_module(name) for name in names]
     finally:
         gc.freeze()
@@ -35,7 +35,8 @@ def quick_import(names: Sequence[str], unused: Sequence[str] = ()) -> list[Modul
 
 
 @contextmanager
-def _missing(names: Sequence[str]) -> Iterator[None]:
+def missing(names: Sequence[str]) -> Iterator[None]:
+    """As if those of these that nobody has imported were not installed; for all threads."""
     hidden = [name for name in names if name not in sys.modules]
     sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]  # None: it cannot be found
     try:

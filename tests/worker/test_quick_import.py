@@ -73,6 +73,24 @@ def test_what_is_unused_is_not_imported_with_it_and_can_be_imported_later():
     assert done.returncode == 0, done.stderr
 
 
+def test_the_engine_opens_a_model_without_scipy(tmp_path):
+    """In a process of its own, too, as the engine itself opens a model."""
+    program = (
+        "import sys; from pathlib import Path\n"
+        "from finetune_app.core.vllm_installation import VllmInstallation\n"
+        "from worker.engine.backend_selector import BackendSelector\n"
+        "try:\n"
+        f"    folder = Path({str(tmp_path)!r})\n"
+        "    BackendSelector(VllmInstallation(None), folder / 'log').open(folder, 'fp32')\n"
+        "except Exception as problem:\n"
+        "    assert type(problem).__name__ == 'BadModel', problem\n"
+        "    assert 'torch' in sys.modules and 'scipy' not in sys.modules\n"
+        "    sys.exit(9)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
+    assert done.returncode == 9, done.stderr
+
+
 def test_what_was_imported_before_is_kept(library):
     [module] = quick_import([library])
     with pytest.raises(ImportError, match="no such card"):  # it looks for one, so it is imported

@@ -58,8 +58,9 @@ class BackendSelector:
                 return self._open_vllm(base, number_format)
             except BackendUnsupported as why:
                 self.mark_unsupported(base, str(why))
-        # These import torch, so only when a model is needed.
-        quick_import(["worker.engine.engine"])
+        # These import torch, so only when a model is needed. Of what they do not need, another
+        # thread may want boto3 just now, and bitsandbytes; scipy nobody does.
+        quick_import(["worker.engine.engine"], ["scipy"])
         from worker.engine.compute_thread import ComputeThread
         from worker.engine.engine import Engine
 

@@ -14,6 +14,7 @@ from peft import (
     get_peft_model_state_dict,
     set_peft_model_state_dict,
 )
+from peft.import_utils import is_bnb_4bit_available, is_bnb_available
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch.nn import functional
@@ -23,6 +24,7 @@ from finetune_app.core.machine import this_machine
 from worker.channel import UserError
 from worker.engine.model_loader import ModelConfig, fp32_bytes
 from worker.quantisation import keep_trainable, quantised_loading
+from worker.quick_import import UNUSED, missing
 from worker.training.full_model import FullModel
 from worker.training.packing import use_flash_attention
 from worker.training.spec import TrainingSpec
@@ -65,7 +67,7 @@ def load(spec: TrainingSpec, number_format: str) -> AdaptedModel:
     )
     torch.manual_seed(spec.seed % 2**63)
     try:
-        model = get_peft_model(base, config, autocast_adapter_dtype=False)
+        model = add_adapter(base, config)
     except ValueError as error:
         raise UserError(
             "bad_model",
@@ -78,6 +80,18 @@ def load(spec: TrainingSpec, number_format: str) -> AdaptedModel:
     if spec.start_adapter:
         continue_adapter(model, spec.start_adapter)
     return AdaptedModel(model, device, number_format)
+
+
+def add_adapter(base: PreTrainedModel, config: LoraConfig) -> PeftModel:
+    """PEFT asks whether a layer is one of bitsandbytes', whose import takes most of a second and
+    50 MB. Where weights are in 4-bit it has been imported; else there is no such layer."""
+    answers = is_bnb_available, is_bnb_4bit_available
+    with missing(UNUSED):
+        try:
+            return get_peft_model(base, config, autocast_adapter_dtype=False)
+        finally:
+            for kept in answers:
+                kept.cache_clear()
 
 
 def continue_adapter(model: PeftModel, folder: Path) -> None:

@@ -1,6 +1,8 @@
 """QLoRA: a LoRA adapter is trained beside base weights in 4-bit, here on bitsandbytes' CPU part."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -63,6 +65,25 @@ def test_the_linear_layers_take_a_quarter_of_the_bytes(base_model):
     assert linear_bytes(packed.model) * 4 == linear_bytes(plain.model)
     trained = [p.dtype for p in packed.model.parameters() if p.requires_grad]
     assert set(trained) == {torch.bfloat16}
+
+
+def test_bitsandbytes_is_imported_only_for_4_bit_weights(base_model):
+    """In a process of its own, as a job's, since here it is imported."""
+    program = (
+        "import sys; from pathlib import Path\n"
+        "from worker.quick_import import UNUSED, quick_import\n"
+        "quick_import(['worker.training.model_loader'], UNUSED)\n"
+        "from worker.training.model_loader import load\n"
+        "from worker.training.spec import TrainingSpec\n"
+        f"folder = Path({str(base_model())!r})\n"
+        "def layers(tuning):\n"
+        "    spec = TrainingSpec(base_model=folder, version=folder, tuning=tuning)\n"
+        "    return {type(layer).__name__ for layer in load(spec, 'bf16').model.modules()}\n"
+        "assert 'Linear' in layers('lora') and 'bitsandbytes' not in sys.modules\n"
+        "assert 'Linear4bit' in layers('qlora')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_what_reads_raw_weights_takes_the_general_path(base_model, job, monkeypatch):
