@@ -144,7 +144,7 @@ DEFAULT_WORK = TrainingWork(
     rank=16,
     replay_rows=2,
     longest_rows=LongestRows((160, *[120] * 7), learned=30),
-    replay_tokens=2_900,
+    replay_tokens=2_300,
     measured_tokens=6_000,
     answer_tokens=900,
     longest_answer=90,

@@ -28,7 +28,7 @@ from worker.template import TokenizedExample, prompt_token_ids
 PROMPTS = Path(__file__).with_name("prompts.jsonl")
 STARTER = Path(__file__).with_name("starter.json")
 KEPT = ".everyday"  # folder beside the base models
-ANSWER_TOKENS = 48  # enough to show how the base model writes; longer answers are cut
+ANSWER_TOKENS = 20  # enough to show how the base model writes; longer answers are cut
 
 
 @dataclass(frozen=True)
