@@ -24,7 +24,7 @@ from finetune_app.core.machine import this_machine
 from worker.channel import UserError
 from worker.engine.model_loader import ModelConfig, fp32_bytes
 from worker.quantisation import keep_trainable, quantised_loading
-from worker.quick_import import UNUSED, missing
+from worker.quick_import import missing
 from worker.training.full_model import FullModel
 from worker.training.packing import use_flash_attention
 from worker.training.spec import TrainingSpec
@@ -86,7 +86,7 @@ def add_adapter(base: PreTrainedModel, config: LoraConfig) -> PeftModel:
     """PEFT asks whether a layer is one of bitsandbytes', whose import takes most of a second and
     50 MB. Where weights are in 4-bit it has been imported; else there is no such layer."""
     answers = is_bnb_available, is_bnb_4bit_available
-    with missing(UNUSED):
+    with missing(["bitsandbytes"]):
         try:
             return get_peft_model(base, config, autocast_adapter_dtype=False)
         finally:
