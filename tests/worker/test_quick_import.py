@@ -3,7 +3,6 @@ comes later is looked at, and found, as ever."""
 
 import ast
 import gc
-import subprocess
 import sys
 import weakref
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import worker
+from tests.worker.own_process import in_own_process
 from worker.quick_import import UNUSED, quick_import
 
 
@@ -69,8 +69,7 @@ def test_what_is_unused_is_not_imported_with_it_and_can_be_imported_later():
         "import bitsandbytes, boto3, scipy.stats"
     )
     pytest.importorskip("bitsandbytes", reason="of the extra qlora")
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
-    assert done.returncode == 0, done.stderr
+    in_own_process(program)
 
 
 def test_the_engine_opens_a_model_without_scipy(tmp_path):
@@ -84,11 +83,9 @@ def test_the_engine_opens_a_model_without_scipy(tmp_path):
         "    BackendSelector(VllmInstallation(None), folder / 'log').open(folder, 'fp32')\n"
         "except Exception as problem:\n"
         "    assert type(problem).__name__ == 'BadModel', problem\n"
-        "    assert 'torch' in sys.modules and 'scipy' not in sys.modules\n"
-        "    sys.exit(9)\n"
+        "assert 'torch' in sys.modules and 'scipy' not in sys.modules\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
-    assert done.returncode == 9, done.stderr
+    in_own_process(program)
 
 
 def test_what_was_imported_before_is_kept(library):

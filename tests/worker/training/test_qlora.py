@@ -1,8 +1,6 @@
 """QLoRA: a LoRA adapter is trained beside base weights in 4-bit, here on bitsandbytes' CPU part."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -12,6 +10,7 @@ from torch.nn.functional import cross_entropy
 from transformers import AutoModelForCausalLM
 
 from tests.starter import FOLDER, needs_starter
+from tests.worker.own_process import in_own_process
 from tests.worker.training.base_model_says import base_probabilities
 from tests.worker.training.recording_channel import RecordingChannel
 from worker.channel import Job, UserError
@@ -82,8 +81,7 @@ def test_bitsandbytes_is_imported_only_for_4_bit_weights(base_model):
         "assert 'Linear' in layers('lora') and 'bitsandbytes' not in sys.modules\n"
         "assert 'Linear4bit' in layers('qlora')\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
-    assert done.returncode == 0, done.stderr
+    in_own_process(program)
 
 
 def test_what_reads_raw_weights_takes_the_general_path(base_model, job, monkeypatch):
