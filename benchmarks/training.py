@@ -31,7 +31,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.training_child import PEAK, Configuration  # noqa: E402
-from benchmarks.training_rows import SAMPLES, SHAPES  # noqa: E402
+from benchmarks.training_rows import SAMPLES, SHAPES, conversations  # noqa: E402
 from finetune_app.core.machine import training_environment  # noqa: E402
 
 OURS = Configuration("Finetune, batch 8", ours=True)
@@ -47,6 +47,7 @@ QUICK = [
 ]
 STEPS_IN_TURN = 3  # within the first, our threads still wait as beside another program
 ROUNDS = 3  # with --alone
+MEASURED_ROWS = 32
 MORE = [
     Configuration(
         f"TRL {attention}, batch {batch}, {weights}", batch, attention=attention, weights=weights
@@ -55,6 +56,27 @@ MORE = [
     for attention in ("sdpa", "eager")
     for weights in ("float32", "bfloat16")
 ]
+
+
+def environment(threads: int) -> dict[str, str]:
+    """Of a process that trains."""
+    own = {"OMP_NUM_THREADS": str(threads), "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT)}
+    return training_environment() | os.environ | own
+
+
+def read_everyday_rows(model: Path, shape: str, threads: int) -> None:
+    """As the app does while it measures the machine, so that no training has to."""
+    train, _ = conversations(shape)
+    subprocess.run(
+        [sys.executable, "-m", "worker.training.measure_speed", str(model)],
+        input=json.dumps(train[:MEASURED_ROWS]),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        cwd=ROOT,
+        env=environment(threads),
+        check=True,
+    )
 
 
 # --- taking turns -----------------------------------------------------------------------------
@@ -85,13 +107,7 @@ class Runner:
             stderr=subprocess.DEVNULL,
             text=True,
             cwd=ROOT,
-            env=training_environment()
-            | os.environ
-            | {
-                "OMP_NUM_THREADS": str(self.threads),
-                "HF_HUB_OFFLINE": "1",
-                "PYTHONPATH": str(ROOT),
-            },
+            env=environment(self.threads),
         )
         if self.read() is None:
             raise SystemExit(f"{self.configuration.name} did not start.")
@@ -255,6 +271,7 @@ def main() -> None:
     given.model = given.model.resolve()  # the children run in another folder
     if not (SAMPLES / "nl2bash.csv").exists():
         raise SystemExit(f"No sample rows in {SAMPLES}: set FINETUNE_DATA_DIR_SAMPLES.")
+    read_everyday_rows(given.model, given.shape, given.threads)
     losses = quality(given.model, given.shape, given.threads) if given.quality else {}
     chosen = [DEFAULTS, WITH_REPLAY, *(QUICK if given.quick else MORE)]
     configurations = [replace(one, shape=given.shape) for one in chosen[: given.most]]

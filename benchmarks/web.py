@@ -24,7 +24,6 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -84,6 +83,7 @@ def stand_in(place: Path, data: Path) -> None:
     import uvicorn
 
     from finetune_app.core.vllm_installation import find_vllm
+    from worker.engine.backend import Handle, Listener
     from worker.engine.backend_selector import BackendSelector
     from worker.engine.model_manager import ModelManager
     from worker.engine.request_queue import RequestQueue
@@ -97,11 +97,13 @@ def stand_in(place: Path, data: Path) -> None:
         def prepare(self, requests: Any) -> Any:
             return requests
 
-        def submit(self, request: GenerationRequest, listener: Any) -> Any:
+        def submit(self, request: GenerationRequest, listener: Listener) -> Handle:
+            handle = Handle(listener)
             for _ in range(request.max_new_tokens):
-                listener(" word")
-            listener(Completion("", request.max_new_tokens, "length", 0.0))
-            return SimpleNamespace(cancel=lambda: None)
+                handle.tokens += 1
+                handle.put(" word")
+            handle.put(Completion("", handle.tokens, "length", 0.0))
+            return handle
 
         def close(self) -> None:
             pass
