@@ -3,7 +3,8 @@
     python benchmarks/training.py --model FOLDER [--shape short] [--quick] [--alone] [--threads 2]
 
 Same 320 rows (English to bash, in one of the shapes of training_rows.py), same adapter, learning
-rate, warm-up, seed and machine, and no replay examples except where it is said. Each configuration
+rate, warm-up, seed and machine, and no replay examples except where it is said; those the base
+model has read before, as after the app has measured the machine. Each configuration
 lives in a process of its own; they take turns, a few steps each, so that whatever else the machine
 does slows all of them alike. A process that waits keeps its memory, though, and on some virtual
 machines that slows those that ask for much of it (TRL): with --alone there is one process at a
@@ -47,7 +48,7 @@ QUICK = [
 ]
 STEPS_IN_TURN = 3  # within the first, our threads still wait as beside another program
 ROUNDS = 3  # with --alone
-MEASURED_ROWS = 32
+MEASURED_ROWS = 32  # what the app's own measurement learns does not matter here
 MORE = [
     Configuration(
         f"TRL {attention}, batch {batch}, {weights}", batch, attention=attention, weights=weights
@@ -71,7 +72,6 @@ def read_everyday_rows(model: Path, shape: str, threads: int) -> None:
         [sys.executable, "-m", "worker.training.measure_speed", str(model)],
         input=json.dumps(train[:MEASURED_ROWS]),
         stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
         text=True,
         cwd=ROOT,
         env=environment(threads),

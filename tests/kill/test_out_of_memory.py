@@ -15,6 +15,7 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(900), needs_starter]
 
 GROUPS = Path("/sys/fs/cgroup/memory")  # version 1
 NO_LIMIT = 2**40
+MOST_KILLS = 4
 SHARE = 0.85  # of what it takes without a limit: too little for all rows at once
 CHILD = """
 import json, sys
@@ -38,17 +39,17 @@ print(json.dumps({"event": "result", **result}), flush=True)
 
 @pytest.fixture
 def limited():
-    """Runs a command in a group of its own that gets so many bytes of memory."""
+    """Runs the training of a folder in a group of its own that gets so many bytes of memory."""
     group = GROUPS / f"finetune-{uuid.uuid4().hex[:8]}"
     try:
         group.mkdir()
     except OSError:
         pytest.skip("only root may limit the memory of a process here (cgroup version 1)")
 
-    def run_limited(limit: int, *command: str) -> subprocess.CompletedProcess[str]:
+    def train_limited(limit: int, folder: Path) -> subprocess.CompletedProcess[str]:
         (group / "memory.limit_in_bytes").write_text(str(limit))
         return subprocess.run(
-            command,
+            [sys.executable, "-c", CHILD, str(folder)],
             preexec_fn=lambda: (group / "cgroup.procs").write_text(str(os.getpid())) and None,
             capture_output=True,
             text=True,
@@ -56,12 +57,13 @@ def limited():
             env={**os.environ, "OMP_NUM_THREADS": "2"},
         )
 
-    yield run_limited
+    yield train_limited
     group.rmdir()
 
 
-def spec_of(folder: Path) -> dict:
-    """Eight rows of about 500 tokens in one step."""
+def folder_of(folder: Path) -> Path:
+    """Of a training of eight rows of about 500 tokens in one step."""
+    folder.mkdir()
     rows = [
         {
             "id": number,
@@ -75,7 +77,7 @@ def spec_of(folder: Path) -> dict:
     ]
     version = folder / "version.jsonl"
     version.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return {
+    spec = {
         "base_model": str(FOLDER),
         "version": str(version),
         "epochs": 2,
@@ -85,25 +87,25 @@ def spec_of(folder: Path) -> dict:
         "sample_prompts": 0,
         "measure": {"kind": "exact", "settings": {}},
     }
+    (folder / "spec.json").write_text(json.dumps(spec))
+    return folder
+
+
+def events_of(training: subprocess.CompletedProcess[str]) -> list[dict]:
+    return [json.loads(line) for line in training.stdout.splitlines()]
 
 
 def test_a_training_that_was_killed_for_its_memory_finishes_in_smaller_parts(limited, tmp_path):
-    def attempt(folder: Path, limit: int) -> tuple[subprocess.CompletedProcess[str], list[dict]]:
-        done = limited(limit, sys.executable, "-c", CHILD, str(folder))
-        return done, [json.loads(line) for line in done.stdout.splitlines()]
-
-    free, tight = tmp_path / "free", tmp_path / "tight"
-    for folder in (free, tight):
-        folder.mkdir()
-        (folder / "spec.json").write_text(json.dumps(spec_of(folder)))
-    limit = int(SHARE * attempt(free, NO_LIMIT)[1][-1]["peak_memory_bytes"])
-    kills, events = 0, []
-    for _attempt in range(5):
-        done, events = attempt(tight, limit)
-        if done.returncode == 0:
-            break
+    free, tight = (folder_of(tmp_path / name) for name in ("free", "tight"))
+    unlimited = limited(NO_LIMIT, free)
+    assert unlimited.returncode == 0, unlimited.stderr[-2000:]
+    limit = int(SHARE * events_of(unlimited)[-1]["peak_memory_bytes"])
+    kills = 0
+    while (done := limited(limit, tight)).returncode and kills < MOST_KILLS:
         assert done.returncode == -9, done.stderr[-2000:]
         kills += 1
+    assert done.returncode == 0, "killed at every attempt"
+    events = events_of(done)
     print(f"\n{limit / 1e6:,.0f} MB: killed {kills} times, then {events[-1]['steps']} steps")
     assert kills > 0, "the limit was not reached"
     assert events[-1]["event"] == "result"
