@@ -68,6 +68,11 @@ def test_filter_by_language(as_owner, url, add_examples, dataset):
     assert numbers(get(as_owner, url, "?lang=%27%20OR%201")) == [1, 2, 3]
 
 
+def test_filter_by_a_language_that_django_has_no_name_for(as_owner, url, rows):
+    page = get(as_owner, url, "?lang=la")
+    assert '<option value="la" selected>la</option>' in page
+
+
 def test_filter_by_length(as_owner, url, add_examples):
     add_examples(rows=[{"messages": conversation("x" * size, "y")} for size in (10, 100, 1000)])
     assert numbers(get(as_owner, url, "?least=50")) == [2, 3]

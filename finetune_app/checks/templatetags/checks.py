@@ -37,5 +37,6 @@ def finding_called(dataset: Dataset, check_name: str) -> Finding | None:
 
 
 @register.filter
-def language_name(code: str) -> str:
+def text_language(code: str) -> str:
+    """Its name; Django's own `language_name` fails for a language it does not know, as Latin."""
     return languages.language_name(code)
