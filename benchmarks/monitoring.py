@@ -153,7 +153,7 @@ def fill(requests: int) -> tuple[Any, str]:
     from finetune_app.candidates.models import Candidate, CandidateKind
     from finetune_app.deployment.models import Deployment, Release
     from finetune_app.goals.models import Goal
-    from finetune_app.request_log.models import Request, Retention, Transcript
+    from finetune_app.request_log.models import Retention
 
     team = Team.objects.create(name="Kettle Lane Cycles")
     user = User.objects.create_user("mara@kettle.example", "correct horse battery", name="Mara")
@@ -172,6 +172,23 @@ def fill(requests: int) -> tuple[Any, str]:
         ApiKey.objects.create(team=team, name=f"key {n}", prefix=f"p{n}", ending="x", digest=str(n))
         for n in range(4)
     ]
+    fill_log(live, releases, keys, requests)
+    client = Client()
+    client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
+    return client, reverse("deployment:page", kwargs={"goal_id": goal.pk})
+
+
+def fill_log(live: Any, releases: list[Any], keys: list[Any], requests: int) -> None:
+    """A month of requests of a deployment, each with its texts, thumbs on some; `releases` are
+    three, the oldest first."""
+    from django.db.models import Max
+
+    from finetune_app.request_log.models import Feedback, Request, Transcript
+
+    there = {
+        model: model.objects.aggregate(last=Max("pk"))["last"] or 0
+        for model in (Request, Transcript, Feedback)
+    }
 
     def made() -> Iterator[Request]:
         rng = random.Random(17)
@@ -179,7 +196,7 @@ def fill(requests: int) -> tuple[Any, str]:
             failed = rng.random() < 0.01
             waited = rng.lognormvariate(-0.3, 0.6)
             yield Request(
-                team=team,
+                team=live.team,
                 deployment=live,
                 key=rng.choice(keys),
                 model=live.name,
@@ -198,12 +215,10 @@ def fill(requests: int) -> tuple[Any, str]:
     while batch := [row for row, _n in zip(rows, range(BATCH), strict=False)]:
         Request.objects.bulk_create(batch, batch_size=1000)
         say(batch)
-    copy()
-    oldest = list(Transcript.objects.order_by("pk").values_list("pk", flat=True)[:SELDOM])
+    copy(there)
+    made_here = Transcript.objects.filter(pk__gt=there[Transcript])
+    oldest = list(made_here.order_by("pk").values_list("pk", flat=True)[:SELDOM])
     Transcript.objects.filter(pk__in=oldest).update(words=" the quagga waits ")
-    client = Client()
-    client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
-    return client, reverse("deployment:page", kwargs={"goal_id": goal.pk})
 
 
 def say(requests: list[Any]) -> None:
@@ -239,19 +254,22 @@ def say(requests: list[Any]) -> None:
     Feedback.objects.bulk_create(thumbs, batch_size=1000)
 
 
-def copy() -> None:
-    """All of it again and again, by the database: a million through objects takes too long."""
+def copy(there: dict[Any, int]) -> None:
+    """All that came after the last row that was there, by model, again and again, by the database:
+    a million through objects takes too long."""
+    from django.core.management.color import no_style
     from django.db import connection
     from django.db.models import Max, Min
 
-    from finetune_app.request_log.models import Feedback, Request, Transcript
+    from finetune_app.request_log.models import Request
 
     def ends(model: Any) -> tuple[int, int]:
-        found = model.objects.aggregate(first=Min("pk"), last=Max("pk"))
-        return found["first"], found["last"]
+        found = model.objects.filter(pk__gt=there[model])
+        ends = found.aggregate(first=Min("pk"), last=Max("pk"))
+        return ends["first"], ends["last"]
 
     first, last = ends(Request)
-    for model in (Request, Transcript, Feedback):
+    for model in there:
         lowest, highest = ends(model)
         moved = {"id": highest - lowest + 1, "request_id": last - first + 1}
         columns = [field.column for field in model._meta.concrete_fields]
@@ -261,22 +279,24 @@ def copy() -> None:
                 cursor.execute(
                     f"INSERT INTO {model._meta.db_table} ({', '.join(columns)}) "
                     f"SELECT {', '.join(given)} FROM {model._meta.db_table} "
-                    f"WHERE {model._meta.pk.column} <= %s",
-                    [*(n * moved[name] for name in columns if name in moved), highest],
+                    f"WHERE {model._meta.pk.column} BETWEEN %s AND %s",
+                    [*(n * moved[name] for name in columns if name in moved), lowest, highest],
                 )
+    with connection.cursor() as cursor:  # the ids were given, not taken from PostgreSQL's counters
+        for statement in connection.ops.sequence_reset_sql(no_style(), list(there)):
+            cursor.execute(statement)
 
 
 def moments(count: int, rng: random.Random) -> Iterator[datetime]:
-    """In order, over the last DAYS days up to now; half of them in eight hours of the day."""
+    """Over the last DAYS days up to now; half of them in eight hours of the day."""
     from django.utils import timezone
 
     now = timezone.now()
     start = now - timedelta(days=DAYS)
     for n in range(count):
         at = start + timedelta(days=DAYS) * ((n + rng.random()) / count)
-        if rng.random() < 0.3:
-            at = at.replace(hour=9 + at.hour % 8)
-        yield min(at, now)
+        moved = at.replace(hour=9 + at.hour % 8)
+        yield moved if moved <= now and rng.random() < 0.3 else at
 
 
 def add_up() -> int:

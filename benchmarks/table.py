@@ -174,19 +174,13 @@ def texts(rows: int) -> Iterator[tuple[str, str]]:
 
 
 def fill(rows: int) -> tuple[Any, str, int]:
-    """(a signed-in client, the address of the table, somebody else's key).
-
-    The first rows are made here, the others from them by the database, with a number at their
-    end: that takes minutes instead of an hour.
-    """
+    """(a signed-in client, the address of the table, somebody else's key)."""
     from django.test import Client
-    from django.utils import timezone
 
     from finetune_app.accounts.models import Membership, Role, Team, User
     from finetune_app.checks import services as checks
     from finetune_app.checks.models import Finding
-    from finetune_app.datasets.models import Dataset, Example, Suggestion
-    from finetune_app.datasets.services.locking import mark_changed, vacuum_after_commit
+    from finetune_app.datasets.models import Dataset, Suggestion
     from finetune_app.goals.models import Goal
 
     team = Team.objects.create(name="Large")
@@ -195,15 +189,7 @@ def fill(rows: int) -> tuple[Any, str, int]:
         Membership.objects.create(team=team, user=user, role=Role.OWNER)
     goal = Goal.objects.create(team=team, name="Large", created_by=owner)
     dataset = Dataset.objects.create(goal=goal)
-    seed = list(first_rows(min(rows, SEED), dataset, owner, other))
-    Example.objects.bulk_create(seed, batch_size=BATCH)
-    for start in range(SEED, rows, SEED):
-        copy(dataset.pk, start, min(SEED, rows - start))
-    for number in range(rows // 20, rows, max(rows // 10, 1)):
-        dataset.examples.filter(number=number).update(prompt="Where can one buy a unicorn?")
-    Dataset.objects.filter(pk=dataset.pk).update(last_number=rows)
-    mark_changed(Dataset.objects.get(pk=dataset.pk), checked_at=timezone.now())
-    vacuum_after_commit()  # as an import does
+    fill_dataset(dataset, rows, owner, other)
     some = dataset.examples.filter(number__lte=100)
     Suggestion.objects.bulk_create(Suggestion(example=e, answer="x", source="base") for e in some)
     keys = list(dataset.examples.order_by("number").values_list("pk", flat=True))
@@ -226,13 +212,37 @@ def fill(rows: int) -> tuple[Any, str, int]:
     return client, f"/goals/{goal.pk}/dataset/", other.pk
 
 
+def fill_dataset(dataset: Any, rows: int, owner: Any, other: Any) -> None:
+    """Adds rows after those that are there, as if an import had.
+
+    The first are made here, the others from them by the database, with a number at their end: that
+    takes minutes instead of an hour.
+    """
+    from django.utils import timezone
+
+    from finetune_app.datasets.models import Dataset, Example
+    from finetune_app.datasets.services.locking import mark_changed, vacuum_after_commit
+
+    there = dataset.last_number
+    seed = list(first_rows(min(rows, SEED), dataset, owner, other))
+    Example.objects.bulk_create(seed, batch_size=BATCH)
+    for start in range(SEED, rows, SEED):
+        copy(dataset.pk, there, start, min(SEED, rows - start))
+    for number in range(rows // 20, rows, max(rows // 10, 1)):
+        with_unicorn = dataset.examples.filter(number=there + number)
+        with_unicorn.update(prompt="Where can one buy a unicorn?")
+    Dataset.objects.filter(pk=dataset.pk).update(last_number=there + rows)
+    mark_changed(Dataset.objects.get(pk=dataset.pk), checked_at=timezone.now())
+    vacuum_after_commit()  # as an import does
+
+
 def first_rows(rows: int, dataset: Any, owner: Any, other: Any) -> Iterator[Any]:
     from django.utils import timezone
 
     from finetune_app.datasets.models import Example
     from finetune_app.datasets.splits import hash_fraction, split_for
 
-    for number, (prompt, answer) in enumerate(texts(rows), 1):
+    for number, (prompt, answer) in enumerate(texts(rows), dataset.last_number + 1):
         one = Example(dataset=dataset, number=number, changed_by=owner, source="large.csv")
         one.set_messages(
             [
@@ -248,8 +258,8 @@ def first_rows(rows: int, dataset: Any, owner: Any, other: Any) -> Iterator[Any]
         yield one
 
 
-def copy(dataset: int, start: int, rows: int) -> None:
-    """Rows `start` + 1 and so on, from the first ones."""
+def copy(dataset: int, there: int, start: int, rows: int) -> None:
+    """Rows `there` + `start` + 1 and so on, from those after row `there`."""
     from django.db import connection
 
     from finetune_app.datasets.models import Example
@@ -267,8 +277,8 @@ def copy(dataset: int, start: int, rows: int) -> None:
     with connection.cursor() as cursor:
         cursor.execute(
             f"INSERT INTO datasets_example ({', '.join(quoted)}) SELECT {', '.join(chosen)} "
-            f"FROM datasets_example WHERE dataset_id = {dataset} AND number <= {rows} "
-            "ORDER BY number"
+            f"FROM datasets_example WHERE dataset_id = {dataset} "
+            f"AND number > {there} AND number <= {there + rows} ORDER BY number"
         )
 
 

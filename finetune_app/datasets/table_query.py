@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
+from finetune_app.core.capped_count import CappedCount, count_up_to
 from finetune_app.datasets.models import (
     PAIR,
     Dataset,
@@ -143,15 +144,9 @@ def _language(text: str) -> str:
 
 
 @dataclass(frozen=True)
-class RowTotal:
-    rows: int
-    more: bool = False  # there are more than `rows`
-
-
-@dataclass(frozen=True)
 class TablePage:
     examples: list[Example]
-    total: RowTotal
+    total: CappedCount
     first: int  # position of the first row in the filtered list, from 1; 0 when it is not known
     previous: str
     next: str
@@ -218,13 +213,13 @@ def page_of(
         more_before, more_after = filters.after > 0, more
     whole = not (number or more)  # this page is the whole list
     if counts and not filters.narrowed:
-        total = RowTotal(counts[filters.status or "all"])
+        total = CappedCount(counts[filters.status or "all"])
     else:
-        total = RowTotal(len(page)) if whole else _count(matching, filters)
+        total = CappedCount(len(page)) if whole else _count(matching, filters)
     first = _position(dataset, filters, matching, page, total) if page else 0
     if total.more and first:  # this page knows more than a count that stopped early
         last = first + len(page) - 1
-        total = RowTotal(max(total.rows, last), more=True) if more_after else RowTotal(last)
+        total = CappedCount(max(total.rows, last), more=True) if more_after else CappedCount(last)
     previous_at, next_at = (max(first - PAGE_ROWS, 1), first + len(page)) if first else (0, 0)
     return TablePage(
         examples=page,
@@ -237,13 +232,12 @@ def page_of(
     )
 
 
-def _count(rows: ExampleQuerySet, filters: TableFilters) -> RowTotal:
+def _count(rows: ExampleQuerySet, filters: TableFilters) -> CappedCount:
     if not filters.needs_search:  # counted from an index
-        return RowTotal(rows.order_by().count())
+        return CappedCount(rows.order_by().count())
     # A search reads the rows as they lie on disk. Other filters have an index.
     order = ["number"] if filters.q else []
-    count = rows.order_by(*order)[: MAX_COUNTED + 1].count()
-    return RowTotal(min(count, MAX_COUNTED), count > MAX_COUNTED)
+    return count_up_to(rows.order_by(*order), MAX_COUNTED)
 
 
 def _position(
@@ -251,7 +245,7 @@ def _position(
     filters: TableFilters,
     rows: ExampleQuerySet,
     page: list[Example],
-    total: RowTotal,
+    total: CappedCount,
 ) -> int:
     """The position of the page in the list, from the link or else counted up to MAX_COUNTED
     rows."""

@@ -120,8 +120,13 @@ def _training_pairs(goal: Goal) -> list[Pair]:
     usable = Example.objects.usable().filter(dataset__goal=goal, split=Split.TRAIN)
     last = usable.order_by("-number").values_list("number", flat=True).first() or 0
     step = max(1, last // (READ_PER_ROW * MAX_ROWS))
-    rows = usable.filter(number__in=range(1, last + 1, step), length__lte=MAX_ROW_CHARACTERS)
-    pairs = [pair for pair in rows.values_list("prompt", "answer") if all(pair)]
+    # In order of the number, and the length looked at here: else SQLite reads all rows by length.
+    rows = usable.filter(number__in=range(1, last + 1, step)).order_by("number")
+    pairs = [
+        (question, answer)
+        for question, answer, length in rows.values_list("prompt", "answer", "length")
+        if question and answer and length <= MAX_ROW_CHARACTERS
+    ]
     if not pairs:
         return []
     mean = sum(len(answer) for _question, answer in pairs) / len(pairs)

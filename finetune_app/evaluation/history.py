@@ -1,10 +1,12 @@
 """All tested candidates of a goal on the prompts they share: the best so far, and what changed."""
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Any
+from typing import Any, NamedTuple
 
+from django.db.models import F
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
@@ -12,7 +14,7 @@ from finetune_app.candidates.differences import differences, rounding
 from finetune_app.candidates.models import Candidate
 from finetune_app.core import charts
 from finetune_app.core.charts import Whisker
-from finetune_app.evaluation.models import Evaluation
+from finetune_app.evaluation.models import Answer, Evaluation
 from finetune_app.evaluation.presenters import label_of
 from finetune_app.evaluation.verdict.statistics import Interval, paired_bootstrap, wilson
 from finetune_app.goals.models import Goal, MeasureKind
@@ -21,7 +23,17 @@ from finetune_app.training.changes import changes
 MAX_TESTED = 30  # on one page, the newest
 FLATTERED_FROM = 3  # from so many tested candidates on, the best one is probably lucky, too
 
+NOT_SHOWN = ("test_rows", "general", "refusals", "recall", "latency_seconds")
+
 Scores = dict[int, float]  # row id -> 0 to 1
+
+
+class Facts(NamedTuple):
+    """Fields of an answer that tell its score."""
+
+    row: int
+    passed: bool | None
+    score: float | None
 
 
 @dataclass(frozen=True)
@@ -39,7 +51,7 @@ class HistoryEntry:
 def history_context(goal: Goal) -> dict[str, Any]:
     """The tested candidates, the newest first, and their chart; without any, why."""
     evaluations = _evaluations(goal)
-    scores = [_scores(one, one.ours) for one in evaluations]
+    scores = _scores_of_ours(evaluations)
     comparable = _comparable(scores)
     evaluations = [evaluations[at] for at in comparable]
     scores = [scores[at] for at in comparable]
@@ -53,7 +65,7 @@ def history_context(goal: Goal) -> dict[str, Any]:
     ]
     best = max(tested, key=lambda one: one.score)
     base = evaluations[-1].base
-    of_base = _scores(evaluations[-1], base)
+    of_base = _scores_of_base(evaluations[-1])
     return {
         "tested": tested[::-1],
         "best": best,
@@ -68,22 +80,38 @@ def _evaluations(goal: Goal) -> list[Evaluation]:
     """Of each tested candidate the newest evaluation by the goal's measure, the oldest first."""
     concluded = (
         goal.evaluations.succeeded()
-        .with_details()
         .filter(measure=goal.measure, measure_settings=goal.measure_settings)
         .exclude(measure=MeasureKind.CHOICE)
     )
-    newest: dict[int, Evaluation] = {}
-    for evaluation in concluded[: 3 * MAX_TESTED]:
-        newest.setdefault(evaluation.ours_id, evaluation)
-    return sorted(list(newest.values())[:MAX_TESTED], key=lambda one: one.pk)
+    newest: dict[int, int] = {}
+    for pk, candidate in concluded.values_list("pk", "ours")[: 3 * MAX_TESTED]:
+        newest.setdefault(candidate, pk)
+    chosen = goal.evaluations.filter(pk__in=list(newest.values())[:MAX_TESTED])
+    return list(chosen.with_details().defer(*NOT_SHOWN).order_by("pk"))
 
 
-def _scores(evaluation: Evaluation, candidate: Candidate) -> Scores:
+def _scores_of_ours(evaluations: Sequence[Evaluation]) -> list[Scores]:
+    """Of each the scores of the candidate that it tests. All have the goal's measure."""
+    ours = Answer.objects.filter(
+        evaluation__in=evaluations, candidate=F("evaluation__ours")
+    ).order_by()
+    found: dict[int, list[Facts]] = defaultdict(list)
+    for pk, *facts in ours.values_list("evaluation", *Facts._fields).iterator(2_000):
+        found[pk].append(Facts(*facts))
+    return [_scores(one, found[one.pk]) for one in evaluations]
+
+
+def _scores_of_base(evaluation: Evaluation) -> Scores:
+    answers = evaluation.answers.filter(candidate=evaluation.base).order_by()
+    return _scores(evaluation, map(Facts._make, answers.values_list(*Facts._fields)))
+
+
+def _scores(evaluation: Evaluation, answers: Iterable[Facts]) -> Scores:
     graded = evaluation.get_measure().graded
-    answers = evaluation.answers.filter(candidate=candidate).exclude(passed=None)
     return {
-        row: (score or 0.0) if graded else float(bool(passed))
-        for row, passed, score in answers.values_list("row", "passed", "score")
+        one.row: (one.score or 0.0) if graded else float(one.passed)
+        for one in answers
+        if one.passed is not None
     }
 
 

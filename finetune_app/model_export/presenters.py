@@ -1,6 +1,7 @@
 """What the export page shows: each format, its size, and how far it is."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from django.utils.functional import Promise
 from django.utils.safestring import SafeString
@@ -17,6 +18,7 @@ from finetune_app.model_export.models import ExportFormat, ModelExport
 from finetune_app.training.kept_steps import name_of_step
 from finetune_app.training.models import Training
 
+MAX_SHOWN = 5  # trainings with all their formats, without those of which a file was made
 BYTES_PER_PARAMETER = {
     ExportFormat.MERGED_BF16: 2.0,
     ExportFormat.MERGED_FP32: 4.0,
@@ -117,10 +119,17 @@ class TrainingExports:
     def name(self) -> str:
         return capfirst(name_of_step(self.training, self.step))
 
+    @property
+    def any_made(self) -> bool:
+        """Whether somebody has had a file made, or begun to."""
+        return any(row.export for row in self.rows)
 
-def exports_of(goal: Goal) -> list[TrainingExports]:
-    """Newest training first, each followed by its chosen steps."""
-    trained = goal.trainings.with_adapter().select_related("base_model", "version", "job")
+
+def exports_of(goal: Goal, number: int | None = None) -> list[TrainingExports]:
+    """Newest training first, but before it the one with this number; each followed by its chosen
+    steps."""
+    found = goal.trainings.with_adapter().select_related("base_model", "version", "job")
+    trained = sorted(found, key=lambda training: training.number != number)
     steps = goal.candidates.filter(kind=CandidateKind.TUNED).exclude(step=None)
     chosen: dict[int, set[int]] = {}
     for candidate in steps:
@@ -147,6 +156,18 @@ def exports_of(goal: Goal) -> list[TrainingExports]:
         for training in trained
         for step in [None, *sorted(chosen.get(training.pk, ()))]
     ]
+
+
+def formats_context(goal: Goal, number: int | None = None) -> dict[str, Any]:
+    """What templates/model_export/_formats.html shows: every format of the training with this
+    number, of the newest ones, and of those of which a file was made. `others` are links: with the
+    formats of each, 50 trainings would be a page of 400 kB."""
+    exports = exports_of(goal, number)
+    trainings = list(dict.fromkeys(one.training for one in exports))
+    newest = trainings[:MAX_SHOWN]
+    shown = [one for one in exports if one.any_made or one.training in newest]
+    with_formats = {one.training for one in shown}
+    return {"exports": shown, "others": [one for one in trainings if one not in with_formats]}
 
 
 def any_running(exports: list[TrainingExports]) -> bool:

@@ -2,6 +2,7 @@
 
 from django.http import HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect
+from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from finetune_app.accounts.access import may_edit
@@ -22,7 +23,7 @@ from finetune_app.training.models import Training
 
 @goal_page(Role.VIEWER, "GET", "POST", changing=Role.EDITOR, audit=AuditAction.MODEL_EXPORT_STARTED)
 def page(request: HttpRequest, goal: Goal) -> HttpResponse:
-    """GET: each format and how far it is. POST: start an export."""
+    """GET: each format of a training, and how far it is. POST: start an export."""
     if request.method == "POST":
         number = whole_number(request.POST.get("training"))
         if number is None:
@@ -34,11 +35,11 @@ def page(request: HttpRequest, goal: Goal) -> HttpResponse:
             format=request.POST.get("format", ""),
             by=request.user,
         )
-        return redirect("model_export:page", goal_id=goal.pk)
-    exports = presenters.exports_of(goal)
+        return _formats_of(training)
+    formats = presenters.formats_context(goal, whole_number(request.GET.get("training")))
     context = {
-        "exports": exports,
-        "running": presenters.any_running(exports),
+        **formats,
+        "running": presenters.any_running(formats["exports"]),
         "pushes": pushes_of(goal),
         "may_edit": may_edit(request),
     }
@@ -47,14 +48,16 @@ def page(request: HttpRequest, goal: Goal) -> HttpResponse:
 
 @goal_page(Role.EDITOR, "POST")
 def stop(request: HttpRequest, goal: Goal, export_id: int) -> HttpResponse:
-    services.stop(export=_export_or_404(goal, export_id))
-    return redirect("model_export:page", goal_id=goal.pk)
+    export = _export_or_404(goal, export_id)
+    services.stop(export=export)
+    return _formats_of(export.training)
 
 
 @goal_page(Role.EDITOR, "POST", audit=AuditAction.MODEL_EXPORT_DELETED)
 def delete(request: HttpRequest, goal: Goal, export_id: int) -> HttpResponse:
-    services.delete(export=_export_or_404(goal, export_id))
-    return redirect("model_export:page", goal_id=goal.pk)
+    export = _export_or_404(goal, export_id)
+    services.delete(export=export)
+    return _formats_of(export.training)
 
 
 @goal_page(Role.VIEWER, "GET", audit=AuditAction.MODEL_EXPORTED)
@@ -113,3 +116,8 @@ def _trained_or_404(goal: Goal, number: int) -> Training:
 def _export_or_404(goal: Goal, export_id: int) -> ModelExport:
     found = ModelExport.objects.select_related("job", "training__goal")
     return get_object_or_404(found, pk=export_id, training__goal=goal)
+
+
+def _formats_of(training: Training) -> HttpResponse:
+    address = reverse("model_export:page", kwargs={"goal_id": training.goal_id})
+    return redirect(f"{address}?training={training.number}")

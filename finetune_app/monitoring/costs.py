@@ -17,7 +17,7 @@ from finetune_app.deployment.currencies import CURRENCY_SIGNS
 from finetune_app.deployment.models import Deployment
 from finetune_app.monitoring.timeseries import usage_by
 from finetune_app.request_log.models import HourlyUsage
-from finetune_app.request_log.rollups import RecentRequests, Usage, usage_of
+from finetune_app.request_log.rollups import RecentRequests, Usage
 
 
 @dataclass(frozen=True)
@@ -121,5 +121,5 @@ def _usage_since(
         found.setdefault(deployment, Usage()).add(usage)
     for row, busy in recent.rows:
         if getattr(row, name) == pk:
-            found.setdefault(row.deployment, Usage()).add(usage_of(row, busy))
+            found.setdefault(row.deployment, Usage()).count(row, busy)
     return found

@@ -130,9 +130,12 @@ class TimeSeries:
     def down(self) -> int:
         return sum(point.down for point in self.points)
 
-    def point_at(self, at: datetime) -> Point:
+    def index_at(self, at: datetime) -> int:
         index = int((at - self.points[0].at) / self.range.width)
-        return self.points[min(len(self.points) - 1, max(0, index))]
+        return min(len(self.points) - 1, max(0, index))
+
+    def point_at(self, at: datetime) -> Point:
+        return self.points[self.index_at(at)]
 
     def release(self, pk: int | None) -> Metrics:
         return self.by_release.setdefault(pk, Metrics())
@@ -169,19 +172,24 @@ def timeseries_of(
 
 
 def _add_requests(series: TimeSeries, deployment: Deployment) -> None:
-    """Add the requests that are not rolled up yet."""
+    """Add the requests that are not rolled up yet: thousands in a busy hour, so those of one
+    interval, release and key are counted first."""
+    counted: dict[tuple[int, int | None, int | None], Metrics] = {}
     for row, busy in series.recent.rows:
-        if row.deployment != deployment.pk:
-            continue
-        usage, stats = rollups.usage_of(row, busy), rollups.answers_of(row)
+        if row.deployment == deployment.pk:
+            place = (series.index_at(row.at), row.release, row.key)
+            one = counted.setdefault(place, Metrics())
+            one.usage.count(row, busy)
+            one.stats.count(row)
+    for (index, release, key), one in counted.items():
         for metrics in (
-            series.point_at(row.at),
+            series.points[index],
             series.total,
-            series.release(row.release),
-            series.key(row.key),
+            series.release(release),
+            series.key(key),
         ):
-            metrics.usage.add(usage)
-            metrics.stats.add(stats)
+            metrics.usage.add(one.usage)
+            metrics.stats.add(one.stats)
 
 
 def _add_rollups(series: TimeSeries, deployment: Deployment, since: datetime, whole: bool) -> None:

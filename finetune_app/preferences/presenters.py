@@ -12,7 +12,7 @@ from finetune_app.accounts.models import User
 from finetune_app.candidates import selection
 from finetune_app.candidates.selection import CandidateOption
 from finetune_app.core import charts
-from finetune_app.datasets.models import PAIR, Example, ExampleQuerySet, Split
+from finetune_app.datasets.models import PAIR, Example, ExampleQuerySet, Split, Status
 from finetune_app.datasets.services import dataset_of
 from finetune_app.evaluation.presenters import job_headline
 from finetune_app.goals.models import Goal
@@ -66,18 +66,19 @@ def counts_of(run: PreferenceRun) -> RunCounts:
 
 def pairs_of(goal: Goal) -> PairCounts:
     """All usable training pairs of the goal's dataset, imported ones included."""
-    return _count(Example.objects.filter(dataset__goal=goal))
+    return _count(dataset_of(goal).examples.kept())
 
 
 def pairs_by_choice(goal: Goal) -> PairCounts:
     """Those that people made by choosing, and that are still there."""
     made = AnswerPair.objects.filter(run__goal=goal).exclude(made=None).values("made")
-    return _count(Example.objects.filter(pk__in=made))
+    return _count(Example.objects.kept().filter(pk__in=made))
 
 
-def _count(rows: ExampleQuerySet) -> PairCounts:
-    usable = rows.usable().filter(PAIR).order_by()
-    splits = Counter(usable.values_list("split", flat=True))
+def _count(kept: ExampleQuerySet) -> PairCounts:
+    # All pairs have an index. With the status asked for, all approved rows would be read.
+    pairs = kept.filter(PAIR).order_by().values_list("split", "status")
+    splits = Counter(split for split, status in pairs if status == Status.APPROVED)
     return PairCounts(splits[Split.TRAIN], splits[Split.VALIDATION])
 
 
@@ -95,7 +96,7 @@ def page_context(goal: Goal) -> dict[str, Any]:
         "remote": [one for one in options if one.key.startswith("endpoint-")],
         "amounts": runs.PROMPT_COUNTS,
         "amount": runs.DEFAULT_COUNT,
-        "has_prompts": bool(prompts.pick_rows(dataset_of(goal), 1)),
+        "has_prompts": prompts.any_row(dataset_of(goal)),
         "pairs": pairs_of(goal),
         "begin": MIN_PAIRS,
         "good": GOOD_START,

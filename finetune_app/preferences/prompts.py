@@ -36,6 +36,12 @@ def pick_rows(dataset: Dataset, count: int) -> list[Example]:
     return _mixed(found, wanted, count)
 
 
+def any_row(dataset: Dataset) -> bool:
+    """Whether there is one that `pick_rows` could take."""
+    rows = askable(dataset).select_related("dataset").order_by("number")
+    return any(can_be_asked(row) for row in rows[:MAX_ROWS_READ].iterator(BATCH_ROWS // 10))
+
+
 def _mixed(found: dict[str, list[Example]], wanted: dict[str, int], count: int) -> list[Example]:
     """So many of each split as wanted; where one has fewer, more of the other."""
     chosen = [row for split, rows in found.items() for row in rows[: wanted[split]]]

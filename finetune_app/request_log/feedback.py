@@ -13,6 +13,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from finetune_app.accounts.models import User
+from finetune_app.core.capped_count import CappedCount, count_up_to
 from finetune_app.datasets import services as datasets
 from finetune_app.datasets.models import BY_A_PERSON, Dataset, Example, Status
 from finetune_app.datasets.services.editing import change_many
@@ -106,6 +107,11 @@ def bad_answers(deployment: Deployment) -> "QuerySet[Transcript]":
     # Selected by these few requests: the deployment may have a million transcripts.
     found = Transcript.objects.filter(request__in=bad, example=None).exclude(prompt="")
     return found.order_by("request")
+
+
+def count_bad_answers(deployment: Deployment) -> CappedCount:
+    """As many as one click makes rows of."""
+    return count_up_to(bad_answers(deployment), MAX_ROWS_AT_ONCE)
 
 
 def queue_all(*, deployment: Deployment, by: User) -> int:

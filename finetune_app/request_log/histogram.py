@@ -27,6 +27,9 @@ class Histogram(Counter[int]):
         """The centre of a bucket, in seconds."""
         return float(MIN_SECONDS * GROWTH**bucket)
 
+    def count(self, value: float) -> None:
+        self[self.bucket_of(value)] += 1
+
     @classmethod
     def of(cls, values: Iterable[float]) -> Self:
         return cls(cls.bucket_of(value) for value in values)

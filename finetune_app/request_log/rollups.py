@@ -66,6 +66,13 @@ class Usage:
     tokens: int = 0
     busy_seconds: float = 0.0
 
+    def count(self, row: RequestFacts, busy: float) -> None:
+        self.requests += 1
+        self.failed += row.status >= 400
+        self.prompt_tokens += row.prompt_tokens
+        self.tokens += row.tokens
+        self.busy_seconds += busy
+
     def add(self, other: "Usage") -> None:
         self.requests += other.requests
         self.failed += other.failed
@@ -91,6 +98,17 @@ class AnswerStats:
     lengths: LengthHistogram = field(default_factory=LengthHistogram)
     refused: int = 0
     errors: Counter[str] = field(default_factory=Counter)
+
+    def count(self, row: RequestFacts) -> None:
+        if row.status >= 400:
+            self.errors[row.error or str(row.status)] += 1
+            return
+        self.latency.count(row.seconds)
+        if row.first_seconds is not None:
+            self.first_token.count(row.first_seconds)
+        if row.refused is not None:
+            self.lengths.count(row.tokens)
+            self.refused += row.refused
 
     def add(self, other: "AnswerStats") -> None:
         self.latency.update(other.latency)
@@ -153,23 +171,6 @@ class RecentRequests:
     def not_rolled_up(cls, since: datetime) -> "RecentRequests":
         """Those since `since` of hours that are not rolled up yet."""
         return cls.read(max(since, rolled_up_until()))
-
-
-def usage_of(row: RequestFacts, busy: float) -> Usage:
-    return Usage(1, int(row.status >= 400), row.prompt_tokens, row.tokens, busy)
-
-
-def answers_of(row: RequestFacts) -> AnswerStats:
-    if row.status >= 400:
-        return AnswerStats(errors=Counter([row.error or str(row.status)]))
-    first_token = [] if row.first_seconds is None else [row.first_seconds]
-    lengths = [] if row.refused is None else [row.tokens]
-    return AnswerStats(
-        Histogram.of([row.seconds]),
-        Histogram.of(first_token),
-        LengthHistogram.of(lengths),
-        int(bool(row.refused)),
-    )
 
 
 # ---- Rolling up finished hours ----
@@ -254,8 +255,7 @@ def _grouped(
     answers: dict[AnswersKey, AnswerStats] = {}
     for row, busy in zip(rows, busy_seconds(rows), strict=True):
         key = (row.team, row.deployment, row.release, row.key)
-        usage.setdefault(key, Usage()).add(usage_of(row, busy))
+        usage.setdefault(key, Usage()).count(row, busy)
         if row.deployment:
-            stats = answers.setdefault((row.deployment, row.release), AnswerStats())
-            stats.add(answers_of(row))
+            answers.setdefault((row.deployment, row.release), AnswerStats()).count(row)
     return usage, answers

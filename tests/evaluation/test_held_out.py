@@ -28,7 +28,9 @@ MAY_SELECT_TEST_ROWS = (
     "finetune_app/evaluation/",
     "worker/evaluation/",
 )
-COUNTS = re.compile(r"Count\([^()]*filter=Q\(split=Split\.TEST\)\)")  # the number only
+COUNTS = re.compile(  # the number only
+    r"Count\([^()]*filter=Q\(split=Split\.TEST\)\)|counted\[Split\.TEST\]"
+)
 EXCLUDES_TEST_ROWS = {"finetune_app/candidates/few_shot.py"}
 NAMES_THE_SPLIT = {"finetune_app/model_export/model_card.py"}  # in the metadata of its results
 PASS_THE_PATH = ("finetune_app/training/jobs.py", "finetune_app/monitoring/jobs.py")

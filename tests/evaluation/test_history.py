@@ -45,6 +45,13 @@ def test_all_tested_models_are_on_one_chart(as_viewer, three, url):
     assert "test it on fresh prompts" in page
 
 
+def test_more_tests_are_no_more_questions_to_the_database(
+    three, goal, owner, django_assert_max_num_queries
+):
+    with django_assert_max_num_queries(5):
+        assert len(history_context(goal)["tested"]) == 3
+
+
 def test_what_changed_is_said(three, goal):
     third, second, first = history_context(goal)["tested"]
     assert first.changes == []

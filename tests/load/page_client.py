@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import httpx
 
+from benchmarks.large_goal import Size
 from tests.installation import Installation
 
 TIMEOUT_SECONDS = 60.0
@@ -37,17 +38,20 @@ PAGES = (
     "accounts:team",
 )
 
-# Makes a second goal that has been through all steps, and prints the addresses of its pages.
+# Makes a second goal that has been through all steps, grows it, and prints the addresses of its
+# pages.
 FILL = f"""
 import json
 from allauth.mfa.models import Authenticator
 from django.urls import reverse
+from benchmarks.large_goal import Size, grow
 from finetune_app.accounts.models import Team, User
 from tests.factories import build_world
 from tests.routes import DECLARED, ids_of
 world = build_world(Team.objects.get(), User.objects.get(is_active=True))
 Authenticator.objects.all().delete()  # so that a password is enough to sign in
-routes = {{route.name: route for route in DECLARED}}
+grow(world.goal, {{size}})
+routes = dict((route.name, route) for route in DECLARED)
 print(json.dumps([reverse(n, kwargs=ids_of(routes[n], world)) for n in {PAGES!r}]))
 """
 
@@ -62,9 +66,10 @@ class PageOutcome:
     retry_after: str = ""
 
 
-def fill(installation: Installation) -> list[str]:
+def fill(installation: Installation, size: Size) -> list[str]:
     """The paths of PAGES in an installation with one team."""
-    return json.loads(installation.manage("shell", "-v0", "-c", FILL).splitlines()[-1])
+    script = FILL.format(size=size)
+    return json.loads(installation.manage("shell", "-v0", "-c", script).splitlines()[-1])
 
 
 async def open_pages(

@@ -1,4 +1,5 @@
-"""Twenty pages opened at a fixed rate while a training and the engine run, then a burst.
+"""Twenty pages of a large goal opened at a fixed rate while a training and the engine run, then a
+burst.
 
     PAGE_SECONDS=60 python -m pytest -m long -s tests/load/test_pages.py
 
@@ -16,6 +17,7 @@ import httpx
 import psycopg
 import pytest
 
+from benchmarks.large_goal import Size
 from tests.installation import free_port
 from tests.load import page_client
 from tests.load.api_client import client_of, send_every_second
@@ -24,6 +26,7 @@ from tests.load.process_samples import Growth, growth_of_each, sample_repeatedly
 from tests.run import REDIS, listens
 
 SECONDS = int(os.environ.get("PAGE_SECONDS", "900"))
+SIZE = Size(rows=100_000, trainings=50, requests=1_000_000, goals=200)
 BURST = 500
 ATTACK = "secret is" + " " * 24_000  # kept patterns busy for twelve seconds once
 SERVER = "postgres://postgres@127.0.0.1:5432"
@@ -42,8 +45,9 @@ class Busy:
 
 
 def busy_with_training(live: Live, rate: float) -> Busy:
+    paths = page_client.fill(live.installation, SIZE)
     train(live.client, rows=400, epochs=50)
-    return Busy(live, page_client.fill(live.installation), rate)
+    return Busy(live, paths, rate)
 
 
 @pytest.fixture(scope="module", params=["postgresql", "sqlite"])

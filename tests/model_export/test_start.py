@@ -1,12 +1,14 @@
 """Start an export: one job and one row per format, and only with prompts to check it."""
 
+import re
+
 import pytest
 
 from finetune_app.core.errors import PlainError
 from finetune_app.datasets.models import Example
 from finetune_app.jobs.handlers import handler_for
 from finetune_app.jobs.models import State
-from finetune_app.model_export import services
+from finetune_app.model_export import presenters, services
 from finetune_app.model_export.models import ExportFormat, ModelExport
 from tests import journey
 
@@ -25,6 +27,26 @@ def test_editor_starts_export_and_it_is_queued(as_editor, trained, url):
     page = as_editor.get(url()).content.decode()
     assert "About to start" in page
     assert "every 2s" in page
+
+
+def test_of_many_trainings_the_newest_show_their_formats_and_the_others_a_link(
+    as_editor, goal, owner, trained, url, export, monkeypatch
+):
+    monkeypatch.setattr(presenters, "MAX_SHOWN", 1)
+    for name in ("second", "third"):
+        journey.trained(goal, owner, weights=name)
+    page = as_editor.get(url()).content.decode()
+    assert set(re.findall(r'name="training" value="(\d+)"', page)) == {"1", "3"}
+    assert f'href="{url()}?training=2"' in page
+    asked = as_editor.get(f"{url()}?training=2").content.decode()
+    assert "Training 2 of" in asked
+    assert f'href="{url()}?training=3"' in asked
+    assert as_editor.get(f"{url()}?training=x").status_code == 200
+
+
+def test_after_an_order_its_training_is_shown(as_editor, goal, owner, trained, url):
+    journey.trained(goal, owner, weights="second")
+    assert post(as_editor, url).url == f"{url()}?training=1"
 
 
 def test_start_twice_creates_one_export(as_editor, trained, url):

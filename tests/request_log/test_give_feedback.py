@@ -293,6 +293,17 @@ def test_the_same_question_makes_one_row(ask, storing, live, as_editor, url):
     assert not feedback.bad_answers(live).exists()
 
 
+def test_no_more_is_promised_than_one_click_does(ask, storing, live, as_editor, url, monkeypatch):
+    monkeypatch.setattr(feedback, "MAX_ROWS_AT_ONCE", 2)
+    for n in range(3):
+        feedback.give(request=ask(f"Question {n}"), rating=-1)
+    page = as_editor.get(url("request_log:page")).content.decode()
+    assert "More than 2 answers were not good" in page
+    assert "Correct 2 answers" in page
+    as_editor.post(url("request_log:queue_all"))
+    assert "1 answer was not good" in as_editor.get(url("request_log:page")).content.decode()
+
+
 def test_bad_answers_are_queued_automatically_where_switched_on(ask, live, owner):
     retention.change(deployment=live, by=owner, on=True, queues=True, least_confidence=0.5)
     before = Example.objects.count()

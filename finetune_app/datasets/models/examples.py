@@ -83,7 +83,7 @@ class Example(models.Model):
     prompt = models.TextField(blank=True)
     answer = models.TextField(blank=True)
     rejected = models.TextField(blank=True, default="")  # a worse answer to the same conversation
-    prompt_hash = models.CharField(max_length=32, db_index=True)  # of the normalised conversation
+    prompt_hash = models.CharField(max_length=32)  # of the normalised conversation
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.APPROVED)
     split = models.CharField(max_length=10, choices=Split.choices, default=Split.TRAIN)
     source = models.CharField(max_length=200, blank=True)
@@ -126,6 +126,8 @@ class Example(models.Model):
         ]
         indexes = [
             models.Index(fields=["dataset", "key"]),
+            models.Index(fields=["dataset", "prompt_hash"], name="rows_of_one_prompt"),
+            models.Index(fields=["dataset", "split", "prompt_hash"], name="by_split_and_prompt"),
             models.Index(
                 fields=["dataset", "group"], condition=~Q(group=""), name="rows_of_one_group"
             ),

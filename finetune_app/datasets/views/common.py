@@ -21,7 +21,6 @@ from finetune_app.datasets.table_query import (
     SORTS,
     TRASH,
     UNTOLD,
-    RowTotal,
     TableFilters,
     TablePage,
     page_of,
@@ -92,7 +91,7 @@ def table(request: HttpRequest, goal: Goal, dataset: Dataset, **more: Any) -> di
         "all_splits": Split.choices,
         "unfound": address + filters.query(finding=""),
         "showing": showing(page),
-        "how_many": how_many(page.total),
+        "how_many": str(page.total),
         "sorts": [(name, label) for name, (_field, label) in SORTS.items()],
         "people": [(str(user.pk), str(user)) for user in people],
         "nobody": NOBODY,
@@ -113,21 +112,16 @@ def _languages(dataset: Dataset, filters: TableFilters) -> list[str]:
     return [*codes, UNTOLD] if codes else []
 
 
-def how_many(total: RowTotal) -> str:
-    shown = f"{total.rows:,}"
-    return _("more than %(n)s") % {"n": shown} if total.more else shown
-
-
 def showing(page: TablePage) -> str:
     if not page.first:
         return _("%(some)s of %(total)s") % {
             "some": len(page.examples),
-            "total": how_many(page.total),
+            "total": str(page.total),
         }
     return _("%(first)s to %(last)s of %(total)s") % {
         "first": f"{page.first:,}",
         "last": f"{page.last:,}",
-        "total": how_many(page.total),
+        "total": str(page.total),
     }
 
 

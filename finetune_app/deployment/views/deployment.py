@@ -77,7 +77,7 @@ def page_context(request: HttpRequest, goal: Goal, deployment: Deployment | None
     """Context of templates/deployment/page.html. `deployment` is None before anything is live."""
     context = {"deployment": deployment, "may_edit": may_edit(request)}
     if deployment is None:
-        return context | chooser_context(goal) | {"exports": model_exports.exports_of(goal)}
+        return context | chooser_context(goal) | model_exports.formats_context(goal)
     releases = list(deployment.releases_with_candidate[: MAX_RELEASES + 1])
     current, canary = deployment.current_and_canary(among=releases)
     assert current is not None  # the first release is never a canary

@@ -1,13 +1,16 @@
 """Facts that the app can count itself, so that the wizard does not ask for them."""
 
+from collections import Counter
 from dataclasses import dataclass
+from typing import Any
 
-from django.db.models import Count, Exists, Q
+from django.db.models import Count, Exists, OuterRef, Q
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from finetune_app.checks.models import Finding
-from finetune_app.datasets.models import Example, Split
+from finetune_app.datasets import status_counts
+from finetune_app.datasets.models import Dataset, Split, Status
 from finetune_app.goals.models import Goal
 from finetune_app.guide.advice.questions import Value
 from finetune_app.knowledge.models import Document
@@ -26,12 +29,9 @@ class Fact:
 
 def known_facts(goal: Goal) -> list[Fact]:
     """Facts about what exists here. Zero is not one: a user may have documents elsewhere."""
-    usable = Example.objects.usable().filter(dataset__goal=goal)
-    counted = usable.aggregate(
-        pairs=Count("status"), tests=Count("status", filter=Q(split=Split.TEST))
-    )
-    pairs, tests = counted["pairs"], counted["tests"]
-    documents, has_private = _documents_and_private_data(goal)
+    dataset, documents, has_private = _read(goal)
+    counted = status_counts.counts(dataset) if dataset else Counter[str]()
+    pairs, tests = counted[Status.APPROVED], counted[Split.TEST]
     found = []
     if documents:
         found.append(
@@ -74,14 +74,16 @@ def known_facts(goal: Goal) -> list[Fact]:
     return found
 
 
-def _documents_and_private_data(goal: Goal) -> tuple[int, bool]:
-    """How many documents are ready, and whether a check found private data; in one query."""
+def _read(goal: Goal) -> tuple[Dataset | None, int, bool]:
+    """The goal's dataset, how many documents are ready, and whether a check found private data; in
+    one query."""
     ready = Q(knowledge__documents__state=Document.State.READY)
-    private = Finding.objects.filter(dataset__goal=goal, check_name__in=PRIVATE_CHECKS)
-    counted = Goal.objects.filter(pk=goal.pk).values("pk")
-    return counted.annotate(
+    private = Finding.objects.filter(dataset__goal=OuterRef("pk"), check_name__in=PRIVATE_CHECKS)
+    rows = Goal.objects.select_related("dataset").only("dataset__last_number")
+    found: Any = rows.annotate(
         documents=Count("knowledge__documents", filter=ready), has_private=Exists(private)
-    ).values_list("documents", "has_private")[0]
+    ).get(pk=goal.pk)
+    return getattr(found, "dataset", None), found.documents, found.has_private
 
 
 def known_values(goal: Goal) -> dict[str, Value]:

@@ -23,7 +23,7 @@ def usage_summary(context: Context, deployment: Deployment) -> dict[str, Any]:
         "days": days,
         "ranges": DAYS,
         "new_examples": new_examples_of(deployment.goal_id),
-        "bad": feedback.bad_answers(deployment).count(),
+        "bad": feedback.count_bad_answers(deployment),
     }
 
 

@@ -11,6 +11,7 @@ from finetune_app.accounts.access import may_edit
 from finetune_app.accounts.models import Role
 from finetune_app.accounts.requests import HttpRequest
 from finetune_app.candidates import selection
+from finetune_app.core.capped_count import count_up_to
 from finetune_app.core.errors import PlainError
 from finetune_app.core.requests import render_page
 from finetune_app.deployment.models import Deployment
@@ -30,6 +31,7 @@ from finetune_app.request_log.forms import RetentionForm
 from finetune_app.request_log.models import Request, Transcript
 
 MAX_VERSIONS = 12  # to filter by, the newest
+MAX_TEXTS_COUNTED = 10_000  # that are kept: then "more than 10,000"
 
 
 @goal_page(Role.VIEWER, "GET")
@@ -79,8 +81,8 @@ def page_context(request: HttpRequest, deployment: Deployment) -> dict[str, Any]
         "slow": SLOW_SECONDS,
         "retention": settings,
         "retention_form": RetentionForm(initial=RetentionForm.initial_of(settings)),
-        "bad": feedback.bad_answers(deployment).count(),
-        "texts": Transcript.objects.filter(deployment=deployment).count(),
+        "bad": feedback.count_bad_answers(deployment),
+        "texts": count_up_to(Transcript.objects.filter(deployment=deployment), MAX_TEXTS_COUNTED),
         "may_edit": may_edit(request),
         "may_decide": bool(request.membership and request.membership.may(Role.OWNER)),
         "here": reverse("request_log:page", kwargs={"goal_id": deployment.goal_id}),
