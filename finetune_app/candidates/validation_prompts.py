@@ -74,7 +74,8 @@ class ValidationScore:
 
 def prompts_of_goal(goal: Goal) -> list[ValidationPrompt]:
     """Without rows that have tools: instructions alone are tried here."""
-    rows = Example.objects.usable().filter(dataset__goal=goal, split=Split.VALIDATION, tools=[])
+    usable = Example.objects.usable().of_goal(goal.pk)
+    rows = usable.filter(split=Split.VALIDATION, tools=[])
     return [
         ValidationPrompt(row.pk, tuple(row.messages[:-1]), row.messages[-1]["content"])
         for row in rows.order_by("prompt_hash", "pk")[:MAX_PROMPTS]

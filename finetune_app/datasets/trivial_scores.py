@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from django.utils.translation import gettext as _
 
-from finetune_app.datasets.models import Example, Split
+from finetune_app.datasets.models import Dataset, Split
 from finetune_app.datasets.text import normalise
 from finetune_app.goals.measures import Measure, get_measure
 from finetune_app.goals.models import Goal
@@ -117,7 +117,10 @@ def _score(
 
 def _training_pairs(goal: Goal) -> list[Pair]:
     """An even choice of at most MAX_ROWS training examples, as few as MAX_CHARACTERS allows."""
-    usable = Example.objects.usable().filter(dataset__goal=goal, split=Split.TRAIN)
+    dataset = Dataset.objects.filter(goal=goal).first()
+    if dataset is None:
+        return []
+    usable = dataset.examples.usable().filter(split=Split.TRAIN)
     last = usable.order_by("-number").values_list("number", flat=True).first() or 0
     step = max(1, last // (READ_PER_ROW * MAX_ROWS))
     # In order of the number, and the length looked at here: else SQLite reads all rows by length.

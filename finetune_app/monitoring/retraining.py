@@ -49,9 +49,8 @@ def new_examples_of(goal_id: int) -> NewExamples | None:
     """Of one goal, in one query. None where it has none, or no version yet."""
     newest = Version.objects.filter(dataset__goal=goal_id).order_by("-number")
     frozen_at, number = (Subquery(newest.values(name)[:1]) for name in ("created_at", "number"))
-    newer = Example.objects.kept().filter(
-        dataset__goal=goal_id, status=Status.APPROVED, changed_at__gt=frozen_at
-    )
+    kept = Example.objects.kept().of_goal(goal_id)
+    newer = kept.filter(status=Status.APPROVED, changed_at__gt=frozen_at)
     counted = newer.order_by().values("dataset").annotate(count=Count("pk"), version=number)
     found = counted.values_list("count", "version")
     return next((NewExamples(*one) for one in found), None)

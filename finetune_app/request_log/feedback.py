@@ -111,7 +111,7 @@ def bad_answers(deployment: Deployment) -> "QuerySet[Transcript]":
 
 def count_bad_answers(deployment: Deployment) -> CappedCount:
     """As many as one click makes rows of."""
-    return count_up_to(bad_answers(deployment), MAX_ROWS_AT_ONCE)
+    return count_up_to(bad_answers(deployment).order_by(), MAX_ROWS_AT_ONCE)
 
 
 def queue_all(*, deployment: Deployment, by: User) -> int:

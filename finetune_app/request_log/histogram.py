@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Self
 
 GROWTH = 1.1  # each bucket is a tenth wider than the one below
+_LOG_GROWTH = math.log(GROWTH)
 MIN_SECONDS = 0.001  # shorter durations count as this
 MAX_BUCKET = 160  # about an hour
 
@@ -19,7 +20,7 @@ class Histogram(Counter[int]):
 
     @staticmethod
     def bucket_of(value: float) -> int:
-        steps = math.log(max(value, MIN_SECONDS) / MIN_SECONDS) / math.log(GROWTH)
+        steps = math.log(max(value, MIN_SECONDS) / MIN_SECONDS) / _LOG_GROWTH
         return min(MAX_BUCKET, round(steps))
 
     @staticmethod
