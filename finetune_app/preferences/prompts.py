@@ -39,7 +39,10 @@ def pick_rows(dataset: Dataset, count: int) -> list[Example]:
 def any_row(dataset: Dataset) -> bool:
     """Whether there is one that `pick_rows` could take."""
     rows = askable(dataset).select_related("dataset").order_by("number")
-    return any(can_be_asked(row) for some in (rows[:1], rows[:MAX_ROWS_READ]) for row in some)
+    first = rows.first()  # nearly always: then the others are not read
+    if first is None:
+        return False
+    return can_be_asked(first) or any(can_be_asked(row) for row in rows[:MAX_ROWS_READ])
 
 
 def _mixed(found: dict[str, list[Example]], wanted: dict[str, int], count: int) -> list[Example]:

@@ -41,7 +41,7 @@ def versions_with_trash(dataset: Dataset) -> list[tuple[Version, int]]:
     for number in trash.values_list("number", flat=True).iterator(10_000):
         trashed.add(number)
     counted = [
-        (version, sum(map(trashed.__contains__, numbers_in(version))))
+        (version, sum(number in trashed for number in numbers_in(version)))
         for version in dataset.versions.all()
     ]
     return [(version, count) for version, count in counted if count]
