@@ -1,9 +1,7 @@
 """Makes a goal large: rows, trainings with their evaluations, logged requests, and other goals.
 
-    python manage.py shell -c "from benchmarks.large_goal import Size, grow; ..."
-
-`grow` adds to a goal that has been through all six steps, such as that of tests/factories.py.
-Used by benchmarks/pages.py and tests/load/test_pages.py.
+`grow` adds to a goal that has been through all six steps, such as that of tests/factories.py. Used
+by benchmarks/pages.py and tests/load/test_pages.py.
 """
 
 from __future__ import annotations
@@ -95,6 +93,7 @@ def add_up_again() -> None:
 def train_and_evaluate(goal: Any, version: Any, by: Any) -> None:
     """The next training of the goal, its curve, its candidate and its evaluation."""
     from finetune_app.training.models import Point, SampleAnswer, Training
+    from tests.factories_live import job
 
     first = goal.trainings.earliest("pk")
     goal.last_training += 1
@@ -104,7 +103,7 @@ def train_and_evaluate(goal: Any, version: Any, by: Any) -> None:
         number=goal.last_training,
         version=version,
         base_model=first.base_model,
-        job=done_job(goal.team, "training"),
+        job=job(goal.team, "training"),
         spec=first.spec,
         stored_in=first.folder,  # the files of the first serve them all
         adapter_sha256="2" * 64,
@@ -138,6 +137,7 @@ def evaluate(training: Any, version: Any, by: Any) -> None:
     from finetune_app.candidates.models import Candidate, CandidateKind
     from finetune_app.evaluation.models import Answer, Comparison, Evaluation
     from finetune_app.evaluation.services import store_verdict
+    from tests.factories_live import job
 
     goal = training.goal
     base = goal.candidates.filter(kind=CandidateKind.BASE).earliest("pk")
@@ -155,7 +155,7 @@ def evaluate(training: Any, version: Any, by: Any) -> None:
         base=base,
         ours=tuned,
         measure=goal.measure,
-        job=done_job(goal.team, "evaluation"),
+        job=job(goal.team, "evaluation"),
         started_by=by,
         general={"level": "green", "sentence": "It writes everyday English as before."},
     )
@@ -190,17 +190,6 @@ def answers(evaluation: Any) -> Iterator[Any]:
             )
 
 
-def done_job(team: Any, kind: str) -> Any:
-    from django.utils import timezone
-
-    from finetune_app.jobs.models import Job, State
-
-    now = timezone.now()
-    return Job.objects.create(
-        team=team, kind=kind, title=kind, state=State.SUCCEEDED, started_at=now, ended_at=now
-    )
-
-
 # ---- Other goals ----
 
 
@@ -210,6 +199,7 @@ def other_goal(goal: Any, n: int, by: Any) -> None:
     from finetune_app.goals.models import Goal
     from finetune_app.training.models import Training
     from finetune_app.versions.models import Version
+    from tests.factories_live import job
 
     made = Goal.objects.create(
         team=goal.team, name=f"Goal {n}", description="Sort each email.", created_by=by
@@ -242,7 +232,7 @@ def other_goal(goal: Any, n: int, by: Any) -> None:
         number=1,
         version=version,
         base_model=first.base_model,
-        job=done_job(goal.team, "training"),
+        job=job(goal.team, "training"),
         spec=first.spec,
         stored_in=first.folder,
         adapter_sha256="2" * 64,

@@ -12,17 +12,14 @@ adds its hours up as the clock does, and asks for the pages through Django's tes
 from __future__ import annotations
 
 import argparse
-import os
 import random
 import statistics
-import tempfile
 import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "finetune_app.settings")
-os.environ.setdefault("LOG_LEVEL", "ERROR")
+from benchmarks.own_database import own_database
 
 BATCH = 5_000
 DAYS = 30
@@ -82,23 +79,8 @@ def main() -> None:
     given.add_argument("--requests", type=int, default=100_000)
     given.add_argument("--repeats", type=int, default=20)
     asked = given.parse_args()
-    with tempfile.TemporaryDirectory(prefix="finetune-monitoring-") as folder:
-        os.environ["DATA_DIR"] = folder
-        import django
-
-        django.setup()
-        from django.conf import settings
-        from django.db import connection
-
-        settings.STORAGES["staticfiles"]["BACKEND"] = (
-            "django.contrib.staticfiles.storage.StaticFilesStorage"
-        )
-        settings.ALLOWED_HOSTS.append("testserver")
-        name = connection.creation.create_test_db(verbosity=0, serialize=False)
-        try:
-            run(asked.requests, asked.repeats)
-        finally:
-            connection.creation.destroy_test_db(name, verbosity=0)
+    with own_database("monitoring"):
+        run(asked.requests, asked.repeats)
 
 
 def run(requests: int, repeats: int) -> dict[str, float]:

@@ -12,16 +12,14 @@ the 50th and 95th percentile of each, the slowest first.
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
-import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "finetune_app.settings")
-os.environ.setdefault("LOG_LEVEL", "ERROR")
+from benchmarks.large_goal import Size, grow
+from benchmarks.own_database import own_database
 
 OTHER_PAGES = ("guide:home", "api_keys:page", "accounts:team")
 
@@ -53,31 +51,13 @@ def main() -> None:
     given.add_argument("--goals", type=int, default=200)
     given.add_argument("--repeats", type=int, default=20)
     asked = given.parse_args()
-    with tempfile.TemporaryDirectory(prefix="finetune-pages-") as folder:
-        os.environ["DATA_DIR"] = folder
-        import django
-
-        django.setup()
-        from django.conf import settings
-        from django.db import connection
-
-        from benchmarks.large_goal import Size
-
-        settings.STORAGES["staticfiles"]["BACKEND"] = (
-            "django.contrib.staticfiles.storage.StaticFilesStorage"
-        )
-        settings.ALLOWED_HOSTS.append("testserver")
-        name = connection.creation.create_test_db(verbosity=0, serialize=False)
-        try:
-            run(Size(asked.rows, asked.trainings, asked.requests, asked.goals), asked.repeats)
-        finally:
-            connection.creation.destroy_test_db(name, verbosity=0)
+    with own_database("pages"):
+        size = Size(asked.rows, asked.trainings, asked.requests, asked.goals)
+        run(size, asked.repeats)
 
 
-def run(size: Any, repeats: int) -> None:
+def run(size: Size, repeats: int) -> None:
     from django.db import connection
-
-    from benchmarks.large_goal import grow
 
     print(f"{size} on {connection.vendor}")
     client, world = fill()

@@ -12,17 +12,14 @@ what changing all rows takes, with the memory at its highest.
 from __future__ import annotations
 
 import argparse
-import os
 import random
 import resource
 import statistics
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "finetune_app.settings")
-os.environ.setdefault("LOG_LEVEL", "ERROR")
+from benchmarks.own_database import own_database
 
 WORDS = 20_000  # in the made-up language
 BATCH = 5_000
@@ -34,28 +31,13 @@ def main() -> None:
     given.add_argument("--rows", type=int, default=100_000)
     given.add_argument("--repeats", type=int, default=20)
     asked = given.parse_args()
-    with tempfile.TemporaryDirectory(prefix="finetune-table-") as folder:
-        os.environ["DATA_DIR"] = folder
-        import django
-
-        django.setup()
-        from django.db import connection
-
-        name = connection.creation.create_test_db(verbosity=0, serialize=False)
-        try:
-            run(asked.rows, asked.repeats)
-        finally:
-            connection.creation.destroy_test_db(name, verbosity=0)
+    with own_database("table"):
+        run(asked.rows, asked.repeats)
 
 
 def run(rows: int, repeats: int) -> None:
-    from django.conf import settings
     from django.db import connection
 
-    settings.STORAGES["staticfiles"]["BACKEND"] = (
-        "django.contrib.staticfiles.storage.StaticFilesStorage"
-    )
-    settings.ALLOWED_HOSTS.append("testserver")
     print(f"{rows:,} rows on {connection.vendor}")
     seconds, there = measure(lambda: fill(rows))
     print(f"filled in {seconds:,.0f} s, {rows / seconds:,.0f} rows/s")

@@ -48,7 +48,7 @@ def test_all_tested_models_are_on_one_chart(as_viewer, three, url):
 def test_more_tests_are_no_more_questions_to_the_database(
     three, goal, owner, django_assert_max_num_queries
 ):
-    with django_assert_max_num_queries(5):
+    with django_assert_max_num_queries(4):
         assert len(history_context(goal)["tested"]) == 3
 
 

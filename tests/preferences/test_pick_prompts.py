@@ -35,7 +35,7 @@ def test_no_test_row_is_asked_and_nothing_that_repeats_one(dataset, owner):
     assert not asked(dataset) & never
 
 
-def test_whether_there_is_any_is_found_without_reading_all(dataset, owner):
+def test_whether_there_is_any_prompt_to_ask(dataset, owner):
     assert not prompts.any_row(dataset)
     add(dataset, owner, 1, split="test")
     assert not prompts.any_row(dataset)
