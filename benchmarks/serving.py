@@ -4,10 +4,12 @@
         [--openvino PYTHON]
 
 Each stream asks, reads its answer as it comes, and asks again: greedy, 64 new tokens at most. The
-engine is the process that the app starts, asked over its socket. llama.cpp and OpenVINO GenAI read
-the same model from a GGUF file, in 16 bits and in 8, and answer with the base model alone, as does
-`transformers serve`; transformers' `generate` with PEFT answers one request after another, as a
-script does. The same prompts and machine for all, one after the other in one run.
+engine is the process that the app starts, asked over its socket; "without HTTP" is the same one as
+a thread of this program, so what lies between is its server and whoever asks it. llama.cpp and
+OpenVINO GenAI read the same model from a GGUF file, in 16 bits and in 8, and answer with the base
+model alone, as does `transformers serve`; transformers' `generate` with PEFT answers one request
+after another, as a script does. The same prompts and machine for all, one after the other in one
+run.
 
 What is not here is said in its rows. llama.cpp: `python -m benchmarks.llama_cpp`. OpenVINO: `pip
 install openvino-genai` into an environment of its own. `transformers serve`: `pip install
@@ -20,6 +22,7 @@ import argparse
 import contextlib
 import json
 import os
+import queue
 import shutil
 import subprocess
 import sys
@@ -46,7 +49,11 @@ from benchmarks.serving_references import (
     write_gguf,
 )
 from finetune_app.core.engine_protocol import INT8
+from worker.engine.backend import StreamItem
+from worker.engine.engine import Engine
 from worker.engine.model_loader import DTYPES
+from worker.engine.requests import Completion, GenerationRequest
+from worker.engine.server import SWITCH_SECONDS
 
 SECRET = "only for this benchmark"
 
@@ -99,6 +106,33 @@ def engine(data: Path, number_format: str, **environment: str) -> Iterator[Ask]:
     finally:
         process.kill()
         process.wait()
+
+
+@contextlib.contextmanager
+def without_http(data: Path, number_format: str) -> Iterator[Ask]:
+    """The engine on a thread of this process."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(SWITCH_SECONDS)  # as in its own process
+
+    def ask(question: str, adapter: int) -> Answer:
+        request = GenerationRequest(
+            [{"role": "user", "content": question}],
+            adapter=None if adapter == BASE_ONLY else data / f"adapter-{adapter}",
+            max_new_tokens=NEW_TOKENS,
+        )
+        items: queue.SimpleQueue[StreamItem] = queue.SimpleQueue()
+        began, first = time.perf_counter(), None
+        made.submit(request, items.put)
+        while isinstance(item := items.get(), str):
+            first = first or time.perf_counter()
+        assert isinstance(item, Completion), item
+        return Answer((first or began) - began, time.perf_counter() - began, item.tokens)
+
+    try:
+        with Engine(data / "base", number_format) as made:
+            yield ask
+    finally:
+        sys.setswitchinterval(usual)
 
 
 def make_adapters(data: Path, count: int) -> None:
@@ -171,6 +205,8 @@ def main() -> None:
             passing.submit(make_adapters, data, max(1, *options.adapters)).result()
         table = Table(options.requests)
         table.measure("engine", engine(data, options.format), streams, options.adapters)
+        inside = without_http(data, options.format)
+        table.measure("engine without HTTP", inside, streams, options.adapters[:1])
         in_8_bits = engine(data, INT8)
         table.measure("engine, weights in 8 bits", in_8_bits, streams, options.adapters)
         own = engine(data, options.format, OPENVINO="off")

@@ -9,14 +9,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from django.db.models import QuerySet
 from django.utils import timezone
 
 from finetune_app.api_keys.models import ApiKey
 from finetune_app.deployment.currencies import CURRENCY_SIGNS
 from finetune_app.deployment.models import Deployment
 from finetune_app.monitoring.timeseries import usage_by
-from finetune_app.request_log.models import HourlyUsage
 from finetune_app.request_log.rollups import RecentRequests, Usage
 
 
@@ -88,19 +86,11 @@ def start_of_month(now: datetime | None = None) -> datetime:
     return (now or timezone.now()).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
 
 
-def usage_by_deployment(
-    team_id: int, since: datetime, recent: RecentRequests
-) -> dict[int | None, Usage]:
-    """Usage of each deployment of a team; None: base models called directly."""
-    return _usage_since(HourlyUsage.objects.filter(team=team_id), "team", team_id, since, recent)
-
-
 def spent_by(key: ApiKey, now: datetime | None = None) -> dict[str, float]:
     """Cost of a key's requests this month, by currency. Requests to deployments without a price are
     left out."""
     since = start_of_month(now)
-    recent = RecentRequests.not_rolled_up(since)
-    usage = _usage_since(key.hourly_usage.all(), "key", key.pk, since, recent)
+    usage = _usage_since(key, since, RecentRequests.not_rolled_up(since))
     spent: dict[str, float] = {}
     for deployment in Deployment.objects.filter(pk__in=[pk for pk in usage if pk]):
         price = Price.of(deployment)
@@ -110,16 +100,13 @@ def spent_by(key: ApiKey, now: datetime | None = None) -> dict[str, float]:
     return spent
 
 
-def _usage_since(
-    hourly: "QuerySet[HourlyUsage]", name: str, pk: int, since: datetime, recent: RecentRequests
-) -> dict[int | None, Usage]:
-    """Usage by deployment of the requests whose field `name` is `pk`: rolled-up hours, and the
-    `recent` requests since then."""
-    rows = hourly.filter(at__gte=since, at__lt=recent.since)
+def _usage_since(key: ApiKey, since: datetime, recent: RecentRequests) -> dict[int | None, Usage]:
+    """Usage of a key by deployment: rolled-up hours, and the `recent` requests since then."""
+    rows = key.hourly_usage.filter(at__gte=since, at__lt=recent.since)
     found: dict[int | None, Usage] = {}
     for deployment, usage in usage_by(rows, "deployment"):
         found.setdefault(deployment, Usage()).add(usage)
     for row, busy in recent.rows:
-        if getattr(row, name) == pk:
+        if row.key == key.pk:
             found.setdefault(row.deployment, Usage()).count(row, busy)
     return found

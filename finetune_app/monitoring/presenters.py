@@ -10,7 +10,7 @@ from finetune_app.api_keys.models import ApiKey
 from finetune_app.core.templatetags.ui import waited
 from finetune_app.deployment.models import Deployment, Release
 from finetune_app.monitoring.charts import charts_of
-from finetune_app.monitoring.costs import Price, usage_by_deployment
+from finetune_app.monitoring.costs import Price
 from finetune_app.monitoring.timeseries import (
     RANGES,
     Metrics,
@@ -141,11 +141,10 @@ def _keys(series: TimeSeries, price: Price) -> list[UsageRow]:
 
 def _deployments(deployment: Deployment, series: TimeSeries) -> list[UsageRow]:
     """Every deployment of the team, including this one; the one with the most requests first."""
-    usage_of = usage_by_deployment(deployment.team_id, series.points[0].at, series.recent)
-    others = [pk for pk in usage_of if pk and pk != deployment.pk]
+    others = [pk for pk in series.by_deployment if pk and pk != deployment.pk]
     deployments = {deployment.pk: deployment} | Deployment.objects.in_bulk(others)
     rows = []
-    for pk, usage in sorted(usage_of.items(), key=lambda item: -item[1].requests):
+    for pk, usage in sorted(series.by_deployment.items(), key=lambda item: -item[1].requests):
         found = deployments.get(pk or 0)
         name = found.name if found else _("Base models, asked directly")
         cost = Price.of(found).cost_text(usage) if found else ""

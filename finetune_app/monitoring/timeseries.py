@@ -120,6 +120,8 @@ class TimeSeries:
     recent: RecentRequests  # what came before them is rolled up
     by_release: dict[int | None, Metrics] = field(default_factory=dict)
     by_key: dict[int | None, Metrics] = field(default_factory=dict)
+    # Of each deployment of its team; None: base models called directly.
+    by_deployment: dict[int | None, Usage] = field(default_factory=dict)
     total: Metrics = field(default_factory=Metrics)
 
     @property
@@ -143,6 +145,9 @@ class TimeSeries:
     def key(self, pk: int | None) -> Metrics:
         return self.by_key.setdefault(pk, Metrics())
 
+    def deployment(self, pk: int | None) -> Usage:
+        return self.by_deployment.setdefault(pk, Usage())
+
 
 def timeseries_of(
     deployment: Deployment,
@@ -151,7 +156,7 @@ def timeseries_of(
     *,
     whole: bool = True,
 ) -> TimeSeries:
-    """whole: with feedback, and with what is rolled up by release and key."""
+    """whole: with feedback, and with what is rolled up by release, key and deployment."""
     now = now or timezone.now()
     since = chosen.since(now)
     points = [Point(at=since + n * chosen.width) for n in range(chosen.points)]
@@ -181,6 +186,8 @@ def _add_requests(series: TimeSeries, deployment: Deployment) -> None:
             one = counted.setdefault(place, Metrics())
             one.usage.count(row, busy)
             one.stats.count(row)
+        elif row.team == deployment.team_id:
+            series.deployment(row.deployment).count(row, busy)
     for (index, release, key), one in counted.items():
         for metrics in (
             series.points[index],
@@ -190,18 +197,22 @@ def _add_requests(series: TimeSeries, deployment: Deployment) -> None:
         ):
             metrics.usage.add(one.usage)
             metrics.stats.add(one.stats)
+        series.deployment(deployment.pk).add(one.usage)
 
 
 def _add_rollups(series: TimeSeries, deployment: Deployment, since: datetime, whole: bool) -> None:
-    until = series.recent.since
-    rows = deployment.hourly_usage.filter(at__gte=since, at__lt=until)
-    for at, usage in usage_by(rows, "at"):
+    hours = {"at__gte": since, "at__lt": series.recent.since}
+    for at, usage in usage_by(deployment.hourly_usage.filter(**hours), "at"):
         series.point_at(at).usage.add(usage)
         series.total.usage.add(usage)
-    for release, key, usage in usage_by(rows, "release", "key") if whole else ():
-        series.release(release).usage.add(usage)
-        series.key(key).usage.add(usage)
-    answers = deployment.hourly_answers.filter(at__gte=since, at__lt=until).values_list(
+    if whole:
+        of_team = HourlyUsage.objects.filter(team=deployment.team_id, **hours)
+        for pk, release, key, usage in usage_by(of_team, "deployment", "release", "key"):
+            series.deployment(pk).add(usage)
+            if pk == deployment.pk:
+                series.release(release).usage.add(usage)
+                series.key(key).usage.add(usage)
+    answers = deployment.hourly_answers.filter(**hours).values_list(
         "at", "release", "latency", "first_token", "lengths", "refused", "errors"
     )
     for at, release, latency, first_token, lengths, refused, errors in answers.iterator(2000):

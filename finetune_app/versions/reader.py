@@ -1,11 +1,13 @@
 """Reads the files of frozen versions line by line."""
 
 import json
+import os
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 from finetune_app.core.files import local_path
 from finetune_app.datasets.models import Dataset, Split
@@ -13,6 +15,7 @@ from finetune_app.datasets.version_rows import TOOL_KEYS, Row
 from finetune_app.versions.models import Version
 
 NUMBER = re.compile(rb'\{"id": (\d+),')  # the start of a line written by versions/services.py
+FEW = 200  # examples that are looked for one by one; for more the whole file is read
 
 
 class NumberSet:
@@ -29,22 +32,53 @@ class NumberSet:
         return at < len(self.bits) and bool(self.bits[at] >> (number & 7) & 1)
 
 
-def numbers_in(version: Version) -> Iterator[int]:
-    """The numbers of the version's examples, without parsing their texts."""
-    return (number for number, _line in _lines(version))
-
-
 def versions_with_trash(dataset: Dataset) -> list[tuple[Version, int]]:
     """The versions that contain examples now in the trash, and how many."""
-    trashed = NumberSet(dataset.last_number)
     trash = dataset.examples.filter(deleted_at__isnull=False).order_by("number")
-    for number in trash.values_list("number", flat=True).iterator(10_000):
-        trashed.add(number)
-    counted = [
-        (version, sum(number in trashed for number in numbers_in(version)))
-        for version in dataset.versions.all()
-    ]
-    return [(version, count) for version, count in counted if count]
+    trashed = trash.values_list("number", flat=True)
+    some = list(trashed[: FEW + 1])
+    if len(some) <= FEW:
+        counts = [(version, _count_few(version, some)) for version in dataset.versions.all()]
+    else:
+        many = NumberSet(dataset.last_number)
+        for number in trashed.iterator(10_000):
+            many.add(number)
+        counts = [
+            (version, sum(number in many for number, _line in _lines(version)))
+            for version in dataset.versions.all()
+        ]
+    return [(version, count) for version, count in counts if count]
+
+
+def _count_few(version: Version, numbers: Sequence[int]) -> int:
+    """How many of these examples the version contains: reads a few lines for each of them."""
+    path = local_path(version.stored_name)
+    if not path.exists():
+        return 0
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        return sum(_has_line(file, size, number) for number in numbers)
+
+
+def _has_line(file: BinaryIO, size: int, number: int) -> bool:
+    """Halves the part of the file in which the line of this number begins: lines are in order."""
+    start, end = 0, size
+    while start < end:
+        middle = (start + end) // 2
+        file.seek(max(0, middle - 1))
+        if middle:
+            file.readline()  # to the beginning of the next line
+        if (begin := file.tell()) >= end:
+            end = middle
+            continue
+        line = file.readline()
+        if (found := _number_of(line)) == number:
+            return True
+        if found > number:
+            end = middle
+        else:
+            start = begin + len(line)
+    return False
 
 
 def write_without_test_rows(version: Version, path: Path) -> None:
@@ -153,5 +187,9 @@ def _lines(version: Version) -> Iterator[tuple[int, bytes]]:
         return
     with path.open("rb") as file:
         for line in file:
-            found = NUMBER.match(line)
-            yield (int(found[1]) if found else int(json.loads(line)["id"])), line
+            yield _number_of(line), line
+
+
+def _number_of(line: bytes) -> int:
+    found = NUMBER.match(line)
+    return int(found[1]) if found else int(json.loads(line)["id"])

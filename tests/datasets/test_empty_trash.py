@@ -1,9 +1,11 @@
 """Emptying the trash."""
 
 import pytest
+from django.utils.timezone import now
 
 from finetune_app.datasets.models import Change, Edit, Example, Suggestion
 from finetune_app.datasets.services import trash
+from finetune_app.versions import reader
 from finetune_app.versions.services import freeze
 
 
@@ -32,6 +34,21 @@ def test_confirmation_names_the_versions_that_hold_them(
     assert url("versions:detail", number=version.number) in page
     assert "holds 2 examples of these." in page
     assert "No training has learned from it." in page
+
+
+@pytest.mark.parametrize("few", [0, reader.FEW], ids=["read whole", "searched"])
+def test_each_version_says_how_many_it_holds(add_examples, dataset, owner, monkeypatch, few):
+    monkeypatch.setattr(reader, "FEW", few)
+    add_examples(60)
+    first, _new = freeze(dataset=dataset, by=owner)
+    gone = dataset.examples.filter(number__in=[1, 2, 30, 31, 59, 60])
+    gone.update(status="set_aside")
+    second, _new = freeze(dataset=dataset, by=owner)
+    dataset.examples.update(deleted_at=now())
+    dataset.refresh_from_db()
+    assert reader.versions_with_trash(dataset) == [(second, 54), (first, 60)]
+    dataset.examples.exclude(number__in=[1, 2, 3, 60]).update(deleted_at=None)
+    assert reader.versions_with_trash(dataset) == [(second, 1), (first, 4)]
 
 
 def test_rows_are_deleted_for_good(as_owner, url, rows):

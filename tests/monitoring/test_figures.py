@@ -44,17 +44,20 @@ def test_rollups_do_not_change_the_figures(live, asked):
     for ago in (5, 65, 65.2, 130, 700, 3000):
         asked(ago, seconds=ago / 100)
     asked(70, status=429, error="engine_busy", first_seconds=None, seconds=0.01)
+    asked(70, deployment=None, release=None)
     before = timeseries.timeseries_of(live, DAY, NOW)
     while rollups.roll_up_finished_hours(NOW):
         pass
     after = timeseries.timeseries_of(live, DAY, NOW)
-    assert HourlyUsage.objects.count() == 4
+    assert HourlyUsage.objects.count() == 5
     assert before.total == after.total
     assert before.points == after.points
     assert (before.by_key, before.by_release) != ({}, {})
     assert {k: v.usage for k, v in before.by_key.items()} == {
         k: v.usage for k, v in after.by_key.items()
     }
+    assert before.by_deployment == after.by_deployment
+    assert {pk: usage.requests for pk, usage in after.by_deployment.items()} == {live.pk: 6, None: 1}
     assert before.total.usage.requests == 6  # one was more than a day ago
     assert before.total.stats.errors == {"engine_busy": 1}
 
@@ -103,8 +106,7 @@ def test_the_hour_of_the_whole_team_counts_what_is_rolled_up_within_it(live, ask
     while rollups.roll_up_finished_hours(NOW):
         pass
     hour = timeseries.timeseries_of(live, timeseries.RANGES["hour"], NOW)
-    usage = costs.usage_by_deployment(live.team_id, hour.points[0].at, hour.recent)
-    assert usage == {live.pk: hour.total.usage}
+    assert hour.by_deployment == {live.pk: hour.total.usage}
     assert hour.total.usage.requests == 2
 
 
@@ -213,8 +215,7 @@ def test_requests_of_other_teams_are_not_counted(live, asked, stranger):
     Request.objects.create(team=theirs, model="x", status=200, seconds=1, at=NOW)
     series = timeseries.timeseries_of(live, DAY, NOW)
     assert series.total.usage.requests == 1
-    since = NOW - timedelta(days=1)
-    assert set(costs.usage_by_deployment(live.team_id, since, series.recent)) == {live.pk}
+    assert set(series.by_deployment) == {live.pk}
 
 
 def test_the_summary_has_the_same_totals_from_fewer_rows(live, asked):
