@@ -11,11 +11,11 @@ import openvino as ov
 import torch
 from torch import Tensor
 
-from worker.engine.adapters import Adapters
+from worker.engine.adapters import BASE, Adapters
 from worker.engine.llama_forward import fused_linears
 from worker.engine.model_loader import LoadedModel
 from worker.engine.openvino.adapters import AdapterInputs
-from worker.engine.openvino.graph import build
+from worker.engine.openvino.graph import AdapterUse, build
 from worker.engine.openvino.infer_requests import StepRequest, StepRequests
 from worker.engine.openvino.kv_cache import BLOCK_TOKENS, PagedKVCache
 from worker.engine.step import TOLERANCE, StepTokens, relative_error
@@ -43,8 +43,7 @@ class OpenvinoForward:
 
     def __call__(self, step: StepTokens) -> Tensor:
         """Logits (ready, vocabulary); they hold until the next step."""
-        mixed = len(set(step.adapters)) > 1
-        request = self._requests.of(torch.get_num_threads(), mixed=mixed)
+        request = self._requests.of(torch.get_num_threads(), _use_of(step))
         if not step.rows and not request.is_proven:  # there is nothing to compare
             request = self._requests.first
         logits = self._compute(request, step)
@@ -62,7 +61,7 @@ class OpenvinoForward:
     def _compute(self, request: StepRequest, step: StepTokens) -> Tensor:
         """Logits as `__call__`. A graph that cannot mix adapters computes one after another."""
         names = dict.fromkeys(step.adapters)
-        if request.kind.mixed or len(names) == 1:
+        if request.kind.use is AdapterUse.SEVERAL or len(names) == 1:
             return self._infer(request, step)
         parts = [step.of_adapter(name) for name in names]
         logits = torch.cat([self._infer(request, part).clone() for part, _rows in parts])
@@ -80,7 +79,7 @@ class OpenvinoForward:
             "rows": np.array(step.rows, np.int64),
             **self._paging(step),
         }
-        if request.kind.mixed:
+        if request.kind.use is AdapterUse.SEVERAL:
             inputs |= adapters.sort("token", step.adapters)
             inputs |= adapters.sort("row", [step.adapters[row] for row in step.rows])
         return request.infer(inputs, adapters, self.cache.pools)
@@ -100,6 +99,13 @@ class OpenvinoForward:
         return {name: np.array(one, np.int32) for name, one in lists.items()} | {
             "max_context_len": np.array(longest, np.int32)
         }
+
+
+def _use_of(step: StepTokens) -> AdapterUse:
+    names = set(step.adapters)
+    if names == {BASE}:
+        return AdapterUse.NONE
+    return AdapterUse.ONE if len(names) == 1 else AdapterUse.SEVERAL
 
 
 def _block_shapes(compiled: ov.CompiledModel) -> list[tuple[list[int], list[int]]]:

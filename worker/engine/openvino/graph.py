@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any
 
 import numpy as np
@@ -32,28 +33,38 @@ ANY = -1  # a dimension that changes from step to step
 LAST = 2**31 - 1  # where a slice ends that goes to the end; OpenVINO looks for it
 
 
-def build(loaded: LoadedModel, linears: Sequence[FusedLinear], *, mixed: bool = True) -> ov.Model:
+class AdapterUse(Enum):
+    """How many adapters the tokens of a step may use; without any they use the base model."""
+
+    NONE = 0
+    ONE = 1
+    SEVERAL = 2
+
+
+def build(
+    loaded: LoadedModel, linears: Sequence[FusedLinear], use: AdapterUse = AdapterUse.SEVERAL
+) -> ov.Model:
     """A model of `llama_forward.is_supported` as a graph.
 
-    linears: its `fused_linears`. mixed: whether the tokens of a step may use several adapters.
+    linears: its `fused_linears`.
 
     Inputs, for a step of `tokens`, in fp32 unless said otherwise: token_ids (tokens,) in int64;
     cos and sin (tokens, head size); past_lens, subsequence_begins, block_indices,
     block_indices_begins, max_context_len (int32) as paged attention wants them; rows (int64), the
     tokens whose logits are wanted; key_cache.N and value_cache.N of each layer; for adapters, as in
-    adapters.py, down.N and up.N of each projection; if mixed, which token is in which place
-    (int32), of all tokens and of those in rows, else only one adapter's down.N and up.N.
+    adapters.py, down.N and up.N of each projection, of one adapter only or of several; for several
+    which token is in which place (int32), of all tokens and of those in rows.
 
     Output: logits (rows, vocabulary) in fp32.
     """
-    return _Builder(loaded, linears, mixed).build()
+    return _Builder(loaded, linears, use).build()
 
 
 @dataclass
 class _Builder:
     loaded: LoadedModel
     linears: Sequence[FusedLinear]
-    mixed: bool
+    use: AdapterUse
     inputs: list[Parameter] = field(default_factory=list)
 
     def build(self) -> ov.Model:
@@ -150,7 +161,9 @@ class _Builder:
         out = _as(ops.matmul(_as(x, kind), weight, False, True), Type.f32)
         if linear.bias is not None:
             out = ops.add(out, _vector(linear.bias))
-        stack = [ANY] if self.mixed else []
+        if self.use is AdapterUse.NONE:
+            return out
+        stack = [ANY] if self.use is AdapterUse.SEVERAL else []
         down = _as(self._input(f"down.{index}", [*stack, ANY, width], kind), Type.f32)
         up = _as(self._input(f"up.{index}", [*stack, ANY, columns], kind), Type.f32)
         if self._sorted is None:
@@ -163,7 +176,7 @@ class _Builder:
 
     def _sorting(self, what: str) -> tuple[Node, Node] | None:
         """Which token (or row) lies in each place of the stack, and the place of each."""
-        if not self.mixed:
+        if self.use is not AdapterUse.SEVERAL:
             return None
         return (
             self._input(f"{what}_in_place", [ANY, ANY], Type.i32),

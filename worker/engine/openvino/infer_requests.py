@@ -1,10 +1,11 @@
 """The graph, compiled for what is to be computed just now.
 
-Where all tokens of a step use one adapter, or none, they need not be sorted: that is three small
-operations less for each product, a tenth of the time of a model as small as the starter. And
-OpenVINO fixes the number of threads when it compiles, while beside other programs fewer are quicker
-(threads.py). So there are up to four graphs, each with a copy of the weights, and each made when it
-is wanted: most installations need one.
+What adapters add are two small products and a sum for each projection: an eighth of the time of a
+model as small as the starter, where nobody asks for one. Where tokens of a step use several they
+are sorted besides, which is another tenth. And OpenVINO fixes the number of threads when it
+compiles, while beside other programs fewer are quicker (threads.py). So there are up to four
+graphs, each with a copy of the weights, and each made when it is wanted: most installations need
+one, or two.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import torch
 from torch import Tensor
 
 from worker.engine.openvino.adapters import AdapterStack
-from worker.engine.openvino.graph import TYPES, shared_tensor
+from worker.engine.openvino.graph import TYPES, AdapterUse, shared_tensor
 from worker.engine.packed_linear import fits_second_copy
 from worker.engine.threads import most_threads
 
@@ -32,14 +33,16 @@ Pools = list[tuple[Tensor, Tensor]]  # keys and values of each layer
 # Of weights. In a larger model products take nearly all of the time, and a second copy is too much:
 # one graph computes all steps, as if they were mixed.
 SMALL_BYTES = 1 << 30
+# Without an adapter, before there is a graph for such steps: some short answers.
+STEPS_WITHOUT = 64
 
 
 @dataclass(frozen=True)
 class Kind:
-    """Of a graph. mixed: whether the tokens of a step may use several adapters."""
+    """Of a graph."""
 
     threads: int
-    mixed: bool
+    use: AdapterUse
 
 
 @lru_cache
@@ -68,11 +71,12 @@ class StepRequest:
         self, inputs: Mapping[str, np.ndarray[Any, Any]], adapters: AdapterStack, pools: Pools
     ) -> Tensor:
         """The graph's output, which holds until the next step."""
-        if adapters is not self._adapters:
+        if adapters is not self._adapters and self.kind.use is not AdapterUse.NONE:
             self._adapters = None
+            stacked = self.kind.use is AdapterUse.SEVERAL
             for index, (down, up) in enumerate(zip(adapters.down, adapters.up, strict=True)):
-                self._set(f"down.{index}", down if self.kind.mixed else down[0])
-                self._set(f"up.{index}", up if self.kind.mixed else up[0])
+                self._set(f"down.{index}", down if stacked else down[0])
+                self._set(f"up.{index}", up if stacked else up[0])
             self._adapters = adapters
         if pools is not self._pools:
             self._pools = None
@@ -89,9 +93,10 @@ class StepRequest:
 
 class StepRequests:
     """`StepRequest`s of one model. The first is there at once; another is made when it is wanted,
-    in the background, once and where memory allows. first: only in a large model it can mix.
+    in the background, once and where memory allows.
 
     make_graph: as `graph.build`. weights: of the model.
+    first: for steps with one adapter, or none; of a large model for all steps.
     """
 
     def __init__(
@@ -101,22 +106,42 @@ class StepRequests:
         self._most = most_threads()
         self._fewer = max(1, self._most // 2)
         self._is_small = sum(weight.nbytes for weight in weights) <= SMALL_BYTES
-        self.first = self._make(Kind(self._most, mixed=not self._is_small))
+        first = AdapterUse.ONE if self._is_small else AdapterUse.SEVERAL
+        self.first = self._make(Kind(self._most, first))
         self.first.is_proven = True  # by the probe of decoder.py
         self._made = {self.first.kind: self.first}
         self._making: dict[Kind, threading.Thread] = {}
+        self._without = Kind(self._most, AdapterUse.NONE)
+        self._steps_without = 0
 
-    def of(self, threads: int, *, mixed: bool) -> StepRequest:
-        """The best there is for so many threads, and a step that is mixed or not. While none can
-        mix, one that cannot."""
+    def of(self, threads: int, use: AdapterUse) -> StepRequest:
+        """The best there is for so many threads, and a step with this use. While there is none for
+        several adapters, one for each of them alone."""
         few = threads < self._most and 2 * threads <= self._most + self._fewer
-        count, mixed = self._fewer if few else self._most, mixed or not self._is_small
-        wanted = Kind(count, mixed)
+        wanted = Kind(self._fewer if few else self._most, self._best_use(use, few=few))
         self._begin(wanted)
-        for kind in (wanted, Kind(self._most, mixed), Kind(count, self.first.kind.mixed)):
+        for kind in (
+            wanted,
+            Kind(self._most, wanted.use),
+            Kind(wanted.threads, self.first.kind.use),
+        ):
             if kind in self._made:
                 return self._made[kind]
         return self.first
+
+    def _best_use(self, use: AdapterUse, *, few: bool) -> AdapterUse:
+        """For which a graph is wanted. The one without adapters makes room for that of several, and
+        there is none for fewer threads: so there are never more than two for a number of them."""
+        if not self._is_small:
+            return AdapterUse.SEVERAL
+        if use is AdapterUse.SEVERAL:
+            self._made.pop(self._without, None)
+        if use is not AdapterUse.NONE:
+            return use
+        self._steps_without += 1
+        mixes = any(kind.use is AdapterUse.SEVERAL for kind in self._making)
+        is_worth_it = self._steps_without > STEPS_WITHOUT and not few and not mixes
+        return AdapterUse.NONE if is_worth_it else AdapterUse.ONE
 
     def give_up(self, request: StepRequest) -> None:
         """It is not used any more, nor made again."""
@@ -139,4 +164,4 @@ class StepRequests:
             log.exception("the graph is not compiled for %s", kind)
 
     def _make(self, kind: Kind) -> StepRequest:
-        return StepRequest(self._make_graph(mixed=kind.mixed), self._dtype, kind)
+        return StepRequest(self._make_graph(use=kind.use), self._dtype, kind)

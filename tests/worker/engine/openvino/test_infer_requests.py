@@ -21,6 +21,7 @@ graph, infer_requests = (
     for name in ("graph", "infer_requests")
 )
 Kind = infer_requests.Kind
+NONE, ONE, SEVERAL = graph.AdapterUse
 
 
 @pytest.fixture
@@ -47,12 +48,12 @@ def test_fewer_threads_compute_the_same(base, two_threads):
         decoder.add([sequence])
         decoder.step()
         assert not requests._making
-        assert requests.of(1, mixed=False) is requests.first  # while the other is being compiled
+        assert requests.of(1, ONE) is requests.first  # while the other is being compiled
         wait_for(requests)
         for threads in (1, 2, 1):
             two_threads(threads)
             decoder.step()
-        assert requests.of(1, mixed=False).kind == Kind(1, mixed=False)
+        assert requests.of(1, ONE).kind == Kind(1, ONE)
     assert sequence.output_token_ids == written_by_torch(base, len(sequence.output_token_ids))
 
 
@@ -66,9 +67,31 @@ def test_only_steps_that_mix_adapters_make_a_graph_that_sorts_tokens(base, adapt
         steps(decoder, 1, one, another)
         wait_for(requests)
         mixed = steps(decoder, 4, one, BASE, another)
-        assert requests._made[Kind(2, mixed=True)].is_proven
+        assert requests._made[Kind(2, SEVERAL)].is_proven
     assert written(mixed) == written([alone[0][0], alone[2][0], alone[1][0]])
     assert written(alone[2]) == [written_by_torch(base, 4)]
+
+
+def test_what_is_asked_without_adapters_gets_a_graph_without_them_until_others_mix(
+    base, adapters, two_threads, monkeypatch
+):
+    monkeypatch.setattr(infer_requests, "STEPS_WITHOUT", 10)
+    with Engine(base, "fp32") as engine, torch.inference_mode():
+        decoder = take_decoder(engine)
+        requests = decoder._forward._requests
+        name = engine.adapters.load(adapters[0])
+        steps(decoder, 12, name)
+        assert not requests._making
+        before = steps(decoder, 12, BASE)
+        wait_for(requests)
+        after = steps(decoder, 12, BASE)
+        assert requests._made[Kind(2, NONE)].is_proven
+        steps(decoder, 2, name, BASE)
+        wait_for(requests)
+        assert {kind.use for kind in requests._made} == {ONE, SEVERAL}
+        steps(decoder, 12, BASE)
+        assert {kind.use for kind in requests._made} == {ONE, SEVERAL}
+    assert written(before)[0][:12] == written(after)[0][:12] == written_by_torch(base, 12)
 
 
 def test_without_such_a_graph_one_adapter_is_computed_after_another(
@@ -100,11 +123,11 @@ def test_a_graph_that_computes_something_else_is_left(
         name = engine.adapters.load(adapters[0])
         alone = steps(decoder, 4, BASE)
         monkeypatch.setattr(graph._Builder, "_rotate", not_rotated)
-        requests.of(2, mixed=True)
+        requests.of(2, SEVERAL)
         wait_for(requests)
         monkeypatch.setattr(requests, "of", noted(requests.of, used))
         beside = steps(decoder, 4, BASE, name)
-    assert [one.mixed for one in used] == [True, False, False, False]
+    assert [one.use for one in used] == [SEVERAL, ONE, ONE, ONE]
     assert "computes something else" in caplog.text
     assert written(beside)[0] == written(alone)[0]
 
@@ -113,8 +136,8 @@ def test_one_graph_computes_all_steps_of_a_large_model(base, two_threads, monkey
     monkeypatch.setattr(infer_requests, "SMALL_BYTES", 1)
     with Engine(base, "fp32") as engine:
         requests = take_decoder(engine)._forward._requests
-        assert requests.of(2, mixed=False) is requests.of(2, mixed=True) is requests.first
-        assert requests.first.kind == Kind(2, mixed=True)
+        assert requests.of(2, ONE) is requests.of(2, SEVERAL) is requests.first
+        assert requests.first.kind == Kind(2, SEVERAL)
         assert not requests._making
 
 
@@ -122,10 +145,10 @@ def test_without_memory_the_first_graph_computes_all(base, two_threads, monkeypa
     with Engine(base, "fp32") as engine:
         requests = take_decoder(engine)._forward._requests
         monkeypatch.setattr(infer_requests, "fits_second_copy", lambda _: False)
-        for threads, mixed in ((1, True), (2, True), (1, False)):
-            requests.of(threads, mixed=mixed)
+        for threads, use in ((1, SEVERAL), (2, SEVERAL), (1, ONE)):
+            requests.of(threads, use)
             wait_for(requests)
-            assert requests.of(threads, mixed=mixed) is requests.first
+            assert requests.of(threads, use) is requests.first
         assert len(requests._making) == 3
 
 
@@ -170,8 +193,8 @@ def wait_for(requests) -> None:
 
 
 def noted(of, used: list[Kind]):
-    def noting(threads, *, mixed):
-        request = of(threads, mixed=mixed)
+    def noting(threads, use):
+        request = of(threads, use)
         used.append(request.kind)
         return request
 
