@@ -77,11 +77,16 @@ def _save_label(row: Example, by: User, text: str) -> Edit | None:
     return change_row(row, by, _("Answered %s: a disagreement") % row, fields)
 
 
-def change_status(*, example: Example, by: User, status: str) -> Edit | None:
-    """Set a row aside, or put it back into the queue; its answer is kept."""
+def change_status(*, example: Example, by: User, status: str, seen: datetime | None) -> Edit | None:
+    """Set a row aside, or put it back into the queue; its answer is kept.
+
+    Raises StaleExample when the row has changed since it was `seen`.
+    """
     words = {Status.SET_ASIDE: _("Set %s aside"), Status.PENDING: _("Put %s back into the queue")}
     with transaction.atomic():
         row = lock_example(example)
+        if seen is not None and row.changed_at != seen:
+            raise StaleExample(row)
         fields: dict[str, Any] = {"status": str(status)}
         if status == Status.PENDING and row.labels.exists():
             fields["labels"] = {}  # both users answer again

@@ -114,6 +114,22 @@ def test_saving_deletes_the_draft_and_rejects_a_late_one(as_owner, url, waiting)
     assert not Draft.objects.exists()
 
 
+def test_text_typed_after_saving_elsewhere_stays_on_the_page(as_owner, url, waiting):
+    """Save, go back in the browser, type on, skip: the text is neither lost nor a late draft."""
+    seen = row(waiting, 1).changed_at.isoformat()
+    press_button(as_owner, url, waiting, 1, do="save", answer="bell")
+    typed = {"seen": seen, "answer": "bell, and the gears"}
+    for button in ("skip", "back", "aside", "dismiss"):
+        reply = as_owner.post(url("row", number=1), typed | {"do": button})
+        assert reply.status_code == 422
+        page = reply.content.decode()
+        assert "You saved this row elsewhere. Press Save to keep this, too." in page
+        assert "bell, and the gears" in page
+    assert (row(waiting, 1).answer, row(waiting, 1).status) == ("bell", Status.APPROVED)
+    press_button(as_owner, url, waiting, 1, do="save", answer="bell, and the gears")
+    assert row(waiting, 1).answer == "bell, and the gears"
+
+
 def test_a_draft_can_be_discarded(as_owner, url, waiting):
     send_draft(as_owner, url, waiting, 1, "half a sen")
     assert press_button(as_owner, url, waiting, 1, do="drop").url == url("row", number=1)
@@ -130,6 +146,18 @@ def test_a_stale_answer_is_reported(as_owner, as_editor, url, waiting):
     assert "bell" in page
     assert "gears" in page
     assert row(waiting, 1).answer == "bell"
+
+
+def test_an_old_page_does_not_set_aside_what_somebody_approved(as_owner, as_editor, url, waiting):
+    seen = row(waiting, 1).changed_at.isoformat()
+    press_button(as_editor, url, waiting, 1, do="save", answer="bell")
+    for button in ("aside", "again"):
+        reply = as_owner.post(url("row", number=1), {"seen": seen, "do": button, "answer": ""})
+        assert reply.status_code == 422
+        assert "Jonas changed this row just now." in reply.content.decode()
+        assert row(waiting, 1).status == Status.APPROVED
+    press_button(as_owner, url, waiting, 1, do="aside")  # having seen it
+    assert row(waiting, 1).status == Status.SET_ASIDE
 
 
 # ---- Undo ----

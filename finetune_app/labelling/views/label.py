@@ -78,7 +78,7 @@ def save_draft(request: HttpRequest, goal: Goal, number: int) -> HttpResponse:
         text=newlines(request.POST.get("answer", "")),
         seen=_parse_moment(request.POST.get("seen", "")),
     )
-    text = _("Saved") if saved else _("You saved this row elsewhere. Press Save to keep this, too.")
+    text = _("Saved") if saved else _saved_elsewhere_text()
     response = HttpResponse(status=204)
     response["HX-Trigger"] = json.dumps({"saved": text})
     return response
@@ -187,7 +187,7 @@ def _perform(request: HttpRequest, example: Example) -> str:
     elif action in ("aside", "again"):
         _save_typed_text(request, example)
         status = Status.SET_ASIDE if action == "aside" else Status.PENDING
-        edit = answers.change_status(example=example, by=by, status=status)
+        edit = answers.change_status(example=example, by=by, status=status, seen=seen)
     elif action in ("skip", "back"):
         _save_typed_text(request, example)
     elif action == "take":
@@ -209,7 +209,8 @@ def _perform(request: HttpRequest, example: Example) -> str:
 def _save_typed_text(request: HttpRequest, example: Example) -> None:
     """Save the text as a draft, since without JavaScript nothing is saved while typing.
 
-    A suggestion in the box that was not edited is not the user's text.
+    A suggestion in the box that was not edited is not the user's text. Raises PlainError when the
+    text cannot be a draft, because the user has saved the row since: it must stay on the page.
     """
     if "answer" not in request.POST:
         return
@@ -218,7 +219,8 @@ def _save_typed_text(request: HttpRequest, example: Example) -> None:
     has_draft = example.drafts.filter(by=request.user).exists()
     if has_draft or not suggestion or text.strip() != suggestion.answer:
         seen = _parse_moment(request.POST.get("seen", ""))
-        drafts.save_draft(example=example, by=request.user, text=text, seen=seen)
+        if not drafts.save_draft(example=example, by=request.user, text=text, seen=seen):
+            raise PlainError(_saved_elsewhere_text(), status=422)
 
 
 # ---- Rendering ----
@@ -325,6 +327,10 @@ def _describe_undo(dataset: Dataset, user: User) -> str:
     if isinstance(action, Draft):
         return _accepted_text(action.example)
     return action.what if action else ""
+
+
+def _saved_elsewhere_text() -> str:
+    return _("You saved this row elsewhere. Press Save to keep this, too.")
 
 
 def _accepted_text(example: Example) -> str:
