@@ -1,12 +1,19 @@
 """How a dataset is labelled, and by whom: guidelines, class labels, assigned rows."""
 
+from collections import defaultdict
 from collections.abc import Sequence
+from typing import Any
 
+from django.db import transaction
 from django.utils.translation import gettext as _
 
 from finetune_app.accounts.models import Role, User
 from finetune_app.core.errors import PlainError
-from finetune_app.datasets.models import Dataset, Example, ExampleQuerySet, Status
+from finetune_app.datasets.models import Dataset, Example, ExampleQuerySet, Label, Status
+from finetune_app.datasets.services.editing import change_many
+from finetune_app.datasets.services.locking import lock
+from finetune_app.datasets.text import with_answer
+from finetune_app.labelling.queues import needs_two_answers
 
 MAX_GUIDELINE_CHARS = 20_000
 SHARES_PERCENT = (0, 10, 20, 50, 100)  # of the rows that get two independent answers
@@ -29,13 +36,54 @@ def save_labels(*, dataset: Dataset, labels: Sequence[str]) -> None:
 
 
 def save_share(*, dataset: Dataset, percent: int) -> None:
+    """Set the share of rows that two people answer.
+
+    Rows that need no second answer anymore take the first one. Raises PlainError.
+    """
     if percent not in SHARES_PERCENT:
         raise PlainError(_("Choose one of the shares in the list."), status=422)
     if percent and len(editors_of(dataset)) < 2:
         raise PlainError(
             _("This needs two people who can answer. Invite one on the team page."), status=422
         )
-    Dataset.objects.filter(pk=dataset.pk).update(twice_percent=percent)
+    with transaction.atomic():
+        locked = lock(dataset)
+        locked.twice_percent = percent
+        locked.save(update_fields=["twice_percent"])
+        _take_first_answers(locked)
+
+
+def _take_first_answers(dataset: Dataset) -> None:
+    """Approve the rows that have one answer and no longer need two.
+
+    The edit is by nobody, since the answers are not of the person who changed the share.
+    """
+    labels: dict[int, list[Label]] = defaultdict(list)
+    waiting = dataset.examples.kept().filter(status=Status.PENDING)
+    for label in Label.objects.filter(example__in=waiting).select_related("example"):
+        label.example.dataset = dataset
+        labels[label.example_id].append(label)
+    firsts = {
+        pk: given[0]
+        for pk, given in labels.items()
+        if len(given) == 1 and not needs_two_answers(given[0].example)
+    }
+    if not firsts:
+        return
+
+    def approved(row: Example) -> dict[str, Any]:
+        answer = firsts[row.pk].answer
+        rejected = "" if answer.strip() == row.rejected.strip() else row.rejected
+        messages = with_answer(row.messages, answer)
+        return {"messages": messages, "rejected": rejected, "status": str(Status.APPROVED)}
+
+    change_many(
+        dataset=dataset,
+        by=None,
+        what=_("One answer is enough now: the first one counts"),
+        examples=[label.example for label in firsts.values()],
+        fields=approved,
+    )
 
 
 def editors_of(dataset: Dataset) -> list[User]:
@@ -83,7 +131,19 @@ def split_evenly(*, dataset: Dataset) -> int:
     return len(pks)
 
 
+def release_rows(*, team_id: int, user_id: int) -> None:
+    """Unassign the rows of an editor who left; where only one is left, no row needs two answers."""
+    for dataset in Dataset.objects.filter(goal__team=team_id):
+        _assigned_rows(dataset, user_id).update(assigned_to=None)
+        if dataset.twice_percent and len(editors_of(dataset)) < 2:
+            save_share(dataset=dataset, percent=0)
+
+
 def unassign_rows(*, dataset: Dataset, of: User) -> int:
     """Make the rows that the user has not answered unassigned, and return their number."""
-    rows = dataset.examples.filter(assigned_to=of, status=Status.PENDING)
-    return rows.update(assigned_to=None)
+    return _assigned_rows(dataset, of.pk).update(assigned_to=None)
+
+
+def _assigned_rows(dataset: Dataset, user_id: int) -> ExampleQuerySet:
+    rows: ExampleQuerySet = dataset.examples.filter(assigned_to=user_id, status=Status.PENDING)
+    return rows

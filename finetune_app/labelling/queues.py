@@ -67,11 +67,12 @@ class QueueFilter:
 def rows_in_queue(dataset: Dataset, user: User, chosen: QueueFilter) -> ExampleQuerySet:
     """The rows of a queue for this user.
 
-    A row that needs two answers is no longer to do for a user who has given one of them.
+    A row that needs two answers is no longer to do for a user who has given one of them. Where no
+    row needs two, none is hidden: nobody else would answer it.
     """
     found: ExampleQuerySet = dataset.examples.kept().filter(status=STATUS[chosen.queue])
     labels = Label.objects.filter(example=OuterRef("pk"))
-    if chosen.queue == TODO:
+    if chosen.queue == TODO and dataset.twice_percent:
         found = found.filter(~Exists(labels.filter(by=user)))
     if chosen.whose == MINE or (chosen.queue == TODO and not chosen.whose):
         wanted = Q(assigned_to=user)

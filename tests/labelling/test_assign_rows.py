@@ -2,11 +2,18 @@
 
 import pytest
 
+from finetune_app.accounts.services import delete_account
 from finetune_app.datasets.models import Example, Label, Status
 from finetune_app.datasets.services import undo
 from finetune_app.labelling import agreement, queues, suggestions
 from finetune_app.labelling.answers import answer_row
-from tests.labelling.helpers import add_answered_rows, add_pending_rows, press_button, row
+from tests.labelling.helpers import (
+    add_answered_rows,
+    add_pending_rows,
+    markup,
+    press_button,
+    row,
+)
 
 
 @pytest.fixture
@@ -160,6 +167,90 @@ def test_rows_with_two_answers_are_always_the_same(dataset, owner):
     twice = [one.number for one in dataset.examples.all() if queues.needs_two_answers(one)]
     assert 8 <= len(twice) <= 32
     assert twice == [one.number for one in dataset.examples.all() if queues.needs_two_answers(one)]
+
+
+def test_first_answers_count_once_one_person_is_enough(as_owner, as_editor, url, two_answers):
+    for number, answer in enumerate(("bell", "gears", "chain"), start=1):
+        press_button(as_owner, url, two_answers, number, do="save", answer=answer)
+    as_owner.post(url("save_share"), {"percent": "0"})
+    done = two_answers.examples.filter(status=Status.APPROVED).order_by("number")
+    assert list(done.values_list("answer", flat=True)) == ["bell", "gears", "chain"]
+    for client in (as_owner, as_editor):
+        assert client.get(url("start")).url == url("row", number=4)
+    edit = two_answers.edits.first()
+    assert edit.what == "One answer is enough now: the first one counts"
+
+
+def test_first_answers_go_on_waiting_where_two_are_still_needed(as_owner, url, two_answers):
+    for number in range(1, 7):
+        press_button(as_owner, url, two_answers, number, do="save", answer="bell")
+    as_owner.post(url("save_share"), {"percent": "50"})
+    two_answers.refresh_from_db()
+    waiting = two_answers.examples.filter(status=Status.PENDING)
+    assert 0 < waiting.count() < 6
+    assert all(queues.needs_two_answers(one) for one in waiting)
+
+
+def test_a_row_that_needs_one_answer_is_to_do_for_who_gave_it(
+    as_owner, as_editor, url, two_answers
+):
+    """An undone change of the share leaves rows with one answer, and nobody else waits for them."""
+    press_button(as_owner, url, two_answers, 1, do="save", answer="bell")
+    as_owner.post(url("save_share"), {"percent": "0"})
+    undo(edit=two_answers.edits.first(), by=None)
+    assert row(two_answers, 1).status == Status.PENDING
+    assert as_owner.get(url("start")).url == url("row", number=1)
+
+
+def leave_the_team(as_owner, as_editor, membership) -> None:
+    as_editor.post("/team/leave/")
+
+
+def be_removed(as_owner, as_editor, membership) -> None:
+    as_owner.post(f"/team/members/{membership.pk}/remove/")
+
+
+def become_a_viewer(as_owner, as_editor, membership) -> None:
+    as_owner.post(f"/team/members/{membership.pk}/role/", {"role": "viewer"})
+
+
+def delete_the_account(as_owner, as_editor, membership) -> None:
+    delete_account(user=membership.user)
+
+
+@pytest.mark.parametrize("leave", [leave_the_team, be_removed, become_a_viewer, delete_the_account])
+def test_no_row_waits_for_somebody_who_left(leave, as_owner, as_editor, editor, url, two_answers):
+    """The only other editor goes: their rows are anybody's, and one answer is enough."""
+    as_owner.post(url("assign"), {"give": editor.pk, "rows": "4"})
+    press_button(as_owner, url, two_answers, 1, do="save", answer="bell")
+    leave(as_owner, as_editor, editor.memberships.get())
+    assert not two_answers.examples.exclude(assigned_to=None).exists()
+    assert (row(two_answers, 1).answer, row(two_answers, 1).status) == ("bell", Status.APPROVED)
+    two_answers.refresh_from_db()
+    assert two_answers.twice_percent == 0
+    assert as_owner.get(url("start")).url == url("row", number=2)
+
+
+def test_two_answers_are_needed_while_two_people_are_left(
+    as_owner, as_viewer, viewer, owner, url, two_answers
+):
+    press_button(as_owner, url, two_answers, 1, do="save", answer="bell")
+    as_viewer.post("/team/leave/")
+    assert row(two_answers, 1).status == Status.PENDING
+    two_answers.refresh_from_db()
+    assert two_answers.twice_percent == 100
+
+
+def test_who_is_alone_can_still_choose_one_answer(as_owner, url, dataset):
+    dataset.twice_percent = 20
+    dataset.save()
+    page = markup(as_owner.get(url("assignment")))
+    assert 'name="percent"> <option value="0">' in page
+    assert page.count(" disabled") == 4  # the shares above it
+    assert '<option value="10" disabled>' in page
+    as_owner.post(url("save_share"), {"percent": "0"})
+    dataset.refresh_from_db()
+    assert dataset.twice_percent == 0
 
 
 def test_two_people_are_needed(as_owner, url, dataset):

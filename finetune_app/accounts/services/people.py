@@ -7,7 +7,12 @@ from django.http import HttpRequest
 from django.utils.translation import gettext as _
 
 from finetune_app.accounts.models import Invitation, Membership, Team, User
-from finetune_app.accounts.services.teams import delete_team, lock, only_owner_of_others
+from finetune_app.accounts.services.teams import (
+    delete_team,
+    lock,
+    only_owner_of_others,
+    tell_editor_left,
+)
 from finetune_app.core.errors import PlainError
 
 
@@ -61,8 +66,10 @@ def delete_account(*, user: User) -> None:
 
     Raises PlainError if the user is the only owner of a team with other members.
     """
-    for membership in Membership.objects.filter(user=user).order_by("team_id"):
-        lock(membership.team_id)
+    user_id = user.pk
+    team_ids = list(user.memberships.order_by("team_id").values_list("team_id", flat=True))
+    for team_id in team_ids:
+        lock(team_id)
     if teams_left_without_owner(user):
         raise PlainError(
             _(
@@ -77,3 +84,5 @@ def delete_account(*, user: User) -> None:
     Invitation.objects.usable().filter(created_by=user).delete()
     reset_tries(username=user.email)  # the log of failed sign-ins contains the address
     user.delete()
+    for team_id in team_ids:
+        tell_editor_left(team_id, user_id)

@@ -3,6 +3,7 @@
 from django.db import transaction
 from django.utils.translation import gettext as _
 
+from finetune_app.accounts.events import editor_left
 from finetune_app.accounts.models import Invitation, JobPriority, Membership, Role, Team, User
 from finetune_app.core.errors import PlainError
 
@@ -40,6 +41,8 @@ def change_role(*, membership: Membership, role: Role) -> None:
         _require_another_owner(membership)
         _withdraw_invitations(membership)
     Membership.objects.filter(pk=membership.pk).update(role=role)
+    if role == Role.VIEWER:
+        tell_editor_left(membership.team_id, membership.user_id)
 
 
 @transaction.atomic
@@ -51,6 +54,11 @@ def remove_member(*, membership: Membership) -> None:
         _require_another_owner(membership)
     _withdraw_invitations(membership)
     membership.delete()
+    tell_editor_left(membership.team_id, membership.user_id)
+
+
+def tell_editor_left(team_id: int, user_id: int) -> None:
+    editor_left.send(Membership, team_id=team_id, user_id=user_id)
 
 
 def lock(team_id: int) -> None:
