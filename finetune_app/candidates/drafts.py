@@ -55,9 +55,10 @@ def default_base_model(goal: Goal, chosen: BaseModelChoice | None) -> BaseModel 
 
 
 def save_draft(*, draft: WorkbenchDraft, **fields: Any) -> WorkbenchDraft:
+    """Save these fields alone: another request may have saved others since `draft` was read."""
     for name, value in fields.items():
         setattr(draft, name, value)
-    draft.save()
+    draft.save(update_fields=[*fields, "changed_at"] if draft.pk else None)
     return draft
 
 
@@ -156,7 +157,8 @@ def possible_writers(
 
 
 def propose_instructions(*, draft: WorkbenchDraft, writer: Candidate) -> None:
-    """Let `writer` propose new instructions from the wrong answers.
+    """Let `writer` propose new instructions from the wrong answers. The user may go on typing
+    meanwhile, so the draft is read again once it has answered.
 
     Raises PlainError when there are no wrong answers, or when `writer` proposes nothing new.
     """
@@ -169,6 +171,7 @@ def propose_instructions(*, draft: WorkbenchDraft, writer: Candidate) -> None:
     result = batch_inference.generate(
         writer, [messages], max_new_tokens=prompt_rewriting.MAX_NEW_TOKENS
     )
+    draft.refresh_from_db(fields=["instructions", "shots", "sampling"])
     if result.error:
         raise PlainError(result.error, status=502, title=_("No answer"))
     text = prompt_rewriting.extract_instructions(result.answers[0].text)

@@ -8,6 +8,7 @@ from django.urls import reverse
 from finetune_app.basemodels.models import BaseModel
 from finetune_app.candidates import (
     answer_format,
+    batch_inference,
     prompt_hints,
     prompt_rewriting,
     validation_prompts,
@@ -207,6 +208,28 @@ def test_a_remote_model_proposes_instructions(failed, ready_goal, platform, team
     failed.post(at(ready_goal, "improve"), {"instructions": "Sort it.", "take": "1"})
     draft.refresh_from_db()
     assert (draft.instructions, draft.proposal) == ("Sort each mail by its topic.", "")
+
+
+@pytest.mark.parametrize("proposal", ["Better words.", ""])
+def test_what_is_typed_while_the_model_writes_is_kept(
+    failed, ready_goal, platform, team, owner, monkeypatch, proposal
+):
+    """Whether it proposes something or not: neither the draft nor the text box goes back."""
+    platform.endpoint(team, owner)
+    platform.reply_to = lambda messages: proposal
+    generate = batch_inference.generate
+
+    def typing_meanwhile(*args, **kwargs):
+        failed.post(at(ready_goal, "save_draft"), {"instructions": "Sort it, by topic."})
+        return generate(*args, **kwargs)
+
+    monkeypatch.setattr(batch_inference, "generate", typing_meanwhile)
+    form = {"instructions": "Sort it.", "write": "1"}
+    page = text(failed.post(at(ready_goal, "improve"), form, headers=HTMX))
+    assert 'id="tries"' in page
+    assert 'id="words"' not in page
+    draft = WorkbenchDraft.objects.get()
+    assert (draft.instructions, draft.proposal) == ("Sort it, by topic.", proposal)
 
 
 def test_a_proposal_can_be_rejected(failed, ready_goal, platform, team, owner):

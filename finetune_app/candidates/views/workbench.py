@@ -100,17 +100,22 @@ def improve(request: HttpRequest, goal: Goal) -> HttpResponse:
     """Have a model propose new instructions ("write"), accept them ("take") or not ("leave")."""
     draft, form = _save_form(request, goal)
 
+    def decide() -> None:
+        if "take" in request.POST:
+            drafts.accept_proposal(draft=draft)
+        else:
+            drafts.reject_proposal(draft=draft)
+
     def write() -> None:
         wanted = request.POST.get("writer", "")
         writers = {workbench.writer_value(one): one for one in _writers(draft, form)}
-        if "take" in request.POST:
-            drafts.accept_proposal(draft=draft)
-        elif "leave" in request.POST:
-            drafts.reject_proposal(draft=draft)
-        elif writer := writers.get(wanted) or next(iter(writers.values()), None):
+        if writer := writers.get(wanted) or next(iter(writers.values()), None):
             drafts.propose_instructions(draft=draft, writer=writer)
 
-    return _run_and_render(request, draft, form, write, "words", "tries")
+    if "take" in request.POST or "leave" in request.POST:
+        return _run_and_render(request, draft, form, decide, "words", "tries")
+    # It takes a while, and the user may go on typing: the text box stays as it is.
+    return _run_and_render(request, draft, form, write, "tries")
 
 
 @goal_page(Role.EDITOR, "POST")
