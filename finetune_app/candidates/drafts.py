@@ -56,9 +56,13 @@ def default_base_model(goal: Goal, chosen: BaseModelChoice | None) -> BaseModel 
 
 def save_draft(*, draft: WorkbenchDraft, **fields: Any) -> WorkbenchDraft:
     """Save these fields alone: another request may have saved others since `draft` was read."""
+    if draft.pk is None:  # a second click may have created it just now
+        first = {"instructions": draft.instructions, "base_model": draft.base_model}
+        stored = WorkbenchDraft.objects.get_or_create(goal=draft.goal, by=draft.by, defaults=first)
+        draft.pk = stored[0].pk
     for name, value in fields.items():
         setattr(draft, name, value)
-    draft.save(update_fields=[*fields, "changed_at"] if draft.pk else None)
+    draft.save(update_fields=[*fields, "changed_at"])
     return draft
 
 

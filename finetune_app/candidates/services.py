@@ -3,16 +3,14 @@
 from collections.abc import Sequence
 from typing import Any
 
+from django.db import transaction
 from django.db.models import Max, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from finetune_app.basemodels.models import BaseModel, thinking_of
 from finetune_app.candidates.models import Candidate, CandidateKind
-from finetune_app.candidates.prompt_builder import (
-    DEFAULT_CONTEXT_LENGTH,
-    PromptTemplate,
-)
+from finetune_app.candidates.prompt_builder import DEFAULT_CONTEXT_LENGTH, PromptTemplate
 from finetune_app.candidates.specs import (
     CandidateSampling,
     CandidateSpec,
@@ -274,6 +272,12 @@ def _same_or_new(
         same = same.exclude(number_format=INT8)
     if found := same.first():
         return found
+    with transaction.atomic():
+        Goal.objects.lock(goal.pk)  # a second click may have created it just now
+        return same.first() or _new(goal, kind, name, pinned)
+
+
+def _new(goal: Goal, kind: CandidateKind, name: str, pinned: dict[str, Any]) -> Candidate:
     alike = pinned | {"goal": goal, "kind": kind}
     alike.pop("number_format", None)
     if twin := Candidate.objects.filter(**alike).first():  # in the other number format

@@ -65,15 +65,12 @@ def add_document(*, goal: Goal, by: User, file: "File[Any]", name: str) -> Docum
     _require_space(goal.team, size)
     knowledge = get_knowledge(goal)
     digest = _sha256(file)
-    duplicate = knowledge.documents.filter(sha256=digest).first()
-    if duplicate:
-        raise PlainError(
-            _("“%(name)s” is here already, as “%(same)s”.") % {"name": name, "same": duplicate.name}
-        )
+    _require_new(knowledge, digest, name)
     folder = f"{knowledge.folder}/documents/{uuid.uuid4().hex}"
     default_storage.save(f"{folder}/upload", file)
     try:
         with transaction.atomic():
+            _require_new(_lock(knowledge.pk), digest, name)  # it may have been added meanwhile
             document = Document.objects.create(
                 knowledge=knowledge, name=name, folder=folder, sha256=digest, size=size, added_by=by
             )
@@ -82,6 +79,14 @@ def add_document(*, goal: Goal, by: User, file: "File[Any]", name: str) -> Docum
         delete_folder(folder)
         raise
     return document
+
+
+def _require_new(knowledge: Knowledge, digest: str, name: str) -> None:
+    duplicate = knowledge.documents.filter(sha256=digest).first()
+    if duplicate:
+        raise PlainError(
+            _("“%(name)s” is here already, as “%(same)s”.") % {"name": name, "same": duplicate.name}
+        )
 
 
 def _too_large(name: str) -> str:

@@ -1,8 +1,16 @@
 """Saving, comparing, restoring and removing versions of the instructions."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+import pytest
+from django.db import connection
+
 from finetune_app.candidates import validation_prompts
 from finetune_app.candidates.models import Candidate, WorkbenchDraft
 from tests.candidates.workbench_helpers import answer_correctly, ask_all_prompts, text
+from tests.conftest import signed_in
 
 
 def test_a_kept_version_never_changes(as_editor, ready_goal, at):
@@ -13,6 +21,35 @@ def test_a_kept_version_never_changes(as_editor, ready_goal, at):
     assert [one.instructions for one in kept] == ["First.", "Second."]
     assert [one.revision for one in kept] == [1, 2]
     assert kept[0].name == "Instructions 1"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_double_click_saves_one_version(editor, ready_goal, at, monkeypatch):
+    """Not even the draft is stored yet."""
+    both = threading.Barrier(2, timeout=1)
+    for model in (WorkbenchDraft, Candidate):
+        monkeypatch.setattr(model.objects, "create", waits_for(both, model.objects.create))
+    clients = [signed_in(editor), signed_in(editor)]
+
+    def click(client) -> int:
+        try:
+            return client.post(at("save_version"), {"instructions": "First."}).status_code
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(click, clients)) == [302, 302]
+    kept = Candidate.objects.filter(saved=True)
+    assert [(one.name, one.revision) for one in kept] == [("Instructions 1", 1)]
+
+
+def waits_for(both, create):
+    def create_together(**given):
+        with suppress(threading.BrokenBarrierError):  # the other one waits for the lock
+            both.wait()
+        return create(**given)
+
+    return create_together
 
 
 def test_versions_show_the_score_they_had(as_editor, ready_goal, at, fake_engine):

@@ -1,9 +1,13 @@
 """Upload documents, several at once."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from django.core.files.storage import FileSystemStorage
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import connection
 
 from finetune_app.core.errors import PlainError
 from finetune_app.jobs.models import Job
@@ -35,6 +39,34 @@ def test_upload_bad_file_adds_the_others(as_editor, url):
     assert "“empty.md” is empty" in page
     assert "“same.md” is here already, as “pump.md”" in page
     assert Document.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_upload_the_same_file_twice_at_once_stores_it_once(goal, owner, data_dir, monkeypatch):
+    def uploads() -> set[Path]:
+        return set((data_dir / "knowledge").rglob("upload"))
+
+    both, before = threading.Barrier(2, timeout=10), uploads()
+    save = FileSystemStorage.save
+
+    def save_together(storage, name, content):
+        both.wait()
+        return save(storage, name, content)
+
+    def upload(name: str) -> object:
+        try:
+            return add(goal, owner, name)
+        except PlainError as problem:
+            return problem
+        finally:
+            connection.close()
+
+    monkeypatch.setattr(FileSystemStorage, "save", save_together)
+    with ThreadPoolExecutor(2) as pool:
+        ends = list(pool.map(upload, ["pump.md", "pump (1).md"]))
+    assert {type(end) for end in ends} == {Document, PlainError}
+    assert Document.objects.count() == 1
+    assert len(uploads() - before) == 1
 
 
 def test_upload_same_name_warns_about_both(as_editor, url):
