@@ -24,9 +24,17 @@ class SecondOpinions(ReportAddition):
 
 def opinion_facts(evaluation: Evaluation) -> list[Fact]:
     """One for each judge that was asked, the first one first: whoever asks until one agrees shows
-    the others, too. Of one that is still being asked there is nothing to say."""
+    the others, too, and how many are deleted. Of one that is still being asked there is nothing to
+    say."""
     runs = _runs(evaluation)
-    return [_fact(run, _name(run, runs)) for run in runs if run.job.state not in ACTIVE]
+    facts = [_fact(run, _name(run, runs)) for run in runs if run.job.state not in ACTIVE]
+    deleted = evaluation.judges_heard - sum(bool(run.result.get("split")) for run in runs)
+    return [*facts, _deleted_fact(deleted)] if deleted > 0 else facts
+
+
+def _deleted_fact(count: int) -> Fact:
+    note = _("Each was one more look at the same answers, so it stays counted.")
+    return Fact(_("Deleted opinions"), str(count), note)
 
 
 def decides_nothing() -> str:

@@ -3,6 +3,7 @@
 from typing import TypedDict
 
 from django.db import transaction
+from django.db.models import F
 from django.utils.translation import gettext as _
 
 from finetune_app.accounts.models import User
@@ -161,22 +162,25 @@ def store_choice(run: JudgeRun, given: GivenChoice) -> None:
     )
 
 
+@transaction.atomic
 def store_judgement(run: JudgeRun) -> Judgement:
-    """Grade the judge from all that it said, and store the result."""
+    """Grade the judge from all that it said, and store the result. An opinion that is shown stays
+    counted when it is deleted."""
     pairs = pairs_of(run.evaluation)
     asked = sum(pair["kind"] == "answers" for pair in pairs)
     same = run.evaluation.comparisons.count() - asked
     judgement = grade(given_choices(run), pairs, same, run.evaluation.groups)
     run.result = _to_json(judgement, alpha_of(run))
     run.save(update_fields=["result"])
+    if judgement.split:
+        judged = Evaluation.objects.filter(pk=run.evaluation_id)
+        judged.update(judges_heard=F("judges_heard") + 1)
     return judgement
 
 
 def alpha_of(run: JudgeRun) -> float:
     """Each judge is one more look at the same answers, so each asks for a rarer difference."""
-    before = run.evaluation.judge_runs.filter(pk__lt=run.pk).values_list("result", flat=True)
-    heard = sum(bool(result.get("split")) for result in before)
-    return 2 * spent_at(run.evaluation.looks + heard)
+    return 2 * spent_at(run.evaluation.looks + run.evaluation.judges_heard)
 
 
 def _to_json(judgement: Judgement, alpha: float) -> StoredJudgement:

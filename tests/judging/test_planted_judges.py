@@ -2,7 +2,7 @@
 
 import pytest
 
-from finetune_app.judging import presenters
+from finetune_app.judging import presenters, services
 from finetune_app.judging.models import JudgeRun
 from tests.judging import planted_judges
 from tests.judging.planted_judges import OURS_BEGINS
@@ -131,6 +131,18 @@ def test_each_further_judge_needs_a_rarer_difference(ask, wanted):
     first, second, third = (ask(good).result["alpha"] for _again in range(3))
     assert first == refused == 0.05, "one that is refused has said nothing"
     assert 0.05 > second > third
+
+
+def test_a_deleted_opinion_stays_counted(ask, wanted):
+    """Ask, delete, ask again until one agrees: each was a look."""
+    good = planted_judges.good(wanted)
+    alphas = []
+    for _again in range(3):
+        run = ask(good)
+        alphas.append(run.result["alpha"])
+        services.delete(run=run)
+    first, second, third = alphas
+    assert first > second > third
 
 
 def test_a_small_preference_is_no_clear_difference(ask, wanted, tested):

@@ -11,6 +11,7 @@ from finetune_app.evaluation.models import Vote
 from finetune_app.evaluation.report.contents import report_of
 from finetune_app.evaluation.report.sections import Section
 from finetune_app.jobs.models import State
+from finetune_app.judging import services
 from finetune_app.model_export.model_card import adapter_card
 from tests import journey
 from tests.judging import planted_judges
@@ -88,6 +89,20 @@ def test_every_judge_that_was_asked_is_named(ask, wanted, tested, endpoint):
         "Asked, and not finished",
     ]
     assert [one.name[-2:] for one in said] == [" 1", " 2", " 3"]
+
+
+def test_deleted_opinions_are_counted(ask, wanted, tested):
+    """Whoever deletes those that disagreed does not show the last one alone."""
+    for judge in (planted_judges.longer, planted_judges.good(wanted), planted_judges.good(wanted)):
+        services.delete(run=ask(judge))
+    ask(planted_judges.good(wanted))
+    tested.refresh_from_db()
+    *heard, deleted = judge_section(tested).facts
+    assert len(heard) == 1
+    assert (deleted.name, deleted.value) == (
+        "Deleted opinions",
+        "2",
+    )  # the refused one said nothing
 
 
 def test_one_that_is_still_asked_has_nothing_to_say(tested, endpoint):

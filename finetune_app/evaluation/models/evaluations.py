@@ -55,6 +55,7 @@ class Evaluation(models.Model):
     measure_settings = models.JSONField(default=dict)
     number_format = models.CharField(max_length=8, blank=True)
     looks = models.PositiveIntegerField(default=1)  # times this test set was seen, this included
+    judges_heard = models.PositiveIntegerField(default=0)  # opinions shown, deleted ones included
     general = models.JSONField(default=dict)  # GeneralCheckResult; empty until it ran
     refusals = models.JSONField(default=dict)  # RefusalResult; empty until it ran
     recall = models.JSONField(default=dict)  # RecallResult; empty until it ran
