@@ -10,13 +10,13 @@ from django.utils.translation import gettext as _
 
 from finetune_app.basemodels.models import BaseModel, thinking_of
 from finetune_app.candidates.models import Candidate, CandidateKind
-from finetune_app.candidates.prompt_builder import DEFAULT_CONTEXT_LENGTH, PromptTemplate
+from finetune_app.candidates.prompt_builder import PromptTemplate
+from finetune_app.candidates.retrieval import context_length_of, retrieval_of
 from finetune_app.candidates.specs import (
     CandidateSampling,
     CandidateSpec,
     ModelFolders,
     PromptSpec,
-    Retrieval,
 )
 from finetune_app.core.engine_protocol import INT8, NF4, Sampling
 from finetune_app.core.errors import PlainError
@@ -24,8 +24,7 @@ from finetune_app.core.files import engine_folder, local_folder, sha256_of
 from finetune_app.core.thinking import THOUGHT_TOKENS
 from finetune_app.goals.models import Goal
 from finetune_app.knowledge.models import Knowledge
-from finetune_app.knowledge.passage_counts import DEFAULT_PASSAGE_COUNT, passage_count_for
-from finetune_app.knowledge.services import fits_whole
+from finetune_app.knowledge.passage_counts import passage_count_for
 from finetune_app.providers.client import RemoteError, TargetSpec, target_of
 from finetune_app.providers.models import Endpoint
 from finetune_app.remote_training.models import RemoteTraining
@@ -338,7 +337,7 @@ def candidate_spec(candidate: Candidate, *, for_engine: bool = False) -> Candida
         "endpoint": _endpoint_target(candidate),
         "sampling": candidate.sampling,
         "thinking": candidate.thinking,
-        "knowledge": _retrieval(candidate),
+        "knowledge": retrieval_of(candidate),
         **_prompt_spec(candidate),
     }
 
@@ -361,38 +360,10 @@ def _endpoint_target(candidate: Candidate) -> TargetSpec | None:
         raise PlainError(problem.message) from problem
 
 
-def _retrieval(candidate: Candidate) -> Retrieval | None:
-    knowledge = candidate.knowledge
-    if knowledge is None:
-        return None
-    index = local_folder(f"{knowledge.folder}/index-{candidate.knowledge_index}")
-    if knowledge.index != candidate.knowledge_index or not (index / "index.json").exists():
-        raise PlainError(
-            _(
-                "The documents have changed since “%(name)s” was made, so what it looked things up "
-                "in is no longer here. Open the documents page, wait until they can be searched, "
-                "and start again with today's documents."
-            )
-            % {"name": candidate.name},
-            status=409,
-        )
-    other_chars = len(candidate.instructions)
-    other_chars += sum(len(shot["prompt"]) + len(shot["answer"]) for shot in candidate.shots)
-    whole = fits_whole(knowledge, _context_length(candidate), other_chars)
-    count = candidate.passages or DEFAULT_PASSAGE_COUNT
-    return {"index": str(index), "count": count, "whole": whole}
-
-
 def _prompt_spec(candidate: Candidate) -> PromptSpec:
     return {
         "instructions": candidate.instructions,
         "shots": candidate.shots,
         "grounded": candidate.knowledge_id is not None,
-        "context_length": _context_length(candidate),
+        "context_length": context_length_of(candidate),
     }
-
-
-def _context_length(candidate: Candidate) -> int:
-    """Of its model, in tokens."""
-    model = candidate.endpoint or candidate.base_model
-    return (model.context if model else 0) or DEFAULT_CONTEXT_LENGTH

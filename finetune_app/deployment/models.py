@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 from finetune_app.accounts.models import Team, User
 from finetune_app.candidates.models import Candidate
 from finetune_app.goals.models import Goal
+from finetune_app.knowledge.models import Knowledge
 
 
 class Deployment(models.Model):
@@ -60,8 +61,8 @@ class Deployment(models.Model):
 
     @property
     def releases_with_candidate(self) -> "models.QuerySet[Release]":
-        related = ("candidate__base_model", "candidate__endpoint", "candidate__training", "by")
-        return self.releases.select_related(*related)
+        parts = ("base_model", "endpoint", "training", "knowledge")
+        return self.releases.select_related("by", *(f"candidate__{part}" for part in parts))
 
 
 class ModelAlias(models.Model):
@@ -120,3 +121,9 @@ class Release(models.Model):
     @property
     def is_canary(self) -> bool:
         return self.promoted_at is None and self.withdrawn_at is None
+
+
+def indexes_of_releases(knowledge: Knowledge) -> set[int]:
+    """The numbers of its indexes that a release searches, or would if somebody went back to it."""
+    released = Release.objects.filter(candidate__knowledge=knowledge)
+    return set(released.values_list("candidate__knowledge_index", flat=True))

@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from finetune_app.accounts.models import User
 from finetune_app.candidates import services as candidates
 from finetune_app.candidates.models import Candidate
+from finetune_app.candidates.retrieval import require_documents
 from finetune_app.core.errors import PlainError
 from finetune_app.deployment.canary import CANARY_PERCENTS
 from finetune_app.deployment.models import Deployment, ModelAlias, Release
@@ -26,9 +27,10 @@ def go_live(*, goal: Goal, candidate: Candidate, by: User) -> Release:
     If it is the current candidate, nothing changes. If it is the canary's, the canary is promoted;
     otherwise a canary is withdrawn.
 
-    Raises PlainError if the adapter's files are not those that were trained.
+    Raises PlainError if the adapter's files are not those that were trained, or the documents it
+    looks things up in are gone.
     """
-    candidates.require_adapter(candidate)
+    _require_files(candidate)
     Goal.objects.lock(goal.pk)
     deployment = Deployment.objects.filter(goal=goal).first()
     if deployment is None:
@@ -50,11 +52,11 @@ def start_canary(
     """Let this candidate answer `percent` of the conversations and the current release the others.
     If it is the canary already, only the percentage changes.
 
-    Raises PlainError if its files were changed, if it is the current candidate, or if another
-    canary is running.
+    Raises PlainError if its files were changed or are gone, if it is the current candidate, or if
+    another canary is running.
     """
     _require_offered(percent)
-    candidates.require_adapter(candidate)
+    _require_files(candidate)
     Goal.objects.lock(deployment.goal_id)
     current, canary = deployment.current_and_canary()
     if canary and canary.candidate_id == candidate.pk:
@@ -133,6 +135,11 @@ def pause(*, deployment: Deployment) -> None:
 
 def resume(*, deployment: Deployment) -> None:
     Deployment.objects.filter(pk=deployment.pk).update(paused_at=None)
+
+
+def _require_files(candidate: Candidate) -> None:
+    candidates.require_adapter(candidate)
+    require_documents(candidate)
 
 
 def _create_release(

@@ -170,9 +170,10 @@ def store_judgement(run: JudgeRun) -> Judgement:
     asked = sum(pair["kind"] == "answers" for pair in pairs)
     same = run.evaluation.comparisons.count() - asked
     judgement = grade(given_choices(run), pairs, same, run.evaluation.groups)
+    is_first = not run.result
     run.result = _to_json(judgement, alpha_of(run))
     run.save(update_fields=["result"])
-    if judgement.split:
+    if judgement.split and is_first:
         judged = Evaluation.objects.filter(pk=run.evaluation_id)
         judged.update(judges_heard=F("judges_heard") + 1)
     return judgement

@@ -46,7 +46,7 @@ class IndexHandler(JobHandler):
             publish_folder(document.folder)
 
     def finish(self, job: Job, result: Result) -> None:
-        """Switch to the new index, and delete the previous one."""
+        """Switch to the new index, and delete those that nothing searches any more."""
         if result.get("stopped"):
             return self.fail(job)
         knowledge = Knowledge.objects.filter(pk=job.spec["knowledge"]).first()
@@ -57,8 +57,9 @@ class IndexHandler(JobHandler):
         if knowledge is None or not is_accepted:
             return None
         if not _is_evaluated(knowledge):
-            folder, number = knowledge.folder, job.spec["number"]
-            transaction.on_commit(lambda: services.delete_indexes(folder, keep=number))
+            folder = knowledge.folder
+            kept = {job.spec["number"], *services.pinned_indexes(knowledge)}
+            transaction.on_commit(lambda: services.delete_indexes(folder, keep=kept))
         return None
 
     def fail(self, job: Job) -> None:

@@ -60,7 +60,9 @@ def page_context(
         "can_edit": bool(membership and membership.may_edit),
         "upload": UploadForm(),
         "form": SearchForm(),
-        "whole": bool(knowledge and services.fits_whole(knowledge, _context_length(goal))),
+        "whole": bool(
+            knowledge and services.fits_whole(knowledge.characters, _context_length(goal))
+        ),
         "missing": bool(knowledge and services.is_index_missing(knowledge)),
         "waiting": bool(knowledge and knowledge.documents.waiting().exists()),
         "practice": _practice(goal, knowledge) if knowledge else None,

@@ -5,7 +5,9 @@ it, because its index contains the deleted text.
 """
 
 import hashlib
+import json
 import uuid
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ from django.utils.translation import gettext as _
 from finetune_app.accounts import storage
 from finetune_app.accounts.models import Team, User
 from finetune_app.core.errors import PlainError
-from finetune_app.core.files import delete_folder, is_local
+from finetune_app.core.files import delete_folder, is_local, local_folder
 from finetune_app.datasets.text import clean_name
 from finetune_app.goals.models import Goal
 from finetune_app.jobs import services as jobs
@@ -30,10 +32,13 @@ from finetune_app.knowledge.passage_counts import (
     MAX_WHOLE_CHARACTERS,
     WHOLE_CHARS_PER_CONTEXT_TOKEN,
 )
-from finetune_app.knowledge.schemas import DocumentResult, IndexResult
+from finetune_app.knowledge.schemas import DocumentResult, IndexManifest, IndexResult
 
 MIN_FREE_BYTES = 200 * 1024 * 1024  # left on the disk after an upload
 DISK_PER_UPLOADED_BYTE = 4  # for the upload, its text, its vectors and its share of the index
+
+IndexUser = Callable[[Knowledge], Collection[int]]
+_index_users: list[IndexUser] = []
 
 
 def get_knowledge(goal: Goal) -> Knowledge:
@@ -41,14 +46,15 @@ def get_knowledge(goal: Goal) -> Knowledge:
     return found
 
 
-def fits_whole(knowledge: Knowledge, context_length: int, other_chars: int = 0) -> bool:
+def fits_whole(characters: int, context_length: int, other_chars: int = 0) -> bool:
     """Whether all documents fit into every prompt, so that nothing need be searched.
 
+    characters: of the documents.
     context_length: of the model, in tokens.
     other_chars: characters of the rest of the prompt.
     """
     limit = min(MAX_WHOLE_CHARACTERS, context_length * WHOLE_CHARS_PER_CONTEXT_TOKEN)
-    return bool(knowledge.characters) and knowledge.characters + other_chars <= limit
+    return bool(characters) and characters + other_chars <= limit
 
 
 def add_document(*, goal: Goal, by: User, file: "File[Any]", name: str) -> Document:
@@ -179,7 +185,8 @@ def rebuild_missing_indexes() -> int:
     for knowledge in missing:
         with transaction.atomic():
             Knowledge.objects.filter(pk=knowledge.pk).update(index=0)
-            _queue_index_job(knowledge)
+            # With its number: it is made of the same documents, and what is live has pinned it.
+            _queue_index_job(knowledge, number=knowledge.index)
     return len(missing)
 
 
@@ -188,14 +195,15 @@ def _lock(pk: int) -> Knowledge:
     return rows.get(pk=pk)
 
 
-def _queue_index_job(knowledge: Knowledge) -> None:
-    """Queue a job, unless one is active: then `accept_index` queues the next one."""
+def _queue_index_job(knowledge: Knowledge, number: int | None = None) -> None:
+    """Queue a job, unless one is active: then `accept_index` queues the next one. number: of the
+    index; a new one if it is None."""
     knowledge = _lock(knowledge.pk)
     job = knowledge.job
     if job and job.is_active and not job.cancel_asked:
         return
-    number = knowledge.last_index + 1
-    knowledge.last_index = number
+    number = number or knowledge.last_index + 1
+    knowledge.last_index = max(number, knowledge.last_index)
     knowledge.job = jobs.create(
         team=knowledge.goal.team,
         kind="index",
@@ -240,12 +248,37 @@ def _store_result(result: DocumentResult) -> None:
     )
 
 
-def delete_indexes(folder: str, *, keep: int = 0) -> None:
-    """Delete the indexes in `folder` ("knowledge/3"), except number `keep`."""
+def register_index_user(numbers_of: IndexUser) -> None:
+    """Have the indexes with these numbers kept when there is a newer one."""
+    if numbers_of not in _index_users:
+        _index_users.append(numbers_of)
+
+
+def pinned_indexes(knowledge: Knowledge) -> set[int]:
+    """The numbers of its indexes that are kept when there is a newer one."""
+    return set().union(*(numbers_of(knowledge) for numbers_of in _index_users))
+
+
+def manifest_of(knowledge: Knowledge, number: int) -> IndexManifest | None:
+    """Of an index that can be searched; None if it is gone, or has a document that was deleted."""
+    path = local_folder(f"{knowledge.folder}/index-{number}") / "index.json"
+    if not path.exists():
+        return None
+    manifest: IndexManifest = json.loads(path.read_text())
+    if number != knowledge.index:
+        there = knowledge.documents.filter(pk__in=manifest["documents"]).count()
+        if there < len(manifest["documents"]):
+            return None
+    return manifest
+
+
+def delete_indexes(folder: str, *, keep: Collection[int] = ()) -> None:
+    """Delete the indexes in `folder` ("knowledge/3"), except those with the numbers `keep`."""
+    kept = {f"index-{number}" for number in keep}
     names = {path.name for path in (Path(settings.DATA_DIR) / folder).glob("index-*")}
     if not is_local():
         with suppress(FileNotFoundError):
             names |= set(default_storage.listdir(folder)[0])
     for name in names:
-        if name.startswith("index-") and name != f"index-{keep}":
+        if name.startswith("index-") and name not in kept:
             delete_folder(f"{folder}/{name}")

@@ -9,7 +9,7 @@ from finetune_app.candidates.models import CandidateKind
 from finetune_app.candidates.prompt_builder import Passage, PromptTemplate, build_prompt
 from finetune_app.core.errors import PlainError
 from finetune_app.knowledge.models import Knowledge
-from finetune_app.knowledge.services import fits_whole
+from finetune_app.knowledge.services import delete_indexes, fits_whole
 from tests import journey
 
 
@@ -64,26 +64,22 @@ def test_small_documents_go_into_the_prompt_as_a_whole(trained, knowledge):
 
 
 @pytest.mark.parametrize("context", [512, 2048, 8192, 128_000])
-def test_documents_that_fit_are_never_truncated(trained, knowledge, context):
-    knowledge.characters = max(n for n in range(100, 20_000, 50) if _fits(knowledge, n, context))
+def test_documents_that_fit_are_never_truncated(context):
+    characters = max(n for n in range(100, 20_000, 50) if fits_whole(n, context))
     pieces = [
         Passage(1, "a.md", "A title of the usual length", 0, at, "x" * 150)
-        for at in range(0, knowledge.characters, 150)
+        for at in range(0, characters, 150)
     ]
     asked = [{"role": "user", "content": "How long is the warranty?"}]
     template = PromptTemplate(grounded=True, context_length=context)
     assert build_prompt(template, asked, pieces).passages == pieces
 
 
-def _fits(knowledge: Knowledge, characters: int, context: int) -> bool:
-    knowledge.characters = characters
-    return fits_whole(knowledge, context)
-
-
 def test_changed_documents_are_reported_and_need_a_new_revision(trained, knowledge):
     old = rag(trained)
     Knowledge.objects.update(index=4, last_index=4)
     journey.write(f"{knowledge.folder}/index-4/index.json", "{}")
+    delete_indexes(knowledge.folder, keep=[4])
     old = type(old).objects.get(pk=old.pk)
     with pytest.raises(PlainError, match="documents have changed"):
         services.candidate_spec(old)

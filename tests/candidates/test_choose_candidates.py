@@ -9,6 +9,7 @@ from django.urls import reverse
 from finetune_app.candidates import drafts, selection, services
 from finetune_app.core import engine_client
 from finetune_app.knowledge.models import Knowledge
+from finetune_app.knowledge.services import delete_indexes
 from finetune_app.providers.client import RemoteError
 from tests import journey
 from tests.candidates.workbench_helpers import HELLO, text
@@ -185,6 +186,7 @@ def test_changed_documents_are_reported(as_viewer, ready, documents, url):
     candidate.saved = True
     candidate.save()
     Knowledge.objects.update(index=2)
+    delete_indexes(documents.folder, keep=[2])
     reply = as_viewer.post(url("chat") + f"?a=kept-{candidate.pk}", HELLO)
     assert reply.status_code == 422
     assert "The documents have changed" in text(reply)

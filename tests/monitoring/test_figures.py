@@ -57,7 +57,10 @@ def test_rollups_do_not_change_the_figures(live, asked):
         k: v.usage for k, v in after.by_key.items()
     }
     assert before.by_deployment == after.by_deployment
-    assert {pk: usage.requests for pk, usage in after.by_deployment.items()} == {live.pk: 6, None: 1}
+    assert {pk: usage.requests for pk, usage in after.by_deployment.items()} == {
+        live.pk: 6,
+        None: 1,
+    }
     assert before.total.usage.requests == 6  # one was more than a day ago
     assert before.total.stats.errors == {"engine_busy": 1}
 

@@ -229,4 +229,4 @@ def test_documents_are_in_it_and_their_index_is_made_again(whole, owner, tmp_pat
     restore(target, force=True)
     assert (data_dir / folder / "upload").read_text() == "# Pump"
     back = Knowledge.objects.get()
-    assert (back.index, back.job.state, back.job.spec["number"]) == (0, "queued", 5)
+    assert (back.index, back.job.state, back.job.spec["number"]) == (0, "queued", 4)

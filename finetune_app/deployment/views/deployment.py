@@ -11,11 +11,12 @@ from finetune_app.accounts.access import may_edit
 from finetune_app.accounts.models import Role
 from finetune_app.accounts.requests import HttpRequest
 from finetune_app.candidates import selection
+from finetune_app.candidates.retrieval import require_documents
 from finetune_app.core.audit import AuditAction
 from finetune_app.core.errors import PlainError
 from finetune_app.core.requests import render_page, whole_number
 from finetune_app.deployment import adapter_check, code_snippets, services
-from finetune_app.deployment.models import Deployment
+from finetune_app.deployment.models import Deployment, Release
 from finetune_app.deployment.views.versions import canary_context, chooser_context
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
@@ -89,8 +90,18 @@ def page_context(request: HttpRequest, goal: Goal, deployment: Deployment | None
             "releases": releases[:MAX_RELEASES],
             "more_releases": len(releases) > MAX_RELEASES,
             "current": current,
+            "problem": _documents_problem(current),
             "has_tuned": is_tuned or goal.trainings.with_adapter().exists(),
             "reach": code_snippets.reach_sentence(),
             "snippets": code_snippets.snippets_for(deployment.name),
         }
     )
+
+
+def _documents_problem(release: Release) -> str:
+    """Why it cannot look anything up, as a sentence; "" if it can, or need not."""
+    try:
+        require_documents(release.candidate)
+    except PlainError as problem:
+        return problem.message
+    return ""
