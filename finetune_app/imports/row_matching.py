@@ -53,11 +53,14 @@ class Match:
 
     @property
     def tools(self) -> ToolFields:
-        """What the row says about tools."""
-        return {
-            "tools": self.row.get("tools") or [],
-            "parallel_tool_calls": self.row.get("parallel_tool_calls"),
-        }
+        """What the row says about tools. A row without tools removes none; one that brings them
+        also says whether they may be called at once."""
+        fields: ToolFields = {}
+        if tools := self.row.get("tools"):
+            fields = {"tools": tools, "parallel_tool_calls": None}
+        if "parallel_tool_calls" in self.row:
+            fields["parallel_tool_calls"] = self.row["parallel_tool_calls"]
+        return fields
 
     @property
     def sets_key(self) -> bool:

@@ -8,7 +8,7 @@ from finetune_app.core.files import local_path
 from finetune_app.datasets.models import Example
 from finetune_app.versions.models import Version
 from tests.page_text import compact
-from tests.tool_rows import TOOLS, answered_row, as_stored, calling_row
+from tests.tool_rows import TOOLS, answered_row, as_stored, calling_row, question
 
 CITIES = [
     "Rome",
@@ -141,3 +141,20 @@ def test_a_newer_file_that_changes_only_the_tools_updates_the_row(
     as_owner.post(url("decide", import_id=item.pk), {"what": "go"})
     run_job(item)
     assert dataset.examples.get(number=1).tools == other
+
+
+@pytest.mark.parametrize("mode", ["merge", "replace"])
+def test_a_newer_file_without_tools_keeps_those_of_the_examples(
+    as_owner, imported, upload_file, run_job, url, dataset, mode
+):
+    newer = f"prompt,answer\n{question('Oslo')['content']},Sunny.\n"
+    item = run_job(upload_file(as_owner, "answers.csv", newer.encode()))
+    form = {"prompt": "prompt", "answer": "answer", "mode": mode, "add": "1"}
+    as_owner.post(url("confirm", import_id=item.pk), form)
+    item = run_job(item)
+    assert (item.plan["changed"], item.plan["new"]) == (1, 0)
+    as_owner.post(url("decide", import_id=item.pk), {"what": "go"})
+    run_job(item)
+    changed = dataset.examples.get(number=2)
+    assert changed.answer == "Sunny."
+    assert (changed.tools, changed.parallel_tool_calls) == (TOOLS, False)
