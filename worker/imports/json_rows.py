@@ -33,6 +33,10 @@ MAX_OBJECT_BYTES = 50_000_000  # of a file with one JSON object, which is read w
 MAX_LIST_NAME_CHARACTERS = 80
 SPACE = re.compile(r"[\s,]*")
 NOT_A_ROW = 'It is valid JSON, but not a row: a row has names and values, like {"prompt": …}.'
+SAME_NAME = (
+    f"Two of its names have the same first {MAX_NAME_CHARACTERS} characters, or differ only in "
+    "their spaces. Rename one of them."
+)
 TOO_DEEP = "It is nested too deeply to read."
 PLAIN_ERRORS = {  # by the message of json.JSONDecodeError, which has no code
     "Expecting value": "a value is missing",
@@ -90,6 +94,8 @@ def json_row(line: int, value: Any, excerpt: str) -> AnyRow:
     if not isinstance(value, dict):
         return RejectedRow(line, NOT_A_ROW, excerpt)
     cells = {_column_name(name): cell for name, cell in value.items()}
+    if len(cells) < len(value):
+        return RejectedRow(line, SAME_NAME, excerpt)
     try:
         texts = [cell if isinstance(cell, str) else cell_text(cell) for cell in cells.values()]
     except RowError as error:
@@ -133,7 +139,8 @@ def _without_numbers(values: Iterable[Any]) -> bool:
 
 
 def _list_rows(file: TextIO) -> Iterator[AnyRow]:
-    """The objects of a JSON list, streamed. After an invalid one the rest cannot be read."""
+    """The objects of JSON lists, one list after the other as in files that were joined, streamed.
+    After an invalid object the rest cannot be read."""
     text, at, line, ended, opened = "", 0, 1, False, False
     while True:
         at, line = _skip_space(text, at, line)
@@ -144,10 +151,13 @@ def _list_rows(file: TextIO) -> Iterator[AnyRow]:
             block = file.read(BLOCK_CHARACTERS)
             text, at, ended = text[at:] + block, 0, not block
             continue
-        if at >= len(text) or text[at] == "]":
-            if opened and at >= len(text):
+        if at >= len(text):
+            if opened:
                 yield RejectedRow(line, "The file breaks off here. The rows before it were read.")
             return
+        if opened and text[at] == "]":
+            at, opened = at + 1, False
+            continue
         try:
             value, end = EXACT_DECODER.raw_decode(text, at)
         except RecursionError:

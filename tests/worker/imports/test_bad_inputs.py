@@ -98,6 +98,7 @@ BAD_LINES = {
     "cut off": ('{"prompt": "p", "ans', "a quotation mark is missing"),
     "a list": ("[1, 2]", "not a row"),
     "null": ("null", "not a row"),
+    "the same name twice": ('{"prompt": "p", "prompt ": "q", "answer": "a"}', "Rename one"),
     "half a character": ('{"prompt": "\\ud800", "answer": "a"}', "broken characters"),
     "escaped zero": ('{"prompt": "a\\u0000", "answer": "a"}', "zero byte"),
     "no answer": ('{"prompt": "p"}', "“answer” is empty"),
@@ -192,6 +193,20 @@ def test_concatenated_json_objects_are_read(import_file, monkeypatch):
     row = json.dumps({"prompt": "Hello", "answer": "Good morning"}, indent=1)
     kept, _result = import_file("\n".join([row] * 100).encode(), "f.json")
     assert len(kept) == 100
+
+
+def test_concatenated_json_lists_are_read(import_file):
+    lists = [f'[{{"prompt": "Question {n}", "answer": "yes"}}]\n' for n in range(3)]
+    kept, result = import_file("".join(lists).encode(), "all.json")
+    assert [row["messages"][0]["content"] for row in kept] == [f"Question {n}" for n in range(3)]
+    assert (kept[-1]["line"], result["rejected_count"]) == (3, 0)
+
+
+def test_text_after_a_json_list_is_listed(import_file):
+    content = '[{"prompt": "Hello", "answer": "Good morning"}]\nThe end\n'
+    kept, result = import_file(content.encode(), "f.json")
+    assert len(kept) == 1
+    assert "not valid JSON" in rejected_rows(result)[2]
 
 
 @pytest.mark.parametrize("messages", [None, 7, {}, []])
