@@ -23,7 +23,7 @@ from finetune_app.knowledge.schemas import PassagesFile, ReadFile
 from worker.knowledge.chunking import CHUNKER_VERSION, Chunk
 from worker.knowledge.document_text import Block, DocumentText
 
-READER_VERSION = 1  # raised when the text changes, so that all documents are read again
+READER_VERSION = 2  # raised when the text changes, so that all documents are read again
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,8 @@ class EmbeddedChunks:
 
 
 def save_text(folder: Path, text: DocumentText) -> None:
-    (folder / "read.json").unlink(missing_ok=True)
+    for name in ("passages.json", "read.json"):  # passages of an earlier text point elsewhere
+        (folder / name).unlink(missing_ok=True)
     _write(folder / "text.txt", text.text.encode("utf-8", "replace"))
     blocks = [astuple(block) for block in text.blocks]
     read: ReadFile = {"reader": READER_VERSION, "pages": text.pages, "blocks": blocks}

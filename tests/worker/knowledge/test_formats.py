@@ -95,6 +95,24 @@ def test_read_table_repeats_the_column_names_in_each_row(tmp_path):
     ]
 
 
+def test_read_table_keeps_rows_that_do_not_fit_its_columns(tmp_path):
+    long = "Only in winter. " * 60
+    text = read(
+        tmp_path,
+        "parts.csv",
+        "All our parts\n\nPart,Price\nSeal,3.40\nPump,12,per piece\n"
+        f'Ring,"1.10\nBolt,{long},"two\nlines",more\nNut,0.20\n',
+    )
+    assert text.text.split("\n\n") == [
+        "All our parts",
+        "Part: Seal; Price: 3.40",
+        "Pump,12,per piece",
+        'Ring,"1.10',
+        f'Bolt,{long},"two\nlines",more',
+        "Part: Nut; Price: 0.20",
+    ]
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
 def test_read_text_detects_the_encoding(tmp_path, encoding):
     content = "Die Größe des Gehäuses.\r\n\r\nCafé “Zum Hirsch” öffnet um acht.".encode(encoding)

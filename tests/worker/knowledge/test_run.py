@@ -55,6 +55,14 @@ def test_load_chunks_of_another_embedder_returns_none(store):
     assert document_cache.load_chunks(folder, "another") is None
 
 
+def test_save_text_deletes_the_passages_of_an_earlier_text(store):
+    folder = store.add("pump.md", PUMP)
+    store.build_index()
+    text = document_cache.load_text(folder)
+    document_cache.save_text(folder, text)
+    assert document_cache.load_chunks(folder, embedding.shared_embedder().name) is None
+
+
 def test_index_empty_document_keeps_the_others(store):
     store.add("pump.md", PUMP)
     store.add("empty.txt", "")
