@@ -86,6 +86,30 @@ def test_read_html_drops_scripts_and_navigation(tmp_path):
     ]
 
 
+SKIPPED = ["title", "select", "object", "template", "iframe", "script", "style"]
+
+
+@pytest.mark.parametrize("tag", SKIPPED)
+@pytest.mark.parametrize("name", ["letters.md", "letters.html"])
+def test_read_keeps_what_follows_a_placeholder(tmp_path, name, tag):
+    letter = f"<p>Dear <{tag}> Miller, we write to you.</p>\n\n<p>Yours, Aldermere</p>\n"
+    found = read(tmp_path, name, letter).text
+    assert "Miller, we write to you." in found
+    assert found.endswith("Yours, Aldermere")
+
+
+@pytest.mark.parametrize("tag", SKIPPED)
+def test_read_markdown_keeps_the_line_of_a_placeholder(tmp_path, tag):
+    hidden = f"<div><{tag}>x</{tag}></div>"
+    letter = f"# Letters\n\nDear <{tag}> Miller, we write to you.\n\n{hidden}\n\nYours\n"
+    found = read(tmp_path, "letters.md", letter).text
+    assert found.split("\n\n") == ["Letters", f"Dear <{tag}> Miller, we write to you.", "Yours"]
+
+
+def test_read_many_open_tags_takes_no_time(tmp_path):
+    assert "the end" in read(tmp_path, "page.html", "<p><select>" * 100_000 + "the end").text
+
+
 def test_read_table_repeats_the_column_names_in_each_row(tmp_path):
     text = read(tmp_path, "parts.csv", "Part;Price\nSeal;3,40\nPump;\n\nRing;1,10\n")
     assert text.text.split("\n\n") == [

@@ -1,9 +1,17 @@
-"""Read Markdown and HTML: text and headings, without scripts, styles and navigation."""
+"""Read Markdown and HTML: text and headings, without scripts, styles and navigation.
+
+A tag whose content is left out may as well be a placeholder, as in "Dear <title> <name>". So
+nothing is left out after one that is never closed, nor after one inside a line of Markdown.
+"""
 
 import re
+from collections.abc import Sequence
 from html.parser import HTMLParser
+from typing import Any
 
 from markdown_it import MarkdownIt
+from markdown_it.common.utils import escapeHtml
+from markdown_it.token import Token
 
 from worker.knowledge.document_text import DocumentText, TextBuilder
 
@@ -44,6 +52,9 @@ BLOCK_TAGS = {
     "hr",
     "body",
 }
+SKIPPED = rf"({'|'.join(sorted(SKIPPED_TAGS))})\b"
+SKIPPED_TAG = re.compile(rf"</?{SKIPPED}", re.I)
+SKIPPED_END = re.compile(rf"</\s*{SKIPPED}", re.I)
 FRONT_MATTER = re.compile(r"\A---\n.*?\n---\n", re.S)
 
 
@@ -51,22 +62,38 @@ def markdown(content: str) -> DocumentText:
     """Renders to HTML and reads that, so that lists and tables are handled alike."""
     content = content.replace("\r\n", "\n").replace("\r", "\n").lstrip("\ufeff")
     parser = MarkdownIt("commonmark", {"html": True, "maxNesting": 40}).enable("table")
+    parser.add_render_rule("html_inline", _inline_tag)
     return html(parser.render(FRONT_MATTER.sub("", content)))
 
 
+def _inline_tag(_renderer: Any, tokens: Sequence[Token], index: int, *_options: Any) -> str:
+    tag = tokens[index].content
+    return escapeHtml(tag) if SKIPPED_TAG.match(tag) else tag
+
+
 def html(content: str) -> DocumentText:
-    parser = _TextParser()
+    parser = _TextParser(content)
     parser.feed(content)
     parser.close()
     parser.end_block()
     return parser.builder.build()
 
 
+def _last_ends(content: str) -> dict[str, tuple[int, int]]:
+    """Line and column of the last end of each tag whose content is skipped."""
+    ends = {match[1].lower(): match.start() for match in SKIPPED_END.finditer(content)}
+    return {
+        tag: (content.count("\n", 0, at) + 1, at - content.rfind("\n", 0, at) - 1)
+        for tag, at in ends.items()
+    }
+
+
 class _TextParser(HTMLParser):
     """Accepts unclosed and unknown tags."""
 
-    def __init__(self) -> None:
+    def __init__(self, content: str) -> None:
         super().__init__(convert_charrefs=True)
+        self._last_ends = _last_ends(content)
         self.builder = TextBuilder()
         self._text: list[str] = []
         self._level = 0
@@ -75,7 +102,7 @@ class _TextParser(HTMLParser):
         self._cells = 0  # in the current row
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag in SKIPPED_TAGS:
+        if self._is_skipped(tag):
             self._skipped.append(tag)
         elif self._skipped:
             return
@@ -92,6 +119,15 @@ class _TextParser(HTMLParser):
             self._cells += 1
         elif tag == "img":
             self._text.append(f" {dict(attrs).get('alt') or ''} ")
+
+    def _is_skipped(self, tag: str) -> bool:
+        """Whether the tag is one to skip that ends somewhere behind here."""
+        return tag in SKIPPED_TAGS and self.getpos() < self._last_ends.get(tag, (0, 0))
+
+    def set_cdata_mode(self, elem: str, **options: Any) -> None:
+        """Called for a tag whose content holds no tags: without an end it would be all the rest."""
+        if elem not in SKIPPED_TAGS or self._is_skipped(elem):
+            super().set_cdata_mode(elem, **options)
 
     def handle_endtag(self, tag: str) -> None:
         if self._skipped:
