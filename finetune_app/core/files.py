@@ -62,6 +62,16 @@ def local_path(name: str) -> Path:
     return path
 
 
+def newest_path(name: str) -> Path:
+    """Like local_path, for a file that is written again: a copy here may be an older one.
+
+    Raises FileNotFoundError where it is not in the remote store.
+    """
+    if not is_local():
+        download(name)
+    return local_path(name)
+
+
 def download(name: str) -> None:
     """Copy a file of the store to this disk, in place of what was there."""
     path = Path(settings.DATA_DIR) / name

@@ -14,12 +14,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
 
+from django.conf import settings
 from django.db import transaction
 from django.utils.translation import gettext as _
 
 from finetune_app.core import bulk_sql
 from finetune_app.core.chat_messages import Message
-from finetune_app.core.files import local_path, publish_folder
+from finetune_app.core.files import delete_file, is_local, newest_path, upload
 from finetune_app.datasets.models import Dataset, Edit, Example, Import, Status
 from finetune_app.datasets.services.adding import ROWS_PER_BATCH, build_examples, store_new
 from finetune_app.datasets.services.editing import change_many, set_deleted
@@ -47,6 +48,7 @@ VACUUM_ROWS = 5_000
 MAX_CHANGES_SHOWN = 3  # in the plan
 MAX_SHOWN_CHARACTERS = 2_000
 RUNNING_STEPS = (Import.Step.READING, Import.Step.ADDING)
+ROWS, REJECTED, CHANGES = "rows.jsonl", "rejected.jsonl", "changes.jsonl"
 
 
 # ---- The plan ----
@@ -116,7 +118,7 @@ def stage_rows(item: Import, job: Job, total: int, splits: Collection[str]) -> N
         _insert(item, _rows_of(item), writer, splits)
         return
     matcher = RowMatcher(item.dataset)
-    changes = _folder_of(item) / "changes.jsonl"
+    changes = _folder_of(item) / CHANGES
     with changes.open("w", encoding="utf-8") as file:
         _insert(item, _new_rows(matcher, item, file), writer, splits)
     edit = _edit_of(item)
@@ -232,12 +234,11 @@ def publish_rows(item: Import) -> None:
     mark_changed(item.dataset)
     if item.rows_kept > VACUUM_ROWS:
         vacuum_after_commit()
-    folder, name = _folder_of(item), item.folder
+    folder = item.folder
 
     def delete_working_files() -> None:
-        for file_name in ("rows.jsonl", "changes.jsonl"):
-            (folder / file_name).unlink(missing_ok=True)
-        publish_folder(name)
+        for name in (ROWS, CHANGES):
+            delete_file(f"{folder}/{name}")
 
     transaction.on_commit(delete_working_files)
 
@@ -285,12 +286,23 @@ def delete_staged_rows(item: Import, writer: LeaseWriter | None = None) -> None:
 # ---- Files of the import ----
 
 
+def publish_file(item: Import, name: str) -> None:
+    """Copy a file that was read from the upload to the store: another host may be asked for it."""
+    if not is_local():
+        upload(f"{item.folder}/{name}")
+
+
+def fetch_rows(item: Import) -> None:
+    """The rows of a plan that another host may have made."""
+    newest_path(f"{item.folder}/{ROWS}")
+
+
 def _folder_of(item: Import) -> Path:
-    return local_path(item.stored_name).parent
+    return Path(settings.DATA_DIR) / item.folder
 
 
 def _rows_of(item: Import) -> Iterator[ImportRow]:
-    return _read_lines(_folder_of(item) / "rows.jsonl")
+    return _read_lines(_folder_of(item) / ROWS)
 
 
 def _read_lines(path: Path) -> Iterator[Any]:

@@ -42,6 +42,7 @@ class ImportHandler(JobHandler):
             if item and step == "store":
                 plan = item.plan
                 splits = plan.get("splits", [])  # an older release kept none
+                import_rows.fetch_rows(item)
                 import_rows.stage_rows(item, job, plan["new"] + plan["changed"], splits)
             elif item:
                 writer = LeaseWriter(job, item.examples.count(), _("Removing the rows"))
@@ -55,6 +56,7 @@ class ImportHandler(JobHandler):
         item = _import_of(job)
         if item is None or result["step"] != "read":
             return
+        import_rows.publish_file(item, import_rows.REJECTED)
         if services.rejects_all(item, cast(ReadResult, result)):
             return
         try:
@@ -62,6 +64,7 @@ class ImportHandler(JobHandler):
                 import_rows.stage_rows(item, job, result["kept"], result["splits"])
             else:
                 plan = import_rows.plan_changes(item, result["splits"])
+                import_rows.publish_file(item, import_rows.ROWS)
                 Import.objects.filter(pk=item.pk).update(plan=plan)
         except LeaseLost:
             lease.release(job)

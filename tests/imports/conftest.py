@@ -3,14 +3,17 @@
 import json
 import uuid
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+from django.conf import settings
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import transaction
 from django.test import Client
 from django.urls import reverse
 
-from finetune_app.core.files import local_path
 from finetune_app.datasets.models import Dataset, Import
 from finetune_app.datasets.services import add_rows, dataset_of
 from finetune_app.goals.models import Goal
@@ -108,21 +111,29 @@ def run_import(dataset: Dataset, owner, no_worker) -> Callable[..., Import]:
             mapping={"style": "pairs"},
             **fields,
         )
-        path = local_path(f"{item.folder}/rows.jsonl")
-        path.parent.mkdir(parents=True)
-        path.write_text("".join(json.dumps({"split": ""} | row) + "\n" for row in rows))
-        bad = [{"line": n, "reason": "no answer", "text": ""} for n in range(rejected)]
-        result = {
-            "step": "read",
-            "rows": len(rows) + rejected,
-            "kept": len(rows),
-            "rejected": bad,
-            "rejected_count": rejected,
-            "splits": sorted({row.get("split", "") for row in rows} - {""}),
-        }
-        return finish_job(item, result)
+        default_storage.save(item.stored_name, ContentFile(b"as uploaded"))
+        return finish_reading(item, rows, rejected)
 
     return run
+
+
+def finish_reading(item: Import, rows: list[dict], rejected: int = 0) -> Import:
+    """Finish the job that reads a file, as if its child had found these rows."""
+    folder = Path(settings.DATA_DIR) / item.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    bad = [{"line": n, "reason": "no answer", "text": ""} for n in range(rejected)]
+    for name, lines in (("rows", [{"split": ""} | row for row in rows]), ("rejected", bad)):
+        text = "".join(json.dumps(line) + "\n" for line in lines)
+        (folder / f"{name}.jsonl").write_text(text)
+    result = {
+        "step": "read",
+        "rows": len(rows) + rejected,
+        "kept": len(rows),
+        "rejected": bad,
+        "rejected_count": rejected,
+        "splits": sorted({row.get("split", "") for row in rows} - {""}),
+    }
+    return finish_job(item, result)
 
 
 def finish_job(item: Import, result: dict) -> Import:

@@ -1,6 +1,7 @@
 """The page of an import at every step, its cancellation, and the download of rejected rows."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from django.http import Http404, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404
@@ -13,12 +14,13 @@ from finetune_app.accounts.requests import HttpRequest
 from finetune_app.core.audit import AuditAction
 from finetune_app.core.downloads import download
 from finetune_app.core.errors import PlainError
-from finetune_app.core.files import local_path
+from finetune_app.core.files import newest_path
 from finetune_app.core.requests import render_page
 from finetune_app.datasets.models import Import
 from finetune_app.datasets.views.common import back_to_table
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
+from finetune_app.imports.import_rows import REJECTED
 from finetune_app.imports.presenters import (
     confirm_context,
     done_context,
@@ -71,15 +73,26 @@ def cancel(request: HttpRequest, goal: Goal, import_id: int) -> HttpResponse:
 def rejected_rows(request: HttpRequest, goal: Goal, import_id: int) -> HttpResponseBase:
     """The rejected rows as CSV: line, reason, text."""
     item = get_import(goal, import_id)
-    path = local_path(f"{item.folder}/rejected.jsonl")
-    if not item.rejected_count or not path.exists():
+    if not item.rejected_count:
         raise Http404("nothing was left out")
+    path = _rejected_path(item)
     return download(
         request,
         rejected_rows_csv(path),
         name=f"left-out-{item.pk}.csv",
         content_type="text/csv; charset=utf-8",
     )
+
+
+def _rejected_path(item: Import) -> Path:
+    """Raises Http404 where the file is gone."""
+    try:
+        path = newest_path(f"{item.folder}/{REJECTED}")
+    except FileNotFoundError as error:
+        raise Http404("the list is gone") from error
+    if not path.exists():
+        raise Http404("the list is gone")
+    return path
 
 
 def get_import(goal: Goal, import_id: int) -> Import:
