@@ -47,15 +47,20 @@ class WrongOffset(PlainError):
     """The chunk does not follow what has arrived."""
 
 
-def start_upload(*, dataset: Dataset, by: User, name: str, size: int) -> Upload:
+def start_upload(
+    *, dataset: Dataset, by: User, name: str, size: int, modified_at_ms: int = 0
+) -> Upload:
     """The interrupted upload of this file, else a new one. `size` in bytes.
+
+    A file that was changed meanwhile is another one, so that no upload mixes the two.
 
     Raises PlainError when the file is too large, or there are too many unfinished uploads.
     """
     delete_abandoned()
     name = clean_name(name)
     own = Upload.objects.filter(by=by)
-    found = own.filter(dataset=dataset, file_name=name, size=size).order_by("-at").first()
+    file = {"file_name": name, "size": size, "modified_at_ms": modified_at_ms}
+    found = own.filter(dataset=dataset, **file).order_by("-at").first()
     if found:
         _correct_received(found)
         return found
@@ -80,7 +85,7 @@ def start_upload(*, dataset: Dataset, by: User, name: str, size: int) -> Upload:
     expected = Upload.objects.aggregate(n=Sum(F("size") - F("received")))["n"] or 0
     storage.require_space(dataset.goal.team, size)
     require_disk_space(size, expected)
-    return Upload.objects.create(dataset=dataset, by=by, file_name=name, size=size)
+    return Upload.objects.create(dataset=dataset, by=by, **file)
 
 
 def append_chunk(*, upload: Upload, offset: int, length: int, source: Readable) -> int:

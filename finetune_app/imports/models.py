@@ -19,6 +19,7 @@ class Upload(models.Model):
     by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
     file_name = models.CharField(max_length=200)
     size = models.BigIntegerField()  # bytes, as announced
+    modified_at_ms = models.BigIntegerField(default=0)  # since 1970; 0 where the client tells none
     received = models.BigIntegerField(default=0)  # bytes
     at = models.DateTimeField(auto_now=True)
 

@@ -40,7 +40,7 @@
     running = true;
     show(true);
     try {
-      const about = new URLSearchParams({ name: file.name, size: file.size });
+      const about = new URLSearchParams({ name: file.name, size: file.size, modified: file.lastModified });
       upload = await insist(() => ask(form.dataset.chunked, { method: "POST", body: about }));
       const began = { at: Date.now(), received: upload.received };
       while (running && upload.received < upload.size) {

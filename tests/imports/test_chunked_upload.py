@@ -21,8 +21,15 @@ CONTENT = b"prompt,answer\n" + b"".join(b"Question %d?,Answer %d\n" % (n, n) for
 
 @pytest.fixture
 def start_upload(url, no_worker):
-    def start(client, name: str = "large.csv", size: int = len(CONTENT), status: int = 201) -> dict:
-        reply = client.post(url("uploads"), {"name": name, "size": size})
+    def start(
+        client,
+        name: str = "large.csv",
+        size: int = len(CONTENT),
+        status: int = 201,
+        modified: int = 1_764_000_000_000,
+    ) -> dict:
+        about = {"name": name, "size": size, "modified": modified}
+        reply = client.post(url("uploads"), about)
         assert reply.status_code == status, reply.content
         return reply.json()
 
@@ -62,6 +69,14 @@ def test_an_upload_resumes_where_it_stopped(as_owner, start_upload):
 def test_a_file_of_another_size_is_another_upload(as_owner, start_upload):
     put(as_owner, start_upload(as_owner), 0, CONTENT[:500])
     assert start_upload(as_owner, size=len(CONTENT) + 1)["received"] == 0
+
+
+def test_a_file_that_was_changed_meanwhile_is_another_upload(as_owner, start_upload):
+    put(as_owner, start_upload(as_owner), 0, CONTENT[:500])
+    changed = start_upload(as_owner, modified=1_764_000_000_001)
+    assert changed["received"] == 0
+    put(as_owner, changed, 0, CONTENT[:300])
+    assert start_upload(as_owner)["received"] == 500
 
 
 @pytest.mark.parametrize("offset", [0, 499, 501, 10**9])

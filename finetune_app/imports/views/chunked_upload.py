@@ -37,12 +37,17 @@ def plain_errors_as_json(view: Callable[..., HttpResponse]) -> Callable[..., Htt
 @goal_page(Role.EDITOR, "POST")
 @plain_errors_as_json
 def start(request: HttpRequest, goal: Goal) -> HttpResponse:
-    """Start or resume the upload of a file, given its `name` and `size` in bytes."""
+    """Start or resume the upload of a file, given its `name`, `size` in bytes, and when it was last
+    `modified` (milliseconds since 1970)."""
     size = whole_number(request.POST.get("size"))
     if size is None:
         raise PlainError(_("The size of the file is missing."))
     upload = chunked_upload.start_upload(
-        dataset=dataset_of(goal), by=request.user, name=request.POST.get("name", ""), size=size
+        dataset=dataset_of(goal),
+        by=request.user,
+        name=request.POST.get("name", ""),
+        size=size,
+        modified_at_ms=whole_number(request.POST.get("modified")) or 0,
     )
     return _state(goal, upload, status=201)
 
