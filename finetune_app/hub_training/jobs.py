@@ -116,6 +116,9 @@ class FollowingHub(Following[HubTraining, HubJob]):
     def poll(self) -> HubJob:
         return self.hub.poll(self.training.namespace, self.training.remote_id)
 
+    def is_over(self, found: HubJob) -> bool:
+        return found.state in OVER
+
     def keep(self, found: HubJob) -> None:
         """With what the worker there has told."""
         training = self.training

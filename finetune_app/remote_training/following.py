@@ -78,6 +78,9 @@ class Following(ABC, Generic[Row, Found]):
     def poll(self) -> Found: ...
 
     @abstractmethod
+    def is_over(self, found: Found) -> bool: ...
+
+    @abstractmethod
     def keep(self, found: Found) -> None:
         """Record how it stands there. Resets the counters of failures."""
 
@@ -136,15 +139,23 @@ class Following(ABC, Generic[Row, Found]):
         return True
 
     def ask(self) -> Found:
-        """How it stands there; cancelled first where that is wanted."""
+        """How it stands there; cancelled first where that is wanted.
+
+        What cannot be cancelled may be over already, so a cancel is tried again only while it runs.
+        """
+        problem = self.try_to_cancel()
+        found = self.poll()
+        if problem and problem.retry_after is not None and not self.is_over(found):
+            raise problem
+        return found
+
+    def try_to_cancel(self) -> PlatformError | None:
         if self.stop_asked() and not self.training.has_ended_there:
             try:
                 self.cancel()
             except PlatformError as problem:
-                if problem.retry_after is not None:
-                    raise
-                # Refused: it may be over already, which the next call tells.
-        return self.poll()
+                return problem
+        return None
 
     def over(self, result: Result) -> Result:
         self.take_back()

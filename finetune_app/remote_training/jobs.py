@@ -14,6 +14,7 @@ from finetune_app.jobs.models import ACTIVE, Job
 from finetune_app.providers.models import Endpoint
 from finetune_app.remote_training.following import Following, FollowingHandler, following_kind
 from finetune_app.remote_training.models import RemoteTraining, RemoteTrainingEvent
+from finetune_app.remote_training.platform_kinds import OVER
 from finetune_app.remote_training.platforms import platform_of
 from finetune_app.remote_training.platforms.contract import (
     Order,
@@ -143,6 +144,9 @@ class FollowingPlatform(Following[RemoteTraining, RemoteJob]):
             )
             % {"state": found.state}
         )
+
+    def is_over(self, found: RemoteJob) -> bool:
+        return found.state in OVER
 
     def keep(self, found: RemoteJob) -> None:
         """Record how it stands, and what is new."""

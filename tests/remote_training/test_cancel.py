@@ -169,6 +169,17 @@ def test_one_that_was_done_already_is_kept(start, platform):
     assert training.endpoint
 
 
+@pytest.mark.parametrize("status", [409, 500])
+def test_one_that_was_done_already_is_kept_whatever_the_cancel_is_answered(start, platform, status):
+    training = step(start())
+    platform.succeed()
+    services.stop(training=training)
+    platform.faults.append(Fault("POST", "/fine_tuning/jobs/.*/cancel", status=status))
+    training = step(training)
+    assert training.job.state == State.SUCCEEDED
+    assert training.endpoint
+
+
 def test_what_runs_there_is_not_deleted_with_its_goal(start, frozen):
     training = step(start())
     with pytest.raises(PlainError, match="Cancel it first"), transaction.atomic():
