@@ -107,7 +107,11 @@ def change_account(
     spending_cap: Decimal | None,
 ) -> None:
     """An empty key keeps the stored one. A new one is that of the models that were trained with the
-    account, too. Raises PlainError where it is not accepted."""
+    account, too. Raises PlainError where it is not accepted.
+
+    Only what was changed is written: while the key is tried, a deleted training may add its cost.
+    """
+    changed = ["price", "price_of", "spending_cap"]
     if key:
         try:
             connect(account.platform, account.url, key, account.options).check()
@@ -118,10 +122,11 @@ def change_account(
         same = [one.pk for one in models if _same_key(one.secret, account.secret)]
         models.filter(pk__in=same).update(secret=secret)
         account.secret = secret
+        changed.append("secret")
     if price != account.price:
         account.price, account.price_of = price, timezone.localdate() if price else None
     account.spending_cap = spending_cap
-    account.save()
+    account.save(update_fields=changed)
 
 
 def _same_key(one: str, other: str) -> bool:

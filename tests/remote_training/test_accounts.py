@@ -7,7 +7,10 @@ from django.urls import reverse
 from django.utils import timezone
 
 from finetune_app.core.encryption import decrypt, encrypt
+from finetune_app.remote_training import services
 from finetune_app.remote_training.models import PlatformAccount
+from finetune_app.remote_training.platforms.openai import OpenAIPlatform
+from finetune_app.remote_training.spending import keep_deleted
 from tests.remote_training.conftest import step
 from tests.remote_training.loopback import KEY
 
@@ -77,6 +80,21 @@ def test_another_key_is_tried_before_it_replaces_the_first(as_owner, account, pl
     account.refresh_from_db()
     assert decrypt(account.secret) == "sk-new"
     assert account.price == Decimal(4)
+
+
+def test_a_training_deleted_while_the_key_is_tried_still_counts(
+    as_owner, account, platform, monkeypatch
+):
+    check = OpenAIPlatform.check
+
+    def checked(self) -> None:
+        keep_deleted(PlatformAccount.objects.all(), Decimal(7))
+        check(self)
+
+    monkeypatch.setattr(OpenAIPlatform, "check", checked)
+    as_owner.post(reverse("remote_training:change_account", args=[account.pk]), {"key": KEY})
+    account.refresh_from_db()
+    assert services.spent_this_month(account) == 7
 
 
 def test_a_new_key_is_that_of_its_models_too(as_owner, account, start, platform):
