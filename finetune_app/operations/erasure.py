@@ -23,12 +23,20 @@ log = logging.getLogger(__name__)
 DELETIONS = (
     AuditAction.ACCOUNT_DELETED,
     AuditAction.TEAM_DELETED,
+    AuditAction.ENDPOINT_DELETED,
+    AuditAction.PLATFORM_DELETED,
     AuditAction.GOAL_DELETED,
-    AuditAction.TEXTS_DELETED,
-    AuditAction.TEXT_DELETED,
     AuditAction.TRASH_EMPTIED,
-    AuditAction.DOCUMENT_DELETED,
     AuditAction.FILE_DELETED,
+    AuditAction.DOCUMENT_DELETED,
+    AuditAction.TRAINING_DELETED,
+    AuditAction.EVALUATION_DELETED,
+    AuditAction.JUDGEMENT_DELETED,
+    AuditAction.PROMPT_SHEET_DELETED,
+    AuditAction.MODEL_EXPORT_DELETED,
+    AuditAction.MODEL_PUSH_FORGOTTEN,
+    AuditAction.TEXT_DELETED,
+    AuditAction.TEXTS_DELETED,
 )
 MAX_VACUUM_BYTES = 256 * 1024**2  # a database file that is written anew in about two seconds
 CHECKPOINT_WAIT_MS = 500

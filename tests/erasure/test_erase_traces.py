@@ -50,6 +50,13 @@ def test_once_after_each_deletion(erased):
     assert len(erased) == 2
 
 
+def test_after_every_deletion_that_the_audit_log_knows():
+    words = ("deleted", "emptied", "push_forgotten")
+    assert set(erasure.DELETIONS) == {a for a in AuditAction if a.value.endswith(words)} | {
+        AuditAction.PLATFORM_DELETED
+    }
+
+
 def test_not_after_other_actions_or_a_refused_deletion(erased):
     deletion(action=AuditAction.KEY_CREATED)
     deletion(status=403)
