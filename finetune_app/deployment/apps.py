@@ -6,6 +6,7 @@ class DeploymentConfig(AppConfig):
     label = "deployment"
 
     def ready(self) -> None:
+        from finetune_app.deployment import signals  # noqa: F401  (connects the receivers)
         from finetune_app.deployment.models import indexes_of_releases
         from finetune_app.knowledge.services import register_index_user
 

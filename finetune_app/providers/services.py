@@ -102,8 +102,9 @@ def _taken(name: str) -> PlainError:
     )
 
 
+@transaction.atomic
 def delete(*, endpoint: Endpoint) -> None:
-    """Deletes the endpoint with its key and its candidates."""
+    """Deletes the endpoint with its key and its candidates. Raises PlainError while it is live."""
     endpoint.delete()
 
 

@@ -175,10 +175,11 @@ def resume(*, training: Training) -> None:
         jobs.ask_continue(training.job)
 
 
+@transaction.atomic
 def delete(*, training: Training) -> None:
     """Delete it with its curve, checkpoints, adapter and evaluations; a running job is ended.
 
-    Raises PlainError while a training that goes on from it is not over.
+    Raises PlainError while a training that goes on from it is not over, and while it is live.
     """
     waiting = training.continued_by.filter(job__state__in=(*ACTIVE, *CAN_CONTINUE)).first()
     if waiting:

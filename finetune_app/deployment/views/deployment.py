@@ -81,16 +81,15 @@ def page_context(request: HttpRequest, goal: Goal, deployment: Deployment | None
         return context | chooser_context(goal) | model_exports.formats_context(goal)
     releases = list(deployment.releases_with_candidate[: MAX_RELEASES + 1])
     current, canary = deployment.current_and_canary(among=releases)
-    assert current is not None  # the first release is never a canary
-    is_tuned = current.candidate.training_id is not None
+    is_tuned = current is not None and current.candidate.training_id is not None
     return (
         context
-        | canary_context(canary)
+        | canary_context(canary if current else None)  # a canary alone answers nothing
         | {
             "releases": releases[:MAX_RELEASES],
             "more_releases": len(releases) > MAX_RELEASES,
             "current": current,
-            "problem": _documents_problem(current),
+            "problem": _documents_problem(current) if current else "",
             "has_tuned": is_tuned or goal.trainings.with_adapter().exists(),
             "reach": code_snippets.reach_sentence(),
             "snippets": code_snippets.snippets_for(deployment.name),
