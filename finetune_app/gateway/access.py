@@ -19,7 +19,7 @@ from finetune_app.api_keys.models import ACTIONS, ApiKey
 from finetune_app.core.audit import AuditAction
 from finetune_app.core.connections import none_was_free
 from finetune_app.core.request_limits import too_busy
-from finetune_app.gateway.errors import ApiError
+from finetune_app.gateway.errors import ApiError, internal_error
 from finetune_app.monitoring import key_budgets
 
 log = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ def api_view(
                 if none_was_free(error):
                     return too_busy(request)
                 log.exception("the API failed")
-                return ApiError(500, "Something went wrong here. Try again.").response()
+                return internal_error().response()
 
         inner.policy = Policy(None, methods, "key", audit=audit)  # type: ignore[attr-defined]
         inner.action = action  # type: ignore[attr-defined]

@@ -71,3 +71,8 @@ class ApiError(Exception):
 
 def invalid_request(message: str, param: str | None = None, code: str = "") -> ApiError:
     return ApiError(400, message, param=param, code=code)
+
+
+def internal_error() -> ApiError:
+    """Tells nothing of the cause, which the server's log has."""
+    return ApiError(500, "Something went wrong here. Try again.")

@@ -1,6 +1,7 @@
 """Handles one request for text: asks the model, writes the response and logs the request."""
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -17,12 +18,13 @@ from finetune_app.core import connections
 from finetune_app.core.engine_client import EngineUnavailable, RequestRejected
 from finetune_app.core.engine_protocol import Sampling
 from finetune_app.gateway import model_lookup
-from finetune_app.gateway.errors import CLIENT_CLOSED_REQUEST, ApiError
+from finetune_app.gateway.errors import CLIENT_CLOSED_REQUEST, ApiError, internal_error
 from finetune_app.gateway.json_body import JsonObject
 from finetune_app.gateway.responses import ChatResponse
 from finetune_app.gateway.schemas import TextRequest
 from finetune_app.request_log import recording
 
+log = logging.getLogger(__name__)
 # Failures that are over soon, and a client that is gone: here the worker that runs a batch.
 ASKED_AGAIN = (429, CLIENT_CLOSED_REQUEST, 503)
 
@@ -291,6 +293,9 @@ class Generation:
         except ApiError as error:
             status, code = error.status, error.code
             raise
+        except Exception:
+            status, code = 500, "server_error"
+            raise
         finally:
             await self.log(status, code)
         return self.answer.as_object()
@@ -318,6 +323,11 @@ class Generation:
         except ApiError as error:
             status, code = error.status, error.code
             for sent in self.answer.error_events(error):
+                yield sent
+        except Exception:
+            log.exception("an answer failed after it had begun")
+            status, code = 500, "server_error"
+            for sent in self.answer.error_events(internal_error()):
                 yield sent
         finally:
             await self.log(status, code)

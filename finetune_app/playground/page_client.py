@@ -2,6 +2,7 @@
 API, but without a key."""
 
 import json
+import logging
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -13,12 +14,13 @@ from finetune_app.core import connections
 from finetune_app.core.chat_messages import Message
 from finetune_app.deployment.models import Deployment
 from finetune_app.gateway import model_lookup
-from finetune_app.gateway.errors import CLIENT_CLOSED_REQUEST, ApiError
+from finetune_app.gateway.errors import CLIENT_CLOSED_REQUEST, ApiError, internal_error
 from finetune_app.gateway.generation import Generation
 from finetune_app.gateway.json_body import storable
 from finetune_app.gateway.responses import ChatResponse
 from finetune_app.gateway.schemas import parse_chat_request
 
+log = logging.getLogger(__name__)
 MAX_MESSAGES_REMEMBERED = 40  # twenty questions with their answers
 
 
@@ -92,6 +94,10 @@ async def events(generation: Generation) -> AsyncGenerator[PageEvent, None]:
     except ApiError as error:
         status, code = error.status, error.code
         yield {"error": error.message}
+    except Exception:
+        log.exception("an answer to a page failed after it had begun")
+        status, code = 500, "server_error"
+        yield {"error": internal_error().message}
     finally:
         await generation.log(status, code)
 
