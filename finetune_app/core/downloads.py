@@ -1,9 +1,11 @@
 """Streamed downloads, generated on the fly."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Generator
 from contextlib import suppress
 from pathlib import Path
+from typing import IO
 
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, StreamingHttpResponse
@@ -25,8 +27,23 @@ def download(
     return response
 
 
+def download_file(
+    request: HttpRequest, file: IO[bytes], *, name: str, content_type: str
+) -> StreamingHttpResponse:
+    """The same of an open file, such as a temporary one. It is closed at the end."""
+    length = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    response = download(request, _chunks(file), name=name, content_type=content_type)
+    response["Content-Length"] = str(length)
+    return response
+
+
 def file_chunks(path: Path) -> Generator[bytes]:
-    with path.open("rb") as file:
+    yield from _chunks(path.open("rb"))
+
+
+def _chunks(file: IO[bytes]) -> Generator[bytes]:
+    with file:
         while block := file.read(BLOCK):
             yield block
 

@@ -3,7 +3,7 @@
 from allauth.account.decorators import reauthentication_required
 from allauth.core.exceptions import ReauthenticationRequired
 from django.contrib import messages
-from django.http import FileResponse, HttpResponse
+from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect
 from django.utils.translation import gettext as _
@@ -14,6 +14,7 @@ from finetune_app.accounts.models import JobPriority, Team
 from finetune_app.accounts.next_page import page_before
 from finetune_app.accounts.requests import HttpRequest
 from finetune_app.core.audit import AuditAction, set_audit_target
+from finetune_app.core.downloads import download_file
 from finetune_app.core.errors import PlainError
 from finetune_app.core.requests import render_page, whole_number
 from finetune_app.jobs import services as jobs
@@ -73,7 +74,7 @@ def my_data(request: HttpRequest) -> HttpResponseBase:
             status=409,
         ) from None
     file = personal_data.write_copy(request.user)
-    return FileResponse(file, as_attachment=True, filename="my-data.zip")
+    return download_file(request, file, name="my-data.zip", content_type="application/zip")
 
 
 require_confirmation = reauthentication_required(lambda request: None)

@@ -5,10 +5,13 @@ import json
 import zipfile
 
 import pytest
+from asgiref.sync import async_to_sync
+from django.test import AsyncClient
 from django.urls import reverse
 
 from finetune_app.jobs.handlers import handler_for
 from tests import journey
+from tests.conftest import signed_in
 
 
 @pytest.fixture
@@ -38,6 +41,21 @@ def test_a_viewer_downloads_the_adapter(as_viewer, trained, url):
     readme = packed.read(f"{top}/README.md").decode()
     assert trained.adapter_sha256 in readme
     assert 'from_pretrained("org/tiny")' in readme
+
+
+def test_the_file_is_read_as_it_is_sent(owner, trained, url):
+    """Under ASGI Django reads the whole of a plain iterator into memory first."""
+    client = AsyncClient()
+    client.cookies = signed_in(owner).cookies
+    reply = async_to_sync(client.get)(url())
+    assert reply.is_async
+    sent = async_to_sync(all_of)(reply)
+    assert int(reply["Content-Length"]) == len(sent)
+    assert zipfile.is_zipfile(io.BytesIO(sent))
+
+
+async def all_of(reply) -> bytes:
+    return b"".join([piece async for piece in reply])
 
 
 def test_a_goal_name_in_another_script_gives_a_valid_file_name(as_viewer, goal, trained, url):

@@ -4,13 +4,15 @@ import io
 import json
 import zipfile
 
+from asgiref.sync import async_to_sync
+from django.test import AsyncClient
 from django.urls import reverse
 
 from finetune_app.core.audit import AuditAction
 from finetune_app.datasets.models import Label
-from finetune_app.operations import personal_data
+from finetune_app.operations import personal_data, views
 from tests.audit.lines import new_lines
-from tests.conftest import PASSWORD
+from tests.conftest import PASSWORD, signed_in
 from tests.factories import build_world
 
 PAGE = reverse("own_data:export")
@@ -34,6 +36,16 @@ def copy_of(client) -> dict[str, list[dict]]:
 
 def test_the_account_page_leads_there(as_owner):
     assert PAGE in as_owner.get(reverse("accounts:account")).content.decode()
+
+
+def test_the_copy_is_read_as_it_is_sent(owner, monkeypatch):
+    """Under ASGI Django reads the whole of a plain iterator into memory first."""
+    monkeypatch.setattr(views, "require_confirmation", lambda request: None)
+    client = AsyncClient()
+    client.cookies = signed_in(owner).cookies
+    reply = async_to_sync(client.post)(PAGE)
+    assert reply.status_code == 200
+    assert reply.is_async
 
 
 def test_it_holds_the_account_and_what_is_theirs(as_owner, owner, team, goal):
