@@ -7,7 +7,7 @@ fifths of it, so a value that hovers around the limit sends nothing.
 from dataclasses import dataclass
 from datetime import timedelta
 
-from django.db.models import Q, Sum
+from django.db.models import F, Q, Sum
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -15,7 +15,9 @@ from finetune_app.alerts import rechecks
 from finetune_app.alerts.models import Metric, Rule
 from finetune_app.deployment.models import Deployment
 from finetune_app.monitoring import drift
+from finetune_app.monitoring.costs import start_of_month
 from finetune_app.monitoring.drift_limits import CLEAR_AUC
+from finetune_app.request_log.rollups import rolled_up_until
 
 WINDOW = timedelta(hours=1)
 MIN_REQUESTS = 20  # in the window; fewer say nothing
@@ -24,6 +26,7 @@ RAISE_AFTER, RECOVER_AFTER = 2, 3  # checks in a row
 RECOVER_BELOW = 0.8  # of the limit
 # Client errors (400, 401, ...) are reported to the client; these are the deployment's.
 SERVER_ERRORS = Q(status__gte=500) | Q(error="engine_busy")
+TOKENS = Sum(F("prompt_tokens") + F("tokens"))
 DEFAULTS = {
     Metric.ERRORS: 5.0,
     Metric.SLOW: 10.0,
@@ -86,11 +89,11 @@ def _p95_seconds(deployment: Deployment) -> float | None:
 
 
 def _tokens_this_month(deployment: Deployment) -> float:
-    month = timezone.now().replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    found = deployment.requests.filter(at__gte=month).aggregate(
-        read=Sum("prompt_tokens"), written=Sum("tokens")
-    )
-    return float((found["read"] or 0) + (found["written"] or 0))
+    """From the rolled-up hours, which outlive the requests, and the requests since then."""
+    month, until = start_of_month(), rolled_up_until()
+    hours = deployment.hourly_usage.filter(at__gte=month, at__lt=until)
+    recent = deployment.requests.filter(at__gte=max(month, until))
+    return float(sum(rows.aggregate(sum=TOKENS)["sum"] or 0 for rows in (hours, recent)))
 
 
 def _percentage_points_worse(deployment: Deployment) -> float | None:

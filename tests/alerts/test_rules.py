@@ -1,10 +1,14 @@
 """When a rule is raised, when it recovers, and that each is notified once."""
 
+from datetime import timedelta
+
 import pytest
 from django.core import mail
 
 from finetune_app.alerts import rule_checks, rules, sending
 from finetune_app.alerts.models import Notice, Rule
+from finetune_app.monitoring.costs import start_of_month
+from finetune_app.request_log import rollups
 from tests.alerts.conftest import age_requests, change, check, log_requests
 
 
@@ -101,6 +105,22 @@ def test_only_tokens_of_this_month_count(watch, live):
     )
     live.requests.update(at="2020-01-01T00:00Z")  # last month's
     assert check(watch, 3, "budget") == ["", "", "recovered"]
+
+
+def test_tokens_of_deleted_requests_count_until_the_month_is_over(watch, live):
+    """Requests are kept for REQUEST_LOG_DAYS, which may be fewer than the days of the month."""
+    change(watch, limits={"budget": 1000.0})
+    month = start_of_month()
+    log_requests(live, successful=1, prompt_tokens=400, tokens=200)
+    live.requests.update(at=month)
+    while rollups.roll_up_finished_hours(month + timedelta(hours=1, minutes=5)):
+        pass
+    assert rules.measure("budget", live) == 600
+    live.requests.all().delete()
+    assert rules.measure("budget", live) == 600
+    log_requests(live, successful=1, prompt_tokens=400, tokens=200)
+    live.requests.update(at=month + timedelta(hours=2))  # not rolled up yet
+    assert rules.measure("budget", live) == 1200
 
 
 def test_rules_that_are_off_or_paused_are_not_checked(watch, live):
