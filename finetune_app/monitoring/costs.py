@@ -86,11 +86,13 @@ def start_of_month(now: datetime | None = None) -> datetime:
     return (now or timezone.now()).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
 
 
-def spent_by(key: ApiKey, now: datetime | None = None) -> dict[str, float]:
+def spent_by(
+    key: ApiKey, now: datetime | None = None, recent: RecentRequests | None = None
+) -> dict[str, float]:
     """Cost of a key's requests this month, by currency. Requests to deployments without a price are
-    left out."""
+    left out. recent: those of this month that are not rolled up, where they were read before."""
     since = start_of_month(now)
-    usage = _usage_since(key, since, RecentRequests.not_rolled_up(since))
+    usage = _usage_since(key, since, recent or RecentRequests.not_rolled_up(since))
     spent: dict[str, float] = {}
     for deployment in Deployment.objects.filter(pk__in=[pk for pk in usage if pk]):
         price = Price.of(deployment)

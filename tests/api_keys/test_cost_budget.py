@@ -1,5 +1,6 @@
 """A key's budget of money: refused once it is spent; requests without a price cost nothing."""
 
+from datetime import datetime
 from decimal import Decimal
 
 import pytest
@@ -11,6 +12,7 @@ from finetune_app.api_keys.models import ApiKey
 from finetune_app.gateway.access import authorised_key
 from finetune_app.gateway.errors import ApiError
 from finetune_app.monitoring import costs, key_budgets
+from finetune_app.request_log import rollups
 from finetune_app.request_log.models import Request
 
 LIMITS = {
@@ -26,6 +28,8 @@ LIMITS = {
 @pytest.fixture(autouse=True)
 def _empty_cache(monkeypatch):
     monkeypatch.setattr(key_budgets, "_spent_cache", {})
+    monkeypatch.setattr(key_budgets, "_recent_cache", {})
+    monkeypatch.setattr(key_budgets, "RECENT_CACHE_SECONDS", 0.0)
 
 
 @pytest.fixture
@@ -109,6 +113,51 @@ def test_the_keys_page_shows_the_budget(made, live, as_editor):
     assert "Spent: refused until the month ends" in page
     as_editor.post(f"/team/keys/{key.pk}/", LIMITS | {"cost_per_month": ""})
     assert "of $" not in as_editor.get("/team/keys/").content.decode()
+
+
+@pytest.fixture
+def reads(monkeypatch) -> list[datetime]:
+    """Each time that the recent requests of all teams are read."""
+    found: list[datetime] = []
+    requests_since = rollups.requests_since
+
+    def noted(since: datetime, until: datetime | None = None) -> list[rollups.RequestFacts]:
+        found.append(since)
+        return requests_since(since, until)
+
+    monkeypatch.setattr(rollups, "requests_since", noted)
+    return found
+
+
+@pytest.fixture
+def others(made, team, owner) -> list[ApiKey]:
+    """Two more keys with a budget."""
+    return [
+        api_keys.create_key(team=team, by=owner, name=name, cost_per_month=Decimal(1))[0]
+        for name in ("the till", "the mailbox")
+    ]
+
+
+def test_the_keys_page_reads_the_requests_of_all_teams_once(made, others, live, as_editor, reads):
+    costs.set_price(deployment=live, currency="EUR", hour=None, read=None, written=Decimal(1))
+    use(made[0], 500_000)
+    page = as_editor.get("/team/keys/").content.decode()
+    assert "€0.50 of €2.50" in page
+    assert page.count("€0.00 of €1.00") == 2
+    assert len(reads) == 1
+
+
+def test_keys_that_ask_side_by_side_share_what_was_read(made, others, live, reads, monkeypatch):
+    monkeypatch.setattr(key_budgets, "RECENT_CACHE_SECONDS", 5.0)
+    now = [100.0]
+    monkeypatch.setattr(key_budgets.time, "monotonic", lambda: now[0])
+    costs.set_price(deployment=live, currency="EUR", hour=None, read=None, written=Decimal(1))
+    use(made[0], 9_000_000)
+    assert [key_budgets.is_over_budget(key) for key in (made[0], *others)] == [True, False, False]
+    assert len(reads) == 1
+    now[0] += key_budgets.BUDGET_CACHE_SECONDS
+    assert key_budgets.is_over_budget(made[0])
+    assert len(reads) == 2
 
 
 def test_a_budget_of_zero_is_refused(made, as_editor):
