@@ -5,10 +5,10 @@ engine have changed. A remote model may change any day. A repetition of what was
 look at the test set.
 """
 
+import logging
 from dataclasses import dataclass
 from datetime import timedelta
 
-from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -20,6 +20,7 @@ from finetune_app.evaluation import services as evaluations
 from finetune_app.evaluation.models import Evaluation
 from finetune_app.jobs.models import State
 
+log = logging.getLogger(__name__)
 TOLERANCE_PERCENT = 2  # percentage points worse that still count as "as good"
 
 
@@ -79,30 +80,26 @@ def start(watch: Watch) -> Recheck:
     """Queue the evaluation once more. Raises PlainError (409) if there is none to repeat, or one is
     running."""
     deployment = watch.deployment
-    with transaction.atomic():
-        current = deployment.current
-        baseline = baseline_of(deployment, current)
-        if baseline is None or current is None:
-            raise PlainError(
-                _(
-                    "What is live has not been tested yet, so nothing can be compared. Test it in "
-                    "step 5."
-                ),
-                title=_("Nothing to compare with"),
-                status=409,
-            )
-        if deployment.goal.evaluations.active().exists():
-            raise PlainError(
-                _("A test of this goal is under way. Try again when it is done."), status=409
-            )
-        evaluation = evaluations.start(
-            goal=deployment.goal,
-            version=baseline.version,
-            test_rows=baseline.test_rows,
-            user=None,
-            candidates=_candidates(baseline, current.candidate),
+    current = deployment.current
+    baseline = baseline_of(deployment, current)
+    if baseline is None or current is None:
+        raise PlainError(
+            _(
+                "What is live has not been tested yet, so nothing can be compared. Test it in "
+                "step 5."
+            ),
+            title=_("Nothing to compare with"),
+            status=409,
         )
-        return Recheck.objects.create(watch=watch, evaluation=evaluation, baseline=baseline)
+    evaluation = evaluations.start(
+        goal=deployment.goal,
+        version=baseline.version,
+        test_rows=baseline.test_rows,
+        user=None,
+        candidates=_candidates(baseline, current.candidate),
+        must_be_new=True,
+    )
+    return Recheck.objects.create(watch=watch, evaluation=evaluation, baseline=baseline)
 
 
 def _candidates(baseline: Evaluation, live: Candidate) -> list[Candidate]:
@@ -114,18 +111,23 @@ def _candidates(baseline: Evaluation, live: Candidate) -> list[Candidate]:
 
 
 def start_due() -> None:
-    """Start the rechecks that are due."""
+    """Start the rechecks that are due. One that cannot be started does not keep others waiting."""
     watches = Watch.objects.exclude(recheck_days=None).filter(deployment__paused_at=None)
     for watch in watches.select_related("deployment__goal"):
-        last = watch.rechecks.first()
-        release = watch.deployment.current
-        since = last.created_at if last else release.at if release else None
-        if since is None or timezone.now() - since < timedelta(days=watch.recheck_days or 0):
-            continue
         try:
-            start(watch)
+            if _is_due(watch):
+                start(watch)
         except PlainError:
             continue  # the page says why; the next run tries again
+        except Exception:
+            log.exception("the recheck of deployment %d was not started", watch.deployment_id)
+
+
+def _is_due(watch: Watch) -> bool:
+    last = watch.rechecks.first()
+    release = watch.deployment.current
+    since = last.created_at if last else release.at if release else None
+    return since is not None and timezone.now() - since >= timedelta(days=watch.recheck_days or 0)
 
 
 def latest_result(deployment: Deployment, current: Release | None) -> RecheckResult | None:

@@ -68,13 +68,14 @@ def start(
     candidates: Sequence[Candidate],
     user: User | None,
     test_rows: Sequence[int] = (),
+    must_be_new: bool = False,
 ) -> Evaluation:
     """Queue a test of these candidates on the version's test split, or only on `test_rows` of it;
     the first candidate is the base. What one of them has learned is not asked (leakage.py).
 
     The verdict is about the candidate with the most effort, among those that are tuned, or asked on
-    this machine, first. While an evaluation is active,
-    returns that one instead.
+    this machine, first. While an evaluation is active, returns that one instead, or raises
+    PlainError (409) if it `must_be_new`.
 
     Raises:
         PlainError: there is nothing to compare the base with, or no test prompt to ask.
@@ -89,13 +90,21 @@ def start(
             _("This version has no test prompts. Keep some examples back and freeze again."),
             title=_("Nothing to test it on"),
         )
-    active = goal.evaluations.active().first()
-    if active:
+    if active := _active(goal, must_be_new):
         return active
     # Before the lock: it may read large files.
     left_out = left_out_of(version, candidates, test_rows)
     rows = rows_to_ask(version, test_rows, left_out)
-    return _queue(goal, version, candidates, user, rows, left_out)
+    return _queue(goal, version, candidates, user, rows, left_out, must_be_new)
+
+
+def _active(goal: Goal, must_be_new: bool) -> Evaluation | None:
+    """The active one, if there is one. Raises PlainError if it `must_be_new`."""
+    active = goal.evaluations.active().first()
+    if active and must_be_new:
+        under_way = _("A test of this goal is under way. Try again when it is done.")
+        raise PlainError(under_way, status=409)
+    return active
 
 
 @transaction.atomic
@@ -106,10 +115,10 @@ def _queue(
     user: User | None,
     test_rows: list[int],
     left_out: LeftOut,
+    must_be_new: bool,
 ) -> Evaluation:
     goal = Goal.objects.lock(goal.pk)
-    active = goal.evaluations.active().first()
-    if active:
+    if active := _active(goal, must_be_new):
         return active
     base, *others = candidates
     ours = max(others, key=_importance)

@@ -5,12 +5,16 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from finetune_app.accounts.models import User
 from finetune_app.alerts import rechecks, rules, services
 from finetune_app.alerts.models import Notice, Recheck
 from finetune_app.candidates import services as candidates
 from finetune_app.core.errors import PlainError
 from finetune_app.deployment import services as deployment
+from finetune_app.deployment.models import Deployment, Release
+from finetune_app.evaluation import services as evaluations
 from finetune_app.evaluation.models import Evaluation
+from finetune_app.goals.models import Goal
 from tests import journey
 from tests.alerts.conftest import change, check
 
@@ -18,7 +22,11 @@ from tests.alerts.conftest import change, check
 @pytest.fixture
 def tuned(goal, owner):
     """A deployment of a trained model that passed every test prompt."""
-    training = journey.trained(journey.ready(goal, owner), owner)
+    return live_goal(goal, owner)
+
+
+def live_goal(goal: Goal, owner: User, base_model: str = "tiny") -> Deployment:
+    training = journey.trained(journey.ready(goal, owner, journey.install(base_model)), owner)
     journey.evaluated(training, owner)
     candidate = candidates.tuned_candidate(training=training)
     return deployment.go_live(goal=goal, candidate=candidate, by=owner).deployment
@@ -111,6 +119,46 @@ def test_only_one_recheck_at_a_time(watch):
     with pytest.raises(PlainError, match="under way"):
         rechecks.start(watch)
     assert Recheck.objects.count() == 1
+
+
+def test_a_test_that_a_colleague_starts_meanwhile_is_no_recheck(watch, tuned, owner, monkeypatch):
+    """What the candidates have learned is read from files first, which takes seconds."""
+    first = rechecks.baseline_of(tuned, tuned.current)
+    left_out_of = evaluations.left_out_of
+
+    def slowly(*given):
+        monkeypatch.setattr(evaluations, "left_out_of", left_out_of)
+        evaluations.start(
+            goal=tuned.goal, version=first.version, candidates=[first.base, first.ours], user=owner
+        )
+        return left_out_of(*given)
+
+    monkeypatch.setattr(evaluations, "left_out_of", slowly)
+    with pytest.raises(PlainError, match="under way") as refused:
+        rechecks.start(watch)
+    assert refused.value.status == 409
+    assert not Recheck.objects.exists()
+    assert tuned.goal.evaluations.active().get().started_by == owner
+
+
+def test_one_broken_file_does_not_end_the_rechecks_of_others(
+    watch, tuned, owner, monkeypatch, caplog
+):
+    other = live_goal(Goal.objects.create(team=tuned.team, name="Name bikes"), owner, "other")
+    for one in (watch, services.watch_of(other)):
+        change(one, recheck_days=7)
+    Release.objects.update(at=timezone.now() - timedelta(days=8))
+    left_out_of = evaluations.left_out_of
+
+    def broken_here(version, *given):
+        if version.dataset.goal == tuned.goal:
+            raise OSError("a broken file")
+        return left_out_of(version, *given)
+
+    monkeypatch.setattr(evaluations, "left_out_of", broken_here)
+    rechecks.start_due()
+    assert Recheck.objects.get().watch.deployment == other
+    assert "a broken file" in caplog.text
 
 
 def test_the_clock_starts_only_due_rechecks(watch, tuned):
