@@ -42,7 +42,8 @@ def add_alias(*, deployment: Deployment, name: str) -> ModelAlias:
         raise PlainError(_("“%(name)s” is its name already.") % {"name": name})
     if found := deployment.aliases.filter(name=name).first():
         return found
-    _require_free(deployment, name)
+    if is_taken(deployment.team_id, name):
+        raise _taken(name)
     if deployment.aliases.count() >= MAX_ALIASES:
         raise PlainError(_("It has %(n)d other names. Remove one first.") % {"n": MAX_ALIASES})
     try:
@@ -57,12 +58,21 @@ def deployment_named(team_id: int, name: str) -> Deployment | None:
     return next(iter(Deployment.objects.raw(BY_NAME, [team_id, name, team_id, name])), None)
 
 
-def _require_free(deployment: Deployment, name: str) -> None:
-    """A name that a program may use already keeps its meaning. Raises PlainError."""
-    team_id = deployment.team_id
+def is_taken(team_id: int, name: str) -> bool:
+    """Whether a program of the team may use this name already, or could once a model of the
+    catalogue is installed."""
     base_models = BaseModel.objects.filter(Q(team=None) | Q(team=team_id), slug=name)
-    if entry_of(name) or base_models.exists() or deployment_named(team_id, name):
-        raise _taken(name)
+    return (
+        entry_of(name) is not None
+        or _is_of_tuned_model(team_id, name)
+        or base_models.exists()
+        or deployment_named(team_id, name) is not None
+    )
+
+
+def _is_of_tuned_model(team_id: int, name: str) -> bool:
+    """Whether it has the form of fine_tuning_api's names, ft:tiny:team-1:shop:c192097b."""
+    return name.startswith("ft:") and name.split(":")[2:3] == [f"team-{team_id}"]
 
 
 def _taken(name: str) -> PlainError:

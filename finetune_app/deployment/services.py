@@ -13,8 +13,9 @@ from finetune_app.candidates import services as candidates
 from finetune_app.candidates.models import Candidate
 from finetune_app.candidates.retrieval import require_documents
 from finetune_app.core.errors import PlainError
+from finetune_app.deployment import aliases
 from finetune_app.deployment.canary import CANARY_PERCENTS
-from finetune_app.deployment.models import Deployment, ModelAlias, Release
+from finetune_app.deployment.models import Deployment, Release
 from finetune_app.goals.models import Goal
 
 EVERYBODY_PERCENT = 100
@@ -201,11 +202,7 @@ def _withdraw(canary: Release, by: User) -> Release:
 
 def _free_name(goal: Goal) -> str:
     base = slugify(goal.name)[:50].strip("-") or f"goal-{goal.pk}"
-    taken = {
-        *Deployment.objects.filter(team=goal.team).values_list("name", flat=True),
-        *ModelAlias.objects.filter(team=goal.team).values_list("name", flat=True),
-    }
     name, n = base, 2
-    while name in taken:
+    while aliases.is_taken(goal.team_id, name):
         name, n = f"{base}-{n}", n + 1
     return name

@@ -1,6 +1,7 @@
 """Let a deployment answer under other names, and take a name away."""
 
 import pytest
+from django.utils.text import slugify
 
 from finetune_app.basemodels.catalogue import STARTER
 from finetune_app.core.errors import PlainError
@@ -57,6 +58,24 @@ def test_a_name_that_means_something_else_here_is_refused(live, other_live, as_e
         assert f"“{taken}” is the name of another model here." in reply.content.decode()
     assert "is its name already" in add(as_editor, url, live.name).content.decode()
     assert not live.aliases.exists()
+
+
+def test_the_name_of_a_model_tuned_here_is_refused(live, team, as_editor, url):
+    """GET /v1/models lists it, deployed or not; one tuned at OpenAI is another name."""
+    tuned = f"ft:tiny:team-{team.pk}:x:c192097b"
+    for taken in (tuned, f"{tuned}:ckpt-step-20"):
+        assert "is the name of another model here" in add(as_editor, url, taken).content.decode()
+    assert not live.aliases.exists()
+    assert add(as_editor, url, OLD_NAME).status_code == 200
+
+
+@pytest.mark.parametrize("name", ["tiny", "Qwen3 8B"])
+def test_a_goal_named_as_a_base_model_gets_another_name(live, team, owner, name):
+    """It would take over the base model for every program that asks for it."""
+    goal = Goal.objects.create(team=team, name=name, created_by=owner)
+    candidate = live.current.candidate
+    made = services.go_live(goal=goal, candidate=candidate, by=owner).deployment
+    assert made.name == f"{slugify(name)}-2"
 
 
 def test_another_team_may_use_the_same_name(live, other_live, stranger):
