@@ -59,6 +59,9 @@ class ApiKey(models.Model):
     currency = models.CharField(max_length=3, default="EUR")
     month = models.DateField(null=True, blank=True)  # the first of the month that is counted
     month_tokens = models.PositiveBigIntegerField(default=0)
+    # What requests of a month to deployments that were deleted in it had cost, by currency.
+    deleted_month = models.DateField(null=True, blank=True)
+    deleted_costs = models.JSONField(default=dict)
     # After a rotation the previous secret works until then.
     previous_digest = models.CharField(max_length=64, blank=True)
     previous_until = models.DateTimeField(null=True, blank=True)

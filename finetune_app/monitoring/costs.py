@@ -92,14 +92,41 @@ def spent_by(
     """Cost of a key's requests this month, by currency. Requests to deployments without a price are
     left out. recent: those of this month that are not rolled up, where they were read before."""
     since = start_of_month(now)
-    usage = _usage_since(key, since, recent or RecentRequests.not_rolled_up(since))
-    spent: dict[str, float] = {}
+    recent = recent or RecentRequests.not_rolled_up(since)
+    spent = dict(key.deleted_costs) if key.deleted_month == since.date() else {}
+    for price, cost in _costs_of(key, since, recent).values():
+        spent[price.currency] = spent.get(price.currency, 0.0) + cost
+    return spent
+
+
+def keep_costs_of(deployment: Deployment) -> None:
+    """Add what keys have spent on a deployment, which is being deleted, to what they keep."""
+    if not Price.of(deployment).is_set:
+        return
+    since = start_of_month()
+    recent = RecentRequests.not_rolled_up(since)
+    # A key of this deployment alone goes with it.
+    for key in ApiKey.objects.select_for_update().filter(team=deployment.team_id, deployment=None):
+        if found := _costs_of(key, since, recent).get(deployment.pk):
+            price, cost = found
+            kept = key.deleted_costs if key.deleted_month == since.date() else {}
+            key.deleted_month = since.date()
+            key.deleted_costs = kept | {price.currency: kept.get(price.currency, 0.0) + cost}
+            key.save(update_fields=["deleted_month", "deleted_costs"])
+
+
+def _costs_of(
+    key: ApiKey, since: datetime, recent: RecentRequests
+) -> dict[int, tuple[Price, float]]:
+    """By deployment with a price: the price, and what the key's requests have cost."""
+    usage = _usage_since(key, since, recent)
+    found = {}
     for deployment in Deployment.objects.filter(pk__in=[pk for pk in usage if pk]):
         price = Price.of(deployment)
         cost = price.cost(usage[deployment.pk])
         if cost is not None:
-            spent[price.currency] = spent.get(price.currency, 0.0) + cost
-    return spent
+            found[deployment.pk] = (price, cost)
+    return found
 
 
 def _usage_since(key: ApiKey, since: datetime, recent: RecentRequests) -> dict[int | None, Usage]:

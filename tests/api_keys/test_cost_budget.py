@@ -1,6 +1,6 @@
 """A key's budget of money: refused once it is spent; requests without a price cost nothing."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -9,8 +9,11 @@ from django.utils import timezone
 
 from finetune_app.api_keys import services as api_keys
 from finetune_app.api_keys.models import ApiKey
+from finetune_app.deployment import services as deployments
+from finetune_app.deployment.models import Deployment
 from finetune_app.gateway.access import authorised_key
 from finetune_app.gateway.errors import ApiError
+from finetune_app.goals.models import Goal
 from finetune_app.monitoring import costs, key_budgets
 from finetune_app.request_log import rollups
 from finetune_app.request_log.models import Request
@@ -40,10 +43,10 @@ def made(live, team, owner):
     )
 
 
-def use(key: ApiKey, tokens: int) -> None:
+def use(key: ApiKey, tokens: int, deployment: Deployment | None = None) -> None:
     Request.objects.create(
         team=key.team,
-        deployment=key.deployment,
+        deployment=deployment or key.deployment,
         key=key,
         model="x",
         status=200,
@@ -113,6 +116,36 @@ def test_the_keys_page_shows_the_budget(made, live, as_editor):
     assert "Spent: refused until the month ends" in page
     as_editor.post(f"/team/keys/{key.pk}/", LIMITS | {"cost_per_month": ""})
     assert "of $" not in as_editor.get("/team/keys/").content.decode()
+
+
+def test_what_a_key_spent_on_a_deleted_deployment_stays_spent(team, owner, live, goal):
+    key, text = api_keys.create_key(
+        team=team, by=owner, name="the till", cost_per_month=Decimal("2.50")
+    )
+    costs.set_price(deployment=live, currency="EUR", hour=None, read=None, written=Decimal(1))
+    use(key, 3_000_000, deployment=live)
+    goal.delete()
+    key.refresh_from_db()
+    assert costs.spent_by(key) == {"EUR": pytest.approx(3.0)}
+    assert refused(text).code == "insufficient_quota"
+    assert costs.spent_by(key, timezone.now() + timedelta(days=32)) == {}
+
+
+def test_two_deleted_deployments_add_up(team, owner, live, goal):
+    key, _text = api_keys.create_key(team=team, by=owner, name="the till")
+    other = Goal.objects.create(team=team, name="Write replies", created_by=owner)
+    candidate = live.current.candidate
+    second = deployments.go_live(goal=other, candidate=candidate, by=owner).deployment
+    for deployment, currency in ((live, "EUR"), (second, "USD")):
+        costs.set_price(
+            deployment=deployment, currency=currency, hour=None, read=None, written=Decimal(1)
+        )
+        use(key, 1_000_000, deployment=deployment)
+    before = costs.spent_by(key)
+    other.delete()
+    goal.delete()
+    key.refresh_from_db()
+    assert costs.spent_by(key) == before == {"EUR": pytest.approx(1), "USD": pytest.approx(1)}
 
 
 @pytest.fixture
