@@ -58,7 +58,7 @@ class WatchForm(forms.Form):
         coerce=int,
         empty_value=None,
         required=False,
-        help_text=_("On the same test prompts. Each time counts as a look at them."),
+        help_text=_("On the same test prompts. A repetition is no new look at them."),
     )
     zone = forms.CharField(label=_("Time zone"), max_length=60, required=False)
 

@@ -68,6 +68,10 @@ def test_a_recheck_is_no_new_look_at_the_test_set(watch, tuned):
     assert tuned.goal.looks.count() == 1
 
 
+def test_the_page_says_that_a_recheck_is_no_new_look(watch, as_editor, url):
+    assert "A repetition is no new look at them." in as_editor.get(url()).content.decode()
+
+
 def test_the_first_recheck_of_what_no_verdict_was_about_is_a_look(goal, owner):
     """The good prompt took part beside the tuned model, which the verdict was about."""
     training = journey.trained(journey.ready(goal, owner), owner)
