@@ -18,6 +18,7 @@ from finetune_app.request_log.models import HourlyAnswers, HourlyUsage, Request,
 
 HOUR = timedelta(hours=1)
 SLACK = timedelta(minutes=2)  # after which a request of the hour has surely been written
+LONGEST_ANSWER = timedelta(minutes=5)  # nearly all take less
 MAX_HOURS_AT_ONCE = 24  # per run of the periodic task
 
 
@@ -155,6 +156,19 @@ def busy_seconds(rows: Sequence[RequestFacts]) -> list[float]:
     )
 
 
+def timed_requests(
+    since: datetime, until: datetime | None = None
+) -> list[tuple[RequestFacts, float]]:
+    """Requests of all teams, each with its seconds of this machine, which it also shares with those
+    that ended shortly before or after. One that is still running is not known yet."""
+    rows = requests_since(since - LONGEST_ANSWER, until + LONGEST_ANSWER if until else None)
+    return [
+        (row, busy)
+        for row, busy in zip(rows, busy_seconds(rows), strict=True)
+        if row.at >= since and (until is None or row.at < until)
+    ]
+
+
 @dataclass(frozen=True)
 class RecentRequests:
     """Requests of all teams since a time, each with its seconds of this machine."""
@@ -164,8 +178,7 @@ class RecentRequests:
 
     @classmethod
     def read(cls, since: datetime) -> "RecentRequests":
-        rows = requests_since(since)
-        return cls(since, list(zip(rows, busy_seconds(rows), strict=True)))
+        return cls(since, timed_requests(since))
 
     @classmethod
     def not_rolled_up(cls, since: datetime) -> "RecentRequests":
@@ -201,7 +214,7 @@ def roll_up_finished_hours(now: datetime | None = None, *, most: int = MAX_HOURS
 
 def _roll_up_hour(start: datetime, now: datetime) -> None:
     """Roll up one hour. An empty one moves the cursor to the next hour that has requests."""
-    rows = requests_since(start, start + HOUR)
+    rows = timed_requests(start, start + HOUR)
     end = start + HOUR
     if not rows:
         later = Request.objects.filter(at__gte=end).order_by("at").values_list("at", flat=True)
@@ -249,11 +262,11 @@ AnswersKey = tuple[int, int | None]  # deployment, release
 
 
 def _grouped(
-    rows: list[RequestFacts],
+    rows: list[tuple[RequestFacts, float]],
 ) -> tuple[dict[UsageKey, Usage], dict[AnswersKey, AnswerStats]]:
     usage: dict[UsageKey, Usage] = {}
     answers: dict[AnswersKey, AnswerStats] = {}
-    for row, busy in zip(rows, busy_seconds(rows), strict=True):
+    for row, busy in rows:
         key = (row.team, row.deployment, row.release, row.key)
         usage.setdefault(key, Usage()).count(row, busy)
         if row.deployment:

@@ -130,6 +130,22 @@ def test_concurrent_requests_share_the_time():
     assert rollups.shared_seconds([]) == []
 
 
+def test_answers_over_the_end_of_an_hour_share_the_time_too(live, asked):
+    """Eight of five minutes side by side: four end a second before ten, four a second after."""
+    for ago in (30 + 1 / 60, 30 - 1 / 60):
+        for _one in range(4):
+            asked(ago, seconds=300.0)
+    for _again in range(2):  # before the hour is rolled up, and after
+        day = timeseries.timeseries_of(live, DAY, NOW)
+        assert day.total.usage.busy_seconds == pytest.approx(302)
+        rollups.roll_up_finished_hours(NOW)
+    assert HourlyUsage.objects.get().busy_seconds == pytest.approx(151)
+    since_ten = timeseries.timeseries_of(
+        live, timeseries.RANGES["hour"], NOW + timedelta(minutes=29)
+    )
+    assert since_ten.total.usage.busy_seconds == pytest.approx(151)
+
+
 def test_without_a_price_the_cost_is_unknown(live, asked, as_owner, url):
     asked(1, timezone.now())
     page = as_owner.get(url("monitoring:page")).content.decode()
