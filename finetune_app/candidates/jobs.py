@@ -20,24 +20,23 @@ class SuggestHandler(JobHandler):
     )
 
     def child_spec(self, job: Job) -> ChildSpec:
-        """The spec has the rows without a suggestion; an earlier attempt may have made some."""
+        """The spec has the rows to ask; an earlier attempt may have asked some."""
         run = _run_of(job)
         services.require_adapter(run.candidate)
-        made = suggestion_runs.count_made(run)
         folder = settings.DATA_DIR / "suggestions" / str(run.pk)
         folder.mkdir(parents=True, exist_ok=True)
         return ChildSpec(
             folder=folder,
             spec={
                 "candidate": services.candidate_spec(run.candidate),
-                "questions": suggestion_runs.prompts_to_answer(run, made),
-                "made": made,
+                "questions": suggestion_runs.prompts_to_answer(run),
+                "made": suggestion_runs.count_asked(run),
                 "max_new_tokens": suggestion_runs.max_new_tokens(run.goal, run.candidate),
             },
         )
 
     def record(self, job: Job, event: Event) -> None:
-        """Store a suggestion. An event may be delivered twice."""
+        """Store a suggestion, or that there is none. An event may be delivered twice."""
         if event["event"] == "suggestion":
             run = _run_of(job)
             suggestions.add_suggestion(
@@ -46,6 +45,8 @@ class SuggestHandler(JobHandler):
                 source=suggestion_runs.display_name(run.candidate),
                 answer=event["text"],
             )
+        elif event["event"] == "refused":
+            suggestion_runs.record_refused(_run_of(job), event["row"])
 
 
 def _run_of(job: Job) -> SuggestionRun:

@@ -208,6 +208,7 @@ class SuggestionRun(models.Model):
     candidate = models.ForeignKey(Candidate, on_delete=models.CASCADE, related_name="+")
     job = models.OneToOneField(Job, on_delete=models.CASCADE, related_name="suggestion_run")
     rows = models.PositiveIntegerField()  # that were requested
+    refused = models.JSONField(default=list)  # keys of the rows that it could not answer
     started_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
 

@@ -89,7 +89,7 @@ class SuggestionSpec(TypedDict):
 
     candidate: CandidateSpec
     questions: list[PromptToAnswer]
-    made: int  # suggestions of an earlier attempt
+    made: int  # rows that an earlier attempt has asked
     max_new_tokens: int
 
 

@@ -9,7 +9,7 @@ from finetune_app.candidates.models import Candidate, SuggestionRun
 from finetune_app.candidates.specs import PromptToAnswer
 from finetune_app.core.chat_messages import Message
 from finetune_app.core.errors import PlainError
-from finetune_app.datasets.models import Suggestion
+from finetune_app.datasets.models import Example, Suggestion
 from finetune_app.datasets.services import dataset_of
 from finetune_app.goals.models import Goal
 from finetune_app.jobs import services as jobs
@@ -29,12 +29,12 @@ def start_run(*, goal: Goal, candidate: Candidate, max_rows: int, by: User) -> S
         active = goal.suggestion_runs.active().first()
         if active:
             return active
-        rows = suggestions.rows_without_suggestion(dataset_of(goal), candidate.pk, max_rows)
+        rows = _rows_to_ask(goal, candidate.pk, max_rows)
         if not rows:
             raise PlainError(
                 _(
-                    "No row is waiting for a suggestion by “%(name)s”. It has already made one for "
-                    "every row to do, or there are none to do outside the test."
+                    "No row is waiting for a suggestion by “%(name)s”. It has already been asked "
+                    "about every row to do, or there are none to do outside the test."
                 )
                 % {"name": candidate.name},
                 status=409,
@@ -51,6 +51,22 @@ def start_run(*, goal: Goal, candidate: Candidate, max_rows: int, by: User) -> S
         )
 
 
+def _rows_to_ask(goal: Goal, candidate_id: int, limit: int) -> list[Example]:
+    """Rows without a suggestion of the candidate; what it could not answer before comes last."""
+    runs = goal.suggestion_runs.filter(candidate=candidate_id)
+    refused = {row for rows in runs.values_list("refused", flat=True) for row in rows}
+    return suggestions.rows_without_suggestion(dataset_of(goal), candidate_id, limit, refused)
+
+
+def record_refused(run: SuggestionRun, row: int) -> None:
+    """Remember a row that the candidate could not answer. An event may be delivered twice."""
+    with transaction.atomic():
+        locked = SuggestionRun.objects.select_for_update().get(pk=run.pk)
+        if row not in locked.refused:
+            locked.refused.append(row)
+            locked.save(update_fields=["refused"])
+
+
 def count_made(run: SuggestionRun) -> int:
     """How many suggestions this run has made so far."""
     return Suggestion.objects.filter(
@@ -65,14 +81,19 @@ def display_name(candidate: Candidate) -> str:
     return _("%(name)s, %(model)s") % {"name": candidate.name, "model": candidate.model_name}
 
 
-def prompts_to_answer(run: SuggestionRun, made: int) -> list[PromptToAnswer]:
-    """The rows that still need a suggestion, without their answers."""
-    rows = suggestions.rows_without_suggestion(
-        dataset_of(run.goal), run.candidate_id, run.rows - made
-    )
+def count_asked(run: SuggestionRun) -> int:
+    """How many rows this run has asked so far."""
+    return count_made(run) + len(run.refused)
+
+
+def prompts_to_answer(run: SuggestionRun) -> list[PromptToAnswer]:
+    """The rows that this run has not asked yet, without their answers."""
+    left = run.rows - count_asked(run)
+    rows = _rows_to_ask(run.goal, run.candidate_id, left + len(run.refused))
+    new = [row for row in rows if row.pk not in run.refused][:left]
     return [
         {"row": row.pk, "messages": messages}
-        for row in rows
+        for row in new
         if (messages := without_answer(row.messages))
     ]
 

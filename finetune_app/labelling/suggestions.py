@@ -1,5 +1,7 @@
 """Answers suggested by a candidate. They have no effect until a user accepts one."""
 
+from collections.abc import Collection
+
 from django.db.models import Count, Q
 
 from finetune_app.datasets.models import (
@@ -34,8 +36,11 @@ def count_rows_to_do(dataset: Dataset) -> tuple[int, int]:
     return counts["all"] - counts["kept"], counts["kept"]
 
 
-def rows_without_suggestion(dataset: Dataset, candidate_id: int, limit: int) -> list[Example]:
-    """The first rows to do for which this candidate has made no suggestion.
+def rows_without_suggestion(
+    dataset: Dataset, candidate_id: int, limit: int, last: Collection[int] = ()
+) -> list[Example]:
+    """The first rows to do for which this candidate has made no suggestion; those whose keys are in
+    `last` come after all others.
 
     Rows that need two independent answers are left out: a suggestion would bias both. So are rows
     with tools, whose answer may be a call.
@@ -43,12 +48,17 @@ def rows_without_suggestion(dataset: Dataset, candidate_id: int, limit: int) -> 
     rows = rows_to_do(dataset).filter(tools=[]).select_related("dataset")
     rows = rows.exclude(suggestions__candidate_id=candidate_id)
     found: list[Example] = []
+    later: list[Example] = []
     for row in rows.order_by("number").iterator(500):
         if len(found) >= limit:
             break
-        if not needs_two_answers(row):
+        if needs_two_answers(row):
+            continue
+        if row.pk not in last:
             found.append(row)
-    return found
+        elif len(later) < limit:
+            later.append(row)
+    return [*found, *later][:limit]
 
 
 def add_suggestion(

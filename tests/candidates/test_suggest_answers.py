@@ -12,6 +12,7 @@ from finetune_app.datasets.models import Split, Status, Suggestion
 from finetune_app.jobs import services as job_services
 from finetune_app.jobs.handlers import handler_for
 from finetune_app.jobs.models import Job, State
+from tests import journey
 from tests.factories import World, build_world
 from tests.labelling.helpers import add_pending_rows, press_button, row
 from tests.worker.conftest import supervise
@@ -51,6 +52,19 @@ def record_suggestion(run: SuggestionRun, number: int, text: str) -> None:
     example = row(run.goal.dataset, number)
     event = {"event": "suggestion", "row": example.pk, "candidate": run.candidate_id}
     handler_for(run.job).record(run.job, event | {"text": text})
+
+
+def record_refused(run: SuggestionRun, number: int) -> None:
+    """Record that the child process got no suggestion for a row."""
+    example = row(run.goal.dataset, number)
+    event = {"event": "refused", "row": example.pk, "candidate": run.candidate_id}
+    handler_for(run.job).record(run.job, event)
+
+
+def rows_asked(run: SuggestionRun) -> list[int]:
+    spec = handler_for(run.job).child_spec(run.job).spec
+    keys = [one["row"] for one in spec["questions"]]
+    return [run.goal.dataset.examples.get(pk=key).number for key in keys]
 
 
 def test_all_candidates_are_offered(as_owner, address, world):
@@ -169,6 +183,33 @@ def test_a_second_attempt_asks_only_the_remaining_rows(run):
     spec = handler_for(run.job).child_spec(run.job).spec
     assert spec["made"] == 1
     assert len(spec["questions"]) == 2
+
+
+def test_rows_it_could_not_answer_are_counted_and_asked_last(
+    run, world, as_owner, address, monkeypatch
+):
+    """Too long for it, or cut off: the next run goes on with the other rows."""
+    for number in (11, 12):
+        record_refused(run, number)
+        record_refused(run, number)  # delivered twice
+    assert rows_asked(run) == [13]  # a second attempt
+    journey.set_state(run.job, State.SUCCEEDED)
+    page = as_owner.get(address()).content.decode()
+    assert "2 rows it could not answer" in page
+    assert "It made no suggestion" in page
+    assert "The suggestions are in" not in page
+    monkeypatch.setattr(suggestion_runs, "ROW_COUNTS", (2,))
+    as_owner.post(address(), {"who": f"kept-{world.kept.pk}", "rows": "2"})
+    assert rows_asked(SuggestionRun.objects.latest("pk")) == [13, 11]
+
+
+def test_another_candidate_is_asked_what_one_could_not_answer(run, world, as_owner, address):
+    record_refused(run, 11)
+    journey.set_state(run.job, State.SUCCEEDED)
+    as_owner.post(address(), {"who": f"base-{world.base_model.pk}", "rows": "20"})
+    other = SuggestionRun.objects.latest("pk")
+    assert other.candidate_id != run.candidate_id
+    assert rows_asked(other) == [11, 12, 13]
 
 
 def test_an_answered_row_gets_no_suggestion(run, as_owner, data_url):

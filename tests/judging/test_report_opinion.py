@@ -99,10 +99,7 @@ def test_deleted_opinions_are_counted(ask, wanted, tested):
     tested.refresh_from_db()
     *heard, deleted = judge_section(tested).facts
     assert len(heard) == 1
-    assert (deleted.name, deleted.value) == (
-        "Deleted opinions",
-        "2",
-    )  # the refused one said nothing
+    assert (deleted.name, deleted.value) == ("Deleted opinions", "2"), "a refused one said nothing"
 
 
 def test_one_that_is_still_asked_has_nothing_to_say(tested, endpoint):

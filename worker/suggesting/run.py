@@ -65,11 +65,16 @@ class SuggestionRunner(CandidateRunner):
         if isinstance(answer, BadAdapter):
             raise UserError("bad_model", str(answer)) from answer
         if isinstance(answer, PromptTooLong | UserError):
-            self.refused += 1  # this prompt is too long for it; a person answers that row
+            self.refuse(pair)  # this prompt is too long for it; a person answers that row
         elif isinstance(answer, Exception):
             raise answer
-        elif answer.finish_reason == "length":  # a truncated answer is no suggestion
-            self.refused += 1
+        elif answer.finish_reason == "length" or not answer.text.strip():
+            self.refuse(pair)  # a truncated answer is no suggestion, nor is an empty one
         else:
             self.channel.emit("suggestion", row=row.row, candidate=candidate.id, text=answer.text)
         self.report_progress()
+
+    def refuse(self, pair: Pair) -> None:
+        candidate, row = pair
+        self.refused += 1
+        self.channel.emit("refused", row=row.row, candidate=candidate.id)

@@ -95,12 +95,17 @@ def _progress(run: SuggestionRun) -> dict[str, Any]:
     job = run.job
     count = suggestion_runs.count_made(run)
     facts = [ngettext("%(n)d suggestion", "%(n)d suggestions", count) % {"n": count}]
+    if refused := len(run.refused):
+        facts.append(
+            ngettext("%(n)d row it could not answer", "%(n)d rows it could not answer", refused)
+            % {"n": refused}
+        )
     facts += place_facts(job)
     if job.seconds_left:
         facts.append(_("about %(time)s left") % {"time": duration(job.seconds_left)})
     headline = {
         State.QUEUED: _("Waiting for its turn"),
-        State.SUCCEEDED: _("The suggestions are in"),
+        State.SUCCEEDED: _("The suggestions are in") if count else _("It made no suggestion"),
         State.STOPPED: _("Stopped"),
         State.FAILED: _("It could not continue"),
         State.CANCELLED: _("Cancelled"),

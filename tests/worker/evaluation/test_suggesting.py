@@ -39,6 +39,7 @@ def test_a_truncated_answer_is_no_suggestion(suggestion_job, recorder):
     result = run(replace(suggestion_job, spec=suggestion_job.spec | {"max_new_tokens": 1}), channel)
     assert channel.of("suggestion") == []
     assert result["refused"] == 4
+    assert {one["row"] for one in channel.of("refused")} == {40, 41, 42, 43}
 
 
 def test_stop_keeps_the_suggestions_so_far(suggestion_job, recorder):
