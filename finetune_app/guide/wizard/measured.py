@@ -25,8 +25,9 @@ class Measured:
     """The newest finished evaluation of a goal.
 
     `results` are names with scores, `sentence` what follows from them. `method` is the one that
-    proved best, None where none did. `conclusive`: whether that could not be chance. `tested` are
-    all methods that took part.
+    proved best, None where none did: `trivial` where that is because an answer that needs no model
+    does as well. `conclusive`: whether that could not be chance. `tested` are all methods that took
+    part.
     """
 
     evaluation: Evaluation
@@ -34,6 +35,7 @@ class Measured:
     results: list[tuple[str, str]]
     sentence: str
     method: Method | None
+    trivial: bool
     conclusive: bool
     tested: set[Method]
 
@@ -53,16 +55,19 @@ def measured(goal: Goal) -> Measured | None:
     if recommendation:
         sentence, at = recommendation.sentence, recommendation.chosen
         kind = candidates[at].kind if at >= 0 else CandidateKind.BASE
+        trivial = recommendation.found == "trivial"
     else:
         sentence = f"{verdict['headline']} {verdict['sentence']}"
         better = verdict["level"] in BETTER_LEVELS
         kind = evaluation.ours.kind if better else CandidateKind.BASE
+        trivial = verdict["level"] == "not_better_than_trivial"
     return Measured(
         evaluation=evaluation,
         at=evaluation.job.ended_at or evaluation.created_at,
         results=results,
         sentence=sentence,
         method=METHOD_OF.get(CandidateKind(kind)),
+        trivial=trivial,
         conclusive=verdict["level"] != "too_few_to_tell"
         and not (recommendation and recommendation.found == "too_close"),
         tested={METHOD_OF[CandidateKind(one.kind)] for one in candidates if one.kind in METHOD_OF},
@@ -71,6 +76,8 @@ def measured(goal: Goal) -> Measured | None:
 
 def headline(found: Measured) -> str:
     """The letter's headline where the measurement disagrees with the advice."""
+    if found.trivial:
+        return _("Measured here: nothing beats an answer that needs no model.")
     if found.method is None:
         return _("Measured here: nothing is better than the base model.")
     return _("Measured here: %(method)s.") % {"method": str(found.method.label).lower()}

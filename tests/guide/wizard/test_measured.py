@@ -47,11 +47,13 @@ def test_where_a_prompt_does_it_the_headline_changes(as_viewer, trained, owner, 
     assert "<b>Instructions.</b>" not in letter  # tried meanwhile, so not "not yet"
 
 
-def test_where_repeating_the_question_does_it_nothing_is_better(
-    as_viewer, trained, owner, advised, url
+@pytest.mark.parametrize("prompt", [{}, {"instructions": "Sort it."}])
+def test_where_repeating_the_question_does_it_no_model_is_needed(
+    as_viewer, trained, owner, advised, url, prompt
 ):
+    """The headline does not deny that the tuned model is better. Two take part, or three."""
     advised(**READY)
-    evaluation = journey.evaluated(trained, owner)
+    evaluation = journey.evaluated(trained, owner, **prompt)
     right = [
         {"index": row.index, "text": row.prompt, "passed": True, "score": 1.0, "why": "As wanted"}
         for row in evaluation.comparisons.all()
@@ -59,8 +61,15 @@ def test_where_repeating_the_question_does_it_nothing_is_better(
     services.store_trivial_answers(evaluation, {"baseline": "repeat", "answers": right})
     services.store_verdict(evaluation)
     page = read(as_viewer, url("advice"))
-    assert "<h1>Measured here: nothing is better than the base model.</h1>" in page
+    assert "<h1>Measured here: nothing beats an answer that needs no model.</h1>" in page
     assert "Repeating the question" in page
+
+
+def test_where_the_base_model_does_it_nothing_is_better(as_viewer, trained, owner, advised, url):
+    advised(**READY)
+    journey.evaluated(trained, owner, say=lambda prompt, kind: ("x", kind == "base"))
+    page = read(as_viewer, url("advice"))
+    assert "<h1>Measured here: nothing is better than the base model.</h1>" in page
 
 
 def test_what_could_be_chance_changes_no_headline(as_viewer, trained, owner, advised, url):
