@@ -47,6 +47,11 @@ def live_prompts(deployment: Deployment) -> "QuerySet[Transcript]":
     return found.order_by("-pk")[:MAX_PROMPTS]
 
 
+def has_texts_until(deployment_id: int, newest: int) -> bool:
+    """Whether texts are stored up to the newest request of a comparison."""
+    return Transcript.objects.filter(deployment=deployment_id, pk__lte=newest).exists()
+
+
 def count_reference_prompts(version: Version) -> int:
     return sum(int(version.counts.get(split.value, 0)) for split in COMPARED_SPLITS)
 

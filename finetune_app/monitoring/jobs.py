@@ -49,7 +49,13 @@ class DriftHandler(JobHandler):
 
     def finish(self, job: Job, result: Result) -> None:
         """Store the result and remove it from the job, so that words of prompts are only where the
-        deletion of texts finds them."""
-        fields = {name: result[name] for name in RESULT_FIELDS if name in result}
-        DriftCheck.objects.filter(job=job).update(newest=result.get("newest", 0), **fields)
+        deletion of texts finds them. Where that came first, they are not stored."""
+        # Locked, so that a deletion of all texts either is seen here or finds the words.
+        check = DriftCheck.objects.select_for_update().filter(job=job).first()
+        if check:
+            newest = result.get("newest", 0)
+            fields = {name: result[name] for name in RESULT_FIELDS if name in result}
+            if not drift.has_texts_until(check.deployment_id, newest):
+                fields |= {"new_words": [], "odd": []}
+            DriftCheck.objects.filter(pk=check.pk).update(newest=newest, **fields)
         Job.objects.filter(pk=job.pk).update(result={})

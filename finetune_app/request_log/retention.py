@@ -193,7 +193,10 @@ def delete_old_requests() -> bool:
     before = retention_end(settings.REQUEST_LOG_DAYS)
     if before is None:
         return False
-    return delete_in_batches(Request.objects.filter(at__lt=min(before, rolled_up_until())))
+    before = min(before, rolled_up_until())
+    for deployment_id in Retention.objects.values_list("deployment_id", flat=True):
+        texts_deleted.send(Retention, deployment_id=deployment_id, before=before)
+    return delete_in_batches(Request.objects.filter(at__lt=before))
 
 
 def _delete_batch(transcripts: "QuerySet[Transcript]") -> bool:

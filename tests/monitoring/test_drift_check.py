@@ -1,5 +1,6 @@
 """Drift checks: from the request log to the result on the page."""
 
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -13,8 +14,8 @@ from finetune_app.monitoring.drift_limits import MIN_PROMPTS
 from finetune_app.monitoring.models import DriftCheck
 from finetune_app.monitoring.periodic_tasks import start_drift_checks
 from finetune_app.request_log import recording, retention
-from finetune_app.request_log.models import Transcript
-from finetune_app.request_log.periodic_tasks import delete_expired
+from finetune_app.request_log.models import Request, RollupCursor, Transcript
+from finetune_app.request_log.periodic_tasks import delete_expired, delete_old_requests
 from finetune_app.training.models import Training
 from tests import journey
 from tests.example_rows import pair
@@ -62,11 +63,13 @@ def about_ovens(count: int) -> list[str]:
     return [OVENS[n % 3].format(DISHES[n % 5]) for n in range(count)]
 
 
-def work(found: DriftCheck) -> DriftCheck:
-    """Run its job in this process, and store the result."""
+def work(found: DriftCheck, meanwhile: Callable[[], object] | None = None) -> DriftCheck:
+    """Run its job in this process, and store the result. `meanwhile` is done before that."""
     job = found.job
     child = handler_for(job).child_spec(job)
     result = run.run(Work(job.kind, child.folder, child.spec), RecordingChannel())
+    if meanwhile:
+        meanwhile()
     journey.set_state(job, State.SUCCEEDED, result=result)
     handler_for(Job.objects.get(pk=job.pk)).finish(Job.objects.get(pk=job.pk), result)
     found.refresh_from_db()
@@ -140,6 +143,32 @@ def test_words_are_deleted_when_texts_expire(live, asked, storing):
     DriftCheck.objects.update(created_at=timezone.now() - timedelta(days=storing.days, minutes=1))
     delete_expired()
     found.refresh_from_db()
+    assert found.new_words == []
+
+
+def test_words_of_texts_that_are_deleted_while_they_are_compared_are_not_stored(live, asked):
+    asked(about_ovens(40))
+
+    def delete_and_go_on() -> None:
+        retention.delete_all_texts(live)
+        asked(about_ovens(5))
+
+    found = work(drift.start(deployment=live), delete_and_go_on)
+    assert found.drifted
+    assert (found.new_words, found.odd) == ([], [])
+
+
+def test_words_are_deleted_with_old_requests(live, asked, settings):
+    """Also where the texts would be kept for longer."""
+    asked(about_ovens(40))
+    found = work(drift.start(deployment=live))
+    settings.REQUEST_LOG_DAYS = 7
+    Request.objects.update(at=timezone.now() - timedelta(days=8))
+    DriftCheck.objects.update(created_at=timezone.now() - timedelta(days=8))
+    RollupCursor.objects.update_or_create(defaults={"until": timezone.now()})
+    delete_old_requests()
+    found.refresh_from_db()
+    assert not Transcript.objects.exists()
     assert found.new_words == []
 
 
