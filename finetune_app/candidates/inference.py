@@ -256,16 +256,26 @@ async def _prompt_of(
     """The messages for its model, and the citations for the page; None without documents."""
     if request.retrieval is None:
         return build_prompt(request.prompt_template, request.messages).messages, None
-    found = await engine_client.search(
-        request.retrieval["index"],
-        batch.query,
-        count=request.retrieval["count"],
-        whole=request.retrieval["whole"],
-        caller=request.caller,
+    template, messages, whole = (
+        request.prompt_template,
+        request.messages,
+        request.retrieval["whole"],
     )
-    passages = [Passage(**one) for one in found]
-    prompt = build_prompt(request.prompt_template, request.messages, passages)
+    passages = await _search(request, request.retrieval, batch.query, whole=whole)
+    prompt = build_prompt(template, messages, passages)
+    if whole and len(prompt.passages) < len(passages):  # beside this conversation not all fit
+        passages = await _search(request, request.retrieval, batch.query, whole=False)
+        prompt = build_prompt(template, messages, passages)
     return prompt.messages, [_citation(batch.goal_id, one) for one in prompt.passages]
+
+
+async def _search(
+    request: CandidateRequest, retrieval: Retrieval, query: str, *, whole: bool
+) -> list[Passage]:
+    found = await engine_client.search(
+        retrieval["index"], query, count=retrieval["count"], whole=whole, caller=request.caller
+    )
+    return [Passage(**one) for one in found]
 
 
 def _citation(goal_id: int, passage: Passage) -> Citation:

@@ -18,7 +18,8 @@ class Shot(TypedDict):
 
 
 class Retrieval(TypedDict):
-    """Where passages are searched. `whole`: all documents are short enough for every prompt."""
+    """Where passages are searched. `whole`: all documents are short enough for every prompt,
+    except beside a long conversation: there they are searched."""
 
     index: str  # absolute folder
     count: int  # passages per question

@@ -8,8 +8,8 @@ MEASURED_PASSAGES = 5  # among which an answer must be, when the search itself i
 # (docs/decisions/0011).
 PASSAGE_COUNTS = ((500_000_000, 1), (3_000_000_000, 3))
 DEFAULT_PASSAGE_COUNT = 5
-# Documents of at most this length are put into the prompt whole. The share of the context is low
-# enough that candidates.prompt_builder never has to drop any of it.
+# Documents of at most this length are put into the prompt whole. The share of the context leaves
+# room for a question of about the same length; beside a longer one they are searched.
 MAX_WHOLE_CHARACTERS = 12_000
 WHOLE_CHARS_PER_CONTEXT_TOKEN = 0.75
 

@@ -47,7 +47,8 @@ def get_knowledge(goal: Goal) -> Knowledge:
 
 
 def fits_whole(characters: int, context_length: int, other_chars: int = 0) -> bool:
-    """Whether all documents fit into every prompt, so that nothing need be searched.
+    """Whether all documents fit into every prompt, so that nothing need be searched, except beside
+    a long conversation.
 
     characters: of the documents.
     context_length: of the model, in tokens.

@@ -174,6 +174,29 @@ def test_passages_are_retrieved_and_cited(as_viewer, ready, documents, engine_re
     assert "page 3" in page
 
 
+@pytest.mark.parametrize(
+    ("question", "searches"),
+    [("How strong is the pump?", ["whole"]), ("How strong is it? " * 40, ["whole", "best"])],
+)
+def test_documents_are_searched_beside_a_long_question(
+    as_viewer, ready, documents, engine_requests, url, monkeypatch, question, searches
+):
+    """Two passages that a prompt for 512 tokens holds beside a short question only."""
+    Knowledge.objects.update(characters=300)
+    asked = []
+
+    async def search(index, question, *, count, whole=False, caller=""):
+        asked.append("whole" if whole else "best")
+        return [found | {"text": "x" * 150} for found in FOUND] if whole else FOUND[1:]
+
+    monkeypatch.setattr(engine_client, "search", search)
+    as_viewer.post(url("chat"), {"question": question})
+    assert asked == searches
+    requests = {request["candidate"]: request for request in engine_requests[0]["requests"]}
+    given = requests["documents"]["messages"][-1]["content"]
+    assert ("[2]" in given) == (searches == ["whole"])
+
+
 def test_citations_are_streamed(as_viewer, ready, documents, engine_requests, url):
     found = events(as_viewer.post(url("chat_stream"), HELLO))
     (cited,) = [event["cited"] for event in found if "cited" in event]

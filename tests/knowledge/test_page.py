@@ -72,7 +72,7 @@ def test_page_says_when_all_documents_fit_into_the_prompt(knowledge, goal, owner
     assert "fits into the prompt" not in page_text(as_viewer, url)  # no base model yet
     BaseModelChoice.objects.create(goal=goal, base_model=journey.install(), chosen_by=owner)
     Knowledge.objects.update(characters=300)
-    assert "All of it fits into the prompt of your base model" in page_text(as_viewer, url)
+    assert "All of it fits into the prompt" in page_text(as_viewer, url)
     Knowledge.objects.update(characters=30_000)
     assert "fits into the prompt" not in page_text(as_viewer, url)
 

@@ -75,6 +75,23 @@ def test_passages_are_put_before_the_question(evaluation_with_documents, job, re
     assert "warranty" in prompt.messages[-1]["content"].split("How long")[0].lower()
 
 
+def test_beside_a_long_question_documents_are_searched(evaluation_with_documents, recorder):
+    """All of them are read, unless not all fit: then those that fit the question best."""
+    asked = evaluation_with_documents(whole=True)
+    candidates = read_candidates(asked.spec["candidates"])
+    questions = read_test_rows(asked.folder.parent.parent / "1.jsonl")[:2]
+    warranty = "How long is the warranty of the pump?"
+    texts = [warranty, f"{warranty} " * 160]  # of 6,144 characters for all
+    rows = [
+        replace(one, messages=[{"role": "user", "content": text}])
+        for one, text in zip(questions, texts, strict=True)
+    ]
+    found = retrieve_passages(candidates, rows, recorder())
+    short, long = (found[5, row.row] for row in rows)
+    assert {passage.name for passage in short} == {"pump.md", "shop.md"}
+    assert [passage.name for passage in long] == ["pump.md"]
+
+
 def test_a_missing_index_fails_the_job(evaluation_with_documents, recorder, tmp_path):
     channel = recorder()
     with pytest.raises(UserError, match="documents have changed"):
