@@ -44,9 +44,13 @@ def page(new_context, live_server, as_owner, goal: Goal, monkeypatch) -> Iterato
 
 
 @pytest.fixture
-def choose(page) -> Callable[..., None]:
+def choose(page, tmp_path) -> Callable[..., None]:
+    """Choose a file of this text: the same one as before, if it has not changed."""
+
     def chosen(name: str, text: str) -> None:
-        file = {"name": name, "mimeType": "text/csv", "buffer": text.encode()}
+        file = tmp_path / name
+        if not file.exists() or file.read_text() != text:
+            file.write_text(text)
         page.locator("input[type=file]").set_input_files(file)
         page.get_by_role("button", name="Look at it").click()
 

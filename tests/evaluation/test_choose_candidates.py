@@ -9,6 +9,7 @@ from finetune_app.evaluation import candidate_selection
 from finetune_app.evaluation.models import Evaluation
 from finetune_app.jobs.handlers import handler_for
 from finetune_app.knowledge.models import Knowledge
+from finetune_app.knowledge.services import delete_indexes
 from tests import fake_provider, journey
 
 TICKED = {"from_page": "1", "with_prompt": "on", "with_tuned": "on", "instructions": "Sort."}
@@ -151,6 +152,7 @@ def test_changed_documents_fail_the_job_before_anything_is_asked(
     journey.ready(goal, owner)
     as_editor.post(url("start"))
     Knowledge.objects.update(index=0)
+    delete_indexes(knowledge.folder)
     with pytest.raises(PlainError, match="documents have changed"):
         handler_for(Evaluation.objects.get().job).child_spec(Evaluation.objects.get().job)
 
