@@ -137,6 +137,7 @@ def delete_document(*, document: Document) -> None:
     if knowledge.job and knowledge.job.is_active:
         jobs.cancel(knowledge.job)
     document_folder, folder = document.folder, knowledge.folder
+    kept = pinned_indexes(knowledge) - pinned_with(document)
     document.delete()
     Knowledge.objects.filter(pk=knowledge.pk).update(
         index=0, passages=0, characters=0, practice={}, job=None
@@ -145,7 +146,7 @@ def delete_document(*, document: Document) -> None:
 
     def delete_files() -> None:
         delete_folder(document_folder)
-        delete_indexes(folder)
+        delete_indexes(folder, keep=kept)
 
     transaction.on_commit(delete_files)
     if knowledge.documents.readable().exists():
@@ -258,6 +259,13 @@ def register_index_user(numbers_of: IndexUser) -> None:
 def pinned_indexes(knowledge: Knowledge) -> set[int]:
     """The numbers of its indexes that are kept when there is a newer one."""
     return set().union(*(numbers_of(knowledge) for numbers_of in _index_users))
+
+
+def pinned_with(document: Document) -> set[int]:
+    """Those of them that contain the document."""
+    knowledge = document.knowledge
+    manifests = {number: manifest_of(knowledge, number) for number in pinned_indexes(knowledge)}
+    return {number for number, one in manifests.items() if one and document.pk in one["documents"]}
 
 
 def manifest_of(knowledge: Knowledge, number: int) -> IndexManifest | None:

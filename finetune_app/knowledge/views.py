@@ -127,16 +127,16 @@ def document(request: HttpRequest, goal: Goal, document_id: int) -> HttpResponse
 @goal_page(Role.EDITOR, "POST", audit=AuditAction.DOCUMENT_DELETED)
 def delete(request: HttpRequest, goal: Goal, document_id: int) -> HttpResponse:
     document = _document_or_404(goal, document_id)
-    pinned = services.pinned_indexes(document.knowledge)
+    searched = services.pinned_with(document)
     services.delete_document(document=document)
     message = _("“%(name)s” is deleted: the file, its text, and what was made of it.")
     messages.success(request, message % {"name": document.name})
-    if pinned:
+    if searched:
         messages.warning(
             request,
             _(
-                "A version that looked things up in these documents cannot answer any more. If one "
-                "is live, let one with today's documents answer instead, in step 6."
+                "A version that looked things up in it cannot answer any more. If it is live, let "
+                "one with today's documents answer instead, in step 6."
             ),
         )
     return redirect("knowledge:page", goal_id=goal.pk)

@@ -61,6 +61,18 @@ def test_a_deleted_document_is_not_searched_by_what_is_live(
         services.roll_back(deployment=release.deployment, to=release, by=owner)
 
 
+def test_what_is_live_outlives_a_document_that_came_after_it(
+    goal, owner, release, committed, as_editor, url
+):
+    before = searched(release)
+    later = committed(add, goal, owner, "prices.md", "# Prices\n\nA pump costs 12 euros.\n")
+    committed(index_documents, goal)
+    page = committed(as_editor.post, url("knowledge:delete", document_id=later.pk), follow=True)
+    assert "cannot answer any more" not in page.content.decode()
+    committed(index_documents, goal)
+    assert searched(release) == before
+
+
 def test_an_old_copy_with_a_deleted_document_is_not_searched_either(
     goal, release, knowledge, committed, data_dir
 ):
