@@ -19,7 +19,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -143,13 +143,10 @@ def variants(model: Path, adapter: Path) -> Iterator[tuple[str, bool, list[Compl
     for number_format in ("bf16", "int8"):
         with Engine(model, number_format, may_merge=False) as engine:
             yield f"base + adapter, {number_format}, in one batch", False, engine.generate(batch)
-    os.environ["OPENVINO"] = "off"  # which merges nothing
-    for number_format, exact in (("fp32", True), ("bf16", False)):
-        with Engine(model, number_format) as engine:
-            for one in batch:
-                engine.generate([one])
-            assert engine.merged_adapter, "the engine did not merge it; its log says why"
-            yield f"merged while serving, {number_format}", exact, engine.generate(batch)
+    yield from while_serving(model, batch, ("fp32", "bf16", "int8"))
+    os.environ["OPENVINO"] = "off"
+    for name, exact, answers in while_serving(model, batch, ("fp32", "bf16")):
+        yield f"{name}, without OpenVINO", exact, answers
     del os.environ["OPENVINO"]
     for container, number_format, exact in (
         ("merged", "fp32", True),
@@ -165,6 +162,19 @@ def variants(model: Path, adapter: Path) -> Iterator[tuple[str, bool, list[Compl
             computed = "bf16" if number_format == "bf16" else "fp32"
             with Engine(folder, computed) as engine:
                 yield f"{container}, {number_format}", exact, engine.generate(requests(None))
+
+
+def while_serving(
+    model: Path, batch: list[GenerationRequest], number_formats: Sequence[str]
+) -> Iterator[tuple[str, bool, list[Completion]]]:
+    """As `variants`: the adapter is a part of a copy of the weights."""
+    for number_format in number_formats:
+        with Engine(model, number_format) as engine:
+            for one in batch:
+                engine.generate([one])
+            assert engine.merged_adapter, "the engine did not merge it; its log says why"
+            exact = number_format == "fp32"
+            yield f"merged while serving, {number_format}", exact, engine.generate(batch)
 
 
 def in_llama_cpp(model: Path, gguf: Path) -> list[Completion]:

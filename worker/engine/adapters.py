@@ -139,7 +139,7 @@ class Adapters:
     """The adapters of one model: read on first use, the least recently used evicted.
 
     keep: adapters kept in memory while unused.
-    may_merge: one that is used alone may be merged into a copy of the weights.
+    may_merge: one that is used alone may become a part of a copy of the weights.
     """
 
     def __init__(

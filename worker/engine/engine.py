@@ -57,8 +57,8 @@ class Engine:
     number_format: auto, bf16, fp32, nf4 or int8; the attribute holds the one that was chosen.
     max_sequences: most sequences in one batch.
     adapters_kept: adapters kept in memory while unused.
-    may_merge: an adapter that is used alone may be merged into a copy of the weights. In bf16
-        that can change an answer.
+    may_merge: an adapter that is used alone may become a part of a copy of the weights. Except in
+        fp32 that can change an answer.
     compute: the thread to share with other models; its own by default.
 
     Raises as `model_loader.load`. Close it when done; it is also a context manager.

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 GROUP = 32  # weights with one scale
 LARGEST = 127
@@ -41,6 +42,11 @@ def to_int8(weight: Tensor) -> Int8Weight:
     scales = grouped.abs().amax(dim=2, keepdim=True).bfloat16().float() / LARGEST
     scales[scales == 0] = 1.0  # a group of zeros
     return Int8Weight((grouped / scales).round_().to(torch.int8), scales)
+
+
+def fill_group(rows: Tensor) -> Tensor:
+    """With rows of zeros, up to a multiple of GROUP."""
+    return functional.pad(rows, (0, 0, 0, -len(rows) % GROUP))
 
 
 @torch.no_grad()

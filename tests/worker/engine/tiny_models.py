@@ -33,6 +33,7 @@ SIZES = {
 }
 CONFIGS = {
     "llama": lambda: LlamaConfig(**SIZES, num_key_value_heads=2),
+    "llama 64 wide": lambda: LlamaConfig(**SIZES | {"hidden_size": 64}, num_key_value_heads=2),
     "qwen2": lambda: Qwen2Config(**SIZES, num_key_value_heads=2),
     # Windows shorter than the prompts, so that an engine that ignores them fails.
     "mistral": lambda: MistralConfig(**SIZES, num_key_value_heads=2, sliding_window=8),

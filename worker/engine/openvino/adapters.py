@@ -32,6 +32,7 @@ class AdapterStack:
     ranks, in whose only place nothing lies."""
 
     names: list[str]
+    identities: frozenset[AdapterIdentity]
     down: list[Tensor]
     up: list[Tensor]
 
@@ -79,7 +80,7 @@ class AdapterInputs:
         names = sorted(name for name, _stamp in key)
         pairs = [self._matrices(linear, names) for linear in self._linears]
         self._stacks[key] = AdapterStack(
-            names, [down for down, _ in pairs], [up for _, up in pairs]
+            names, key, [down for down, _ in pairs], [up for _, up in pairs]
         )
         return key
 

@@ -11,7 +11,7 @@ import openvino as ov
 import torch
 from torch import Tensor
 
-from worker.engine.adapters import BASE, Adapters
+from worker.engine.adapters import Adapters
 from worker.engine.llama_forward import fused_linears
 from worker.engine.model_loader import LoadedModel
 from worker.engine.openvino.adapters import AdapterInputs
@@ -31,19 +31,23 @@ class OpenvinoForward:
         self._tolerance = TOLERANCE[loaded.number_format]
         dtype, weights = loaded.compute_dtype, list(self._model.parameters())
         linears = list(fused_linears(self._model))
-        self._requests = StepRequests(partial(build, loaded, linears), weights, dtype)
+        self._requests = StepRequests(
+            partial(build, loaded, linears), weights, dtype, may_merge=adapters.may_merge
+        )
         self._adapters = AdapterInputs(adapters, linears, dtype)
         shapes = _block_shapes(self._requests.first.compiled)
         self.cache = PagedKVCache(shapes, dtype)
 
     @property
     def merged_adapter(self) -> str | None:
-        """Adapters are never merged here: one that is used alone costs a sixth."""
-        return None
+        """See `StepRequests`: nothing of it is rounded away."""
+        return self._requests.merged_adapter
 
     def __call__(self, step: StepTokens) -> Tensor:
         """Logits (ready, vocabulary); they hold until the next step."""
-        request = self._requests.of(torch.get_num_threads(), _use_of(step))
+        is_alone = len(set(step.adapters)) == 1
+        alone = self._adapters.of_step(step.adapters) if is_alone else None
+        request = self._requests.of(torch.get_num_threads(), alone)
         if not step.rows and not request.is_proven:  # there is nothing to compare
             request = self._requests.first
         logits = self._compute(request, step)
@@ -99,13 +103,6 @@ class OpenvinoForward:
         return {name: np.array(one, np.int32) for name, one in lists.items()} | {
             "max_context_len": np.array(longest, np.int32)
         }
-
-
-def _use_of(step: StepTokens) -> AdapterUse:
-    names = set(step.adapters)
-    if names == {BASE}:
-        return AdapterUse.NONE
-    return AdapterUse.ONE if len(names) == 1 else AdapterUse.SEVERAL
 
 
 def _block_shapes(compiled: ov.CompiledModel) -> list[tuple[list[int], list[int]]]:

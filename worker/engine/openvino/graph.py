@@ -22,9 +22,10 @@ from openvino.op import Constant, Parameter, _PagedAttentionExtension
 from torch import Tensor
 
 from finetune_app.core.engine_protocol import INT8
-from worker.engine.int8_weights import to_int8
+from worker.engine.int8_weights import GROUP, fill_group, to_int8
 from worker.engine.llama_forward import PROJECTIONS_PER_LAYER
 from worker.engine.model_loader import LoadedModel
+from worker.engine.openvino.adapters import AdapterStack
 from worker.engine.packed_linear import FusedLinear
 from worker.llama import head_sizes
 
@@ -34,30 +35,33 @@ LAST = 2**31 - 1  # where a slice ends that goes to the end; OpenVINO looks for 
 
 
 class AdapterUse(Enum):
-    """How many adapters the tokens of a step may use; without any they use the base model."""
+    """Which adapters the tokens of a step may use; without any they use the base model."""
 
-    NONE = 0
+    FIXED = 0  # always the same one, or none, which is part of the graph
     ONE = 1
     SEVERAL = 2
 
 
 def build(
-    loaded: LoadedModel, linears: Sequence[FusedLinear], use: AdapterUse = AdapterUse.SEVERAL
+    loaded: LoadedModel,
+    linears: Sequence[FusedLinear],
+    use: AdapterUse = AdapterUse.SEVERAL,
+    fixed: AdapterStack | None = None,
 ) -> ov.Model:
     """A model of `llama_forward.is_supported` as a graph.
 
-    linears: its `fused_linears`.
+    linears: its `fused_linears`. fixed: of one adapter, or none, where that is the use.
 
     Inputs, for a step of `tokens`, in fp32 unless said otherwise: token_ids (tokens,) in int64;
     cos and sin (tokens, head size); past_lens, subsequence_begins, block_indices,
     block_indices_begins, max_context_len (int32) as paged attention wants them; rows (int64), the
     tokens whose logits are wanted; key_cache.N and value_cache.N of each layer; for adapters, as in
-    adapters.py, down.N and up.N of each projection, of one adapter only or of several; for several
-    which token is in which place (int32), of all tokens and of those in rows.
+    adapters.py, down.N and up.N of each projection, of one adapter only or of several, unless it is
+    fixed; for several which token is in which place (int32), of all tokens and of those in rows.
 
     Output: logits (rows, vocabulary) in fp32.
     """
-    return _Builder(loaded, linears, use).build()
+    return _Builder(loaded, linears, use, fixed).build()
 
 
 @dataclass
@@ -65,6 +69,7 @@ class _Builder:
     loaded: LoadedModel
     linears: Sequence[FusedLinear]
     use: AdapterUse
+    fixed: AdapterStack | None = None
     inputs: list[Parameter] = field(default_factory=list)
 
     def build(self) -> ov.Model:
@@ -154,15 +159,12 @@ class _Builder:
     def _project(self, x: Node, index: int) -> Node:
         """x @ weight.T + bias, and what the adapters add."""
         linear = self.linears[index]
-        kind, (columns, width) = TYPES[self.loaded.compute_dtype], linear.weight.shape
-        # Both in the weight's format: else OpenVINO keeps a copy of the weights in fp32.
-        in_8_bits = self.loaded.number_format == INT8
-        weight = (_int8 if in_8_bits else _matrix)(linear.weight)
-        out = _as(ops.matmul(_as(x, kind), weight, False, True), Type.f32)
-        if linear.bias is not None:
-            out = ops.add(out, _vector(linear.bias))
-        if self.use is AdapterUse.NONE:
+        if self.fixed and self.fixed.down[index].shape[1]:
+            return self._widened(x, linear, self.fixed.down[index][0], self.fixed.up[index][0])
+        out = self._product(x, linear.weight, linear.bias)
+        if self.use is AdapterUse.FIXED:
             return out
+        kind, (columns, width) = TYPES[self.loaded.compute_dtype], linear.weight.shape
         stack = [ANY] if self.use is AdapterUse.SEVERAL else []
         down = _as(self._input(f"down.{index}", [*stack, ANY, width], kind), Type.f32)
         up = _as(self._input(f"up.{index}", [*stack, ANY, columns], kind), Type.f32)
@@ -173,6 +175,31 @@ class _Builder:
         low_rank = ops.matmul(by_adapter, down, False, True)
         added = ops.reshape(ops.matmul(low_rank, up, False, False), _ints([-1, columns]), False)
         return ops.add(out, ops.gather(added, places, _int(0)))
+
+    def _widened(self, x: Node, linear: FusedLinear, down: Tensor, up: Tensor) -> Node:
+        """[x, x @ down.T] @ [weight, up.T].T: the product itself sums what the adapter adds, and
+        nothing is rounded in between. down (ranks, in), up (ranks, out)."""
+        x, weight = _as(x, TYPES[self.loaded.compute_dtype]), linear.weight
+        if self.loaded.number_format == INT8:
+            down, up = (fill_group(one) for one in (down, up))
+        low_rank = ops.matmul(x, _matrix(down, is_shared=False), False, True)
+        if self.loaded.number_format == INT8 and weight.shape[1] % GROUP:
+            out = self._product(x, weight, linear.bias)  # else both would have one scale
+            return ops.add(out, self._product(low_rank, up.t().contiguous(), None))
+        wide = ops.concat([x, low_rank], -1)
+        weight = torch.cat([weight, up.t()], dim=1)
+        return self._product(wide, weight, linear.bias, is_shared=False)
+
+    def _product(
+        self, x: Node, weight: Tensor, bias: Tensor | None, *, is_shared: bool = True
+    ) -> Node:
+        """x @ weight.T + bias, in fp32"""
+        # Both in the weight's format: else OpenVINO keeps a copy of the weights in fp32.
+        in_8_bits = self.loaded.number_format == INT8
+        matrix = _int8(weight) if in_8_bits else _matrix(weight, is_shared=is_shared)
+        x = _as(x, TYPES[self.loaded.compute_dtype])
+        out = _as(ops.matmul(x, matrix, False, True), Type.f32)
+        return out if bias is None else ops.add(out, _vector(bias))
 
     def _sorting(self, what: str) -> tuple[Node, Node] | None:
         """Which token (or row) lies in each place of the stack, and the place of each."""
@@ -215,11 +242,11 @@ def _settings(head_size: int, max_context_len: Node) -> list[Node]:
     ]
 
 
-def _matrix(weight: Tensor) -> Node:
-    """A constant that shares the memory of the model's weight, which has to live as long."""
+def _matrix(weight: Tensor, *, is_shared: bool = True) -> Node:
+    """A constant. is_shared: in the memory of the model's weight, which has to live as long."""
     if not weight.is_contiguous():
         raise ValueError("a weight is a part of another tensor")
-    return Constant(shared_tensor(weight.detach()), shared_memory=True)
+    return Constant(shared_tensor(weight.detach()), shared_memory=is_shared)
 
 
 def _int8(weight: Tensor) -> Node:

@@ -1,11 +1,15 @@
 """The graph, compiled for what is to be computed just now.
 
-What adapters add are two small products and a sum for each projection: an eighth of the time of a
-model as small as the starter, where nobody asks for one. Where tokens of a step use several they
-are sorted besides, which is another tenth. And OpenVINO fixes the number of threads when it
-compiles, while beside other programs fewer are quicker (threads.py). So there are up to four
-graphs, each with a copy of the weights, and each made when it is wanted: most installations need
-one, or two.
+What adapters add are two small products and a sum for each projection: a sixth to a third of the
+time of a model as small as the starter, much of it because OpenVINO works out the shapes of every
+operation anew whenever a step has another number of tokens. Where tokens of a step use several
+adapters they are sorted besides, which is another tenth. And OpenVINO fixes the number of threads
+when it compiles, while beside other programs fewer are quicker (threads.py).
+
+So there are up to four graphs, each with a copy of the weights, and each made when it is wanted.
+For all threads: the first, which computes with any one adapter, or none; and a second, for what the
+last steps asked for: several adapters, or one and the same (or none), which is then a part of the
+graph. For fewer threads: one adapter, and several.
 """
 
 from __future__ import annotations
@@ -13,7 +17,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -22,6 +26,7 @@ import openvino as ov
 import torch
 from torch import Tensor
 
+from worker.engine.batched_lora import AdapterIdentity
 from worker.engine.openvino.adapters import AdapterStack
 from worker.engine.openvino.graph import TYPES, AdapterUse, shared_tensor
 from worker.engine.packed_linear import fits_second_copy
@@ -33,16 +38,18 @@ Pools = list[tuple[Tensor, Tensor]]  # keys and values of each layer
 # Of weights. In a larger model products take nearly all of the time, and a second copy is too much:
 # one graph computes all steps, as if they were mixed.
 SMALL_BYTES = 1 << 30
-# Without an adapter, before there is a graph for such steps: some short answers.
-STEPS_WITHOUT = 64
+# In a row with one and the same adapter, or none, before there is a graph for it: some short
+# answers. So many times as many each time it takes the place of another, up to half an hour.
+STEPS_ALONE, FACTOR, MOST_FACTORS = 64, 8, 3
 
 
 @dataclass(frozen=True)
 class Kind:
-    """Of a graph."""
+    """Of a graph. fixed: the adapter that is a part of it, if any."""
 
     threads: int
     use: AdapterUse
+    fixed: frozenset[AdapterIdentity] = frozenset()
 
 
 @lru_cache
@@ -71,7 +78,7 @@ class StepRequest:
         self, inputs: Mapping[str, np.ndarray[Any, Any]], adapters: AdapterStack, pools: Pools
     ) -> Tensor:
         """The graph's output, which holds until the next step."""
-        if adapters is not self._adapters and self.kind.use is not AdapterUse.NONE:
+        if adapters is not self._adapters and self.kind.use is not AdapterUse.FIXED:
             self._adapters = None
             stacked = self.kind.use is AdapterUse.SEVERAL
             for index, (down, up) in enumerate(zip(adapters.down, adapters.up, strict=True)):
@@ -93,16 +100,23 @@ class StepRequest:
 
 class StepRequests:
     """`StepRequest`s of one model. The first is there at once; another is made when it is wanted,
-    in the background, once and where memory allows.
+    in the background and where memory allows.
 
     make_graph: as `graph.build`. weights: of the model.
+    may_merge: an adapter may become a part of a graph.
     first: for steps with one adapter, or none; of a large model for all steps.
     """
 
     def __init__(
-        self, make_graph: Callable[..., ov.Model], weights: Sequence[Tensor], dtype: torch.dtype
+        self,
+        make_graph: Callable[..., ov.Model],
+        weights: Sequence[Tensor],
+        dtype: torch.dtype,
+        *,
+        may_merge: bool = True,
     ) -> None:
         self._make_graph, self._weights, self._dtype = make_graph, weights, dtype
+        self._may_merge = may_merge
         self._most = most_threads()
         self._fewer = max(1, self._most // 2)
         self._is_small = sum(weight.nbytes for weight in weights) <= SMALL_BYTES
@@ -110,58 +124,85 @@ class StepRequests:
         self.first = self._make(Kind(self._most, first))
         self.first.is_proven = True  # by the probe of decoder.py
         self._made = {self.first.kind: self.first}
-        self._making: dict[Kind, threading.Thread] = {}
-        self._without = Kind(self._most, AdapterUse.NONE)
-        self._steps_without = 0
+        self._given_up: set[Kind] = set()
+        self._making: threading.Thread | None = None
+        self._last: frozenset[AdapterIdentity] | None = None  # alone in the last step
+        self._steps_alone = 0  # in a row
+        self._replaced = 0  # times
 
-    def of(self, threads: int, use: AdapterUse) -> StepRequest:
-        """The best there is for so many threads, and a step with this use. While there is none for
-        several adapters, one for each of them alone."""
+    def of(self, threads: int, alone: AdapterStack | None) -> StepRequest:
+        """The best there is for so many threads, and a step that uses nothing but this adapter, or
+        none. alone: None for several; without a graph for them, one for each of them alone."""
+        self._count(alone)
         few = threads < self._most and 2 * threads <= self._most + self._fewer
-        wanted = Kind(self._fewer if few else self._most, self._best_use(use, few=few))
-        self._begin(wanted)
+        wanted = self._best(few=few)
+        self._begin(wanted, alone)
         for kind in (
             wanted,
-            Kind(self._most, wanted.use),
+            replace(wanted, threads=self._most),
             Kind(wanted.threads, self.first.kind.use),
         ):
             if kind in self._made:
                 return self._made[kind]
         return self.first
 
-    def _best_use(self, use: AdapterUse, *, few: bool) -> AdapterUse:
-        """For which a graph is wanted. The one without adapters makes room for that of several, and
-        there is none for fewer threads: so there are never more than two for a number of them."""
-        if not self._is_small:
-            return AdapterUse.SEVERAL
-        if use is AdapterUse.SEVERAL:
-            self._made.pop(self._without, None)
-        if use is not AdapterUse.NONE:
-            return use
-        self._steps_without += 1
-        mixes = any(kind.use is AdapterUse.SEVERAL for kind in self._making)
-        is_worth_it = self._steps_without > STEPS_WITHOUT and not few and not mixes
-        return AdapterUse.NONE if is_worth_it else AdapterUse.ONE
+    def _count(self, alone: AdapterStack | None) -> None:
+        identities = alone.identities if alone else None
+        self._steps_alone = self._steps_alone + 1 if identities == self._last else 1
+        self._last = identities
+
+    def _best(self, *, few: bool) -> Kind:
+        """For which a graph is wanted, after the last steps."""
+        threads = self._fewer if few else self._most
+        if self._last is None or not self._is_small:
+            return Kind(threads, AdapterUse.SEVERAL)
+        fixed = Kind(threads, AdapterUse.FIXED, self._last)
+        enough = STEPS_ALONE * FACTOR ** min(self._replaced, MOST_FACTORS)
+        is_worth_it = fixed in self._made or self._steps_alone > enough
+        may_be = not few and (self._may_merge or not self._last)
+        return fixed if is_worth_it and may_be else Kind(threads, AdapterUse.ONE)
+
+    @property
+    def merged_adapter(self) -> str | None:
+        """Name of the one that is a part of a graph. Thread-safe."""
+        return next((name for kind in list(self._made) for name, _stamp in kind.fixed), None)
+
+    @property
+    def _second(self) -> Kind | None:
+        """Of the graph for all threads beside the first."""
+        kinds = (kind for kind in self._made if kind.threads == self._most)
+        return next((kind for kind in kinds if kind != self.first.kind), None)
 
     def give_up(self, request: StepRequest) -> None:
         """It is not used any more, nor made again."""
         log.warning("the graph for %s computes something else and is left", request.kind)
+        self._given_up.add(request.kind)
         del self._made[request.kind]
 
-    def _begin(self, kind: Kind) -> None:
-        """Make one of this kind in the background, unless that was begun, or another is made."""
-        if kind in self._made or kind in self._making:
+    def _begin(self, kind: Kind, alone: AdapterStack | None) -> None:
+        """Make one of this kind in the background, in the place of the second one, unless there is
+        one, it was given up, or another is made."""
+        if (
+            kind in self._made
+            or kind in self._given_up
+            or (self._making and self._making.is_alive())
+        ):
             return
-        if not any(one.is_alive() for one in self._making.values()):
-            self._making[kind] = threading.Thread(target=self._make_if_it_fits, args=(kind,))
-            self._making[kind].start()
+        if kind.threads == self._most and self._second:
+            del self._made[self._second]
+            self._replaced += 1
+        fixed = alone if kind.use is AdapterUse.FIXED else None
+        self._making = threading.Thread(target=self._make_if_it_fits, args=(kind, fixed))
+        self._making.start()
 
-    def _make_if_it_fits(self, kind: Kind) -> None:
+    def _make_if_it_fits(self, kind: Kind, fixed: AdapterStack | None) -> None:
         try:
             if fits_second_copy(self._weights):
-                self._made[kind] = self._make(kind)
+                self._made[kind] = self._make(kind, fixed)
+                return
         except Exception:
             log.exception("the graph is not compiled for %s", kind)
+        self._given_up.add(kind)
 
-    def _make(self, kind: Kind) -> StepRequest:
-        return StepRequest(self._make_graph(use=kind.use), self._dtype, kind)
+    def _make(self, kind: Kind, fixed: AdapterStack | None = None) -> StepRequest:
+        return StepRequest(self._make_graph(use=kind.use, fixed=fixed), self._dtype, kind)

@@ -1,7 +1,8 @@
-"""The graph is compiled again for fewer threads, and for steps that mix adapters; nothing is told
-to anybody."""
+"""The graph is compiled again for fewer threads, for steps that mix adapters, and with the adapter
+that is used alone; nothing is told to anybody."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 import torch
 
 from tests.worker.engine.generation_requests import take_decoder
-from tests.worker.engine.tiny_models import make_adapter
+from tests.worker.engine.tiny_models import make_adapter, make_base
 from worker.engine.adapters import BASE
 from worker.engine.engine import Engine
 from worker.engine.requests import GenerationRequest
@@ -21,7 +22,8 @@ graph, infer_requests = (
     for name in ("graph", "infer_requests")
 )
 Kind = infer_requests.Kind
-NONE, ONE, SEVERAL = graph.AdapterUse
+WEIGHTS = "adapter_model.safetensors"
+FIXED, ONE, SEVERAL = graph.AdapterUse
 
 
 @pytest.fixture
@@ -41,6 +43,13 @@ def adapters(base, tmp_path) -> list[Path]:
     return [make_adapter(base, tmp_path / str(seed), seed) for seed in (1, 2)]
 
 
+@pytest.fixture
+def early(monkeypatch):
+    """A graph of its own after ten steps, and twice as many each time it takes a place."""
+    monkeypatch.setattr(infer_requests, "STEPS_ALONE", 10)
+    monkeypatch.setattr(infer_requests, "FACTOR", 2)
+
+
 def test_fewer_threads_compute_the_same(base, two_threads):
     with Engine(base, "fp32") as engine, torch.inference_mode():
         decoder, sequence = take_decoder(engine), writing(BASE)
@@ -48,12 +57,12 @@ def test_fewer_threads_compute_the_same(base, two_threads):
         decoder.add([sequence])
         decoder.step()
         assert not requests._making
-        assert requests.of(1, ONE) is requests.first  # while the other is being compiled
+        assert requests.of(1, alone(decoder)) is requests.first  # while the other is compiled
         wait_for(requests)
         for threads in (1, 2, 1):
             two_threads(threads)
             decoder.step()
-        assert requests.of(1, ONE).kind == Kind(1, ONE)
+        assert requests.of(1, alone(decoder)).kind == Kind(1, ONE)
     assert sequence.output_token_ids == written_by_torch(base, len(sequence.output_token_ids))
 
 
@@ -72,26 +81,84 @@ def test_only_steps_that_mix_adapters_make_a_graph_that_sorts_tokens(base, adapt
     assert written(alone[2]) == [written_by_torch(base, 4)]
 
 
-def test_what_is_asked_without_adapters_gets_a_graph_without_them_until_others_mix(
-    base, adapters, two_threads, monkeypatch
+@pytest.mark.parametrize("number_format", ["fp32", "bf16", "int8"])
+@pytest.mark.parametrize("which", ["the base model", "an adapter"])
+@pytest.mark.parametrize("model", ["llama", "llama 64 wide"])
+def test_what_is_asked_alone_gets_a_graph_of_its_own(
+    model, which, number_format, two_threads, early, tmp_path
 ):
-    monkeypatch.setattr(infer_requests, "STEPS_WITHOUT", 10)
+    """Whether a row of weights has whole groups of 32 or not; its logits are those of the first."""
+    base = make_base(tmp_path / "base", model)
+    with Engine(base, number_format) as engine, torch.inference_mode():
+        decoder, adapter = take_decoder(engine), make_adapter(base, tmp_path / "adapter", 1)
+        requests = decoder._forward._requests
+        name = BASE if which == "the base model" else engine.adapters.load(adapter)
+        before = steps(decoder, 12, name)
+        wait_for(requests)
+        after = steps(decoder, 12, name)
+        kind = Kind(2, FIXED, alone(decoder, name).identities)
+        assert requests._made[kind].is_proven
+        assert engine.merged_adapter == (None if name == BASE else name)
+        if number_format == "fp32":
+            assert written(before)[0] == written(after)[0]
+
+
+def test_every_adapter_is_computed_with_its_own_graph(base, adapters, two_threads, early):
+    """What the graph of another adapter, or of the base model, would say is never said."""
     with Engine(base, "fp32") as engine, torch.inference_mode():
         decoder = take_decoder(engine)
         requests = decoder._forward._requests
-        name = engine.adapters.load(adapters[0])
-        steps(decoder, 12, name)
-        assert not requests._making
-        before = steps(decoder, 12, BASE)
-        wait_for(requests)
-        after = steps(decoder, 12, BASE)
-        assert requests._made[Kind(2, NONE)].is_proven
-        steps(decoder, 2, name, BASE)
-        wait_for(requests)
-        assert {kind.use for kind in requests._made} == {ONE, SEVERAL}
+        names = [BASE, *map(engine.adapters.load, adapters)]
+        expected = [written(steps(decoder, 6, name)) for name in names]
+        for fixed in names:
+            requests._replaced = 0
+            steps(decoder, 12, fixed)
+            wait_for(requests)
+            assert {kind.use for kind in requests._made} == {ONE, FIXED}
+            assert [written(steps(decoder, 6, name)) for name in names] == expected
+            assert Kind(2, FIXED, alone(decoder, fixed).identities) in requests._made
+
+
+def test_the_second_graph_is_for_what_the_last_steps_asked_for(base, adapters, two_threads, early):
+    """One after the other takes its place, and each time a graph for one adapter waits longer."""
+    with Engine(base, "fp32") as engine, torch.inference_mode():
+        decoder = take_decoder(engine)
+        requests = decoder._forward._requests
+        one, another = map(engine.adapters.load, adapters)
+
+        def second_after(count: int, *names: str):
+            steps(decoder, count, *names)
+            wait_for(requests)
+            return requests._second and (requests._second.use, requests.merged_adapter)
+
+        assert second_after(10, one) is None
+        assert second_after(11, one) == (FIXED, one)
+        assert second_after(2, one, BASE) == (SEVERAL, None)
+        assert second_after(19, one) == (SEVERAL, None)
+        assert second_after(21, another) == (FIXED, another)
+        assert second_after(41, one) == (FIXED, one)
+        assert second_after(1, BASE, one) == (SEVERAL, None)
+
+
+def test_an_adapter_whose_files_have_changed_is_computed_anew(base, adapters, two_threads, early):
+    folder, other = adapters
+    with Engine(base, "fp32") as engine, torch.inference_mode():
+        decoder = take_decoder(engine)
+        expected = written(steps(decoder, 6, engine.adapters.load(other)))
+        steps(decoder, 12, engine.adapters.load(folder))
+        wait_for(decoder._forward._requests)
+        shutil.copy(other / WEIGHTS, folder / WEIGHTS)
+        assert written(steps(decoder, 6, engine.adapters.load(folder))) == expected
+
+
+def test_an_engine_that_may_not_merge_has_none_for_an_adapter(base, adapters, two_threads, early):
+    with Engine(base, "fp32", may_merge=False) as engine, torch.inference_mode():
+        decoder = take_decoder(engine)
+        steps(decoder, 12, engine.adapters.load(adapters[0]))
+        assert not decoder._forward._requests._making
         steps(decoder, 12, BASE)
-        assert {kind.use for kind in requests._made} == {ONE, SEVERAL}
-    assert written(before)[0][:12] == written(after)[0][:12] == written_by_torch(base, 12)
+        wait_for(decoder._forward._requests)
+        assert decoder._forward._requests._second.use is FIXED
 
 
 def test_without_such_a_graph_one_adapter_is_computed_after_another(
@@ -123,7 +190,7 @@ def test_a_graph_that_computes_something_else_is_left(
         name = engine.adapters.load(adapters[0])
         alone = steps(decoder, 4, BASE)
         monkeypatch.setattr(graph._Builder, "_rotate", not_rotated)
-        requests.of(2, SEVERAL)
+        requests.of(2, None)
         wait_for(requests)
         monkeypatch.setattr(requests, "of", noted(requests.of, used))
         beside = steps(decoder, 4, BASE, name)
@@ -135,21 +202,23 @@ def test_a_graph_that_computes_something_else_is_left(
 def test_one_graph_computes_all_steps_of_a_large_model(base, two_threads, monkeypatch):
     monkeypatch.setattr(infer_requests, "SMALL_BYTES", 1)
     with Engine(base, "fp32") as engine:
-        requests = take_decoder(engine)._forward._requests
-        assert requests.of(2, ONE) is requests.of(2, SEVERAL) is requests.first
+        decoder = take_decoder(engine)
+        requests = decoder._forward._requests
+        assert requests.of(2, alone(decoder)) is requests.of(2, None) is requests.first
         assert requests.first.kind == Kind(2, SEVERAL)
         assert not requests._making
 
 
 def test_without_memory_the_first_graph_computes_all(base, two_threads, monkeypatch):
     with Engine(base, "fp32") as engine:
-        requests = take_decoder(engine)._forward._requests
+        decoder = take_decoder(engine)
+        requests = decoder._forward._requests
         monkeypatch.setattr(infer_requests, "fits_second_copy", lambda _: False)
-        for threads, use in ((1, SEVERAL), (2, SEVERAL), (1, ONE)):
-            requests.of(threads, use)
+        for threads, used in ((1, None), (2, None), (1, alone(decoder))):
+            requests.of(threads, used)
             wait_for(requests)
-            assert requests.of(threads, use) is requests.first
-        assert len(requests._making) == 3
+            assert requests.of(threads, used) is requests.first
+        assert requests._given_up == {Kind(1, SEVERAL), Kind(2, SEVERAL), Kind(1, ONE)}
 
 
 def steps(decoder, count: int, *adapters: str) -> list[SequenceState]:
@@ -188,13 +257,18 @@ def not_rotated(_builder, x, _heads: int):
 
 
 def wait_for(requests) -> None:
-    for thread in requests._making.values():
-        thread.join()
+    if requests._making:
+        requests._making.join()
+
+
+def alone(decoder, name: str = BASE):
+    """As a step has it that uses nothing else."""
+    return decoder._forward._adapters.of_step([name])
 
 
 def noted(of, used: list[Kind]):
-    def noting(threads, use):
-        request = of(threads, use)
+    def noting(threads, alone):
+        request = of(threads, alone)
         used.append(request.kind)
         return request
 
