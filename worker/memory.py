@@ -9,7 +9,9 @@ import ctypes
 import gc
 import logging
 import mmap
+import os
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,12 +47,38 @@ class MappedFiles:
         """Give back the pages that were read for these tensors, which are older than this object:
         they would be read from their file again. What is not in a file stays as it is."""
         for tensor in tensors:
-            # Whole pages only: those at both ends hold a part of the neighbours.
-            start = -(-tensor.data_ptr() // mmap.PAGESIZE) * mmap.PAGESIZE
-            end = (tensor.data_ptr() + tensor.nbytes) // mmap.PAGESIZE * mmap.PAGESIZE
-            if start < end and any(start in one and end - 1 in one for one in self._addresses):
-                length, advice = ctypes.c_size_t(end - start), ctypes.c_int(mmap.MADV_DONTNEED)
-                ctypes.CDLL(None).madvise(ctypes.c_void_p(start), length, advice)
+            pages = _pages(tensor)
+            if pages and any(pages[0] in one and pages[-1] in one for one in self._addresses):
+                _give_back(pages)
+
+
+def in_file(tensor: Tensor) -> Tensor:
+    """A copy in a file without a name, which takes memory only once it is read, and until
+    `MappedFiles.release_pages`. Without Linux, or room for the file, the tensor itself."""
+    import torch
+
+    if not MAPPINGS.exists():
+        return tensor
+    with tempfile.NamedTemporaryFile(prefix="finetune-") as file:
+        try:  # a file that finds no room when it is written would end the process
+            os.posix_fallocate(file.fileno(), 0, tensor.nbytes)
+        except OSError:
+            return tensor
+        copy = torch.from_file(file.name, shared=True, size=tensor.numel(), dtype=tensor.dtype)
+    copy.view(tensor.shape).copy_(tensor)
+    _give_back(_pages(copy))
+    return copy.view(tensor.shape)
+
+
+def _pages(tensor: Tensor) -> range:
+    """Addresses of whole pages only: those at both ends hold a part of the neighbours."""
+    start = -(-tensor.data_ptr() // mmap.PAGESIZE) * mmap.PAGESIZE
+    return range(start, (tensor.data_ptr() + tensor.nbytes) // mmap.PAGESIZE * mmap.PAGESIZE)
+
+
+def _give_back(pages: range) -> None:
+    length, advice = ctypes.c_size_t(len(pages)), ctypes.c_int(mmap.MADV_DONTNEED)
+    ctypes.CDLL(None).madvise(ctypes.c_void_p(pages.start), length, advice)
 
 
 def _file_mappings() -> Iterator[range]:

@@ -1,5 +1,8 @@
 """Pages of a mapped file are given back once nothing reads them any more."""
 
+import errno
+import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -8,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from worker.llama import fuse_linears
-from worker.memory import MAPPINGS, MappedFiles
+from worker.memory import MAPPINGS, MappedFiles, in_file
 
 MEGABYTE = 2**20
 pytestmark = pytest.mark.skipif(not MAPPINGS.exists(), reason="needs Linux's /proc")
@@ -55,3 +58,31 @@ def test_neighbours_in_the_file_keep_their_values(tmp_path):
     second = layers[1].weight.clone()
     MappedFiles().release_pages([layers[0].weight])
     assert torch.equal(layers[1].weight, second)
+
+
+def test_a_copy_in_a_file_takes_memory_only_while_it_is_read():
+    original = torch.arange(8 * MEGABYTE, dtype=torch.float32).view(-1, 4)
+    before = file_bytes()
+    copy = in_file(original)
+    assert file_bytes() < before + 8 * MEGABYTE
+    for _ in range(2):
+        assert torch.equal(copy, original)
+        assert file_bytes() > before + 24 * MEGABYTE
+        MappedFiles().release_pages([copy])
+        assert file_bytes() < before + 8 * MEGABYTE
+
+
+def test_without_room_for_a_file_the_tensor_stays_in_memory(monkeypatch):
+    def is_full(*_args):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", is_full)
+    tensor = torch.ones(3)
+    assert in_file(tensor) is tensor
+
+
+def test_nothing_is_left_of_the_file(monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    copy = in_file(torch.ones(3))
+    assert not list(tmp_path.iterdir())
+    assert torch.equal(copy, torch.ones(3))

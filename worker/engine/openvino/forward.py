@@ -16,8 +16,9 @@ from worker.engine.llama_forward import fused_linears
 from worker.engine.model_loader import LoadedModel
 from worker.engine.openvino.adapters import AdapterInputs
 from worker.engine.openvino.graph import AdapterUse, build
-from worker.engine.openvino.infer_requests import StepRequest, StepRequests
+from worker.engine.openvino.infer_requests import StepRequest, StepRequests, is_small
 from worker.engine.openvino.kv_cache import BLOCK_TOKENS, PagedKVCache
+from worker.engine.openvino.weights import linears_in_files
 from worker.engine.step import TOLERANCE, StepTokens, relative_error
 
 IN_FP32 = torch.empty(0)  # in whose format transformers gives cosines and sines
@@ -27,10 +28,11 @@ class OpenvinoForward:
     """The same as `LlamaForward`. See `step.StepForward`."""
 
     def __init__(self, loaded: LoadedModel, adapters: Adapters) -> None:
-        self._model = loaded.model  # owns the memory of the graph's weights
+        self._model = loaded.model
         self._tolerance = TOLERANCE[loaded.number_format]
         dtype, weights = loaded.compute_dtype, list(self._model.parameters())
-        linears = list(fused_linears(self._model))
+        in_files = is_small(weights)  # else it would take long to write them
+        linears = list((linears_in_files if in_files else fused_linears)(self._model))
         self._requests = StepRequests(
             partial(build, loaded, linears), weights, dtype, may_merge=adapters.may_merge
         )

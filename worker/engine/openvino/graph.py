@@ -28,6 +28,7 @@ from worker.engine.model_loader import LoadedModel
 from worker.engine.openvino.adapters import AdapterStack
 from worker.engine.packed_linear import FusedLinear
 from worker.llama import head_sizes
+from worker.memory import in_file
 
 TYPES = {torch.bfloat16: Type.bf16, torch.float32: Type.f32}
 ANY = -1  # a dimension that changes from step to step
@@ -42,12 +43,21 @@ class AdapterUse(Enum):
     SEVERAL = 2
 
 
+@dataclass(frozen=True)
+class Graph:
+    """weights: that were read for it, some of whose memory it shares: they have to live as long.
+    OpenVINO reads them when it packs them into a layout of its own, and hardly again."""
+
+    model: ov.Model
+    weights: list[Tensor]
+
+
 def build(
     loaded: LoadedModel,
     linears: Sequence[FusedLinear],
     use: AdapterUse = AdapterUse.SEVERAL,
     fixed: AdapterStack | None = None,
-) -> ov.Model:
+) -> Graph:
     """A model of `llama_forward.is_supported` as a graph.
 
     linears: its `fused_linears`. fixed: of one adapter, or none, where that is the use.
@@ -71,14 +81,17 @@ class _Builder:
     use: AdapterUse
     fixed: AdapterStack | None = None
     inputs: list[Parameter] = field(default_factory=list)
+    weights: list[Tensor] = field(default_factory=list)
 
-    def build(self) -> ov.Model:
+    def build(self) -> Graph:
         config, body = self.loaded.model.config, self.loaded.model.model
         self._epsilon = config.rms_norm_eps
+        self._in_8_bits = self.loaded.number_format == INT8
+        self.weights += [linear.weight for linear in self.linears]
         self._heads = head_sizes(config)
         head_size = self._heads[2]
         token_ids = self._input("token_ids", [ANY], Type.i64)
-        x = _as(ops.gather(_matrix(body.embed_tokens.weight), token_ids, _int(0)), Type.f32)
+        x = _as(ops.gather(self._matrix(body.embed_tokens.weight), token_ids, _int(0)), Type.f32)
         self._cos = self._rows_of_heads(self._input("cos", [ANY, head_size]))
         self._sin = self._rows_of_heads(self._input("sin", [ANY, head_size]))
         self._paging = [
@@ -97,7 +110,7 @@ class _Builder:
             x = self._layer(x, number, block, is_last=number == len(body.layers) - 1)
         x = self._norm(x, body.norm.weight)
         logits = self._project(x, len(self.linears) - 1)
-        return ov.Model([ops.result(logits)], self.inputs, "llama")
+        return Graph(ov.Model([ops.result(logits)], self.inputs, "llama"), self.weights)
 
     def _layer(self, x: Node, number: int, block: Any, is_last: bool) -> Node:
         qkv, out, gate_up, down = (PROJECTIONS_PER_LAYER * number + n for n in range(4))
@@ -180,26 +193,37 @@ class _Builder:
         """[x, x @ down.T] @ [weight, up.T].T: the product itself sums what the adapter adds, and
         nothing is rounded in between. down (ranks, in), up (ranks, out)."""
         x, weight = _as(x, TYPES[self.loaded.compute_dtype]), linear.weight
-        if self.loaded.number_format == INT8:
+        if self._in_8_bits:
             down, up = (fill_group(one) for one in (down, up))
-        low_rank = ops.matmul(x, _matrix(down, is_shared=False), False, True)
-        if self.loaded.number_format == INT8 and weight.shape[1] % GROUP:
+        low_rank = ops.matmul(x, self._matrix(down), False, True)
+        if self._in_8_bits and weight.shape[1] % GROUP:
             out = self._product(x, weight, linear.bias)  # else both would have one scale
             return ops.add(out, self._product(low_rank, up.t().contiguous(), None))
-        wide = ops.concat([x, low_rank], -1)
-        weight = torch.cat([weight, up.t()], dim=1)
-        return self._product(wide, weight, linear.bias, is_shared=False)
+        wide = torch.cat([weight, up.t()], dim=1)
+        wide = wide if self._in_8_bits else in_file(wide)
+        return self._product(ops.concat([x, low_rank], -1), wide, linear.bias)
 
-    def _product(
-        self, x: Node, weight: Tensor, bias: Tensor | None, *, is_shared: bool = True
-    ) -> Node:
+    def _product(self, x: Node, weight: Tensor, bias: Tensor | None) -> Node:
         """x @ weight.T + bias, in fp32"""
         # Both in the weight's format: else OpenVINO keeps a copy of the weights in fp32.
-        in_8_bits = self.loaded.number_format == INT8
-        matrix = _int8(weight) if in_8_bits else _matrix(weight, is_shared=is_shared)
+        matrix = (self._int8 if self._in_8_bits else self._matrix)(weight)
         x = _as(x, TYPES[self.loaded.compute_dtype])
         out = _as(ops.matmul(x, matrix, False, True), Type.f32)
         return out if bias is None else ops.add(out, _vector(bias))
+
+    def _matrix(self, weight: Tensor) -> Node:
+        if not weight.is_contiguous():
+            raise ValueError("a weight is a part of another tensor")
+        self.weights.append(weight.detach())
+        return Constant(shared_tensor(self.weights[-1]), shared_memory=True)
+
+    def _int8(self, weight: Tensor) -> Node:
+        """As OpenVINO knows weights in 8 bits: it multiplies with these numbers, and with those of
+        x rounded to 8 bits as well, and keeps no other weights."""
+        packed = to_int8(weight)
+        numbers = ops.convert(self._matrix(in_file(packed.numbers)), Type.f32)
+        grouped = ops.multiply(numbers, ops.constant(packed.scales.numpy()))
+        return ops.reshape(grouped, _ints(list(weight.shape)), False)
 
     def _sorting(self, what: str) -> tuple[Node, Node] | None:
         """Which token (or row) lies in each place of the stack, and the place of each."""
@@ -240,22 +264,6 @@ def _settings(head_size: int, max_context_len: Node) -> list[Node]:
         _none(np.uint8),  # which tokens attend to which, of a tree of drafts,
         _none(np.int32),  # and where those of a sequence begin
     ]
-
-
-def _matrix(weight: Tensor, *, is_shared: bool = True) -> Node:
-    """A constant. is_shared: in the memory of the model's weight, which has to live as long."""
-    if not weight.is_contiguous():
-        raise ValueError("a weight is a part of another tensor")
-    return Constant(shared_tensor(weight.detach()), shared_memory=is_shared)
-
-
-def _int8(weight: Tensor) -> Node:
-    """As OpenVINO knows weights in 8 bits: it multiplies with these numbers, and with those of x
-    rounded to 8 bits as well, and keeps no other weights."""
-    packed = to_int8(weight)
-    numbers = ops.convert(ops.constant(packed.numbers.numpy()), Type.f32)
-    grouped = ops.multiply(numbers, ops.constant(packed.scales.numpy()))
-    return ops.reshape(grouped, _ints(list(weight.shape)), False)
 
 
 def shared_tensor(tensor: Tensor) -> ov.Tensor:

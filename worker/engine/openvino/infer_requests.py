@@ -28,9 +28,10 @@ from torch import Tensor
 
 from worker.engine.batched_lora import AdapterIdentity
 from worker.engine.openvino.adapters import AdapterStack
-from worker.engine.openvino.graph import TYPES, AdapterUse, shared_tensor
+from worker.engine.openvino.graph import TYPES, AdapterUse, Graph, shared_tensor
 from worker.engine.packed_linear import fits_second_copy
 from worker.engine.threads import most_threads
+from worker.memory import MappedFiles, release_memory
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +53,10 @@ class Kind:
     fixed: frozenset[AdapterIdentity] = frozenset()
 
 
+def is_small(weights: Sequence[Tensor]) -> bool:
+    return sum(weight.nbytes for weight in weights) <= SMALL_BYTES
+
+
 @lru_cache
 def _core() -> ov.Core:
     return ov.Core()
@@ -60,7 +65,7 @@ def _core() -> ov.Core:
 class StepRequest:
     """Computes steps by a graph of this kind. is_proven: its logits have been compared."""
 
-    def __init__(self, graph: ov.Model, dtype: torch.dtype, kind: Kind) -> None:
+    def __init__(self, graph: Graph, dtype: torch.dtype, kind: Kind) -> None:
         self.kind, self.is_proven = kind, False
         precision = TYPES[dtype].get_type_name()
         settings = {
@@ -69,7 +74,9 @@ class StepRequest:
             "INFERENCE_NUM_THREADS": str(kind.threads),
             "ENABLE_CPU_PINNING": "NO",  # other programs run on these processors, too
         }
-        self.compiled = _core().compile_model(graph, "CPU", settings)
+        self._weights, self._files = graph.weights, MappedFiles()
+        self._files.release_pages(self._weights)
+        self.compiled = _core().compile_model(graph.model, "CPU", settings)
         self._request = self.compiled.create_infer_request()
         self._adapters: AdapterStack | None = None
         self._pools: Pools | None = None
@@ -77,14 +84,16 @@ class StepRequest:
     def infer(
         self, inputs: Mapping[str, np.ndarray[Any, Any]], adapters: AdapterStack, pools: Pools
     ) -> Tensor:
-        """The graph's output, which holds until the next step."""
-        if adapters is not self._adapters and self.kind.use is not AdapterUse.FIXED:
+        """The graph's output, which holds until the next step. In the first step OpenVINO packs
+        the weights, and whoever checks a new adapter reads them: after both their memory is given
+        back."""
+        is_first, has_read = self._adapters is None, adapters is not self._adapters
+        if has_read and self.kind.use is not AdapterUse.FIXED:
             self._adapters = None
             stacked = self.kind.use is AdapterUse.SEVERAL
             for index, (down, up) in enumerate(zip(adapters.down, adapters.up, strict=True)):
                 self._set(f"down.{index}", down if stacked else down[0])
                 self._set(f"up.{index}", up if stacked else up[0])
-            self._adapters = adapters
         if pools is not self._pools:
             self._pools = None
             for number, (keys, values) in enumerate(pools):
@@ -92,6 +101,11 @@ class StepRequest:
                 self._set(f"value_cache.{number}", values)
             self._pools = pools
         found = self._request.infer(inputs, share_inputs=True, share_outputs=True)
+        if has_read:
+            self._files.release_pages(self._weights)
+        if is_first:
+            release_memory()
+        self._adapters = adapters
         return torch.from_numpy(found[0])
 
     def _set(self, name: str, tensor: Tensor) -> None:
@@ -109,7 +123,7 @@ class StepRequests:
 
     def __init__(
         self,
-        make_graph: Callable[..., ov.Model],
+        make_graph: Callable[..., Graph],
         weights: Sequence[Tensor],
         dtype: torch.dtype,
         *,
@@ -119,7 +133,7 @@ class StepRequests:
         self._may_merge = may_merge
         self._most = most_threads()
         self._fewer = max(1, self._most // 2)
-        self._is_small = sum(weight.nbytes for weight in weights) <= SMALL_BYTES
+        self._is_small = is_small(weights)
         first = AdapterUse.ONE if self._is_small else AdapterUse.SEVERAL
         self.first = self._make(Kind(self._most, first))
         self.first.is_proven = True  # by the probe of decoder.py
