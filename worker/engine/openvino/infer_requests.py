@@ -40,8 +40,8 @@ Pools = list[tuple[Tensor, Tensor]]  # keys and values of each layer
 # one graph computes all steps, as if they were mixed.
 SMALL_BYTES = 1 << 30
 # In a row with one and the same adapter, or none, before there is a graph for it: some short
-# answers. So many times as many each time it takes the place of another, up to half an hour.
-STEPS_ALONE, FACTOR, MOST_FACTORS = 64, 8, 3
+# answers. So many times as many each time one takes the place of another, up to some minutes.
+STEPS_ALONE, FACTOR, MOST_FACTORS = 64, 8, 2
 
 
 @dataclass(frozen=True)
