@@ -18,9 +18,10 @@ pytestmark = pytest.mark.skipif(not MAPPINGS.exists(), reason="needs Linux's /pr
 
 
 def file_bytes() -> int:
-    """Resident bytes of this process that belong to files."""
+    """Resident bytes of this process that belong to files, on a disk or in memory."""
     lines = Path("/proc/self/status").read_text().splitlines()
-    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("RssFile"))
+    kinds = "RssFile", "RssShmem"
+    return 1024 * sum(int(line.split()[1]) for line in lines if line.startswith(kinds))
 
 
 def layers_of(folder: Path) -> list[nn.Linear]:

@@ -4,7 +4,7 @@ decoder.py         continuous batching whose steps OpenVINO computes
 forward.py         a step's tokens -> logits
 infer_requests.py  the graph, compiled for what is to be computed
 graph.py           a model's layers as an OpenVINO graph
-weights.py         the model's weights in files, out of memory
+weight_files.py    the model's weights in files, out of memory
 adapters.py        the adapters of a step, as inputs of the graph
 kv_cache.py        keys and values of all sequences, in blocks
 """

@@ -18,7 +18,7 @@ from worker.engine.openvino.adapters import AdapterInputs
 from worker.engine.openvino.graph import AdapterUse, build
 from worker.engine.openvino.infer_requests import StepRequest, StepRequests, is_small
 from worker.engine.openvino.kv_cache import BLOCK_TOKENS, PagedKVCache
-from worker.engine.openvino.weights import linears_in_files
+from worker.engine.openvino.weight_files import linears_in_files
 from worker.engine.step import TOLERANCE, StepTokens, relative_error
 
 IN_FP32 = torch.empty(0)  # in whose format transformers gives cosines and sines
