@@ -211,7 +211,9 @@ class StepRequests:
 
     def _make_if_it_fits(self, kind: Kind, fixed: AdapterStack | None) -> None:
         try:
-            if fits_second_copy(self._weights):
+            # With an adapter they are wider, so there are two copies while the graph packs its own.
+            copies = 2 if kind.fixed else 1
+            if fits_second_copy([*self._weights] * copies):
                 self._made[kind] = self._make(kind, fixed)
                 return
         except Exception:
