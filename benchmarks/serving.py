@@ -1,7 +1,7 @@
 """How many people can be answered at once: our engine beside what one would use instead.
 
     python -m benchmarks.serving MODEL_FOLDER [--format bf16] [--streams 1 8 32] [--adapters 0 1 8]
-        [--openvino PYTHON]
+        [--openvino PYTHON] [--warm 8]
 
 Each stream asks, reads its answer as it comes, and asks again: greedy, 64 new tokens at most. The
 engine is the process that the app starts, asked over its socket; "without HTTP" is the same one as
@@ -9,7 +9,8 @@ a thread of this program, so what lies between is its server and whoever asks it
 OpenVINO GenAI read the same model from a GGUF file, in 16 bits and in 8, and answer with the base
 model alone, as does `transformers serve`; transformers' `generate` with PEFT answers one request
 after another, as a script does. The same prompts and machine for all, one after the other in one
-run.
+run. Each is started anew for each number of adapters and asked for some seconds before each row,
+so a row is a state that lasts: the engine compiles its graphs while it is used.
 
 What is not here is said in its rows. llama.cpp: `python -m benchmarks.llama_cpp`. OpenVINO: `pip
 install openvino-genai` into an environment of its own. `transformers serve`: `pip install
@@ -28,10 +29,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from itertools import product
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -56,6 +57,7 @@ from worker.engine.requests import Completion, GenerationRequest
 from worker.engine.server import SWITCH_SECONDS
 
 SECRET = "only for this benchmark"
+Start = Callable[[], AbstractContextManager[Ask]]
 
 
 @contextlib.contextmanager
@@ -161,29 +163,35 @@ class Table:
     """Prints a row for each measurement; the first way to serve is what all others are compared
     with, at as many streams and adapters."""
 
-    def __init__(self, requests: int) -> None:
-        self.requests = requests
-        self.cells = 0
+    def __init__(self, requests: int, warm: float) -> None:
+        self.requests, self.warm = requests, warm
+        self.asked = 0  # times
         self.ours: dict[tuple[int, int], float] = {}
         print("| how | streams | adapters | tokens/s | engine is | first, 50 % | 95 % | whole |")
         print("|---|---|---|---|---|---|---|---|", flush=True)
 
-    def measure(
-        self, how: str, way: AbstractContextManager[Ask], streams: list[int], adapters: list[int]
-    ) -> None:
+    def measure(self, how: str, start: Start, streams: list[int], adapters: list[int]) -> None:
         try:
-            with way as ask:
-                for kind in adapters:  # every adapter is loaded, every path warm
-                    under_load(ask, prompts(max(kind, 2)), 1, kind)
-                for count, kind in product(streams, adapters):
-                    asked = prompts(12 if count == 1 else max(self.requests, count))
-                    self.cells += 1
-                    asked = [f"{self.cells}. {text}" for text in asked]  # nobody has read these
-                    load = under_load(ask, asked, count, kind)
-                    ours = self.ours.setdefault((count, kind), load.rate)
-                    print(row(how, count, kind, load, ours), flush=True)
+            for kind in adapters:
+                with start() as ask:
+                    for count in streams:
+                        self._measure(how, ask, count, kind)
         except (httpx.HTTPError, OSError, RuntimeError) as problem:
             print(f"| {how} | | | not measured: {problem} | | | | |", flush=True)
+
+    def _measure(self, how: str, ask: Ask, streams: int, adapters: int) -> None:
+        until = time.monotonic() + self.warm
+        while time.monotonic() < until:
+            under_load(ask, self._unread(max(streams, adapters)), streams, adapters)
+        asked = self._unread(12 if streams == 1 else max(self.requests, streams))
+        load = under_load(ask, asked, streams, adapters)
+        ours = self.ours.setdefault((streams, adapters), load.rate)
+        print(row(how, streams, adapters, load, ours), flush=True)
+
+    def _unread(self, count: int) -> list[str]:
+        """Prompts whose beginning no other has."""
+        self.asked += 1
+        return [f"{self.asked}. {text}" for text in prompts(count)]
 
 
 def main() -> None:
@@ -193,6 +201,7 @@ def main() -> None:
     parser.add_argument("--streams", type=int, nargs="+", default=[1, 8, 32])
     parser.add_argument("--adapters", type=int, nargs="+", default=[0, 1, 8], help="0: the base")
     parser.add_argument("--requests", type=int, default=64, help="a cell of several streams")
+    parser.add_argument("--warm", type=float, default=8.0, help="seconds before each row")
     parser.add_argument("--gguf", nargs="+", default=["f16", "q8_0"])
     parser.add_argument("--openvino", type=Path, help="python of an environment that has it")
     options = parser.parse_args()
@@ -203,30 +212,32 @@ def main() -> None:
         shutil.copytree(options.model.resolve(), data / "base")  # the engine follows no links
         with ThreadPoolExecutor(1) as passing:
             passing.submit(make_adapters, data, max(1, *options.adapters)).result()
-        table = Table(options.requests)
-        table.measure("engine", engine(data, options.format), streams, options.adapters)
-        inside = without_http(data, options.format)
-        table.measure("engine without HTTP", inside, streams, options.adapters[:1])
-        in_8_bits = engine(data, INT8)
-        table.measure("engine, weights in 8 bits", in_8_bits, streams, options.adapters)
-        own = engine(data, options.format, OPENVINO="off")
-        table.measure("engine without OpenVINO", own, streams, options.adapters)
+        table = Table(options.requests, options.warm)
+        kinds = options.adapters
+        table.measure("engine", partial(engine, data, options.format), streams, kinds)
+        inside = partial(without_http, data, options.format)
+        table.measure("engine without HTTP", inside, streams, kinds)
+        in_8_bits = partial(engine, data, INT8)
+        table.measure("engine, weights in 8 bits", in_8_bits, streams, kinds)
+        own = partial(engine, data, options.format, OPENVINO="off")
+        table.measure("engine without OpenVINO", own, streams, kinds)
         for kind in options.gguf:
             gguf = data / f"{kind}.gguf"
             with ThreadPoolExecutor(1) as passing:
                 passing.submit(write_gguf, data / "base", gguf, kind).result()
             for count in streams:
-                way = llama_cpp(data, gguf, count, threads)
+                way = partial(llama_cpp, data, gguf, count, threads)
                 table.measure(f"llama.cpp, {kind}", way, [count], [0])
             if options.openvino:
-                way = openvino(data, gguf, options.openvino)
+                way = partial(openvino, data, gguf, options.openvino)
                 table.measure(f"OpenVINO GenAI, {kind}", way, streams, [0])
         for extra in ((), ("--continuous-batching",)):
             name = " ".join(["`transformers serve", *extra]) + "`"
-            table.measure(name, transformers_serve(data, options.format, *extra), streams, [0])
+            way = partial(transformers_serve, data, options.format, *extra)
+            table.measure(name, way, streams, [0])
         # One after another takes the same time however many wait.
-        with_adapters = [count for count in options.adapters if count]
-        way = generate(data, options.format, max(with_adapters))
+        with_adapters = [count for count in kinds if count]
+        way = partial(generate, data, options.format, max(with_adapters))
         table.measure("`generate`, one at a time", way, streams[:1], with_adapters)
 
 

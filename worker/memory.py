@@ -12,7 +12,7 @@ import mmap
 import os
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,31 +43,52 @@ class MappedFiles:
     def __init__(self) -> None:
         self._addresses = list(_file_mappings()) if MAPPINGS.exists() else []
 
+    def pages_of(self, tensors: Sequence[Tensor]) -> set[range]:
+        """Addresses of the pages of these tensors, which are older than this object; of those only
+        that are in a file."""
+        pages = {_pages(tensor) for tensor in tensors} - {range(0)}
+        return {
+            some
+            for some in pages
+            if any(some[0] in one and some[-1] in one for one in self._addresses)
+        }
+
     def release_pages(self, tensors: Sequence[Tensor]) -> None:
-        """Give back the pages that were read for these tensors, which are older than this object:
-        they would be read from their file again. What is not in a file stays as it is."""
-        for tensor in tensors:
-            pages = _pages(tensor)
-            if pages and any(pages[0] in one and pages[-1] in one for one in self._addresses):
-                _give_back(pages)
+        """`release_pages` of theirs. What is not in a file stays as it is."""
+        release_pages(self.pages_of(tensors))
+
+
+def release_pages(addresses: Iterable[range]) -> None:
+    """Give back the memory of `MappedFiles.pages_of`; whoever reads there reads the file again. So
+    what was written into a private mapping, such as that of safetensors, would be lost."""
+    libc, advice = ctypes.CDLL(None), ctypes.c_int(mmap.MADV_DONTNEED)
+    for pages in addresses:
+        libc.madvise(ctypes.c_void_p(pages.start), ctypes.c_size_t(len(pages)), advice)
 
 
 def in_file(tensor: Tensor) -> Tensor:
     """A copy in a file without a name, which takes memory only once it is read, and until
-    `MappedFiles.release_pages`. Without Linux, or room for the file, the tensor itself."""
-    import torch
-
+    `release_pages`. Without Linux, or a folder with room for the file, the tensor itself."""
     if not MAPPINGS.exists():
         return tensor
+    try:
+        copy = _empty_in_file(tensor)
+    except (OSError, RuntimeError) as problem:
+        log.info("a weight stays in memory: %s", problem)
+        return tensor
+    copy.copy_(tensor)
+    release_pages({_pages(copy)} - {range(0)})
+    return copy
+
+
+def _empty_in_file(like: Tensor) -> Tensor:
+    import torch
+
     with tempfile.NamedTemporaryFile(prefix="finetune-") as file:
-        try:  # a file that finds no room when it is written would end the process
-            os.posix_fallocate(file.fileno(), 0, tensor.nbytes)
-        except OSError:
-            return tensor
-        copy = torch.from_file(file.name, shared=True, size=tensor.numel(), dtype=tensor.dtype)
-    copy.view(tensor.shape).copy_(tensor)
-    _give_back(_pages(copy))
-    return copy.view(tensor.shape)
+        # First: one that finds no room when it is written would end the process.
+        os.posix_fallocate(file.fileno(), 0, like.nbytes)
+        flat = torch.from_file(file.name, shared=True, size=like.numel(), dtype=like.dtype)
+    return flat.view(like.shape)
 
 
 def _pages(tensor: Tensor) -> range:
@@ -76,14 +97,9 @@ def _pages(tensor: Tensor) -> range:
     return range(start, (tensor.data_ptr() + tensor.nbytes) // mmap.PAGESIZE * mmap.PAGESIZE)
 
 
-def _give_back(pages: range) -> None:
-    length, advice = ctypes.c_size_t(len(pages)), ctypes.c_int(mmap.MADV_DONTNEED)
-    ctypes.CDLL(None).madvise(ctypes.c_void_p(pages.start), length, advice)
-
-
 def _file_mappings() -> Iterator[range]:
-    for line in MAPPINGS.read_text().splitlines():
-        if ".so" in line:
+    for line in MAPPINGS.read_text(errors="surrogateescape").splitlines():
+        if ".so" in line.rpartition("/")[2]:
             continue
         addresses, _, _, _, inode, *_ = line.split()
         if inode != "0":

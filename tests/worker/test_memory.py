@@ -87,3 +87,17 @@ def test_nothing_is_left_of_the_file(monkeypatch, tmp_path):
     copy = in_file(torch.ones(3))
     assert not list(tmp_path.iterdir())
     assert torch.equal(copy, torch.ones(3))
+
+
+def test_without_a_folder_for_it_the_tensor_stays_in_memory(monkeypatch, tmp_path):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
+    tensor = torch.ones(5000)
+    assert in_file(tensor) is tensor
+
+
+def test_a_folder_may_be_called_as_if_it_were_a_library(monkeypatch, tmp_path):
+    folder = tmp_path / "my.software"
+    folder.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    copy = in_file(torch.ones(5000))
+    assert MappedFiles().pages_of([copy])

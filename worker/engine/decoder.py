@@ -50,6 +50,7 @@ class _WrongLogits(Exception):
 def _probed(kind: Kind, loaded: LoadedModel, adapters: Adapters) -> tuple[SlotDecoder, int]:
     decoder = kind(loaded, adapters)
     error, bytes_per_token = _probe(decoder)
+    decoder.release_memory()
     if not error <= TOLERANCE[loaded.number_format]:
         raise _WrongLogits(f"the probe was off by {error:.3g}")
     return decoder, bytes_per_token

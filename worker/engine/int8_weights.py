@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from worker.memory import MappedFiles
+
 GROUP = 32  # weights with one scale
 LARGEST = 127
 
@@ -51,7 +53,14 @@ def fill_group(rows: Tensor) -> Tensor:
 
 @torch.no_grad()
 def round_weights(model: Any) -> None:
-    """Of all linear layers, in place. An embedding that the LM head shares is rounded with it."""
+    """Of all linear layers. An embedding that the LM head shares is rounded with it.
+
+    Not in place: pages that are mapped from the model's file may be given back at any time
+    (worker/memory.py), and what was written there would be lost.
+    """
+    files = MappedFiles()
     for module in model.modules():
         if isinstance(module, nn.Linear):
-            module.weight.copy_(to_int8(module.weight).weight())
+            weight = module.weight.data
+            module.weight.data = to_int8(weight).weight().to(weight.dtype)
+            files.release_pages([weight])

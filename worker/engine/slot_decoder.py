@@ -20,6 +20,7 @@ from worker.engine.model_loader import LoadedModel
 from worker.engine.prefix_cache import MIN_PREFIX_TOKENS, CachedPrefix, PrefixCache, common_length
 from worker.engine.sampling import select_tokens
 from worker.engine.sequences import SequenceState
+from worker.memory import release_memory
 
 
 class SlotDecoder(ABC):
@@ -69,6 +70,10 @@ class SlotDecoder(ABC):
         self.sequences = []
         self.prefixes.clear()
         self.cache.clear()
+
+    def release_memory(self) -> None:
+        """Give back what only the probe of decoder.py needed."""
+        release_memory()
 
     def _set_scopes(self, sequences: Sequence[SequenceState]) -> None:
         """Sequences share prefixes with those of the same adapter and caller only. Otherwise the

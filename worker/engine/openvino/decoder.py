@@ -9,6 +9,12 @@ from worker.engine.openvino.forward import OpenvinoForward
 
 
 class OpenvinoDecoder(ChunkedDecoder):
+    _forward: OpenvinoForward
+
     @staticmethod
     def make_forward(loaded: LoadedModel, adapters: Adapters) -> OpenvinoForward:
         return OpenvinoForward(loaded, adapters)
+
+    def release_memory(self) -> None:
+        self._forward.release_weights()  # transformers' layers have read them
+        super().release_memory()

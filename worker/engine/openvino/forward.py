@@ -52,17 +52,28 @@ class OpenvinoForward:
         request = self._requests.of(torch.get_num_threads(), alone)
         if not step.rows and not request.is_proven:  # there is nothing to compare
             request = self._requests.first
-        logits = self._compute(request, step)
-        return logits if request.is_proven else self._prove(request, step, logits)
+        return self._compute(request, step) if request.is_proven else self._prove(request, step)
 
-    def _prove(self, request: StepRequest, step: StepTokens, logits: Tensor) -> Tensor:
+    def _prove(self, request: StepRequest, step: StepTokens) -> Tensor:
         """The logits of the first graph, which the probe has compared with transformers'. Another
-        one computes further steps only if its own are the same up to rounding."""
+        one computes further steps only if it can, and its own are the same up to rounding."""
+        try:
+            logits = self._compute(request, step)
+        except Exception as problem:  # OpenVINO packs the weights only now
+            self._requests.give_up(request, f"failed: {problem!r}")
+            return self._compute(self._requests.first, step)
         expected = self._compute(self._requests.first, step)
-        request.is_proven = relative_error(logits, expected) <= self._tolerance
-        if not request.is_proven:
-            self._requests.give_up(request)
+        sound = expected.isfinite().all(dim=1)  # those of a damaged adapter prove nothing
+        if sound.any():
+            error = relative_error(logits[sound], expected[sound])
+            request.is_proven = error <= self._tolerance
+            if not request.is_proven:
+                self._requests.give_up(request, f"is off by {error:.3g}")
         return expected
+
+    def release_weights(self) -> None:
+        """Give back the memory of those that transformers' layers have read."""
+        self._requests.first.release_weights()
 
     def _compute(self, request: StepRequest, step: StepTokens) -> Tensor:
         """Logits as `__call__`. A graph that cannot mix adapters computes one after another."""

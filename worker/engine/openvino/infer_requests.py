@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -31,7 +32,7 @@ from worker.engine.openvino.adapters import AdapterStack
 from worker.engine.openvino.graph import TYPES, AdapterUse, Graph, shared_tensor
 from worker.engine.packed_linear import fits_second_copy
 from worker.engine.threads import most_threads
-from worker.memory import MappedFiles, release_memory
+from worker.memory import MappedFiles, release_memory, release_pages
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +43,7 @@ SMALL_BYTES = 1 << 30
 # In a row with one and the same adapter, or none, before there is a graph for it: some short
 # answers. So many times as many each time one takes the place of another, up to some minutes.
 STEPS_ALONE, FACTOR, MOST_FACTORS = 64, 8, 2
+SHORT_SECONDS = 60.0  # until a graph for which there was no memory is tried again
 
 
 @dataclass(frozen=True)
@@ -74,8 +76,8 @@ class StepRequest:
             "INFERENCE_NUM_THREADS": str(kind.threads),
             "ENABLE_CPU_PINNING": "NO",  # other programs run on these processors, too
         }
-        self._weights, self._files = graph.weights, MappedFiles()
-        self._files.release_pages(self._weights)
+        self._weights, self._pages = graph.weights, MappedFiles().pages_of(graph.weights)
+        self.release_weights()
         self.compiled = _core().compile_model(graph.model, "CPU", settings)
         self._request = self.compiled.create_infer_request()
         self._adapters: AdapterStack | None = None
@@ -102,11 +104,15 @@ class StepRequest:
             self._pools = pools
         found = self._request.infer(inputs, share_inputs=True, share_outputs=True)
         if has_read:
-            self._files.release_pages(self._weights)
+            self.release_weights()
         if is_first:
             release_memory()
         self._adapters = adapters
         return torch.from_numpy(found[0])
+
+    def release_weights(self) -> None:
+        """Give back the memory of the originals that somebody has read."""
+        release_pages(self._pages)
 
     def _set(self, name: str, tensor: Tensor) -> None:
         self._request.set_tensor(name, shared_tensor(tensor))
@@ -143,6 +149,7 @@ class StepRequests:
         self._last: frozenset[AdapterIdentity] | None = None  # alone in the last step
         self._steps_alone = 0  # in a row
         self._replaced = 0  # times
+        self._short_until = 0.0  # memory, by time.monotonic
 
     def of(self, threads: int, alone: AdapterStack | None) -> StepRequest:
         """The best there is for so many threads, and a step that uses nothing but this adapter, or
@@ -187,38 +194,42 @@ class StepRequests:
         kinds = (kind for kind in self._made if kind.threads == self._most)
         return next((kind for kind in kinds if kind != self.first.kind), None)
 
-    def give_up(self, request: StepRequest) -> None:
+    def give_up(self, request: StepRequest, why: str) -> None:
         """It is not used any more, nor made again."""
-        log.warning("the graph for %s computes something else and is left", request.kind)
+        log.warning("the graph for %s %s and is left", request.kind, why)
         self._given_up.add(request.kind)
         del self._made[request.kind]
 
     def _begin(self, kind: Kind, alone: AdapterStack | None) -> None:
         """Make one of this kind in the background, in the place of the second one, unless there is
-        one, it was given up, or another is made."""
-        if (
-            kind in self._made
-            or kind in self._given_up
-            or (self._making and self._making.is_alive())
-        ):
+        one, it was given up, another is made, or memory is short."""
+        if self._making and self._making.is_alive():
             return
-        if kind.threads == self._most and self._second:
-            del self._made[self._second]
+        if kind in self._made or kind in self._given_up or time.monotonic() < self._short_until:
+            return
+        replaced = self._second if kind.threads == self._most else None
+        if not self._fits(kind, replaced):
+            self._short_until = time.monotonic() + SHORT_SECONDS
+            return
+        if replaced:
+            del self._made[replaced]
             self._replaced += 1
         fixed = alone if kind.use is AdapterUse.FIXED else None
-        self._making = threading.Thread(target=self._make_if_it_fits, args=(kind, fixed))
+        self._making = threading.Thread(target=self._make_and_keep, args=(kind, fixed))
         self._making.start()
 
-    def _make_if_it_fits(self, kind: Kind, fixed: AdapterStack | None) -> None:
+    def _fits(self, kind: Kind, replaced: Kind | None) -> bool:
+        """With an adapter weights are wider, so there are two copies while a graph packs its own.
+        The one that it replaces gives up one."""
+        copies = (2 if kind.fixed else 1) - bool(replaced)
+        return not copies or fits_second_copy([*self._weights] * copies)
+
+    def _make_and_keep(self, kind: Kind, fixed: AdapterStack | None) -> None:
         try:
-            # With an adapter they are wider, so there are two copies while the graph packs its own.
-            copies = 2 if kind.fixed else 1
-            if fits_second_copy([*self._weights] * copies):
-                self._made[kind] = self._make(kind, fixed)
-                return
+            self._made[kind] = self._make(kind, fixed)
         except Exception:
             log.exception("the graph is not compiled for %s", kind)
-        self._given_up.add(kind)
+            self._given_up.add(kind)
 
     def _make(self, kind: Kind, fixed: AdapterStack | None = None) -> StepRequest:
         return StepRequest(self._make_graph(use=kind.use, fixed=fixed), self._dtype, kind)
