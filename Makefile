@@ -1,5 +1,5 @@
 # make run     install what is missing, start everything, print one address
-# make test    everything a change needs, the browser journey included
+# make test    the suite, the browser journey included
 # make check   style, types, contracts, migrations, deploy settings
 # make long    kill matrix, load, big data, long journeys
 # make hosts   several hosts on this computer, each killed in turn (KEEP=1: only start them)

@@ -186,7 +186,7 @@ def train_trl(setup: Setup, folder: Path) -> Found:
     from transformers.utils import is_flash_attn_2_available
 
     if find_spec("trl") is None or find_spec("datasets") is None:
-        raise NotRun("TRL is not installed: pip install 'finetune[benchmarks]'")
+        raise NotRun("TRL is not installed: .venv/bin/pip install '.[benchmarks]'")
     on_card = torch.cuda.is_available()
     packed = is_flash_attn_2_available()
     liger = on_card and find_spec("liger_kernel") is not None

@@ -33,6 +33,8 @@ OIDC_ISSUER     the provider for sign-in by OpenID Connect, with OIDC_CLIENT_ID 
 EMAIL_HOST      the mail server that takes alerts (with EMAIL_PORT, EMAIL_HOST_USER,
                 EMAIL_HOST_PASSWORD, EMAIL_USE_TLS=0 to leave out TLS, EMAIL_FROM)
 S3_BUCKET       keep files in an S3-compatible store (with S3_ENDPOINT_URL, AWS_* keys)
+SSL_REDIRECT    0 where a proxy sends http to https itself (BEHIND_PROXY: docs/several-hosts.md)
+DEBUG           1 shows Django's own pages of errors; only while you work on Finetune
 NAME_FILE       a file that holds the secret NAME (core/environment.py lists which may)
 LOCAL_COPIES_GB  of files in that store: how much of this disk their copies may take (default 50)
 """

@@ -24,8 +24,8 @@ def quantised_loading(dtype: torch.dtype) -> dict[str, Any]:
         raise UserError(
             "bad_data",
             "4-bit weights (QLoRA) need the package bitsandbytes, which is not installed here. "
-            "Ask whoever runs Finetune to install it: pip install 'finetune[qlora]'. Or train "
-            "with LoRA instead.",
+            "Ask whoever runs Finetune to install it: .venv/bin/pip install '.[qlora]' in its "
+            "folder. Or train with LoRA instead.",
         )
     config = BitsAndBytesConfig(
         load_in_4bit=True,

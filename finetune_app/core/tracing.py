@@ -1,6 +1,6 @@
 """Optional OpenTelemetry traces of requests and of calls to the engine.
 
-On if OTEL_EXPORTER_OTLP_ENDPOINT is set; needs `pip install finetune[tracing]` and follows the
+On if OTEL_EXPORTER_OTLP_ENDPOINT is set; needs `.venv/bin/pip install '.[tracing]'` and follows the
 standard OTEL_* variables. Otherwise nothing is imported. A span has the route, the outcome and the
 duration: no query, text, key or user.
 """
@@ -42,7 +42,8 @@ def start() -> bool:
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
     except ImportError:
         log.warning(
-            "OTEL_EXPORTER_OTLP_ENDPOINT is set, but traces need: pip install finetune[tracing]"
+            "OTEL_EXPORTER_OTLP_ENDPOINT is set, but traces need: "
+            ".venv/bin/pip install '.[tracing]'"
         )
         return False
     name = os.environ.get("OTEL_SERVICE_NAME", "finetune")

@@ -91,4 +91,4 @@ def test_a_missing_package_is_reported(monkeypatch, caplog):
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setitem(__import__("sys").modules, "opentelemetry", None)
     assert tracing.traced(answering) is answering
-    assert "finetune[tracing]" in caplog.text
+    assert ".[tracing]" in caplog.text

@@ -21,7 +21,7 @@ def computed_by(request, monkeypatch):
     if request.param == "torch":
         monkeypatch.setenv("OPENVINO", "off")
     elif not openvino_version():
-        pytest.skip("OpenVINO is not installed: pip install 'finetune[openvino]'")
+        pytest.skip("OpenVINO is not installed: .venv/bin/pip install '.[openvino]'")
     return request.param
 
 

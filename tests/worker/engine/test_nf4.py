@@ -75,7 +75,7 @@ def test_the_engine_answers_by_its_fast_way_and_applies_adapters(base, tmp_path)
 
 def test_without_bitsandbytes_the_error_says_what_to_do(base, monkeypatch):
     monkeypatch.setattr("worker.quantisation.find_spec", lambda name: None)
-    with pytest.raises(UserError, match=r"pip install 'finetune\[qlora\]'"):
+    with pytest.raises(UserError, match=r"pip install '\.\[qlora\]'"):
         Engine(base, "nf4")
 
 

@@ -193,7 +193,7 @@ def test_the_engine_has_the_loss_of_the_training_on_the_weights_it_learned_on(
 
 def test_without_bitsandbytes_the_error_says_what_to_do(job, monkeypatch):
     monkeypatch.setattr("worker.quantisation.find_spec", lambda name: None)
-    with pytest.raises(UserError, match=r"pip install 'finetune\[qlora\]'"):
+    with pytest.raises(UserError, match=r"pip install '\.\[qlora\]'"):
         run(job(**QLORA), RecordingChannel())
 
 

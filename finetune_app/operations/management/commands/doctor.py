@@ -96,7 +96,7 @@ def openvino() -> Check:
         return True, f"OpenVINO {found} is here, for models of Llama's kind."
     if found:
         return True, "OpenVINO is switched off (OPENVINO=off): answers take longer."
-    return True, "Without OpenVINO answers take longer (`pip install 'finetune[openvino]'`)."
+    return True, "Without OpenVINO answers take longer (`.venv/bin/pip install '.[openvino]'`)."
 
 
 def database() -> Check:
