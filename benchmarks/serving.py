@@ -1,7 +1,7 @@
 """How many people can be answered at once: our engine beside what one would use instead.
 
     python -m benchmarks.serving MODEL_FOLDER [--format bf16] [--streams 1 8 32] [--adapters 0 1 8]
-        [--openvino PYTHON] [--warm 8]
+        [--openvino PYTHON] [--warm 8] [--rounds 1] [--only engine "OpenVINO GenAI, f16"]
 
 Each stream asks, reads its answer as it comes, and asks again: greedy, 64 new tokens at most. The
 engine is the process that the app starts, asked over its socket; "without HTTP" is the same one as
@@ -10,7 +10,8 @@ OpenVINO GenAI read the same model from a GGUF file, in 16 bits and in 8, and an
 model alone, as does `transformers serve`; transformers' `generate` with PEFT answers one request
 after another, as a script does. The same prompts and machine for all, one after the other in one
 run. Each is started anew for each number of adapters and asked for some seconds before each row,
-so a row is a state that lasts: the engine compiles its graphs while it is used.
+so a row is a state that lasts: the engine compiles its graphs while it is used. Where the machine
+is noisy, measure fewer ways in several rounds.
 
 What is not here is said in its rows. llama.cpp: `python -m benchmarks.llama_cpp`. OpenVINO: `pip
 install openvino-genai` into an environment of its own. `transformers serve`: `pip install
@@ -163,17 +164,24 @@ class Table:
     """Prints a row for each measurement; the first way to serve is what all others are compared
     with, at as many streams and adapters."""
 
-    def __init__(self, requests: int, warm: float) -> None:
-        self.requests, self.warm = requests, warm
+    def __init__(self, requests: int, warm: float, only: list[str]) -> None:
+        self.requests, self.warm, self.only = requests, warm, only
         self.asked = 0  # times
         self.ours: dict[tuple[int, int], float] = {}
+
+    def begin(self) -> None:
+        """A round of everything, with ratios of its own."""
+        self.ours = {}
         print("| how | streams | adapters | tokens/s | engine is | first, 50 % | 95 % | whole |")
         print("|---|---|---|---|---|---|---|---|", flush=True)
 
     def measure(self, how: str, start: Start, streams: list[int], adapters: list[int]) -> None:
+        if self.only and how not in self.only:
+            return
         try:
             for kind in adapters:
                 with start() as ask:
+                    under_load(ask, self._unread(1), 1, kind)  # the model is read
                     for count in streams:
                         self._measure(how, ask, count, kind)
         except (httpx.HTTPError, OSError, RuntimeError) as problem:
@@ -194,6 +202,42 @@ class Table:
         return [f"{self.asked}. {text}" for text in prompts(count)]
 
 
+def measure_ours(table: Table, data: Path, options: argparse.Namespace) -> None:
+    streams, kinds = options.streams, options.adapters
+    table.measure("engine", partial(engine, data, options.format), streams, kinds)
+    inside = partial(without_http, data, options.format)
+    table.measure("engine without HTTP", inside, streams, kinds)
+    in_8_bits = partial(engine, data, INT8)
+    table.measure("engine, weights in 8 bits", in_8_bits, streams, kinds)
+    own = partial(engine, data, options.format, OPENVINO="off")
+    table.measure("engine without OpenVINO", own, streams, kinds)
+
+
+def measure_others(table: Table, data: Path, options: argparse.Namespace) -> None:
+    streams = options.streams
+    for kind in options.gguf:
+        gguf = data / f"{kind}.gguf"
+        for count in streams:
+            way = partial(llama_cpp, data, gguf, count, torch.get_num_threads())
+            table.measure(f"llama.cpp, {kind}", way, [count], [0])
+        if options.openvino:
+            way = partial(openvino, data, gguf, options.openvino)
+            table.measure(f"OpenVINO GenAI, {kind}", way, streams, [0])
+    for extra in ((), ("--continuous-batching",)):
+        name = " ".join(["`transformers serve", *extra]) + "`"
+        table.measure(name, partial(transformers_serve, data, options.format, *extra), streams, [0])
+    # One after another takes the same time however many wait.
+    if adapters := [count for count in options.adapters if count]:
+        way = partial(generate, data, options.format, max(adapters))
+        table.measure("`generate`, one at a time", way, streams[:1], adapters)
+
+
+def _elsewhere(make: Callable[..., object], *given: object) -> None:
+    """On a thread of its own, which takes its threads of computing with it."""
+    with ThreadPoolExecutor(1) as passing:
+        passing.submit(make, *given).result()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", type=Path)
@@ -204,41 +248,21 @@ def main() -> None:
     parser.add_argument("--warm", type=float, default=8.0, help="seconds before each row")
     parser.add_argument("--gguf", nargs="+", default=["f16", "q8_0"])
     parser.add_argument("--openvino", type=Path, help="python of an environment that has it")
+    parser.add_argument("--only", nargs="+", default=[], help="names of the first column")
+    parser.add_argument("--rounds", type=int, default=1, help="of everything, in turn")
     options = parser.parse_args()
-    streams, threads = options.streams, torch.get_num_threads()
-    print(f"{options.format}, {threads} threads, load {os.getloadavg()[0]:.1f}\n")
+    print(f"{options.format}, {torch.get_num_threads()} threads, load {os.getloadavg()[0]:.1f}\n")
     with tempfile.TemporaryDirectory() as place:
         data = Path(place)
         shutil.copytree(options.model.resolve(), data / "base")  # the engine follows no links
-        with ThreadPoolExecutor(1) as passing:
-            passing.submit(make_adapters, data, max(1, *options.adapters)).result()
-        table = Table(options.requests, options.warm)
-        kinds = options.adapters
-        table.measure("engine", partial(engine, data, options.format), streams, kinds)
-        inside = partial(without_http, data, options.format)
-        table.measure("engine without HTTP", inside, streams, kinds)
-        in_8_bits = partial(engine, data, INT8)
-        table.measure("engine, weights in 8 bits", in_8_bits, streams, kinds)
-        own = partial(engine, data, options.format, OPENVINO="off")
-        table.measure("engine without OpenVINO", own, streams, kinds)
+        _elsewhere(make_adapters, data, max(1, *options.adapters))
         for kind in options.gguf:
-            gguf = data / f"{kind}.gguf"
-            with ThreadPoolExecutor(1) as passing:
-                passing.submit(write_gguf, data / "base", gguf, kind).result()
-            for count in streams:
-                way = partial(llama_cpp, data, gguf, count, threads)
-                table.measure(f"llama.cpp, {kind}", way, [count], [0])
-            if options.openvino:
-                way = partial(openvino, data, gguf, options.openvino)
-                table.measure(f"OpenVINO GenAI, {kind}", way, streams, [0])
-        for extra in ((), ("--continuous-batching",)):
-            name = " ".join(["`transformers serve", *extra]) + "`"
-            way = partial(transformers_serve, data, options.format, *extra)
-            table.measure(name, way, streams, [0])
-        # One after another takes the same time however many wait.
-        with_adapters = [count for count in kinds if count]
-        way = partial(generate, data, options.format, max(with_adapters))
-        table.measure("`generate`, one at a time", way, streams[:1], with_adapters)
+            _elsewhere(write_gguf, data / "base", data / f"{kind}.gguf", kind)
+        table = Table(options.requests, options.warm, options.only)
+        for _ in range(options.rounds):
+            table.begin()
+            measure_ours(table, data, options)
+            measure_others(table, data, options)
 
 
 if __name__ == "__main__":

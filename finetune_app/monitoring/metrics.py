@@ -80,7 +80,7 @@ class MachineCollector(Collector):
         yield _gauge("finetune_disk_free_bytes", "On the disk of DATA_DIR.", disk.free)
         yield _gauge("finetune_disk_bytes", "Of the disk of DATA_DIR.", disk.total)
         processes = GaugeMetricFamily(
-            "finetune_processes_alive", "On all hosts of this data folder.", labels=["process"]
+            "finetune_processes_alive", "Those that share this data folder.", labels=["process"]
         )
         for name in PROCESSES:
             processes.add_metric([name], alive.count_alive(name))
