@@ -7,7 +7,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from finetune_app.alerts import rules
-from finetune_app.alerts.models import Notice, Rule
+from finetune_app.alerts.models import Metric, Notice, Rule
 from finetune_app.alerts.notices import create_notices
 from finetune_app.alerts.quiet_hours import when_due
 
@@ -28,6 +28,7 @@ def check_rule(rule: Rule) -> str:
         consecutive_checks=rule.consecutive_checks,
         value=value,
         limit=rule.limit,
+        lowest=rules.LOWEST.get(Metric(rule.metric), 0.0),
     )
     now = timezone.now()
     fields = {

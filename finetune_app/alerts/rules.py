@@ -1,7 +1,8 @@
 """Measures the metrics of the rules, and decides when a rule is raised or recovers.
 
 A rule is raised after two checks in a row above its limit, and recovers after three below four
-fifths of it, so a value that hovers around the limit sends nothing.
+fifths of it, counted from the lowest value there can be. So a value that hovers around the limit
+sends nothing.
 """
 
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from finetune_app.deployment.models import Deployment
 from finetune_app.monitoring import drift
 from finetune_app.monitoring.costs import start_of_month
 from finetune_app.monitoring.drift_limits import CLEAR_AUC
+from finetune_app.request_log.histogram import quantile
 from finetune_app.request_log.rollups import rolled_up_until
 
 WINDOW = timedelta(hours=1)
@@ -34,6 +36,7 @@ DEFAULTS = {
     Metric.WORSE: 5.0,
     Metric.DRIFT: 100 * CLEAR_AUC,
 }
+LOWEST = {Metric.DRIFT: 50.0}  # that can be measured, where it is not 0: one of two is a guess
 
 
 @dataclass(frozen=True)
@@ -45,12 +48,14 @@ class Transition:
 
 
 def next_state(
-    *, raised: bool, consecutive_checks: int, value: float | None, limit: float
+    *, raised: bool, consecutive_checks: int, value: float | None, limit: float, lowest: float = 0.0
 ) -> Transition:
-    """The state after one more check. A `value` of None changes nothing."""
+    """The state after one more check. A `value` of None changes nothing; `lowest` is the least that
+    can be measured."""
     if value is None:
         return Transition(consecutive_checks)
-    contradicts = value < RECOVER_BELOW * limit if raised else value > limit
+    recovered = value < lowest + RECOVER_BELOW * (limit - lowest)
+    contradicts = recovered if raised else value > limit
     if not contradicts:
         return Transition(0)
     needed = RECOVER_AFTER if raised else RAISE_AFTER
@@ -85,7 +90,7 @@ def _error_percent(deployment: Deployment) -> float | None:
 def _p95_seconds(deployment: Deployment) -> float | None:
     answered = deployment.requests.filter(at__gt=timezone.now() - WINDOW, status__lt=400)
     seconds = sorted(answered.values_list("seconds", flat=True)[:MAX_REQUESTS])
-    return seconds[int(0.95 * len(seconds))] if len(seconds) >= MIN_REQUESTS else None
+    return quantile(seconds, 0.95) if len(seconds) >= MIN_REQUESTS else None
 
 
 def _tokens_this_month(deployment: Deployment) -> float:

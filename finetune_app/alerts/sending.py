@@ -126,7 +126,9 @@ def _call_webhook(notice: Notice) -> None:
     try:
         secret = decrypt(watch.secret)
     except InvalidToken:
-        raise NotSent(_("The webhook's secret cannot be read any more. Enter it again.")) from None
+        raise NotSent(
+            _("The webhook's secret cannot be read any more. Press Save: it gets a new one.")
+        ) from None
     body, now = webhook_body(notice), str(int(time.time()))
     headers = {
         "Content-Type": "application/json",

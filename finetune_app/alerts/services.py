@@ -4,13 +4,14 @@ from collections.abc import Iterable
 from secrets import token_urlsafe
 
 import httpx
+from cryptography.fernet import InvalidToken
 from django.conf import settings
 from django.db import transaction
 
 from finetune_app.accounts.models import User
 from finetune_app.alerts import rules
 from finetune_app.alerts.models import Metric, Rule, Watch
-from finetune_app.core.encryption import encrypt
+from finetune_app.core.encryption import decrypt, encrypt
 from finetune_app.core.errors import PlainError
 from finetune_app.deployment.models import Deployment
 from finetune_app.providers import guard
@@ -51,6 +52,13 @@ def is_private(address: str) -> bool:
     return guard.host_and_port(httpx.URL(address)) in settings.ENDPOINTS_ALLOWED
 
 
+def _is_readable(secret: str) -> bool:
+    try:
+        return not secret or bool(decrypt(secret))
+    except InvalidToken:
+        return False
+
+
 @transaction.atomic
 def change(
     *,
@@ -62,11 +70,11 @@ def change(
     zone: str,
     recheck_days: int | None = None,
 ) -> str:
-    """`limits` has a number for each rule that is on. Returns the secret of a new webhook, which is
-    never shown again; "" if the webhook did not change."""
+    """`limits` has a number for each rule that is on. Returns the secret of a new webhook, or
+    of one whose secret cannot be read any more, which is never shown again; else ""."""
     new_secret = ""
     address = checked_webhook(webhook)
-    if address != watch.webhook:
+    if address != watch.webhook or not _is_readable(watch.secret):
         new_secret = token_urlsafe(32) if address else ""
         watch.secret = encrypt(new_secret) if new_secret else ""
     watch.webhook, watch.zone, watch.recheck_days = address, zone, recheck_days

@@ -115,8 +115,8 @@ def _weights_field(initial: str) -> forms.ChoiceField:
         "trained"
     )
     rounded = _(
-        "Weights rounded to 8 bits\noften faster on this processor, most of all for few people at once; answers "
-        "can differ a little, also in the chat and in what goes live after the test"
+        "Weights rounded to 8 bits\noften faster on this processor, most of all for few people at "
+        "once; answers can differ a little, also in the chat and in what goes live after the test"
     )
     return forms.ChoiceField(
         label=_("The model's weights"),

@@ -1,4 +1,5 @@
 import uuid
+from datetime import timedelta
 
 from django.db import models
 from django.db.models import Q
@@ -19,6 +20,7 @@ class Purpose(models.TextChoices):
     BATCH_OUTPUT = "batch_output"
 
 
+LONGEST_START = timedelta(hours=1)  # from the request to a queued training
 UPLOADED = (Purpose.FINE_TUNE, Purpose.BATCH)  # the others are written here
 
 
@@ -149,7 +151,7 @@ class FineTuningJob(models.Model):
 
     team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="fine_tuning_jobs")
     goal = models.OneToOneField(Goal, on_delete=models.CASCADE, related_name="fine_tuning_job")
-    # None if the file was invalid; `problem` then says why.
+    # None until it is ready to be queued, or if the file was invalid; `problem` then says why.
     training = models.OneToOneField(
         Training, null=True, on_delete=models.CASCADE, related_name="fine_tuning_job"
     )
@@ -192,6 +194,12 @@ class FineTuningJob(models.Model):
     def tuned_model_name(self) -> str:
         """The name of the tuned model in the API."""
         return f"ft:{self.base_model}:team-{self.team_id}:{self.suffix}:{self.public_id.hex[:8]}"
+
+    @property
+    def was_cut_off(self) -> bool:
+        """Whether the process that made it ready is gone: that takes minutes at most."""
+        is_old = timezone.now() - self.created_at > LONGEST_START
+        return self.training is None and not self.problem and is_old
 
     def checkpoint_name(self, step: int) -> str:
         """The name of a kept step of it, as OpenAI writes it."""

@@ -69,7 +69,9 @@ def part_object(part: ApiUploadPart) -> JsonObject:
 
 
 def job_status(job: FineTuningJob) -> str:
-    return STATUS[State(job.training.job.state)] if job.training else "failed"
+    if job.training:
+        return STATUS[State(job.training.job.state)]
+    return "failed" if job.problem or job.was_cut_off else "validating_files"
 
 
 def job_object(job: FineTuningJob) -> JsonObject:
@@ -213,8 +215,10 @@ def _error(job: FineTuningJob) -> JobError | None:
     if job.problem:
         param = job.problem_param
         return {"code": f"invalid_{param}", "message": job.problem, "param": param}
-    if job_status(job) == "failed":
-        assert job.training is not None
+    if job.was_cut_off:
+        message = "It was cut off before it was queued. Create it again."
+        return {"code": "cut_off", "message": message, "param": None}
+    if job.training and job_status(job) == "failed":
         work = job.training.job
         return {"code": work.error_code or "failed", "message": work.message, "param": None}
     return None

@@ -18,6 +18,7 @@ from django.utils.translation import gettext as _
 from finetune_app.accounts import storage
 from finetune_app.accounts.models import Team, User
 from finetune_app.basemodels import services as basemodels
+from finetune_app.checks import services as checks
 from finetune_app.checks.models import Severity
 from finetune_app.core.errors import PlainError
 from finetune_app.datasets import services as datasets
@@ -190,6 +191,8 @@ def freeze_and_train(*, job: FineTuningJob, by: User | None, starts_from: Traini
     checked and written to a file."""
     dataset = datasets.dataset_of(job.goal)
     try:
+        if checks.is_large(dataset):  # freezing checks only smaller ones, and no program can
+            checks.run_checks(dataset)
         versions.freeze(dataset=dataset, by=by)
         chosen = _training_settings(job.hyperparameters) | {"seed": job.seed}
         job.training = trainings.start(
@@ -198,6 +201,7 @@ def freeze_and_train(*, job: FineTuningJob, by: User | None, starts_from: Traini
     except PlainError as problem:
         found = dataset.findings.filter(severity=Severity.ERROR).values_list("message", flat=True)
         job.problem = " ".join(found) or problem.message
+        job.problem_param = "training_file"
     job.save()
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from django.db.models import Q
 
 from finetune_app.deployment.models import Deployment, Release
+from finetune_app.request_log.histogram import quantile
 from finetune_app.request_log.models import Feedback
 
 MIN_REQUESTS_TO_COMPARE = 30  # of the canary; with fewer a difference means nothing
@@ -70,12 +71,11 @@ def _figures(
     """rows: status, seconds, tokens read, tokens written, rating of each request."""
     seconds = sorted(seconds for status, seconds, *_rest in rows if status < 400)
     ratings = [rating for *_rest, rating in rows]
-    at = min(len(seconds) - 1, int(0.95 * len(seconds)))
     return ReleaseFigures(
         release,
         len(rows),
         sum(status >= 400 and status != 499 for status, *_rest in rows),
-        seconds[at] if seconds else None,
+        quantile(seconds, 0.95) if seconds else None,
         sum(read + written for _status, _seconds, read, written, _rating in rows),
         up=ratings.count(Feedback.UP),
         down=ratings.count(Feedback.DOWN),

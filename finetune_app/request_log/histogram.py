@@ -6,13 +6,18 @@ any range is exact to half a bucket (5%). docs/decisions/0027 says why this is n
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Self
 
 GROWTH = 1.1  # each bucket is a tenth wider than the one below
 _LOG_GROWTH = math.log(GROWTH)
 MIN_SECONDS = 0.001  # shorter durations count as this
 MAX_BUCKET = 160  # about an hour
+
+
+def quantile(values: Sequence[float], share: float) -> float:
+    """The smallest of the sorted values that `share` (0 to 1) of them do not exceed."""
+    return values[max(1, math.ceil(share * len(values))) - 1]
 
 
 class Histogram(Counter[int]):

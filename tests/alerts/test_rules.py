@@ -65,6 +65,24 @@ def test_events_of_a_series_of_values(values, events):
     assert found == events
 
 
+def test_drift_recovers_below_any_limit(watch, live, monkeypatch):
+    """Of two prompts one is guessed right by chance, so 50 of 100 is the least there can be."""
+    change(watch, limits={"drift": 60.0})
+    told_apart = 66.0
+    monkeypatch.setattr(rules.drift, "separable_percent", lambda _deployment: told_apart)
+    assert check(watch, 2, "drift") == ["", "raised"]
+    told_apart = 59.0
+    assert check(watch, 3, "drift") == ["", "", ""]
+    told_apart = 50.0
+    assert check(watch, 3, "drift") == ["", "", "recovered"]
+
+
+def test_one_slow_answer_of_twenty_is_not_95_of_100(watch, live):
+    log_requests(live, successful=19, seconds=1.0)
+    log_requests(live, successful=1, seconds=30.0)
+    assert rules.measure("slow", live) == 1.0
+
+
 def test_two_clocks_create_one_notice(watch, live):
     log_requests(live, failed=20)
     check(watch)

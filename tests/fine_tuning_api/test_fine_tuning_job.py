@@ -13,6 +13,9 @@ from django.db import connection
 from django.utils import timezone
 
 from finetune_app.fine_tuning_api import services
+from finetune_app.fine_tuning_api.job_request import parse_job_request
+from finetune_app.fine_tuning_api.lookup import ModelToTrain
+from finetune_app.fine_tuning_api.models import ApiFile, FineTuningJob
 from finetune_app.goals.models import Goal
 from finetune_app.jobs import lease
 from finetune_app.jobs.models import State
@@ -66,6 +69,38 @@ def test_the_files_are_read_before_the_transaction(client, monkeypatch):
     monkeypatch.setattr(services, "read_training_rows", seen)
     client.fine_tuning.jobs.create(model="starter", training_file=upload(client).id)
     assert inside == [False]
+
+
+def test_a_file_too_large_to_be_checked_with_a_page_is_checked_and_trained_on(client, monkeypatch):
+    monkeypatch.setattr("finetune_app.checks.services.MAX_ROWS_IN_REQUEST", 20)
+    made = client.fine_tuning.jobs.create(model="starter", training_file=upload(client).id)
+    assert (made.status, made.error) == ("queued", None)
+
+
+def test_a_job_that_is_made_ready_is_listed_and_one_that_was_cut_off_has_failed(
+    client, monkeypatch
+):
+    def killed(**_given):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(services, "freeze_and_train", killed)
+    file = ApiFile.objects.get(public_id=upload(client).id.removeprefix("file-"))
+    with pytest.raises(KeyboardInterrupt):
+        services.start_job(
+            team=file.team,
+            by=None,
+            request=parse_job_request(
+                json.dumps({"model": "starter", "training_file": file.api_id}).encode()
+            ),
+            model=ModelToTrain("starter"),
+            files=services.read_files(file, None),
+        )
+    [listed] = client.fine_tuning.jobs.list()
+    assert (listed.status, listed.error, listed.finished_at) == ("validating_files", None, None)
+    FineTuningJob.objects.update(created_at=timezone.now() - timedelta(hours=2))
+    [listed] = client.fine_tuning.jobs.list()
+    assert (listed.status, listed.error.code) == ("failed", "cut_off")
+    assert "Create it again" in listed.error.message
 
 
 def test_a_validation_file_is_never_trained_on(client):
