@@ -70,7 +70,7 @@ def baseline_of(deployment: Deployment, current: Release | None) -> Evaluation |
         return None
     of_goal = Evaluation.objects.filter(goal=deployment.goal_id)
     evaluations_of = of_goal.with_candidate(current.candidate)
-    finished = evaluations_of.succeeded().filter(recheck=None)
+    finished = evaluations_of.succeeded().without_rechecks()
     before = finished.filter(created_at__lte=current.at).order_by("-pk").first()
     found = before or finished.order_by("pk").first()
     return None if found is None or found.needs_person else found

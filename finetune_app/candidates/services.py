@@ -225,7 +225,7 @@ def with_current_documents(candidate: Candidate) -> Candidate:
 
 def last_test_was_in_8_bits(goal: Goal, base_model: BaseModel) -> bool:
     """Whether the newest test of this base model that somebody started was in 8 bits."""
-    tests = goal.evaluations.succeeded().filter(recheck=None, base__base_model=base_model)
+    tests = goal.evaluations.succeeded().without_rechecks().filter(base__base_model=base_model)
     return tests.values_list("number_format", flat=True).first() == INT8
 
 
@@ -236,7 +236,7 @@ def as_tested(candidate: Candidate) -> Candidate:
     alike = candidate.goal.candidates.filter(kind=candidate.kind, base_model__isnull=False, **parts)
     if len(alike) < 2:
         return candidate
-    tests = candidate.goal.evaluations.succeeded().filter(recheck=None)
+    tests = candidate.goal.evaluations.succeeded().without_rechecks()
     newest = {one: tests.with_candidate(one).values_list("pk", flat=True).first() for one in alike}
     tested = [one for one, test in newest.items() if test]
     return max(tested, key=lambda one: newest[one] or 0, default=candidate)

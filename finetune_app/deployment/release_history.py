@@ -41,8 +41,9 @@ def release_entries(deployment: Deployment) -> list[ReleaseEntry]:
 def _newest_evaluations(
     deployment: Deployment, releases: Iterable[Release]
 ) -> dict[int, Evaluation]:
-    """The newest concluded evaluation of each candidate."""
-    found = Evaluation.objects.filter(
+    """The newest concluded evaluation of each candidate that is no recheck."""
+    tests = Evaluation.objects.without_rechecks()
+    found = tests.filter(
         goal=deployment.goal_id, ours__in={one.candidate_id for one in releases}
     ).defer("general", "refusals", "recall")
     return {one.ours_id: one for one in reversed(found) if one.verdict}

@@ -80,6 +80,7 @@ def _evaluations(goal: Goal) -> list[Evaluation]:
     """Of each tested candidate the newest evaluation by the goal's measure, the oldest first."""
     concluded = (
         goal.evaluations.succeeded()
+        .without_rechecks()
         .filter(measure=goal.measure, measure_settings=goal.measure_settings)
         .exclude(measure=MeasureKind.CHOICE)
     )

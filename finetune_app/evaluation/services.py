@@ -176,8 +176,8 @@ def find_finished(
     goal: Goal, version: Version, candidates: Sequence[Candidate]
 ) -> Evaluation | None:
     """The newest finished test of exactly these candidates on the version's whole test split, as
-    far as it is fair, by the goal's current measure."""
-    same = goal.evaluations.succeeded().filter(
+    far as it is fair, by the goal's current measure. No recheck."""
+    same = goal.evaluations.succeeded().without_rechecks().filter(
         version=version,
         base=candidates[0],
         measure=goal.measure,

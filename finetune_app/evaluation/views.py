@@ -50,8 +50,9 @@ from finetune_app.training.services import newest_version
 
 @goal_page(Role.VIEWER, "GET")
 def page(request: HttpRequest, goal: Goal) -> HttpResponse:
-    """The newest evaluation; the launch page while there is none, or with ?new."""
-    newest = goal.evaluations.first()
+    """The newest evaluation that is no recheck; the launch page while there is none, or with
+    ?new."""
+    newest = goal.evaluations.without_rechecks().first()
     if newest and "new" not in request.GET:
         return redirect("evaluation:detail", goal_id=goal.pk, evaluation_id=newest.pk)
     return render_page(request, "evaluation/launch.html", launch_context(goal))

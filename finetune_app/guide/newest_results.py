@@ -44,6 +44,7 @@ TRAININGS = """
     )
     ORDER BY training.id
 """
+# Rechecks left out, as by EvaluationQuerySet.without_rechecks.
 EVALUATIONS = """
     SELECT evaluation.id, evaluation.goal_id, evaluation.created_at, evaluation.verdict,
         ours.training_id AS of_training, job.state AS job_state, job.message AS job_message
@@ -53,7 +54,9 @@ EVALUATIONS = """
     WHERE evaluation.id IN (
         SELECT MAX(evaluation.id) FROM evaluation_evaluation evaluation
         JOIN jobs_job job ON job.id = evaluation.job_id
-        WHERE evaluation.goal_id IN ({keys}) AND job.state <> 'cancelled'
+        WHERE evaluation.goal_id IN ({keys}) AND job.state <> 'cancelled' AND NOT EXISTS (
+            SELECT 1 FROM alerts_recheck recheck WHERE recheck.evaluation_id = evaluation.id
+        )
         GROUP BY evaluation.goal_id
     )
 """

@@ -184,8 +184,9 @@ def title(training: Training, step: int | None = None) -> str:
 
 
 def evaluation_of(training: Training, step: int | None = None) -> Evaluation | None:
-    """The newest test of this training, or step, whose verdict may be seen."""
-    tested = training.goal.evaluations.succeeded().filter(ours__training=training, ours__step=step)
+    """The newest test of this training, or step, whose verdict may be seen; no recheck."""
+    tests = training.goal.evaluations.succeeded().without_rechecks()
+    tested = tests.filter(ours__training=training, ours__step=step)
     found = tested.exclude(verdict={}).with_details()
     return next((one for one in found if not one.hides_names), None)
 

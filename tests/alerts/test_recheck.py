@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from django.urls import reverse
 from django.utils import timezone
 
 from finetune_app.accounts.models import User
@@ -12,9 +13,14 @@ from finetune_app.candidates import services as candidates
 from finetune_app.core.errors import PlainError
 from finetune_app.deployment import services as deployment
 from finetune_app.deployment.models import Deployment, Release
+from finetune_app.deployment.release_history import release_entries
 from finetune_app.evaluation import services as evaluations
+from finetune_app.evaluation.history import history_context
 from finetune_app.evaluation.models import Evaluation
-from finetune_app.goals.models import Goal
+from finetune_app.goals.models import Goal, Method
+from finetune_app.guide.progress import progress_of
+from finetune_app.guide.wizard.measured import measured
+from finetune_app.model_export.model_card import evaluation_of
 from tests import journey
 from tests.alerts.conftest import change, check
 
@@ -197,3 +203,50 @@ def test_an_editor_starts_a_recheck_from_the_page(
     assert "A test is under way." in as_viewer.get(url()).content.decode()
     finished(Recheck.objects.get())
     assert "Still as good as when it went live" in as_viewer.get(url()).content.decode()
+
+
+def test_a_recheck_is_not_the_newest_test_of_the_goal(watch, tuned, owner, as_viewer):
+    """A newer training was tested meanwhile, and the live one is tested again."""
+    newer = journey.evaluated(journey.trained(tuned.goal, owner, weights="second"), owner)
+    finished(rechecks.start(watch))
+    (progress,) = progress_of([tuned.goal])
+    assert progress.evaluation.pk == newer.pk
+    assert "Not tested yet" not in progress.next.state
+    page = as_viewer.get(reverse("evaluation:page", args=[tuned.goal.pk]))
+    assert page.url == reverse("evaluation:detail", args=[tuned.goal.pk, newer.pk])
+
+
+def test_the_letter_stays_with_what_the_whole_test_has_shown(goal, owner):
+    """A good prompt did as well there; the recheck asks only the base and the live model."""
+    training = journey.trained(journey.ready(goal, owner), owner)
+
+    def a_prompt_is_enough(prompt, kind):
+        return (prompt.wanted, True) if kind != "base" else ("no", False)
+
+    whole = journey.evaluated(training, owner, a_prompt_is_enough, instructions="Sort it.")
+    release = deployment.go_live(goal=goal, candidate=whole.ours, by=owner)
+    finished(rechecks.start(services.watch_of(release.deployment)))
+    found = measured(goal)
+    assert (found.evaluation, found.method) == (whole, Method.PROMPT)
+
+
+def test_the_model_card_and_the_releases_name_the_test_before_it_went_live(watch, tuned):
+    first = rechecks.baseline_of(tuned, tuned.current)
+    finished(rechecks.start(watch), wrong=3)
+    (release,) = release_entries(tuned)
+    assert release.evaluation == first
+    assert evaluation_of(first.ours.training) == first
+
+
+def test_the_history_keeps_the_order_in_which_people_tested(watch, tuned, owner):
+    first = rechecks.baseline_of(tuned, tuned.current)
+    newer = journey.evaluated(journey.trained(tuned.goal, owner, weights="second"), owner)
+    finished(rechecks.start(watch))
+    assert [one.evaluation for one in history_context(tuned.goal)["tested"]] == [newer, first]
+
+
+def test_who_asks_for_the_same_test_again_gets_their_own(watch, tuned):
+    first = rechecks.baseline_of(tuned, tuned.current)
+    finished(rechecks.start(watch))
+    found = evaluations.find_finished(tuned.goal, first.version, first.candidates())
+    assert found == first

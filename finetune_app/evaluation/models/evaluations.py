@@ -24,6 +24,11 @@ class EvaluationQuerySet(models.QuerySet["Evaluation"]):
     def succeeded(self) -> "EvaluationQuerySet":
         return self.filter(job__state=State.SUCCEEDED)
 
+    def without_rechecks(self) -> "EvaluationQuerySet":
+        """Those that people started. A recheck repeats a part of one of them, to see how what is
+        live is doing; it says nothing about what comes next."""
+        return self.filter(recheck=None)
+
     def with_candidate(self, candidate: Candidate) -> "EvaluationQuerySet":
         """Those that `candidate` took part in, in any role."""
         return self.filter(

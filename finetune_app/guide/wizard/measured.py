@@ -22,7 +22,7 @@ METHOD_OF = {
 
 @dataclass(frozen=True)
 class Measured:
-    """The newest finished evaluation of a goal.
+    """The newest finished evaluation of a goal that is no recheck.
 
     `results` are names with scores, `sentence` what follows from them. `method` is the one that
     proved best, None where none did: `trivial` where that is because an answer that needs no model
@@ -42,7 +42,8 @@ class Measured:
 
 def measured(goal: Goal) -> Measured | None:
     """None before an evaluation has a verdict."""
-    evaluation = goal.evaluations.succeeded().exclude(verdict={}).with_details().first()
+    tests = goal.evaluations.succeeded().without_rechecks()
+    evaluation = tests.exclude(verdict={}).with_details().first()
     if evaluation is None:
         return None
     verdict: StoredVerdict = evaluation.verdict
