@@ -1,6 +1,7 @@
 """A local server with OpenAI's API, for tests of remote models.
 
-The requested model's name selects its behaviour; see `Platform.answers`.
+The requested model's name selects its behaviour; see `Platform.answers`. A reply that is the name
+of an error is answered with that error.
 """
 
 import gzip
@@ -75,6 +76,8 @@ class Platform:
     def answers(self, to: BaseHTTPRequestHandler, body: dict[str, Any]) -> None:
         kind = body["model"]
         said = self.reply_to(body["messages"])
+        if said in ERRORS:
+            kind = said
         if kind in ERRORS:
             status, headers, message = ERRORS[kind]
             _json(to, status, {"error": {"message": message}}, headers)
@@ -126,6 +129,8 @@ ERRORS: dict[str, tuple[int, dict[str, str], str]] = {
     "broken": (503, {}, "internal"),
     "no stop": (400, {}, "Unsupported parameter: 'stop' is not supported with this model."),
     "fussy": (400, {}, f"messages: too long\nfor {KEY}"),
+    "no credit": (400, {}, "Your credit balance is too low to access the API."),
+    "flagged": (403, {}, "Your input was flagged by our moderation."),
     "moved": (302, {"Location": "http://127.0.0.1:1/v1"}, "moved"),
 }
 

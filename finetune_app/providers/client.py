@@ -274,7 +274,9 @@ async def _lines(response: httpx.Response, began: float) -> AsyncIterator[bytes]
         total += len(piece)
         late = time.monotonic() - began > TOTAL_TIMEOUT_SECONDS
         if late or total > MAX_ANSWER_BYTES or len(rest) > MAX_LINE_BYTES:
-            raise RemoteError("The answer was too long, so it was not read to its end.")
+            raise RemoteError(
+                "The answer was too long, so it was not read to its end.", about_question=True
+            )
         *lines, rest = (rest + piece).split(b"\n")
         for line in lines:
             yield line

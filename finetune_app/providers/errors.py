@@ -10,6 +10,11 @@ import httpx
 from finetune_app.providers import gemini, service_account
 from finetune_app.providers.target import Options, RemoteError, Target
 
+# Some platforms reject a key or an empty account with 400, and a question with 403.
+ABOUT_ACCOUNT = re.compile(r"api[ _-]?key|credit|billing|quota|payment", re.IGNORECASE)
+ABOUT_CONTENT = re.compile(r"moderation|flagged|content[ _-](policy|filter)", re.IGNORECASE)
+REJECTED_QUESTION = (400, 413, 422)
+
 
 def status_error(
     response: httpx.Response, message: str, target: Target, options: Options
@@ -21,7 +26,8 @@ def status_error(
             f"{host} redirects to another address, which Finetune does not follow. Add the "
             "address it redirects to instead."
         )
-    if status in (401, 403):
+    rejects_content = status == 403 and bool(ABOUT_CONTENT.search(message))
+    if status in (401, 403) and not rejects_content:
         service_account.forget_token(target.key)
         return RemoteError(f"{host} did not accept the key. Ask an owner to enter it again.")
     if status == 402:
@@ -41,9 +47,11 @@ def status_error(
             f"{host} has an error of its own ({status}). Try again in a while.",
             retry_after=_seconds(response.headers.get("retry-after")),
         )
+    rejects_question = status in REJECTED_QUESTION and not ABOUT_ACCOUNT.search(message)
     return RemoteError(
         f"{host} did not accept the question ({status}): {platform_message(message, target)}",
         param=_named_option(message, options),
+        about_question=rejects_question or rejects_content,
     )
 
 

@@ -16,12 +16,20 @@ from finetune_app.providers import guard
 class RemoteError(Exception):
     """The remote model did not answer. The message is for the user, without the key.
 
-    `param`: the option that it does not take, by its name in Options; or "".
+    `param`: the option that it does not take, by its name in Options; or "". `about_question`:
+    whether this question is at fault, and not the key, the account, the network or the platform.
     """
 
-    def __init__(self, message: str, *, retry_after: float | None = None, param: str = "") -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after: float | None = None,
+        param: str = "",
+        about_question: bool = False,
+    ) -> None:
         super().__init__(message)
-        self.message, self.param = message, param
+        self.message, self.param, self.about_question = message, param, about_question
         self.retry_after = retry_after  # seconds; None if a retry would not help
 
 

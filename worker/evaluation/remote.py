@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 from finetune_app.providers.client import RemoteError, Target, answer
@@ -11,6 +12,8 @@ from worker.evaluation.candidate_runner import CandidateRunner, Pair
 
 CONCURRENT_REQUESTS = 4  # few enough for rate limits, several times faster than one
 NO_TOOLS = "This row has tools, and models elsewhere are asked without tools here."
+MAX_ERRORS_IN_A_ROW = 5  # of a platform, before it is asked nothing more
+KEPT = "All answers so far are kept: continue once this is mended, and only the rest is asked."
 POLL_SECONDS = 0.5  # between checks of the lease and the stop button
 
 
@@ -18,8 +21,9 @@ def answer_remotely(runner: CandidateRunner) -> bool:
     """Have the pending pairs of all remote candidates answered; return whether it was stopped.
 
     Raises:
-        UserError: a platform answers nothing at all ("remote"). Then the key, the address or the
-            network is wrong, and the job can be continued once that is fixed.
+        UserError: a platform answers nothing at all, or nothing any more, or a prompt was left
+            without an answer ("remote"). Then the key, the account, the address or the network is
+            wrong, and the job can be continued once that is fixed.
     """
     pairs = runner.pending_pairs([one for one in runner.candidates if one.endpoint])
     if not pairs:
@@ -28,7 +32,7 @@ def answer_remotely(runner: CandidateRunner) -> bool:
     for pair in [pair for pair in pairs if pair[1].tools]:
         pairs.remove(pair)
         runner.handle_answer(pair, UserError("bad_data", NO_TOOLS))
-    answered = {candidate for candidate, _row in runner.answered}
+    replies = _Replies(runner)
     pool = ThreadPoolExecutor(CONCURRENT_REQUESTS)
     waiting = {pool.submit(_request, runner, pair): pair for pair in pairs}
     try:
@@ -39,12 +43,68 @@ def answer_remotely(runner: CandidateRunner) -> bool:
             done, _rest = wait(waiting, POLL_SECONDS, FIRST_COMPLETED)
             # Answers first: an error may end the job, and they are paid for.
             for future in sorted(done, key=lambda one: one.exception() is not None):
-                pair = waiting.pop(future)
-                runner.handle_answer(pair, _result(future, pair[0].id in answered))
-                answered.add(pair[0].id)
+                replies.add(waiting.pop(future), future)
     finally:  # not waiting for requests under way: this process ends soon
         pool.shutdown(wait=False, cancel_futures=True)
+    replies.require_all()
     return False
+
+
+class _Replies:
+    """Passes on answers, and rejected questions as failed ones. No other error is an answer: what
+    met one is asked again when the job is continued.
+
+    A platform that rejects whatever it is asked is misconfigured, so a rejected question only
+    counts once the candidate has answered another.
+    """
+
+    def __init__(self, runner: CandidateRunner) -> None:
+        self.runner = runner
+        self.answered = {candidate for candidate, _row in runner.answered}
+        self.rejected: list[tuple[Pair, RemoteError]] = []  # before the first answer
+        self.errors_in_a_row = Counter[int]()  # by candidate: each has a platform of its own
+        self.unanswered: RemoteError | None = None  # the last error of those that left a gap
+
+    def add(self, pair: Pair, future: Future[Completion]) -> None:
+        candidate = pair[0].id
+        try:
+            answer = future.result()
+        except RemoteError as problem:
+            self._add_error(pair, problem)
+            return
+        self.answered.add(candidate)
+        self.errors_in_a_row[candidate] = 0
+        self.runner.handle_answer(pair, answer)
+
+    def _add_error(self, pair: Pair, problem: RemoteError) -> None:
+        candidate = pair[0].id
+        if problem.about_question and candidate in self.answered:
+            self.runner.handle_answer(pair, UserError("remote", problem.message))
+            return
+        if problem.about_question:
+            self.rejected.append((pair, problem))
+        elif candidate in self.answered:
+            self.unanswered = problem
+        else:
+            raise _failure(problem) from problem
+        self.errors_in_a_row[candidate] += 1
+        if self.errors_in_a_row[candidate] >= MAX_ERRORS_IN_A_ROW:
+            raise _failure(problem) from problem
+
+    def require_all(self) -> None:
+        """Pass on what was rejected before the first answer. Raises UserError if a prompt is left
+        without an answer."""
+        for pair, problem in self.rejected:
+            if pair[0].id in self.answered:
+                self.runner.handle_answer(pair, UserError("remote", problem.message))
+            else:
+                self.unanswered = problem
+        if self.unanswered:
+            raise _failure(self.unanswered)
+
+
+def _failure(problem: RemoteError) -> UserError:
+    return UserError("remote", f"{problem.message} {KEPT}")
 
 
 def _request(runner: CandidateRunner, pair: Pair) -> Completion:
@@ -63,17 +123,3 @@ def _request(runner: CandidateRunner, pair: Pair) -> Completion:
         found.seconds,
         prompt_tokens=found.tokens_in or 0,
     )
-
-
-def _result(future: Future[Completion], answered_before: bool) -> Completion | UserError:
-    """The completion, or the error of a rejected request, which counts as a failed answer.
-
-    Raises UserError when the platform has answered no request so far: the connection is at fault.
-    """
-    try:
-        return future.result()
-    except RemoteError as problem:
-        error = UserError("remote", problem.message)
-        if answered_before:
-            return error
-        raise error from problem

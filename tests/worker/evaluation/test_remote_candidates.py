@@ -4,10 +4,14 @@ from dataclasses import replace
 
 import pytest
 
+from finetune_app.providers import client
 from finetune_app.providers.client import Target
 from tests import fake_provider
 from worker.channel import UserError
+from worker.evaluation import remote
 from worker.evaluation.run import run
+
+FIRST_TWO = ("Message ", "Message x")  # of the four test prompts, which are asked in this order
 
 
 @pytest.fixture
@@ -35,13 +39,17 @@ def remote_evaluation(platform, job):
     return build
 
 
+def of_remote(channel) -> list[dict]:
+    return [answer for answer in channel.of("answer") if answer["candidate"] == 8]
+
+
 def test_a_remote_candidate_gets_its_own_prompt_and_is_scored(
     remote_evaluation, platform, recorder
 ):
     platform.reply_to = lambda messages: "ok"
     channel = recorder()
     result = run(remote_evaluation(), channel)
-    answers = [answer for answer in channel.of("answer") if answer["candidate"] == 8]
+    answers = of_remote(channel)
     assert [answer["passed"] for answer in answers] == [True] * 4
     assert {(answer["prompt_tokens"], answer["tokens"]) for answer in answers} == {(40, 4)}
     asked = platform.requests[0]["body"]
@@ -65,12 +73,52 @@ def test_a_rejected_key_fails_the_job(remote_evaluation, recorder):
     assert fake_provider.KEY not in caught.value.message
 
 
-def test_a_rejected_request_after_others_is_a_failed_answer(remote_evaluation, recorder):
+@pytest.mark.parametrize("problem", ["fussy", "flagged"])
+def test_a_rejected_question_is_a_failed_answer(
+    remote_evaluation, platform, recorder, monkeypatch, problem
+):
+    """Whether the platform answers at all may only be seen after it."""
+    monkeypatch.setattr(remote, "CONCURRENT_REQUESTS", 1)
+    platform.reply_to = lambda messages: problem if messages[-1]["content"] in FIRST_TWO else "ok"
     channel = recorder()
-    run(remote_evaluation("fussy", answered=[[8, 10]]), channel)
-    failed = [answer for answer in channel.of("answer") if answer["candidate"] == 8]
-    assert len(failed) == 3
-    assert all(one["finish_reason"] == "refused" and one["passed"] is False for one in failed)
+    run(remote_evaluation(), channel)
+    answers = {one["row"]: one for one in of_remote(channel)}
+    assert [answers[row]["passed"] for row in range(10, 14)] == [False, False, True, True]
+    assert answers[10]["finish_reason"] == answers[11]["finish_reason"] == "refused"
+
+
+def test_a_platform_that_rejects_every_question_fails_the_job(remote_evaluation, recorder):
+    channel = recorder()
+    with pytest.raises(UserError, match="did not accept the question"):
+        run(remote_evaluation("fussy"), channel)
+    assert not of_remote(channel)
+
+
+@pytest.mark.parametrize("problem", ["wrong key", "poor", "no credit", "busy", "broken"])
+def test_what_is_no_fault_of_the_question_is_no_answer(
+    remote_evaluation, platform, recorder, monkeypatch, problem
+):
+    """Wherever it begins in the test, and also where the test had answers before."""
+    monkeypatch.setattr(client, "MAX_RETRY_WAIT_SECONDS", 0)
+    platform.reply_to = lambda messages: problem if messages[-1]["content"] in FIRST_TWO else "ok"
+    channel = recorder()
+    with pytest.raises(UserError, match="All answers so far are kept") as caught:
+        run(remote_evaluation(answered=[[8, 13]]), channel)
+    assert platform.place.split(":")[0] in caught.value.message
+    assert [one["row"] for one in of_remote(channel)] == [12]
+
+
+def test_a_platform_that_breaks_down_is_not_asked_all_the_rest(
+    remote_evaluation, platform, recorder, monkeypatch
+):
+    monkeypatch.setattr(remote, "CONCURRENT_REQUESTS", 1)
+    monkeypatch.setattr(remote, "MAX_ERRORS_IN_A_ROW", 2)
+    platform.reply_to = lambda messages: "ok" if len(platform.requests) == 1 else "poor"
+    channel = recorder()
+    with pytest.raises(UserError, match="no credit left"):
+        run(remote_evaluation(), channel)
+    assert len(of_remote(channel)) == 1
+    assert len(platform.requests) <= 4, "one more may have been under way"
 
 
 def test_no_event_contains_the_api_key(remote_evaluation, recorder):
