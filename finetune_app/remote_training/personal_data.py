@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from finetune_app.checks.detectors import pii
-from finetune_app.datasets.version_rows import Row, rows_in
+from finetune_app.checks.row_texts import row_texts
+from finetune_app.datasets.version_rows import rows_in
 from finetune_app.versions.models import Version
 from finetune_app.versions.reader import write_without_test_rows
 
@@ -42,14 +43,9 @@ def _look_through(version: Version) -> PersonalData:
         path = Path(folder) / "rows.jsonl"
         write_without_test_rows(version, path)
         for row in rows_in(path)():
-            texts = _texts(row)
+            texts = row_texts(row["messages"], row.get("rejected", ""))
             characters += sum(map(len, texts))
             if characters > MAX_CHARACTERS:
                 return PersonalData(found, is_complete=False)
             found += any(pii.personal(text) or pii.secrets(text) for text in texts)
     return PersonalData(found, is_complete=True)
-
-
-def _texts(row: Row) -> list[str]:
-    said = [one["content"] or "" for one in row["messages"]]
-    return [*said, row.get("rejected", "")]

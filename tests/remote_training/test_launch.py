@@ -14,7 +14,7 @@ from finetune_app.remote_training import personal_data, services
 from finetune_app.remote_training.models import RemoteTraining
 from finetune_app.training.services import newest_version
 from finetune_app.versions import services as versions
-from tests import journey
+from tests import journey, tool_rows
 from tests.accounts.pages import text as text_of
 
 
@@ -97,6 +97,25 @@ def test_personal_data_needs_a_word_of_its_own(as_editor, page, frozen, account,
     assert not RemoteTraining.objects.exists()
     as_editor.post(page, agreed(frozen, account, personal="on"))
     assert RemoteTraining.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [
+        {"tool_calls": [tool_rows.call({"city": "mara.lane@gmail.com"})]},
+        {"reasoning_content": "mara.lane@gmail.com asks again."},
+    ],
+    ids=["a call", "a thought"],
+)
+def test_so_does_what_lies_beside_the_texts(as_editor, page, frozen, account, owner, beside):
+    row = frozen.dataset.examples.filter(split="train").first()
+    row.messages[-1] |= beside
+    row.tools = tool_rows.TOOLS
+    row.save()
+    versions.freeze(dataset=frozen.dataset, by=owner)
+    assert "1 example of version 2 has personal data or a secret" in text_of(as_editor.get(page))
+    assert as_editor.post(page, agreed(frozen, account)).status_code == 422
+    assert not RemoteTraining.objects.exists()
 
 
 def test_the_word_is_about_what_is_sent_and_not_about_today_s_examples(
