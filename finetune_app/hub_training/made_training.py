@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 
 from finetune_app.core.files import delete_folder, local_bytes, local_path
 from finetune_app.hub_training.models import HubTraining
-from finetune_app.hub_training.results import RESULT
+from finetune_app.hub_training.results import RESULT, progress_of
 from finetune_app.jobs.models import Job, State
 from finetune_app.training.best_step import step_name
 from finetune_app.training.events import training_succeeded
@@ -39,7 +39,8 @@ def make_training(remote: HubTraining) -> Training:
         running_at=remote.start_tried_at,
         ended_at=timezone.now(),
         done=result.get("steps") or 0,
-        total=result.get("steps") or 0,
+        # One that ended early has done fewer steps than all of its passes have.
+        total=max(progress_of(remote.events)[1], result.get("steps") or 0),
         unit="steps",
     )
     training = Training(

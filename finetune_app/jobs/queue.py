@@ -154,8 +154,9 @@ def likely_start(job: Job) -> datetime | None:
 
 
 def _typical_seconds(job: Job) -> float | None:
-    """Median duration of the lane's latest jobs."""
-    done = Job.objects.lane(job.is_heavy).filter(state=State.SUCCEEDED, running_at__isnull=False)
+    """Median duration of the lane's latest jobs. One that no worker took was done elsewhere."""
+    taken = Job.objects.lane(job.is_heavy).filter(taken_at__isnull=False)
+    done = taken.filter(state=State.SUCCEEDED, running_at__isnull=False)
     spans = done.order_by("-ended_at").values_list(F("ended_at") - F("running_at"), flat=True)[:9]
     seconds = sorted(span.total_seconds() for span in spans)
     return seconds[len(seconds) // 2] if seconds else None

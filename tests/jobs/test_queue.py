@@ -142,6 +142,18 @@ def test_the_page_says_when_it_probably_starts(team):
     assert waiting_facts(jobs[1]) == ["begins in about 20 minutes"]
 
 
+def test_what_a_training_took_on_a_rented_machine_says_nothing_about_this_one(team):
+    """It became a job that no worker here took."""
+    now, hours = timezone.now(), timedelta(hours=9)
+    rented = queue(team)[0]
+    Job.objects.filter(pk=rented.pk).update(
+        state=State.SUCCEEDED, running_at=now - hours, ended_at=now
+    )
+    assert seconds_to_start(queue(team, 2)[1]) is None
+    end(take(), minutes=20)
+    assert seconds_to_start(queue(team)[0]) == pytest.approx(20 * 60, abs=5)
+
+
 def test_two_workers_halve_the_wait(team):
     for _ in range(3):
         queue(team)
