@@ -88,7 +88,7 @@ class Supervision:
         self._final_event: Event | None = None  # the result or error event
         self._next_poll = 0.0
         self._stop_sent = False
-        self._stop_wanted_at: float | None = None  # within a time; making room has no limit
+        self._end_by: dict[str, float] = {}  # of a stop and of a shutdown; making room has no limit
         self._handing_back = False
 
     def run(self) -> None:
@@ -221,13 +221,13 @@ class Supervision:
             self._stop_sent = True
             child.send({"command": "stop"})
         self._handing_back = handing_back
-        shutting_down = self._shutting_down.is_set()
-        if handing_back and not shutting_down:
-            return  # it makes room: nothing hurries, and what it would not have saved is lost
-        if self._stop_wanted_at is None:
-            self._stop_wanted_at = boot_clock.seconds()
-        timeout = self._shutdown_seconds if shutting_down else STOP_TIMEOUT_SECONDS
-        if boot_clock.seconds() - self._stop_wanted_at > timeout:
+        now = boot_clock.seconds()
+        if not handing_back:
+            self._end_by.setdefault("stop", now + STOP_TIMEOUT_SECONDS)
+        if self._shutting_down.is_set():
+            self._end_by.setdefault("shutdown", now + self._shutdown_seconds)
+        # Nothing hurries who makes room, and what it would not have saved is lost.
+        if now > min(self._end_by.values(), default=now):
             child.end()
 
     def _write(self) -> None:

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 from django.utils import timezone
@@ -18,8 +19,8 @@ from tests.worker.conftest import (
     wait_for,
 )
 from tests.worker.counting import handlers
+from worker import boot_clock, warm_child
 from worker import supervise as supervise_module
-from worker import warm_child
 from worker.supervise import Supervision
 
 
@@ -125,6 +126,29 @@ def test_shutting_down_a_worker_requeues_its_job_without_an_attempt(new_job):
     assert (job.state, job.attempts) == (State.QUEUED, 0)
     last = max(step for step, _, _ in steps_of(job))
     assert (handlers.folder_of(job) / "saved").read_text() == str(last)
+
+
+def test_a_shutdown_after_stop_leaves_its_own_time_to_save(new_job, monkeypatch):
+    passed = 0.0  # since the stop, besides what really passes
+    clock = SimpleNamespace(seconds=lambda: boot_clock.seconds() + passed)
+    monkeypatch.setattr(supervise_module, "boot_clock", clock)
+    monkeypatch.setattr(supervise_module, "POLL_SECONDS", 0.1)
+    shutting_down = threading.Event()
+    job = new_job(steps=1000, pause=2.5)  # a long step
+
+    def stop_then_shut_down():
+        nonlocal passed
+        wait_for(lambda: steps_of(job))
+        services.ask_stop(job)
+        time.sleep(1.0)  # it has heard of the stop
+        passed = 2 * supervise_module.SHUTDOWN_TIMEOUT_SECONDS
+        shutting_down.set()
+
+    with meanwhile(stop_then_shut_down):
+        job = supervise(job, shutting_down)
+    assert (job.state, job.result["stopped"]) == (State.STOPPED, True)
+    assert (handlers.folder_of(job) / "saved").read_text() == "1"
+    assert "signal" not in ChildRun.objects.get(job=job).how
 
 
 def test_a_job_that_makes_room_goes_on_where_it_was(new_job):
