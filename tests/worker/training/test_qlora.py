@@ -1,6 +1,7 @@
 """QLoRA: a LoRA adapter is trained beside base weights in 4-bit, here on bitsandbytes' CPU part."""
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from safetensors.torch import load_file
 from torch.nn.functional import cross_entropy
 from transformers import AutoModelForCausalLM
 
+from finetune_app.training.protocol import EVERYDAY
 from tests.starter import FOLDER, needs_starter
 from tests.worker.own_process import in_own_process
 from tests.worker.training.base_model_says import base_probabilities
@@ -57,6 +59,16 @@ def test_any_architecture_learns_beside_4_bit_weights(job, kind):
     assert result["validation_loss"] < 0.8 * losses[0]
     assert result["number_format"] == "bf16"
     assert result["steps"] == 30
+
+
+def test_it_learns_in_another_number_format_after_a_training_in_bf16(job):
+    """What the base model said in bf16 is no target in fp32."""
+    replay = QLORA | {"epochs": 2, "replay_share": 0.5}
+    assert run(job(folder="bf16", **replay), RecordingChannel())["number_format"] == "bf16"
+    again = job(folder="fp32", **(replay | {"number_format": "fp32"}))
+    # As of the starter model, whose recorded answers are the same in each number format.
+    shutil.copy(job(folder="bf16").folder / EVERYDAY, again.folder / EVERYDAY)
+    assert run(again, RecordingChannel())["number_format"] == "fp32"
 
 
 def test_the_linear_layers_take_a_quarter_of_the_bytes(base_model):

@@ -203,9 +203,10 @@ def test_other_examples_formats_and_models_have_states_of_their_own(base_model):
         states_file(base_model("llama"), rows, "bf16", "lora"),
         states_file(base_model("llama"), rows, "fp32", "lora"),
         states_file(base_model("llama"), rows, "bf16", "qlora"),
+        states_file(base_model("llama"), rows, "fp32", "qlora"),
         states_file(base_model("llama"), replay(example(31, 50, 60)), "bf16", "lora"),
         states_file(base_model("qwen2"), rows, "bf16", "lora"),
     }
-    assert len(files) == 5
+    assert len(files) == 6
     same = states_file(base_model("llama"), rows, "bf16", "full")
     assert same in files

@@ -76,7 +76,7 @@ def states_file(
 ) -> Path:
     """Of this base model as it computes in a training, and of these examples."""
     asked = json.dumps([one.input_ids for one in examples])
-    weights = "nf4" if tuning == "qlora" else number_format
+    weights = f"nf4-{number_format}" if tuning == "qlora" else number_format
     key = f"{cache_key(base_model)} {weights} {asked}"
     name = hashlib.sha256(key.encode()).hexdigest()[:32]
     return base_model.parent / KEPT / f"{name}.safetensors"
