@@ -111,11 +111,15 @@ class Generation:
     async def _begin(
         self,
     ) -> tuple[InferenceEvent | None, AsyncGenerator[InferenceEvent, None]]:
-        """The first event and the others. Raises ApiError, once it is logged."""
+        """The model's first event and the others. Raises ApiError, once it is logged."""
         events = self.events()
         try:
-            # Wait for the first event: the status of a busy or broken model must not be 200.
-            return await anext(events, None), events
+            # Wait for it: the status of a busy or broken model must not be 200. Citations, of
+            # which the API writes nothing, come before the model is asked.
+            first = await anext(events, None)
+            while first is not None and "cited" in first:
+                first = await anext(events, None)
+            return first, events
         except ApiError as error:
             await self.log(error.status, error.code)
             raise

@@ -3,14 +3,28 @@
 import json
 import socketserver
 import threading
+from dataclasses import replace
 
 import httpx
 import openai
 import pytest
 
+from finetune_app.candidates import inference
+from finetune_app.core import engine_client
 from finetune_app.request_log.models import Request
 from tests.gateway.chat_requests import HELLO, MODEL, ask
 from tests.worker.conftest import wait_for
+
+PASSAGE = {
+    "document": 7,
+    "name": "handbook.md",
+    "title": "Pumps",
+    "page": 3,
+    "at": 120,
+    "text": "The pump is rated 90 W.",
+    "score": 1.0,
+    "why": "words",
+}
 
 
 class Dying(socketserver.StreamRequestHandler):
@@ -60,3 +74,48 @@ def test_a_stream_ends_with_an_error_event(client, dying, address, key):
     with pytest.raises(openai.APIError, match="restarts by itself"):
         list(ask(client, stream=True))
     wait_for(lambda: Request.objects.filter(status=503, streamed=True).count() == 2)
+
+
+@pytest.fixture
+def looks_up(live, monkeypatch):
+    """The deployment looks its answers up in documents."""
+    request_for = inference.request_for
+
+    def with_documents(candidate):
+        request = request_for(candidate)
+        return replace(
+            request,
+            prompt_template=replace(request.prompt_template, grounded=True),
+            retrieval={"index": "/index", "count": 1, "whole": False},
+        )
+
+    async def search(_index, _question, **_more):
+        return [PASSAGE]
+
+    monkeypatch.setattr(inference, "request_for", with_documents)
+    monkeypatch.setattr(engine_client, "search", search)
+    return live
+
+
+@pytest.mark.parametrize(("retry_after", "status"), [(5, 429), (None, 503)])
+def test_a_stream_with_documents_is_refused_before_it_starts(
+    client, looks_up, monkeypatch, retry_after, status
+):
+    """The passages are there before the model's first word."""
+
+    async def refuses(_base_model, _requests, **_settings):
+        raise engine_client.EngineUnavailable("Ask later.", retry_after=retry_after)
+        yield
+
+    monkeypatch.setattr(engine_client, "stream_chat", refuses)
+    with pytest.raises(openai.APIStatusError, match="Ask later") as refused:
+        ask(client, stream=True)
+    assert refused.value.status_code == status
+    assert refused.value.response.headers["retry-after"] == str(retry_after or 10)
+    wait_for(lambda: Request.objects.filter(status=status, streamed=True).count() == 1)
+
+
+def test_a_stream_with_documents_adds_up_to_the_answer(client, looks_up, said):
+    pieces = [chunk.choices[0].delta.content or "" for chunk in ask(client, stream=True)]
+    assert "".join(pieces) == "Ready."
+    assert "90 W" in said["asked"][0]["messages"][-1]["content"]
