@@ -28,6 +28,8 @@ RAISE_AFTER, RECOVER_AFTER = 2, 3  # checks in a row
 RECOVER_BELOW = 0.8  # of the limit
 # Client errors (400, 401, ...) are reported to the client; these are the deployment's.
 SERVER_ERRORS = Q(status__gte=500) | Q(error="engine_busy")
+# Somebody paused it on purpose: what it is asked meanwhile says nothing of how it does.
+WHILE_PAUSED = Q(error="model_paused")
 TOKENS = Sum(F("prompt_tokens") + F("tokens"))
 DEFAULTS = {
     Metric.ERRORS: 5.0,
@@ -81,7 +83,8 @@ def measure(metric: str, deployment: Deployment) -> float | None:
 
 
 def _error_percent(deployment: Deployment) -> float | None:
-    newest = deployment.requests.filter(at__gt=timezone.now() - WINDOW).values("pk")[:MAX_REQUESTS]
+    asked = deployment.requests.filter(~WHILE_PAUSED, at__gt=timezone.now() - WINDOW)
+    newest = asked.values("pk")[:MAX_REQUESTS]
     requests = deployment.requests.filter(pk__in=list(newest.values_list("pk", flat=True)))
     count = requests.count()
     return 100 * requests.filter(SERVER_ERRORS).count() / count if count >= MIN_REQUESTS else None

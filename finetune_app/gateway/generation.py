@@ -17,6 +17,7 @@ from finetune_app.candidates.inference import InferenceEvent
 from finetune_app.core import connections
 from finetune_app.core.engine_client import EngineUnavailable, RequestRejected
 from finetune_app.core.engine_protocol import Sampling
+from finetune_app.deployment.models import Deployment
 from finetune_app.gateway import model_lookup
 from finetune_app.gateway.errors import CLIENT_CLOSED_REQUEST, ApiError, internal_error
 from finetune_app.gateway.json_body import JsonObject
@@ -45,7 +46,7 @@ def engine_error(problem: EngineUnavailable) -> ApiError:
 
 @dataclass
 class Generation:
-    """One request and its response. `key` is None if a page asks; then `model` is given.
+    """One request and its response. `key` is None if a page asks.
 
     is_background: nobody waits for the response, so requests of people come first, and a failure
     that is over soon is not logged: the request is made again.
@@ -55,6 +56,7 @@ class Generation:
     request: TextRequest
     answer: ChatResponse
     model: model_lookup.ResolvedModel | None = None
+    unavailable: model_lookup.DeploymentUnavailable | None = None  # then it has no model
     is_background: bool = False
     started_at: float = field(default_factory=time.monotonic)
     first_text_at: float | None = None
@@ -63,9 +65,9 @@ class Generation:
     def with_model(self) -> "Generation":
         """Itself, once it knows its model. Asks the database, whose connection is then given back:
         the answer may take minutes. Raises ApiError, once that is logged."""
-        assert self.key is not None, "a page resolves the model itself"
+        assert self.key is not None, "a page names the deployment"
         try:
-            self.model = self._resolve(self.key)
+            self._resolve(self.key)
         except ApiError as error:
             self._log_now(error.status, error.code)
             raise
@@ -74,6 +76,16 @@ class Generation:
             raise
         finally:
             connections.give_back()
+        return self
+
+    def with_deployment(self, deployment: Deployment, conversation_id: str) -> "Generation":
+        """The same for a page. Raises ApiError, once that is logged."""
+        try:
+            self.model = model_lookup.resolve_deployment(deployment, conversation_id)
+        except model_lookup.DeploymentUnavailable as problem:
+            self.unavailable = problem
+            self._log_now(problem.status, problem.code)
+            raise
         return self
 
     async def response(self) -> HttpResponseBase:
@@ -96,7 +108,8 @@ class Generation:
     async def prompt_tokens(self) -> int:
         """How many tokens the model would read. Nothing is answered or logged. Raises ApiError."""
         assert self.key is not None
-        self.model = await sync_to_async(self._resolve)(self.key)
+        await sync_to_async(self._resolve)(self.key)
+        assert self.model is not None
         if self.model.request.endpoint:
             raise ApiError(
                 400,
@@ -130,11 +143,15 @@ class Generation:
             await self.log(500, "server_error")
             raise
 
-    def _resolve(self, key: ApiKey) -> model_lookup.ResolvedModel:
+    def _resolve(self, key: ApiKey) -> None:
         """Raises ApiError."""
-        model = model_lookup.resolve(key, self.request.model, self.request.options.conversation_id)
-        self.answer.require_storage(model.deployment)
-        return model
+        conversation_id = self.request.options.conversation_id
+        try:
+            self.model = model_lookup.resolve(key, self.request.model, conversation_id)
+        except model_lookup.DeploymentUnavailable as problem:
+            self.unavailable = problem
+            raise
+        self.answer.require_storage(self.model.deployment)
 
     async def events(self) -> AsyncGenerator[InferenceEvent, None]:
         """The engine's events for all choices. Closing it cancels the answers.
@@ -171,13 +188,14 @@ class Generation:
     def _facts(self, status: int, code: str) -> dict[str, Any]:
         """What the log of requests is told."""
         usage, streamed = self.answer.usage, self.request.options.stream
+        asked = self.model or self.unavailable
         to_store = self.answer.response_to_store() if status < 400 else None
         # Nobody saw the first word of an answer that was sent whole.
         first_text_at = self.first_text_at if streamed else None
         return {
             "key": self.key,
-            "deployment": self.model.deployment if self.model else None,
-            "release": self.model.release if self.model else None,
+            "deployment": asked.deployment if asked else None,
+            "release": asked.release if asked else None,
             "model": self.request.model,
             "status": status,
             "error": code,

@@ -36,6 +36,23 @@ class ResolvedModel:
     release: Release | None = None
 
 
+class DeploymentUnavailable(ApiError):
+    """The deployment that was asked cannot answer. It is named, so that its own log says so."""
+
+    def __init__(
+        self,
+        deployment: Deployment,
+        status: int,
+        message: str,
+        *,
+        code: str,
+        release: Release | None = None,
+        retry_after: int | None = None,
+    ) -> None:
+        super().__init__(status, message, code=code, retry_after=retry_after)
+        self.deployment, self.release = deployment, release
+
+
 @dataclass(frozen=True)
 class TunedModel:
     """A trained adapter that has a name of its own without being deployed."""
@@ -79,9 +96,10 @@ def resolve(key: ApiKey, name: str, conversation_id: str = "") -> ResolvedModel:
 
 
 def resolve_deployment(deployment: Deployment, conversation_id: str) -> ResolvedModel:
-    """The release that answers this conversation. Raises ApiError if none can."""
+    """The release that answers this conversation. Raises DeploymentUnavailable if none can."""
     if deployment.paused_at:
-        raise ApiError(
+        raise DeploymentUnavailable(
+            deployment,
             503,
             f"“{deployment.name}” is paused. A person of your team can resume it.",
             code="model_paused",
@@ -89,11 +107,15 @@ def resolve_deployment(deployment: Deployment, conversation_id: str) -> Resolved
         )
     release = canary.release_for(deployment, conversation_id)
     if release is None:
-        raise ApiError(404, f"“{deployment.name}” is not live.", code="model_not_found")
+        raise DeploymentUnavailable(
+            deployment, 404, f"“{deployment.name}” is not live.", code="model_not_found"
+        )
     try:
         request = inference.request_for(release.candidate)
     except PlainError as problem:
-        raise ApiError(503, problem.message, code="model_not_ready") from problem
+        raise DeploymentUnavailable(
+            deployment, 503, problem.message, code="model_not_ready", release=release
+        ) from problem
     return ResolvedModel(request, deployment.goal_id, deployment, release)
 
 

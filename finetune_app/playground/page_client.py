@@ -13,7 +13,6 @@ from asgiref.sync import sync_to_async
 from finetune_app.core import connections
 from finetune_app.core.chat_messages import Message
 from finetune_app.deployment.models import Deployment
-from finetune_app.gateway import model_lookup
 from finetune_app.gateway.errors import CLIENT_CLOSED_REQUEST, ApiError, internal_error
 from finetune_app.gateway.generation import Generation
 from finetune_app.gateway.json_body import storable
@@ -55,9 +54,8 @@ def prepare(deployment: Deployment, visitor: str, given: ChatBody) -> Generation
     body = json.dumps(asked, ensure_ascii=False).encode()
     request = parse_chat_request(body)
     conversation_id = f"{visitor}:{request.options.conversation_id}"
-    model = model_lookup.resolve_deployment(deployment, conversation_id)
     answer = ChatResponse(request.model, request.options.n)
-    return Generation(None, request, answer, model=model)
+    return Generation(None, request, answer).with_deployment(deployment, conversation_id)
 
 
 def read_history(text: str, max_messages: int = MAX_MESSAGES_REMEMBERED) -> list[Message]:

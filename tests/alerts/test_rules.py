@@ -105,6 +105,15 @@ def test_too_few_requests_and_client_errors_do_not_count(watch, live):
     assert rules.measure("errors", live) == pytest.approx(100 / 23)
 
 
+def test_requests_during_a_pause_say_nothing(watch, live):
+    """They neither fail nor hide what fails."""
+    log_requests(live, failed=30, error="model_paused")
+    live.requests.update(status=503)
+    assert rules.measure("errors", live) is None
+    log_requests(live, successful=10, failed=10)
+    assert rules.measure("errors", live) == 50
+
+
 def test_the_p95_latency_raises_the_rule(watch, live):
     change(watch, limits={"slow": 5.0})
     log_requests(live, successful=30, seconds=1)

@@ -18,6 +18,7 @@ ERROR_LABELS = {
     "engine_unavailable": _("The model was away"),
     "context_length_exceeded": _("The conversation was too long"),
     "model_paused": _("It was paused"),
+    "model_not_ready": _("The model was not ready"),
     "model_not_found": _("No such model"),
     "model_failed": _("The model broke down"),
     "gone": _("They left before the end"),
