@@ -177,15 +177,12 @@ def find_finished(
 ) -> Evaluation | None:
     """The newest finished test of exactly these candidates on the version's whole test split, as
     far as it is fair, by the goal's current measure. No recheck."""
-    same = (
-        goal.evaluations.succeeded()
-        .without_rechecks()
-        .filter(
-            version=version,
-            base=candidates[0],
-            measure=goal.measure,
-            measure_settings=goal.measure_settings,
-        )
+    tests = goal.evaluations.succeeded().without_rechecks()
+    same = tests.filter(
+        version=version,
+        base=candidates[0],
+        measure=goal.measure,
+        measure_settings=goal.measure_settings,
     )
     wanted = {one.pk for one in candidates}
     return next(
