@@ -197,6 +197,8 @@ def _everyday(general: GeneralCheckResult) -> list[EverydayAnswers]:
 
 def score_rows(evaluation: Evaluation) -> list[Whisker]:
     """Each candidate's score with its 95 % interval; none where a person decides."""
+    if evaluation.needs_person:
+        return []
     total, graded = evaluation.comparisons.count(), evaluation.get_measure().graded
     judged: dict[int, list[tuple[bool, float]]] = defaultdict(list)
     for one in evaluation.answers.all():

@@ -10,10 +10,14 @@ from huggingface_hub import ModelCard
 from finetune_app.basemodels.models import BaseModel
 from finetune_app.datasets.models import Import
 from finetune_app.evaluation.models import Evaluation
+from finetune_app.evaluation.votes import services as votes
+from finetune_app.evaluation.votes import voters
 from finetune_app.goals import services as goals
 from finetune_app.jobs.handlers import handler_for
 from finetune_app.model_export import model_card
 from tests import journey
+from tests.evaluation.conftest import different_answers
+from tests.evaluation.votes.ballot_papers import choose
 
 
 @pytest.fixture
@@ -171,6 +175,20 @@ def test_a_blind_choice_is_not_revealed(goal, owner):
     training = journey.trained(journey.ready(goal, owner), owner)
     journey.evaluated(training, owner)
     assert "Not tested yet" in model_card.adapter_card(training)
+
+
+def test_where_people_chose_there_is_no_score(goal, owner):
+    """Nor where a prompt was too long to be asked, which earlier tests have stored as wrong."""
+    goals.choose_measure(goal=goal, kind="choice", settings={})
+    training = journey.trained(journey.ready(goal, owner), owner)
+    chosen = journey.evaluated(training, owner, say=different_answers)
+    chosen.answers.filter(index=0).update(passed=False, score=0.0, refused=True, text="")
+    choose(voters.member_voter(chosen, owner), 1, "ours")
+    votes.reveal(evaluation=chosen)
+    card = card_of(training)
+    assert "Not tested yet" not in card.text
+    assert not card.data.eval_results
+    assert "95 % interval" not in card.text
 
 
 @pytest.mark.parametrize(

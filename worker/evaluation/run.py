@@ -194,7 +194,8 @@ def _base_beside(engine: Engine, group: list[Candidate]) -> tuple[Path | None, s
 def scored(
     candidate: Candidate, row: PromptRow, answer: Completion | Exception, measure: Measure
 ) -> AnswerEvent:
-    """The answer event. A prompt that the candidate could not be asked counts as failed.
+    """The answer event. A prompt that the candidate could not be asked counts as failed; where a
+    person decides, it is an answer that says nothing, for them to judge.
 
     Raises:
         UserError: the adapter is unusable ("bad_model").
@@ -213,7 +214,9 @@ def scored(
         "finish_reason": "refused",
     }
     if isinstance(answer, PromptTooLong | UserError):
-        event.update({"passed": False, "score": 0.0, "why": str(answer)})
+        event["why"] = str(answer)
+        if not measure.needs_person:
+            event.update({"passed": False, "score": 0.0})
         return event
     if isinstance(answer, BadAdapter):
         raise UserError("bad_model", str(answer)) from answer

@@ -9,7 +9,7 @@ from finetune_app.evaluation import services
 from finetune_app.evaluation.models import Vote, Voter
 from finetune_app.evaluation.votes import services as votes
 from finetune_app.evaluation.votes import voters
-from finetune_app.evaluation.votes.ballots import draw_pairs
+from finetune_app.evaluation.votes.ballots import draw_pairs, make_ballot
 from tests.conftest import person, signed_in
 from tests.evaluation.votes.ballot_papers import (
     button_of,
@@ -218,3 +218,19 @@ def test_votes_of_an_earlier_version_become_their_authors(editor, ballot):
     vote(ballot, 1, editor, "base")
     vote(ballot, 0, editor, "base")  # replaces the earlier one
     assert sorted(ballot.votes.values_list("index", "choice")) == [(0, "base"), (1, "base")]
+
+
+def test_what_could_not_be_asked_is_put_to_people_and_says_why_afterwards(
+    as_editor, editor, ballot, url
+):
+    """Beside an answer it says nothing, and whoever chooses the other one counts."""
+    of_ours = ballot.answers.filter(candidate=ballot.ours, index=0)
+    of_ours.update(text="", refused=True, why="The question is too long. Shorten it.")
+    voter = voters.member_voter(ballot, editor)
+    shown = make_ballot(ballot, voter.pairs[position_of(voter, 0)])
+    assert {shown["a"]["empty"], shown["b"]["empty"]} == {True, False}
+    vote(ballot, 0, editor, "base")
+    verdict = votes.reveal(evaluation=ballot)
+    assert (verdict.wins, verdict.losses) == (0, 1)
+    page = as_editor.get(url("detail", ballot.pk)).content.decode()
+    assert "Shorten it" in page

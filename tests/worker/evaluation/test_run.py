@@ -90,7 +90,7 @@ def test_answers_to_a_blind_choice_get_no_score(job, recorder):
     assert {answer["passed"] for answer in channel.of("answer")} == {None}
 
 
-def test_a_prompt_that_is_too_long_fails_only_its_own_answers(job, recorder, base):
+def add_too_long_a_prompt(job) -> None:
     turns = [
         {"role": "user", "content": "x" * 5000},
         {"role": "assistant", "content": "ok"},
@@ -98,6 +98,21 @@ def test_a_prompt_that_is_too_long_fails_only_its_own_answers(job, recorder, bas
     long = {"id": 99, "split": "test", "messages": turns}
     version = Path(job.spec["version"])
     version.write_text(version.read_text() + "\n" + json.dumps(long))
+
+
+def test_in_a_blind_choice_a_prompt_that_is_too_long_has_a_reason_and_no_score(job, recorder):
+    add_too_long_a_prompt(job)
+    channel = recorder()
+    run(replace(job, spec=job.spec | {"measure": {"kind": "choice", "settings": {}}}), channel)
+    found = [a for a in channel.of("answer") if a["row"] == 99]
+    assert [(a["passed"], a["score"], a["finish_reason"]) for a in found] == [
+        (None, None, "refused")
+    ] * 3
+    assert all("Shorten it" in a["why"] for a in found)
+
+
+def test_a_prompt_that_is_too_long_fails_only_its_own_answers(job, recorder, base):
+    add_too_long_a_prompt(job)
     channel = recorder()
     run(job, channel)
     failed = [a for a in channel.of("answer") if a["row"] == 99]
