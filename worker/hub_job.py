@@ -19,6 +19,8 @@ from typing import Any
 TELL_SECONDS = 30.0  # between two commits of events
 EVENTS, RESULT, ERROR = "events.jsonl", "result.json", "error.json"
 TOLD = ("point", "sample", "warning", "phase")
+MAX_POINTS = 8_000  # of the loss alone; more are not read (hub_training/results.py)
+MEASURED = ("validation_loss", "validation_score", "general_ability")
 MAX_TRIES = 5
 MAX_RESULT_TRIES = 20  # what was paid for is not given up after half a minute
 MAX_PAUSE_SECONDS = 60.0
@@ -33,7 +35,9 @@ class HubChannel:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._lines: list[str] = []
+        self._lines: list[tuple[int, str]] = []  # with the step that thins it out; 0: it stays
+        self._points = 0  # that may be thinned out
+        self._every = 1  # steps from one of them to the next
         self._progress: dict[str, Any] = {}
 
     def emit(self, event: str, **fields: Any) -> None:
@@ -43,14 +47,27 @@ class HubChannel:
             if event == "progress":
                 self._progress = {"event": event, **plain(fields)}
             elif event in TOLD:
-                self._lines.append(json.dumps({"event": event, **plain(fields)}))
+                is_measured = any(fields.get(name) is not None for name in MEASURED)
+                step = fields["step"] if event == "point" and not is_measured else 0
+                self._add(step, json.dumps({"event": event, **plain(fields)}))
             else:
                 print(event, fields, flush=True)
+
+    def _add(self, step: int, line: str) -> None:
+        """A long curve is thinned out evenly, but where it was measured: adapters are kept."""
+        if step % self._every:
+            return
+        self._lines.append((step, line))
+        self._points += bool(step)
+        if self._points > MAX_POINTS:
+            self._every *= 2
+            self._lines = [one for one in self._lines if one[0] % self._every == 0]
+            self._points = sum(bool(one[0]) for one in self._lines)
 
     def text(self) -> str:
         with self._lock:
             last = [json.dumps(self._progress)] if self._progress else []
-            return "\n".join([*self._lines, *last]) + "\n"
+            return "\n".join([*(line for _step, line in self._lines), *last]) + "\n"
 
     def stopping(self) -> bool:
         return False  # a container is cancelled, not stopped

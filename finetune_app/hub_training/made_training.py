@@ -1,6 +1,7 @@
 """What came back from the hub becomes a training of the goal, like one of this machine."""
 
 import json
+from collections import defaultdict
 from typing import Any
 
 from django.db import transaction
@@ -13,8 +14,8 @@ from finetune_app.hub_training.results import RESULT, progress_of
 from finetune_app.jobs.models import Job, State
 from finetune_app.training.best_step import step_name
 from finetune_app.training.events import training_succeeded
-from finetune_app.training.jobs import TrainingHandler
-from finetune_app.training.models import Training
+from finetune_app.training.jobs import answer_of, measured_of
+from finetune_app.training.models import Point, SampleAnswer, Training
 from finetune_app.training.protocol import ADAPTER
 
 
@@ -55,6 +56,8 @@ def make_training(remote: HubTraining) -> Training:
     )
     training.adapter_sha256 = hashes[f"{ADAPTER}/{training.weights_file}"]
     training.size = local_bytes(training.folder)
+    warnings = (event["text"] for event in remote.events if event["event"] == "warning")
+    training.warnings = list(dict.fromkeys(warnings))
     training.save()
     _record(remote, training, result, hashes)
     HubTraining.objects.filter(pk=remote.pk).update(training=training)
@@ -65,16 +68,27 @@ def make_training(remote: HubTraining) -> Training:
 def _record(
     remote: HubTraining, training: Training, result: dict[str, Any], hashes: dict[str, str]
 ) -> None:
-    """The curve, the sample answers and the warnings."""
-    handler = TrainingHandler()
-    for event in remote.events:
-        if event["event"] in ("point", "sample", "warning"):
-            handler.record(training.job, event)
+    """The curve and the sample answers. In a few statements: on SQLite nobody else can write
+    meanwhile, not even the heartbeat of another training."""
+    points: dict[int, dict[str, Any]] = defaultdict(dict)
+    answers: dict[tuple[int, int], dict[str, Any]] = {}
+    for event in remote.events:  # a later one of the same step counts
+        if event["event"] == "point":
+            points[event["step"]] |= measured_of(event)
+        elif event["event"] == "sample":
+            answers[event["step"], event["index"]] = answer_of(event)
     for step, sha256 in (result.get("kept_steps") or {}).items():
-        if step.isdecimal() and len(step) < 10:
+        if step.isdecimal() and len(step) < 10 and int(step) in points:
             file = f"steps/{step_name(int(step))}/{training.weights_file}"
             if hashes.get(file) == sha256:
-                training.points.filter(step=int(step)).update(adapter_sha256=sha256)
+                points[int(step)]["adapter_sha256"] = sha256
+    Point.objects.bulk_create(
+        Point(training=training, step=step, **fields) for step, fields in points.items()
+    )
+    SampleAnswer.objects.bulk_create(
+        SampleAnswer(training=training, step=step, index=index, **fields)
+        for (step, index), fields in answers.items()
+    )
 
 
 def delete_unused(sender: type[HubTraining], instance: HubTraining, **kwargs: Any) -> None:

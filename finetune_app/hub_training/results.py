@@ -51,9 +51,9 @@ RESULT_NUMBERS = (
 
 
 def read_events(hub: HubJobs, training: HubTraining) -> list[dict[str, Any]]:
-    """What was told so far; [] where nothing can be read."""
+    """What was told so far, the newest of too much; [] where nothing can be read."""
     text = _read_text(hub, training, EVENTS)
-    found = [_event(line) for line in text.splitlines()[:MAX_EVENTS]]
+    found = [_event(line) for line in text.splitlines()[-MAX_EVENTS:]]
     return [event for event in found if event]
 
 

@@ -1,6 +1,6 @@
 """The handler of training jobs: the child's spec, its events and its result."""
 
-from typing import cast
+from typing import Any, cast
 
 from django.conf import settings
 from django.db import transaction
@@ -151,7 +151,8 @@ def _start_adapter(training: Training) -> str | None:
     return str(local_folder(earlier.adapter_folder))
 
 
-def _record_point(training: Training, point: CurvePoint) -> None:
+def measured_of(point: CurvePoint) -> dict[str, Any]:
+    """Fields of a Point; without those that this event does not tell."""
     names = (
         "epoch",
         "loss",
@@ -163,8 +164,24 @@ def _record_point(training: Training, point: CurvePoint) -> None:
         "tokens_per_second",
         "memory_bytes",
     )
-    measured = {name: point.get(name) for name in names if point.get(name) is not None}
-    Point.objects.update_or_create(training=training, step=point["step"], defaults=measured)
+    return {name: point.get(name) for name in names if point.get(name) is not None}
+
+
+def answer_of(sample: SampleEvent) -> dict[str, Any]:
+    """Fields of a SampleAnswer."""
+    return {
+        "prompt": sample["prompt"],
+        "wanted": sample["wanted"],
+        "answer": sample["answer"],
+        "passed": sample.get("passed"),
+        "why": (sample.get("why") or "")[:MAX_WHY_CHARACTERS],
+    }
+
+
+def _record_point(training: Training, point: CurvePoint) -> None:
+    Point.objects.update_or_create(
+        training=training, step=point["step"], defaults=measured_of(point)
+    )
 
 
 def _record_sample(training: Training, sample: SampleEvent) -> None:
@@ -172,11 +189,5 @@ def _record_sample(training: Training, sample: SampleEvent) -> None:
         training=training,
         step=sample["step"],
         index=sample["index"],
-        defaults={
-            "prompt": sample["prompt"],
-            "wanted": sample["wanted"],
-            "answer": sample["answer"],
-            "passed": sample.get("passed"),
-            "why": (sample.get("why") or "")[:MAX_WHY_CHARACTERS],
-        },
+        defaults=answer_of(sample),
     )
