@@ -168,6 +168,7 @@ def answer_all(evaluation: Evaluation, say: Say) -> None:
 def end(job: Job, **result: object) -> None:
     """The worker's child ended with `result`."""
     state = State.STOPPED if result.get("stopped") else State.SUCCEEDED
+    handler_for(job).before_finish(job, result)
     with transaction.atomic():  # as the supervisor does: a page never sees one without the other
         set_state(job, state, result=result)
         ended = Job.objects.get(pk=job.pk)

@@ -88,11 +88,17 @@ class TrainingHandler(JobHandler):
             training.save(update_fields=["warnings"])
 
     def before_finish(self, job: Job, result: Result) -> None:
-        """Upload what was learned to the storage, which may take a while."""
-        if (result.get("adapter") or result.get("model")) and not result.get("stopped"):
-            training = Training.objects.get(job=job)
-            publish_folder(training.result_folder)
-            publish_folder(f"{training.folder}/steps")
+        """Read what was learned, for its hash and size, and upload it to the storage: either may
+        take a while."""
+        if not _has_learned(result):
+            return
+        training = Training.objects.get(job=job)
+        learned = (training.result_folder, f"{training.folder}/steps")
+        weights = settings.DATA_DIR / training.result_folder / training.weights_file
+        result["sha256"] = sha256_of(weights)
+        result["size"] = sum(map(local_bytes, learned))
+        for folder in learned:
+            publish_folder(folder)
 
     def finish(self, job: Job, result: Result) -> None:
         """Record hash and size of what was learned, machine and measured speed, unless stopped.
@@ -101,14 +107,9 @@ class TrainingHandler(JobHandler):
         """
         training = Training.objects.select_related("base_model").get(job=job)
         found = cast(TrainingResult, result)
-        if found.get("stopped") or training.adapter_sha256:
+        if training.adapter_sha256 or not _has_learned(result):
             return
-        if not (found.get("adapter") or found.get("model")):
-            return
-        weights = settings.DATA_DIR / training.result_folder / training.weights_file
-        training.adapter_sha256 = sha256_of(weights)
-        learned = (training.result_folder, f"{training.folder}/steps")
-        training.size = sum(map(local_bytes, learned))
+        training.adapter_sha256, training.size = found["sha256"], found["size"]
         training.save(update_fields=["adapter_sha256", "size"])
         for step, sha256 in found.get("kept_steps", {}).items():
             training.points.filter(step=int(step)).update(adapter_sha256=sha256)
@@ -134,6 +135,10 @@ class TrainingHandler(JobHandler):
         """A failed training may be continued; of a cancelled one nothing is of use."""
         if job.state == State.CANCELLED:
             _delete_after_commit(Training.objects.get(job=job).folder)
+
+
+def _has_learned(result: Result) -> bool:
+    return bool(result.get("adapter") or result.get("model")) and not result.get("stopped")
 
 
 def _delete_after_commit(folder: str) -> None:

@@ -80,3 +80,7 @@ class TrainingResult(TypedDict):
     peak_memory_bytes: NotRequired[int]
     machine: NotRequired[str]
     """Cores, memory and graphics card in words; added by the handler."""
+    sha256: NotRequired[str]
+    """Of the weights that were learned; added by the handler, as is the next."""
+    size: NotRequired[int]
+    """Bytes of what was learned, with its kept steps."""

@@ -89,6 +89,19 @@ def test_finishing_records_the_adapters_hash_and_the_speed(ready, owner):
     assert speed.device == this_machine().device
 
 
+def test_what_was_learned_is_read_before_the_last_transaction(waiting):
+    """Of a whole model it takes seconds, in which nobody else could write to SQLite."""
+    journey.write(f"{waiting.adapter_folder}/adapter_model.safetensors", "what it learned")
+    journey.write(f"{waiting.folder_of_step(30)}/adapter_model.safetensors", "earlier")
+    result = {"adapter": "adapter", "tokens": 1, "seconds": 1}
+    handler_for(waiting.job).before_finish(waiting.job, result)
+    delete_folder(waiting.folder)  # what is gone cannot be read
+    handler_for(waiting.job).finish(waiting.job, result)
+    waiting.refresh_from_db()
+    assert waiting.adapter_sha256 == sha256(b"what it learned").hexdigest()
+    assert waiting.size == len("what it learned") + len("earlier")
+
+
 def test_finishing_twice_changes_nothing(ready, owner):
     training = journey.trained(ready, owner)
     journey.write(f"{training.adapter_folder}/adapter_model.safetensors", "something else")
@@ -145,6 +158,6 @@ def test_one_that_stopped_or_failed_can_go_on(waiting, django_capture_on_commit_
 def test_a_missing_adapter_is_a_fault_and_not_a_success(waiting):
     delete_folder(waiting.folder)
     with pytest.raises(FileNotFoundError):
-        handler_for(waiting.job).finish(
+        handler_for(waiting.job).before_finish(
             waiting.job, {"adapter": "adapter", "tokens": 1, "seconds": 1}
         )
