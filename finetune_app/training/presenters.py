@@ -114,6 +114,8 @@ def headline(training: Training) -> str:
     if job.state == State.STOPPING:
         return _("Stopping at the next safe place")
     if job.state == State.STOPPED:
+        if not job.total:  # it had not begun
+            return _("Stopped")
         return _("Stopped at step %(done)d of %(total)d") % {"done": job.done, "total": job.total}
     if job.state == State.FAILED:
         return _("It could not continue")

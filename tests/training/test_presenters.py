@@ -81,6 +81,7 @@ def test_the_headline_says_where_it_is(training):
     assert headline(put(training, State.QUEUED)) == "About to start"
     assert headline(put(training, State.STOPPING)) == "Stopping at the next safe place"
     assert headline(put(training, State.STOPPED, done=61, total=90)) == "Stopped at step 61 of 90"
+    assert headline(put(training, State.STOPPED, done=0, total=0)) == "Stopped"
     assert headline(put(training, State.FAILED)) == "It could not continue"
     assert headline(put(training, State.SUCCEEDED, result={"seconds": 170})) == "Done in 3 minutes"
 
