@@ -18,8 +18,9 @@ from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from finetune_app.core import files
 from finetune_app.core.errors import PlainError
-from finetune_app.jobs import lease, process_ids
+from finetune_app.jobs import lease, process_ids, services
 from finetune_app.jobs.handlers import ChildSpec, Event, Later, Result, handler_for
 from finetune_app.jobs.models import Job, State
 from worker import boot_clock
@@ -143,9 +144,15 @@ class Supervision:
             raise LostLease
 
     def _run_child(self, heartbeat: Heartbeat, spec: ChildSpec) -> None:
-        with ProgressCopies(self.job, spec.folder, self.handler.kind.progress):
-            child, how = self._child_to_its_end(heartbeat, spec)
-        self._end_job(child, how)
+        try:
+            with ProgressCopies(self.job, spec.folder, self.handler.kind.progress):
+                child, how = self._child_to_its_end(heartbeat, spec)
+            self._end_job(child, how)
+        except LostLease:
+            if not self._retry(Job.objects.filter(pk=self.job.pk).exists):
+                # The child may have written after its files were deleted with the row.
+                services.delete_files(self.job.pk, folder=files.name_of(spec.folder))
+            raise
 
     def _child_to_its_end(self, heartbeat: Heartbeat, spec: ChildSpec) -> tuple[Child, str]:
         child = self._make_child()
@@ -259,7 +266,7 @@ class Supervision:
             detail = f"{how}\n{child.tail()}"
             counts = not self._handing_back
             self._write_the_rest()
-            state = self._retry(lambda: lease.release(self.job, detail=detail, counts=counts))
+            state = self._release(detail=detail, counts=counts)
             log.warning(
                 "job %s: the child ended without a result (%s): %s", self.job.pk, how, state
             )
@@ -270,9 +277,15 @@ class Supervision:
             result = {key: value for key, value in event.items() if key != "event"}
             if result.get("stopped") and self._handing_back:
                 self._write_the_rest()
-                self._retry(lambda: lease.release(self.job, counts=False))
+                self._release(counts=False)
             else:
                 self._finish(result)
+
+    def _release(self, *, detail: str = "", counts: bool) -> str:
+        state = self._retry(lambda: lease.release(self.job, detail=detail, counts=counts))
+        if state is None:
+            raise LostLease
+        return str(state)
 
     def _write_the_rest(self) -> None:
         """Write the last events of a child that did not finish. One that cannot be stored keeps no

@@ -149,7 +149,8 @@ def cancel(job: Job) -> bool:
 def discard(job_pk: int, *, folder: str) -> None:
     """Delete a job and its files after the transaction commits.
 
-    A supervisor that no longer finds the job's row has lost its lease and kills its child.
+    A supervisor that no longer finds the job's row has lost its lease, kills its child, and deletes
+    what that wrote meanwhile.
     """
 
     def remove() -> None:
@@ -157,9 +158,14 @@ def discard(job_pk: int, *, folder: str) -> None:
             if job := Job.objects.select_for_update().filter(pk=job_pk).first():
                 team_hours.keep_time_of(job)
                 job.delete()
-        for path in (f"logs/job-{job_pk}.log", f"run/job-{job_pk}.lock"):
-            (settings.DATA_DIR / path).unlink(missing_ok=True)
-        delete_folder(folder)
+        delete_files(job_pk, folder=folder)
 
     # Robust: an unavailable store must not prevent the other deletions.
     transaction.on_commit(remove, robust=True)
+
+
+def delete_files(job_pk: int, *, folder: str) -> None:
+    """Delete what a job and its children have written."""
+    for path in (f"logs/job-{job_pk}.log", f"run/job-{job_pk}.lock"):
+        (settings.DATA_DIR / path).unlink(missing_ok=True)
+    delete_folder(folder)

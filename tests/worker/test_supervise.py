@@ -12,6 +12,7 @@ from finetune_app.jobs import lease, preemption, process_ids, services
 from finetune_app.jobs.models import ChildRun, Job, State
 from tests.worker.conftest import (
     assert_one_at_a_time,
+    child_of,
     handler_calls,
     meanwhile,
     steps_of,
@@ -218,6 +219,27 @@ def test_deleting_a_running_job_kills_its_child(new_job):
     count = len(steps_of(job))
     time.sleep(0.3)
     assert len(steps_of(job)) == count
+
+
+@pytest.mark.parametrize("end", ["is killed", "dies itself"])
+def test_what_a_child_writes_after_the_deletion_of_its_job_is_deleted(new_job, data_dir, end):
+    job = new_job(steps=1000, pause=60)  # a long step
+    folder, log = handlers.folder_of(job), data_dir / "logs" / f"job-{job.pk}.log"
+
+    def delete():
+        child = child_of(job)
+        wait_for(lambda: Job.objects.get(pk=job.pk).phase == "counting")
+        services.discard(job.pk, folder=f"counting/{job.pk}")
+        (folder / "checkpoints").mkdir(parents=True)  # as a checkpoint that began before
+        log.write_text("Saving\n")
+        if end == "dies itself":
+            child.kill()
+
+    taken = lease.take(job.pk, worker=process_ids.process_id())
+    with meanwhile(delete):
+        Supervision(taken, warm_child.new_light_child, threading.Event()).run()
+    assert not folder.exists()
+    assert not log.exists()
 
 
 def test_an_error_in_finish_fails_the_job_which_can_continue(new_job, monkeypatch):
