@@ -31,6 +31,10 @@ class InferenceEvent(ChatEvent, total=False):
     """The passages in the prompt."""
     trouble: str
     """Why the model cannot be reached, at the end of an answer."""
+    permanent: bool
+    """Beside trouble: asking again would not help."""
+    refused: bool
+    """Beside trouble: what was asked is at fault."""
 
 
 @dataclass(frozen=True)
@@ -241,7 +245,11 @@ async def _stream_remote(
             async for event in events:
                 yield {"candidate": request.name, **event}  # type: ignore[typeddict-item]
     except remote.RemoteError as problem:
-        yield _trouble(request, problem) | {"param": problem.param}
+        yield _trouble(request, problem) | {
+            "param": problem.param,
+            "permanent": problem.retry_after is None,
+            "refused": problem.about_question,
+        }
     except engine_client.EngineUnavailable as problem:
         yield _trouble(request, problem)
 

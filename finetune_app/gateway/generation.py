@@ -272,17 +272,8 @@ class Generation:
 
     def _record(self, event: InferenceEvent) -> None:
         """Add the event to the response. Raises ApiError if the answer failed."""
-        problem = event.get("error") or event.get("trouble")
-        if problem:
-            if event.get("param"):
-                raise ApiError(400, str(problem), param=self._param(event["param"]))
-            too_long = event.get("code") == "context_length_exceeded"
-            raise ApiError(
-                400 if too_long else 503,
-                str(problem),
-                code="context_length_exceeded" if too_long else "model_failed",
-                param=self.request.prompt_field if too_long else None,
-            )
+        if event.get("error") or event.get("trouble"):
+            raise self._failure(event)
         choice = self.answer.choices[int(event["candidate"])]
         # So far: the client may be gone before the end. A platform may report none at the end.
         choice.tokens = event.get("tokens") or choice.tokens
@@ -299,6 +290,20 @@ class Generation:
             choice.thought = choice.thought.strip()
             prompt = self.request.prompts[0]
             choice.find_calls(prompt.tools, is_single=prompt.is_single_call)
+
+    def _failure(self, event: InferenceEvent) -> ApiError:
+        """Clients ask again after a 503, and a batch waits: only where that may help."""
+        problem = str(event.get("error") or event.get("trouble"))
+        if event.get("param"):
+            return ApiError(400, problem, param=self._param(event["param"]))
+        if event.get("code") == "context_length_exceeded":
+            param = self.request.prompt_field
+            return ApiError(400, problem, code="context_length_exceeded", param=param)
+        if event.get("refused"):
+            return ApiError(400, problem, code="question_refused")
+        if event.get("permanent"):
+            return ApiError(502, problem, code="model_failed", should_retry=False)
+        return ApiError(503, problem, code="model_failed")
 
     def _param(self, name: str | None) -> str | None:
         """The part of the request that is at fault: the schema of a call comes from its tools."""

@@ -1,11 +1,14 @@
 """A batch from its file to its answers, by OpenAI's own client."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from finetune_app.api_keys.models import ApiKey
 from finetune_app.batches.models import BatchRequest
+from finetune_app.candidates import inference
+from finetune_app.providers.client import target_of
 from finetune_app.request_log.models import Request
 from tests.batches.batch_files import (
     CHAT,
@@ -18,6 +21,7 @@ from tests.batches.batch_files import (
     send,
     with_body,
 )
+from tests.providers.conftest import platform  # noqa: F401
 
 
 def test_each_request_gets_its_answer(client, engine, live):
@@ -92,6 +96,31 @@ def test_a_request_that_is_wrong_is_an_error_of_its_own(client, engine, live):
     assert errors["row-2"]["response"]["status_code"] == 400
     assert errors["row-2"]["response"]["body"]["error"]["param"] == "temperature"
     assert errors["row-3"]["response"]["body"]["error"]["param"] == "stream"
+
+
+@pytest.mark.parametrize(("model", "status"), [("fussy", 400), ("poor", 502)])
+def test_what_a_platform_refuses_for_good_is_asked_once(
+    client,
+    platform,  # noqa: F811
+    live,
+    team,
+    owner,
+    monkeypatch,
+    model,
+    status,
+):
+    """Nobody waits for it: the other requests would expire meanwhile."""
+    target = target_of(platform.endpoint(team, owner, model))
+    request_for = inference.request_for
+    monkeypatch.setattr(
+        inference, "request_for", lambda one: replace(request_for(one), endpoint=target)
+    )
+    sent = send(client, [line(1), line(2)])
+    assert run_slice(sent).state == "succeeded"
+    errors = read(client, client.batches.retrieve(sent.id).error_file_id)
+    assert {one["response"]["status_code"] for one in errors.values()} == {status}
+    assert len(platform.requests) == len(errors) == 2
+    assert Request.objects.filter(status=status, deployment=live).count() == 2
 
 
 def test_where_everything_is_wrong_there_is_no_output_file(client, engine, live):

@@ -6,6 +6,7 @@ import openai
 import pytest
 from asgiref.sync import async_to_sync
 
+from finetune_app.alerts.rules import SERVER_ERRORS
 from finetune_app.candidates import inference
 from finetune_app.playground import page_client
 from finetune_app.providers.client import target_of
@@ -65,6 +66,40 @@ def test_what_the_platform_does_not_take_is_refused_by_name(client, far):
     with pytest.raises(openai.BadRequestError, match="'stop' is not supported") as refused:
         ask(client, stop="END")
     assert refused.value.param == "stop"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    ("model", "status", "code"),
+    [
+        ("fussy", 400, "question_refused"),
+        ("wrong key", 502, "model_failed"),
+        ("poor", 502, "model_failed"),
+        ("unknown", 502, "model_failed"),
+        ("web page", 502, "model_failed"),
+    ],
+)
+def test_what_the_platform_refuses_for_good_is_not_asked_again(
+    client, far, live, model, status, code, stream
+):
+    """OpenAI's client asks again after a 503, and also after a 502 unless it is told."""
+    there = far(model)
+    with pytest.raises(openai.APIStatusError) as refused:
+        ask(client.with_options(max_retries=2), stream=stream)
+    assert (refused.value.status_code, refused.value.code) == (status, code)
+    assert len(there.requests) == 1
+    logged = Request.objects.get()
+    assert (logged.status, logged.error, logged.deployment) == (status, code, live)
+    assert live.requests.filter(SERVER_ERRORS).exists() == (status == 502)
+
+
+@pytest.mark.parametrize("model", ["busy", "broken", "stumbles"])
+def test_what_may_be_over_soon_may_be_asked_again(client, far, model):
+    far(model)
+    with pytest.raises(openai.InternalServerError) as refused:
+        ask(client)
+    assert (refused.value.status_code, refused.value.code) == (503, "model_failed")
+    assert "x-should-retry" not in refused.value.response.headers
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ ERROR_LABELS = {
     "engine_busy": _("The model was busy"),
     "engine_unavailable": _("The model was away"),
     "context_length_exceeded": _("The conversation was too long"),
+    "question_refused": _("The model elsewhere did not take it"),
     "model_paused": _("It was paused"),
     "model_not_ready": _("The model was not ready"),
     "model_not_found": _("No such model"),
