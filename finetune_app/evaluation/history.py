@@ -7,6 +7,7 @@ from statistics import fmean
 from typing import Any, NamedTuple
 
 from django.db.models import F
+from django.db.models.functions import MD5
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
@@ -14,7 +15,7 @@ from finetune_app.candidates.differences import differences, rounding
 from finetune_app.candidates.models import Candidate
 from finetune_app.core import charts
 from finetune_app.core.charts import Whisker
-from finetune_app.evaluation.models import Answer, Evaluation
+from finetune_app.evaluation.models import Answer, Comparison, Evaluation
 from finetune_app.evaluation.presenters import label_of
 from finetune_app.evaluation.verdict.statistics import Interval, paired_bootstrap, wilson
 from finetune_app.goals.models import Goal, MeasureKind
@@ -25,12 +26,17 @@ FLATTERED_FROM = 3  # from so many tested candidates on, the best one is probabl
 
 NOT_SHOWN = ("test_rows", "general", "refusals", "recall", "latency_seconds")
 
-Scores = dict[int, float]  # row id -> 0 to 1
+# A row as it was asked: its id, and a fingerprint of the prompt and the wanted answer, which may
+# have been corrected between two versions; 0 where all tests are of one version.
+Asked = tuple[int, int]
+Scores = dict[Asked, float]  # 0 to 1
+Texts = dict[tuple[int, int], int]  # evaluation, index of the prompt -> fingerprint
 
 
 class Facts(NamedTuple):
     """Fields of an answer that tell its score."""
 
+    index: int
     row: int
     passed: bool | None
     score: float | None
@@ -51,7 +57,8 @@ class HistoryEntry:
 def history_context(goal: Goal) -> dict[str, Any]:
     """The tested candidates, the newest first, and their chart; without any, why."""
     evaluations = _evaluations(goal)
-    scores = _scores_of_ours(evaluations)
+    texts = _texts(evaluations)
+    scores = _scores_of_ours(evaluations, texts)
     comparable = _comparable(scores)
     evaluations = [evaluations[at] for at in comparable]
     scores = [scores[at] for at in comparable]
@@ -65,7 +72,7 @@ def history_context(goal: Goal) -> dict[str, Any]:
     ]
     best = max(tested, key=lambda one: one.score)
     base = evaluations[-1].base
-    of_base = _scores_of_base(evaluations[-1])
+    of_base = _scores_of_base(evaluations[-1], texts)
     return {
         "tested": tested[::-1],
         "best": best,
@@ -91,7 +98,16 @@ def _evaluations(goal: Goal) -> list[Evaluation]:
     return list(chosen.with_details().defer(*NOT_SHOWN).order_by("pk"))
 
 
-def _scores_of_ours(evaluations: Sequence[Evaluation]) -> list[Scores]:
+def _texts(evaluations: Sequence[Evaluation]) -> Texts:
+    """Empty where all are of one version, in which nothing changes."""
+    if len({one.version_id for one in evaluations}) < 2:
+        return {}
+    asked = Comparison.objects.filter(evaluation__in=evaluations).order_by()
+    hashed = asked.values_list("evaluation", "index", MD5("prompt"), MD5("wanted"))
+    return {(pk, index): hash(tuple(of_texts)) for pk, index, *of_texts in hashed.iterator(2_000)}
+
+
+def _scores_of_ours(evaluations: Sequence[Evaluation], texts: Texts) -> list[Scores]:
     """Of each the scores of the candidate that it tests. All have the goal's measure."""
     ours = Answer.objects.filter(
         evaluation__in=evaluations, candidate=F("evaluation__ours")
@@ -99,21 +115,22 @@ def _scores_of_ours(evaluations: Sequence[Evaluation]) -> list[Scores]:
     found: dict[int, list[Facts]] = defaultdict(list)
     for pk, *facts in ours.values_list("evaluation", *Facts._fields).iterator(2_000):
         found[pk].append(Facts(*facts))
-    return [_scores(one, found[one.pk]) for one in evaluations]
+    return [_scores(one, found[one.pk], texts) for one in evaluations]
 
 
-def _scores_of_base(evaluation: Evaluation) -> Scores:
+def _scores_of_base(evaluation: Evaluation, texts: Texts) -> Scores:
     answers = evaluation.answers.filter(candidate=evaluation.base).order_by()
-    return _scores(evaluation, map(Facts._make, answers.values_list(*Facts._fields)))
+    return _scores(evaluation, map(Facts._make, answers.values_list(*Facts._fields)), texts)
 
 
-def _scores(evaluation: Evaluation, answers: Iterable[Facts]) -> Scores:
+def _scores(evaluation: Evaluation, answers: Iterable[Facts], texts: Texts) -> Scores:
     graded = evaluation.get_measure().graded
-    return {
-        one.row: (one.score or 0.0) if graded else float(one.passed)
-        for one in answers
-        if one.passed is not None
-    }
+    found: Scores = {}
+    for one in answers:
+        if one.passed is not None:
+            asked = (one.row, texts.get((evaluation.pk, one.index), 0))
+            found[asked] = (one.score or 0.0) if graded else float(one.passed)
+    return found
 
 
 def _comparable(scores: Sequence[Scores]) -> list[int]:

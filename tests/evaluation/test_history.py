@@ -2,9 +2,12 @@
 
 import pytest
 
+from finetune_app.datasets import services as datasets
+from finetune_app.datasets.models import Split
 from finetune_app.evaluation.history import history_context
 from finetune_app.goals import services as goals
 from finetune_app.training.models import Training
+from finetune_app.versions import services as versions
 from tests import journey
 
 
@@ -87,6 +90,37 @@ def test_scores_are_compared_on_the_prompts_that_all_were_asked(goal, owner, tra
     context = history_context(goal)
     assert context["prompts"] == first
     assert [one.score for one in context["tested"]] == [first, first]
+
+
+def correct_test_rows(goal, by, count: int) -> None:
+    """Give test rows another wanted answer, and freeze."""
+    dataset = datasets.dataset_of(goal)
+    for row in dataset.examples.filter(split=Split.TEST).order_by("number")[:count]:
+        question, answer = row.messages[-2:]
+        row.messages = [question, {**answer, "content": "topic: corrected"}]
+        row.save(update_fields=["messages"])
+    versions.freeze(dataset=dataset, by=by)
+
+
+def test_prompts_whose_wanted_answer_was_corrected_are_not_compared(goal, owner, trained):
+    """Else a later training looks better because of the answer key alone."""
+    journey.evaluated(trained, owner, say=right_on(100))
+    correct_test_rows(goal, owner, 2)
+    journey.evaluated(journey.trained(goal, owner, weights="more"), owner, say=right_on(0))
+    context = history_context(goal)
+    same = trained.version.counts["test"] - 2
+    assert context["prompts"] == same
+    assert [one.score for one in context["tested"]] == [0, same]
+
+
+def test_several_versions_are_one_more_question_to_the_database(
+    goal, owner, trained, django_assert_max_num_queries
+):
+    journey.evaluated(trained, owner)
+    correct_test_rows(goal, owner, 1)
+    journey.evaluated(journey.trained(goal, owner, weights="more"), owner)
+    with django_assert_max_num_queries(5):
+        assert len(history_context(goal)["tested"]) == 2
 
 
 def test_a_model_tested_twice_is_drawn_once(owner, trained, goal):
