@@ -65,22 +65,35 @@ def read_questions(version: Version) -> dict[int, str]:
 
 def learned_rows(version: Version, learned_from: Iterable[Version]) -> set[int]:
     """The ids of the test rows that one of these versions has in its training or validation split:
-    the same question, or in the same dataset the same row, edited or not.
+    the same question, or in the same dataset the same row, edited or not, or a row of its group.
 
     Only the test rows are kept in memory, a few dozen bytes each.
     """
-    tests = read_questions(version)
-    asked, seen, rows = set(tests.values()), set[str](), set[int]()
+    tests = {row["id"]: _question_and_group(row) for row in _read_test_rows(version)}
+    asked = {question for question, _group in tests.values()}
+    rows, questions, groups = set[int](), set[str](), set[str]()
     for earlier in learned_from:
         same_dataset = earlier.dataset_id == version.dataset_id
         for row in _read_rows(earlier):
             if row["split"] == Split.TEST:
                 continue
+            question, group = _question_and_group(row)
+            if question in asked:
+                questions.add(question)
             if same_dataset and row["id"] in tests:
                 rows.add(row["id"])
-            if (question := prompt_hash(row["messages"])) in asked:
-                seen.add(question)
-    return rows | {row for row, question in tests.items() if question in seen}
+            if same_dataset and group:
+                groups.add(group)
+    return {
+        row
+        for row, (question, group) in tests.items()
+        if row in rows or question in questions or group in groups
+    }
+
+
+def _question_and_group(row: dict[str, Any]) -> tuple[str, str]:
+    """Versions that were frozen before there were groups have none."""
+    return prompt_hash(row["messages"]), row.get("group", "")
 
 
 def _read_rows(version: Version, containing: str = "") -> Iterator[dict[str, Any]]:

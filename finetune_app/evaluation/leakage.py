@@ -1,8 +1,8 @@
 """Which test prompts prove nothing about the candidates of an evaluation, and are left out.
 
-Those that a candidate has learned from, with whichever version, and those whose answers it has
-suggested. Of the latter those that people corrected are left out as well: the accepted ones alone
-would leave the prompts on which the model was wrong.
+Those that a candidate has learned from, with whichever version, or from others of the same group,
+and those whose answers it has suggested. Of the latter those that people corrected are left out as
+well: the accepted ones alone would leave the prompts on which the model was wrong.
 """
 
 from collections.abc import Collection, Sequence

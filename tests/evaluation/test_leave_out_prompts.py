@@ -8,7 +8,7 @@ from finetune_app.datasets import services as datasets
 from finetune_app.datasets.models import Example, Split, Suggestion
 from finetune_app.evaluation import services as evaluations
 from finetune_app.evaluation.candidate_selection import EvaluationInputs, create_candidates
-from finetune_app.evaluation.held_out import read_test_prompts
+from finetune_app.evaluation.held_out import learned_rows, read_test_prompts
 from finetune_app.evaluation.models import Evaluation
 from finetune_app.evaluation.prompt_baseline import BaselinePrompt
 from finetune_app.evaluation.prompt_selection import fresh_prompts
@@ -212,3 +212,66 @@ def test_suggestions_of_a_model_that_is_not_tested_do_no_harm(trained, team, own
     )
     suggest(trained, far.pk, taken=2)
     assert rows_asked(journey.begun(trained, owner)) == held_out_rows(trained)
+
+
+# ---- Rows that belong together ----
+
+
+def of_customers(first: int, count: int, split: Split, *customers: str) -> list[dict]:
+    return [
+        {
+            "messages": conversation(*pair(first + n)),
+            "split": split,
+            "group": customers[n % len(customers)],
+        }
+        for n in range(count)
+    ]
+
+
+def learned_of_two_customers(goal: Goal, by) -> Training:
+    """A training that has learned from rows of X and Y, all of which were deleted afterwards."""
+    dataset = datasets.dataset_of(goal)
+    rows = of_customers(0, 60, Split.TRAIN, "X", "Y") + of_customers(60, 10, Split.TEST, "Z")
+    datasets.add_rows(dataset=dataset, by=by, rows=rows, source="emails.csv")
+    training = journey.trained(journey.ready(goal, by), by)
+    dataset.examples.all().delete()
+    return training
+
+
+def freeze_for_the_test(goal: Goal, by, *customers: str) -> None:
+    dataset = datasets.dataset_of(goal)
+    rows = of_customers(99, 1, Split.TRAIN, "") + of_customers(100, 60, Split.TEST, *customers)
+    datasets.add_rows(dataset=dataset, by=by, rows=rows, source="later.csv")
+    versions.freeze(dataset=dataset, by=by)
+
+
+def begun_on_the_newest(training: Training, by) -> Evaluation:
+    goal = training.goal
+    inputs = EvaluationInputs.for_goal(goal, training)
+    taking_part = create_candidates(inputs, prompt=BaselinePrompt("", []), keys=["tuned"])
+    return evaluations.start(
+        goal=goal, version=newest_version(goal), candidates=taking_part, user=by
+    )
+
+
+def test_other_rows_of_a_customer_it_learned_from_are_not_asked(goal, owner):
+    training = learned_of_two_customers(goal, owner)
+    freeze_for_the_test(goal, owner, "X", "new", "", "")
+    evaluation = begun_on_the_newest(training, owner)
+    assert {prompt.group for prompt in evaluation.test_prompts()} == {"new", ""}
+    assert len(evaluation.test_prompts()) == 45
+    assert evaluation.left_out["learned"] == 15
+
+
+def test_customers_it_was_only_tested_on_are_asked_again(goal, owner):
+    training = learned_of_two_customers(goal, owner)
+    freeze_for_the_test(goal, owner, "Z")
+    assert begun_on_the_newest(training, owner).prompt_count == 60
+
+
+def test_a_group_of_another_goal_may_have_the_same_name(goal, owner, team):
+    """ "Customer 1" of another dataset is somebody else."""
+    other = Goal.objects.create(team=team, name="Name bikes")
+    earlier = learned_of_two_customers(goal, owner).version
+    freeze_for_the_test(other, owner, "X")
+    assert learned_rows(newest_version(other), [earlier]) == set()
