@@ -63,6 +63,11 @@ def read_questions(version: Version) -> dict[int, str]:
     return {row["id"]: prompt_hash(row["messages"]) for row in _read_test_rows(version)}
 
 
+def rows_with_tools(version: Version) -> set[int]:
+    """The ids of the test rows that have tools."""
+    return {row["id"] for row in _read_test_rows(version) if row.get("tools")}
+
+
 def learned_rows(version: Version, learned_from: Iterable[Version]) -> set[int]:
     """The ids of the test rows that one of these versions has in its training or validation split:
     the same question, or in the same dataset the same row, edited or not, or a row of its group.

@@ -4,8 +4,11 @@ import pytest
 from django.utils import timezone
 
 from finetune_app.candidates import services as candidates
+from finetune_app.candidates.models import Candidate
+from finetune_app.core.errors import PlainError
 from finetune_app.datasets import services as datasets
 from finetune_app.datasets.models import Example, Split, Suggestion
+from finetune_app.datasets.services.locking import mark_changed
 from finetune_app.evaluation import services as evaluations
 from finetune_app.evaluation.candidate_selection import EvaluationInputs, create_candidates
 from finetune_app.evaluation.held_out import learned_rows, read_test_prompts
@@ -21,8 +24,13 @@ from finetune_app.versions import services as versions
 from tests import journey
 from tests.evaluation.test_fresh_prompts import add_test_rows
 from tests.example_rows import conversation, pair
+from tests.tool_rows import TOOLS
 
 LEARNED = "3 prompts of the test were left out: a model that takes part has learned from them."
+TOOLS_LEFT_OUT = (
+    "2 prompts of the test were left out: they have tools, and models elsewhere are asked without "
+    "tools here."
+)
 SUGGESTED = "2 prompts of the test were left out: a model that takes part suggested their answers"
 
 
@@ -54,6 +62,17 @@ def further(trained, goal, owner) -> tuple[Training, set[int]]:
     """A training that goes on from another one, in whose test lie rows which that one learned."""
     moved = move_to_test(goal, owner, 3)
     return gone_on_from(trained, owner), moved
+
+
+@pytest.fixture
+def far(trained, team) -> Candidate:
+    """A candidate that answers elsewhere."""
+    endpoint = Endpoint.objects.create(
+        team=team, name="Far", url="http://127.0.0.1:1", model="m", consented_at=timezone.now()
+    )
+    return candidates.prompt_candidate(
+        goal=trained.goal, endpoint=endpoint, instructions="Sort.", shots=[]
+    )
 
 
 def test_what_an_earlier_training_learned_is_not_asked(further, owner):
@@ -203,13 +222,7 @@ def test_the_same_model_under_other_instructions_counts_as_well(trained, owner):
     assert len(rows_asked(journey.begun(trained, owner))) == len(held_out_rows(trained)) - 2
 
 
-def test_suggestions_of_a_model_that_is_not_tested_do_no_harm(trained, team, owner):
-    endpoint = Endpoint.objects.create(
-        team=team, name="Far", url="http://127.0.0.1:1", model="m", consented_at=timezone.now()
-    )
-    far = candidates.prompt_candidate(
-        goal=trained.goal, endpoint=endpoint, instructions="Sort.", shots=[]
-    )
+def test_suggestions_of_a_model_that_is_not_tested_do_no_harm(trained, far, owner):
     suggest(trained, far.pk, taken=2)
     assert rows_asked(journey.begun(trained, owner)) == held_out_rows(trained)
 
@@ -275,3 +288,52 @@ def test_a_group_of_another_goal_may_have_the_same_name(goal, owner, team):
     earlier = learned_of_two_customers(goal, owner).version
     freeze_for_the_test(other, owner, "X")
     assert learned_rows(newest_version(other), [earlier]) == set()
+
+
+# ---- Prompts with tools, where a model elsewhere takes part ----
+
+
+def give_tools(training: Training, count: int | None = None) -> set[int]:
+    """Give tools to test rows, or to all, and freeze; returns their numbers."""
+    numbers = set(sorted(held_out_rows(training))[:count])
+    dataset = training.version.dataset
+    dataset.examples.filter(number__in=numbers).update(tools=TOOLS)
+    mark_changed(dataset)
+    versions.freeze(dataset=dataset, by=training.version.created_by)
+    return numbers
+
+
+def begun_with(training: Training, *others: Candidate) -> Evaluation:
+    base = candidates.base_candidate(goal=training.goal, base_model=training.base_model)
+    return evaluations.start(
+        goal=training.goal,
+        version=newest_version(training.goal),
+        candidates=[base, *others],
+        user=training.version.created_by,
+    )
+
+
+def test_prompts_with_tools_are_not_asked_where_a_model_elsewhere_takes_part(trained, far):
+    """It could never be asked them, so each would count as lost."""
+    tuned = candidates.tuned_candidate(training=trained)
+    moved = give_tools(trained, 2)
+    evaluation = begun_with(trained, tuned, far)
+    assert rows_asked(evaluation) == held_out_rows(trained) - moved
+    assert not evaluation.asks_fresh_only
+    journey.answer_all(evaluation, journey.tuned_is_right)
+    journey.finish(evaluation)
+    evaluation.refresh_from_db()
+    assert TOOLS_LEFT_OUT in evaluation.verdict["notes"]
+
+
+def test_models_of_this_machine_are_asked_prompts_with_tools(trained):
+    give_tools(trained, 2)
+    tuned = candidates.tuned_candidate(training=trained)
+    assert rows_asked(begun_with(trained, tuned)) == held_out_rows(trained)
+
+
+def test_a_model_elsewhere_is_not_tested_on_prompts_with_tools_alone(trained, far):
+    give_tools(trained)
+    with pytest.raises(PlainError, match="asked without tools"):
+        begun_with(trained, far)
+    assert not Evaluation.objects.exists()
