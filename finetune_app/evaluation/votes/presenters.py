@@ -34,23 +34,28 @@ def votes_context(evaluation: Evaluation) -> dict[str, Any]:
         "voters": results.voter_lines(evaluation),
         "agreement": results.agreement(choices),
         "controls": results.control_votes(evaluation),
-        "links": evaluation.vote_links.usable().select_related("created_by"),
+        "links": list(evaluation.vote_links.usable().select_related("created_by")),
     }
     context["agreement_sentence"] = agreement_sentence(context["agreement"])
     context["control_sentences"] = [
         (control_sentence(one), one.doubtful) for one in context["controls"]
     ]
     if not evaluation.hides_names and context["voted"]:
-        context |= _preference_context(evaluation, max(0, prompts - context["voted"]))
+        unvoted = max(0, prompts - context["voted"])
+        # Links to choices that were counted end by themselves.
+        is_open = bool(context["links"]) and unvoted > 0 and not evaluation.needs_person
+        context |= _preference_context(evaluation, unvoted, is_open)
     return context
 
 
-def _preference_context(evaluation: Evaluation, unvoted: int) -> dict[str, Any]:
+def _preference_context(evaluation: Evaluation, unvoted: int, is_open: bool) -> dict[str, Any]:
+    """While votes come in, neither whether it is settled nor how many more would settle it is said:
+    who looks again and again and stops when it looks good is wrong too often."""
     found = results.preference(evaluation)
-    more = found.more or 0
+    more = 0 if is_open else found.more or 0
     sentences = [
         interval_sentence(found),
-        settled_sentence(found, unvoted),
+        open_sentence() if is_open else settled_sentence(found, unvoted),
         measure_sentence(found),
     ]
     return {
@@ -91,6 +96,13 @@ def interval_sentence(found: Preference) -> str:
         "low": round(100 * found.interval.low),
         "high": round(100 * found.interval.high),
     }
+
+
+def open_sentence() -> str:
+    return _(
+        "Votes are still coming in. Whether they decide it is said when voting is closed: when "
+        "every link was revoked or has ended, or every prompt has a vote."
+    )
 
 
 def settled_sentence(found: Preference, unvoted: int) -> str:

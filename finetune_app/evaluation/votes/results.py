@@ -12,7 +12,7 @@ from typing import TypedDict
 
 from finetune_app.evaluation.models import Comparison, Evaluation, Vote
 from finetune_app.evaluation.services import OUTCOME_SIGNS
-from finetune_app.evaluation.verdict.limits import ALPHA
+from finetune_app.evaluation.verdict.limits import ALPHA, spent_at
 from finetune_app.evaluation.verdict.sentences import rounded_up
 from finetune_app.evaluation.verdict.statistics import (
     Interval,
@@ -32,9 +32,10 @@ MIN_ON_CONTROLS = 3  # votes on control pairs, below which nothing is concluded 
 @dataclass(frozen=True)
 class Preference:
     """`split`: of ours against base, in prompts with a vote. `interval`: of the share of ours among
-    the decided. `more`: about how many more prompts with a vote would settle it; None where it is
-    settled, or thousands. `same_as_measure`: on how many of `both_decided` people and the measure
-    chose the same answer."""
+    the decided. `settled`: rarer by chance than the looks at these prompts allow, which holds only
+    once no votes come in any more. `more`: about how many more prompts with a vote would settle it;
+    None where it is settled, or thousands. `same_as_measure`: on how many of `both_decided` people
+    and the measure chose the same answer."""
 
     split: Split
     interval: Interval
@@ -92,20 +93,21 @@ def preference(evaluation: Evaluation) -> Preference:
     split = split_of(list(signs.values()))
     groups = evaluation.groups
     counted = by_group(list(signs.values()), [groups.get(index) for index in signs])
-    settled = sign_test(counted.wins, counted.losses) <= ALPHA
+    alpha = 2 * spent_at(evaluation.looks)
+    settled = sign_test(counted.wins, counted.losses) <= alpha
     by_measure = {} if evaluation.needs_person else _signs_of_measure(evaluation)
     both = [(sign, by_measure[at]) for at, sign in signs.items() if sign and by_measure.get(at)]
     return Preference(
         split=split,
         interval=wilson(counted.wins, counted.decided),
         settled=settled,
-        more=None if settled else more_needed(counted),
+        more=None if settled else more_needed(counted, alpha),
         same_as_measure=sum(people == measure for people, measure in both),
         both_decided=len(both),
     )
 
 
-def more_needed(split: Split) -> int | None:
+def more_needed(split: Split, alpha: float = ALPHA) -> int | None:
     """About how many more prompts with a vote would settle a preference of this size, at 80 %
     power and the present share of decided ones; None for thousands.
 
@@ -113,7 +115,8 @@ def more_needed(split: Split) -> int | None:
     """
     if not split.decided:
         return None
-    needed = decided_needed((max(split.wins, split.losses) + 1) / (split.decided + 2))
+    win_rate = (max(split.wins, split.losses) + 1) / (split.decided + 2)
+    needed = decided_needed(win_rate, alpha=alpha)
     if needed is None:
         return None
     more = math.ceil(needed * split.total / split.decided) - split.total

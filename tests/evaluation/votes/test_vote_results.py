@@ -8,13 +8,14 @@ from finetune_app.evaluation.models import Evaluation, Voter
 from finetune_app.evaluation.verdict.statistics import Split, decided_needed, wilson
 from finetune_app.evaluation.votes import links, presenters, results
 from finetune_app.evaluation.votes import services as votes
+from finetune_app.evaluation.votes.ballots import count_different
 from finetune_app.evaluation.votes.results import Agreement, ControlVotes, Preference
 from finetune_app.evaluation.votes.voters import guest_voter
 from finetune_app.goals import services as goals
 from finetune_app.labelling.agreement import krippendorff_alpha
 from tests import journey
 from tests.evaluation.conftest import different_answers
-from tests.evaluation.votes.ballot_papers import choose, control_pairs
+from tests.evaluation.votes.ballot_papers import choose, control_pairs, real_indexes
 
 
 @pytest.fixture
@@ -108,6 +109,45 @@ def test_ties_make_it_take_longer():
 )
 def test_what_would_settle_it_is_said(found, unvoted, words):
     assert words in presenters.settled_sentence(found, unvoted)
+
+
+def test_nothing_is_settled_while_votes_come_in(compared, link, lena, as_editor, url):
+    """Whoever looks after each vote and stops when it looks good would be wrong too often."""
+    for index in real_indexes(lena)[:8]:
+        choose(lena, index, "ours")
+    page = as_editor.get(url("votes", compared.pk)).content.decode()
+    assert "Votes are still coming in" in page
+    assert "it is settled" not in page
+    links.revoke_link(link=link)
+    page = as_editor.get(url("votes", compared.pk)).content.decode()
+    assert "it is settled" in page
+    assert "Votes are still coming in" not in page
+
+
+def test_no_number_to_stop_at_is_said_while_votes_come_in(compared, lena, as_editor, url):
+    for at, index in enumerate(real_indexes(lena)[:6]):
+        choose(lena, index, "base" if at == 0 else "ours")
+    page = as_editor.get(url("votes", compared.pk)).content.decode()
+    assert "would settle it" not in page
+    assert "takes about" not in page
+
+
+def test_it_is_settled_once_every_prompt_has_a_vote(compared, link, as_editor, url):
+    for name in ("Lena", "Omar"):
+        for index in real_indexes(voter := guest_voter(link=link, name=name)):
+            choose(voter, index, "ours")
+    assert results.preference(compared).split.total == count_different(compared)
+    assert "it is settled" in as_editor.get(url("votes", compared.pk)).content.decode()
+
+
+def test_prompts_that_were_seen_often_need_a_clearer_preference(compared, lena):
+    for index in real_indexes(lena)[:6]:
+        choose(lena, index, "ours")
+    assert results.preference(compared).settled
+    compared.looks = 3
+    found = results.preference(compared)
+    assert not found.settled
+    assert found.more
 
 
 def test_an_endless_search_is_not_advised():
