@@ -263,22 +263,28 @@ def _edit_label(item: Import) -> str:
 def delete_staged_rows(item: Import, writer: LeaseWriter | None = None) -> None:
     """Delete the rows of an import that is not done. They are hidden, and nothing refers to them.
 
+    Their numbers are free again where nothing was numbered after them. The number of any other
+    example stays its own, also when that example is gone: versions and looks refer to it.
+
     With a `writer`, the lease of its job is renewed in every transaction.
     """
     staged = Example.objects.filter(source_import=item).exclude(
         source_import__step=Import.Step.DONE
     )
-    while pks := list(staged.order_by("pk").values_list("pk", flat=True)[:INSERT_BATCH_ROWS]):
+    newest = staged.order_by("-pk").values_list("pk", "number")
+    while rows := dict(newest[:INSERT_BATCH_ROWS]):
         with transaction.atomic():
             if writer:
-                writer.check(len(pks))
+                writer.check(len(rows))
             last_number = lock(item.dataset).last_number
-            batch = item.dataset.examples.filter(pk__range=(pks[0], pks[-1]), source_import=item)
+            batch = item.dataset.examples.filter(
+                pk__range=(min(rows), max(rows)), source_import=item
+            )
             batch._raw_delete(batch.db)
-            highest = item.dataset.examples.order_by("-number").values_list("number", flat=True)
-            number = highest.first() or 0
-            if number < last_number:
-                Dataset.objects.filter(pk=item.dataset_id).update(last_number=number)
+            numbers = set(rows.values())
+            while last_number in numbers:
+                last_number -= 1
+            Dataset.objects.filter(pk=item.dataset_id).update(last_number=last_number)
         if writer:
             writer.pause()
 

@@ -1,10 +1,12 @@
 """Import rows: hidden until the import is done, and deleted if it fails or is cancelled."""
 
 import pytest
+from django.utils import timezone
 
 from finetune_app.core.files import local_path
 from finetune_app.datasets.models import Edit, Example, Import, Status
 from finetune_app.datasets.services import add_example
+from finetune_app.datasets.services.trash import empty_trash
 from finetune_app.datasets.services.undoing import undo
 from finetune_app.imports import import_rows, services
 from finetune_app.jobs.handlers import handler_for
@@ -17,21 +19,29 @@ def rows(count: int) -> list[dict]:
 
 
 @pytest.fixture
-def interrupted(run_import, monkeypatch, dataset) -> Import:
-    """An import whose worker died after storing some of its rows."""
+def interrupt_import(run_import, monkeypatch, dataset):
+    """Runs an import whose worker dies after storing some of its rows, `after` others."""
     stored = import_rows.store_new
 
-    def store_then_fail(locked, examples) -> None:
-        if dataset.examples.count() == 10:
-            raise ZeroDivisionError
-        stored(locked, examples)
+    def run(after: int = 0) -> Import:
+        def store_then_fail(locked, examples) -> None:
+            if dataset.examples.count() == after + 10:
+                raise ZeroDivisionError
+            stored(locked, examples)
 
-    monkeypatch.setattr(import_rows, "INSERT_BATCH_ROWS", 5)
-    monkeypatch.setattr(import_rows, "store_new", store_then_fail)
-    with pytest.raises(ZeroDivisionError):
-        run_import(rows(30))
-    monkeypatch.setattr(import_rows, "store_new", stored)
-    return Import.objects.get()
+        monkeypatch.setattr(import_rows, "INSERT_BATCH_ROWS", 5)
+        monkeypatch.setattr(import_rows, "store_new", store_then_fail)
+        with pytest.raises(ZeroDivisionError):
+            run_import(rows(30))
+        monkeypatch.setattr(import_rows, "store_new", stored)
+        return Import.objects.get()
+
+    return run
+
+
+@pytest.fixture
+def interrupted(interrupt_import) -> Import:
+    return interrupt_import()
 
 
 def test_rows_of_an_unfinished_import_are_hidden(interrupted, as_owner, dataset_url, dataset):
@@ -47,6 +57,35 @@ def test_reverting_an_import_keeps_examples_added_meanwhile(interrupted, dataset
     added, _edit = add_example(dataset=dataset, by=owner, messages=conversation("Mine?", "yes"))
     services.revert_import(interrupted)
     assert list(dataset.examples.all()) == [added]
+
+
+def throw_away(dataset, example) -> None:
+    """Delete it for good."""
+    dataset.examples.filter(pk=example.pk).update(deleted_at=timezone.now())
+    empty_trash(dataset=dataset)
+
+
+def add(dataset, by, question: str) -> Example:
+    example, _edit = add_example(dataset=dataset, by=by, messages=conversation(question, "yes"))
+    return example
+
+
+def test_a_cancelled_import_gives_no_number_of_a_deleted_example_away(
+    dataset, owner, interrupt_import
+):
+    """Frozen versions and looks at test prompts know examples by their numbers."""
+    kept, deleted = add(dataset, owner, "First?"), add(dataset, owner, "Second?")
+    throw_away(dataset, deleted)
+    services.revert_import(interrupt_import(after=1))
+    assert add(dataset, owner, "Third?").number == deleted.number + 1
+    assert dataset.examples.get(number=kept.number) == kept
+
+
+def test_nor_that_of_one_added_and_deleted_while_it_ran(interrupted, dataset, owner):
+    added = add(dataset, owner, "Mine?")
+    throw_away(dataset, added)
+    services.revert_import(interrupted)
+    assert add(dataset, owner, "Again?").number == added.number + 1
 
 
 def test_a_failed_import_leaves_no_rows(interrupted, dataset, django_capture_on_commit_callbacks):
