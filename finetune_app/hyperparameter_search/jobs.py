@@ -60,20 +60,24 @@ class SearchHandler(JobHandler):
     def finish(self, job: Job, result: Result) -> None:
         """Record the winner, and queue a whole training with its settings."""
         found, search = cast(SearchResult, result), _search_of(job)
-        _remove_rows(search)
+        _remove_rows(job)
         if found.get("stopped") or search.winner is not None:
             return
         search.winner = found["winner"]
         search.save(update_fields=["winner"])
         services.train_automatically(search)
 
+    def interrupt(self, job: Job) -> None:
+        _remove_rows(job)
+
     def fail(self, job: Job) -> None:
-        _remove_rows(_search_of(job))
+        _remove_rows(job)
 
 
-def _remove_rows(search: HyperparameterSearch) -> None:
+def _remove_rows(job: Job) -> None:
     """The copy is made again when the search goes on; nothing else would delete it."""
-    (settings.DATA_DIR / search.folder / ROWS).unlink(missing_ok=True)
+    for search in HyperparameterSearch.objects.filter(job=job):
+        (settings.DATA_DIR / search.folder / ROWS).unlink(missing_ok=True)
 
 
 def _search_of(job: Job) -> HyperparameterSearch:

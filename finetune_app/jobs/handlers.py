@@ -3,7 +3,8 @@
 
 A job with a child process: `child_spec`, then `record` for each event of the child, then
 `before_finish` and `finish` with its result. A job without one: `run`, then `finish`. Either may
-end in `fail` instead. All but `finish` and `fail` may be repeated after an interruption.
+end in `fail` instead. All but `finish` and `fail` may be repeated after an interruption, of which
+`interrupt` is told.
 """
 
 from collections.abc import Mapping
@@ -66,6 +67,10 @@ class JobHandler:
     def before_finish(self, job: Job, result: Result) -> None:
         """Do what is slow before the transaction of `finish`, which on SQLite holds the only
         write lock."""
+
+    def interrupt(self, job: Job) -> None:
+        """Called in the transaction that stops the job, or puts it back into the queue, after its
+        child ended without a result."""
 
     def finish(self, job: Job, result: Result) -> None:
         """Called in the transaction in which the job succeeds or stops."""

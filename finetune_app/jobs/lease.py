@@ -123,6 +123,8 @@ def release(
             return None
         if fields["state"] in (State.CANCELLED, State.FAILED):
             handler_for(row).fail(Job.objects.get(pk=job.pk))
+        else:
+            handler_for(row).interrupt(row)
         return str(fields["state"])
 
 

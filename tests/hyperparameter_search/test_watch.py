@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+import pytest
+
+from finetune_app.jobs import lease, services
 from finetune_app.jobs.handlers import handler_for
 from finetune_app.jobs.models import State
 from finetune_app.training import services as trainings
@@ -71,6 +74,17 @@ def test_the_copy_of_the_rows_goes_when_it_ends_or_stops(waiting):
     assert Path(
         handler_for(waiting.job).child_spec(waiting.job).spec["training"]["version"]
     ).exists()
+
+
+@pytest.mark.parametrize("stopped", [True, False])
+def test_it_goes_where_the_child_ended_without_a_result(waiting, stopped):
+    """Killed, because its trial took longer to stop than it may."""
+    job = lease.take(waiting.job.pk, worker="here:1:now")
+    rows = Path(handler_for(job).child_spec(job).spec["training"]["version"])
+    if stopped:
+        services.ask_stop(job)
+    assert lease.release(job) == (State.STOPPED if stopped else State.QUEUED)
+    assert not rows.exists()
 
 
 def test_it_does_not_go_on_beside_a_training(as_editor, waiting, owner, url):
