@@ -14,4 +14,5 @@ class BasemodelsConfig(AppConfig):
 
         register(InstallHandler())
         delete_folder_with(BaseModel, lambda model: model.folder)
+        delete_folder_with(BaseModel, lambda model: model.kept_folder)
         delete_job_with(Install, lambda install: install.folder)

@@ -1,6 +1,8 @@
-"""The result of an install job, shared by the web side and the worker."""
+"""What the web side and the worker share of base models: the result of an install job, a folder."""
 
 from typing import NotRequired, TypedDict
+
+KEPT = ".everyday"  # beside the base models: for each, a folder of what trainings keep of it
 
 
 class SavedTensors(TypedDict):

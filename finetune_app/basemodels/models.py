@@ -9,6 +9,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from finetune_app.accounts.models import Team, User
+from finetune_app.basemodels.job_messages import KEPT
 from finetune_app.core import charts, thinking
 from finetune_app.goals.models import Goal
 from finetune_app.jobs.models import Job
@@ -53,6 +54,11 @@ class BaseModel(models.Model):
     @property
     def folder(self) -> str:
         return f"models/{self.slug}"
+
+    @property
+    def kept_folder(self) -> str:
+        """What trainings keep of it for later ones (worker/training/replay)."""
+        return f"models/{KEPT}/{self.slug}"
 
     @property
     def is_here(self) -> bool:

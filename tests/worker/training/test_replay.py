@@ -1,15 +1,18 @@
 """Replay of general conversations against forgetting: prompts, answers, schedule, effect."""
 
 import json
+import os
 import shutil
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
 from finetune_app.basemodels.catalogue import STARTER
+from finetune_app.basemodels.job_messages import KEPT
 from finetune_app.datasets.near_duplicates import jaccard
 from tests.starter import FOLDER, needs_starter
 from tests.worker.training.base_model_says import base_probabilities
@@ -25,6 +28,7 @@ from worker.training.model_loader import load
 from worker.training.prepare import choose_loss
 from worker.training.replay import replay_examples, replay_indices, replay_weight
 from worker.training.replay.answers import ANSWER_TOKENS, prompts, recorded_answers
+from worker.training.replay.targets import states_file
 from worker.training.spec import TrainingSpec
 
 SHARE = 0.125
@@ -162,6 +166,29 @@ def test_another_number_format_generates_its_own(base_model, tmp_path):
     channel = RecordingChannel()
     replay_examples(base, load_tokenizer(base), "bf16", tmp_path / "bf16", channel)
     assert channel.of("phase")
+
+
+def test_what_was_kept_of_other_files_of_a_base_model_is_deleted(base_model, tmp_path):
+    """Installed again, or fetched again, it has other times of change."""
+    models = tmp_path / "models"
+    base = shutil.copytree(base_model(), models / "tiny")
+    other = shutil.copytree(base_model(), models / "tiny-2")
+
+    def kept_after_training(folder: str) -> set[Path]:
+        rows = everyday(base, tmp_path / folder, RecordingChannel())
+        file = states_file(base, rows, "fp32", "lora")
+        file.write_bytes(b"states")
+        return {path for path in (models / KEPT).rglob("*") if path.is_file()}
+
+    everyday(other, tmp_path / "other", RecordingChannel())
+    (models / KEPT / "0123.safetensors").write_bytes(b"as an earlier release named them")
+    first = kept_after_training("first")
+    assert len(first) == 3
+    assert kept_after_training("again") == first
+    os.utime(base / "config.json")
+    later = kept_after_training("later")
+    assert len(later) == 3
+    assert len(later & first) == 1  # of the other model
 
 
 def test_stop_works_while_replay_answers_are_generated(base_model, tmp_path, monkeypatch):

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from transformers import PreTrainedTokenizerBase
 
+from finetune_app.basemodels.job_messages import KEPT
 from finetune_app.core.chat_messages import Message
 from finetune_app.training.protocol import EVERYDAY
 from worker.channel import Channel, UserError
@@ -27,7 +28,6 @@ from worker.template import TokenizedExample, prompt_token_ids
 
 PROMPTS = Path(__file__).with_name("prompts.jsonl")
 STARTER = Path(__file__).with_name("starter.json")
-KEPT = ".everyday"  # folder beside the base models
 ANSWER_TOKENS = 20  # enough to show how the base model writes; longer answers are cut
 
 
@@ -65,13 +65,14 @@ def replay_examples(
     base model is answering. Raises UserError.
     """
     own = folder / EVERYDAY
-    shared = base_model.parent / KEPT / f"{cache_key(base_model)}-{number_format}.json"
+    shared = kept_folder(base_model) / f"{cache_key(base_model)}-{number_format}.json"
     answers = _read(own) or _read(shared)
     if not answers:
         answers = recorded_answers(base_model) or _generate(base_model, number_format, channel)
         if not answers:
             return []
         _write(shared, answers)
+        _delete_older(shared)
     if not own.exists():
         _write(own, answers)
     conversations = prompts()
@@ -79,6 +80,12 @@ def replay_examples(
         _example(number, prompt_token_ids(tokenizer, conversations[one.prompt]), one.tokens)
         for number, one in enumerate(answers)
     ]
+
+
+def kept_folder(base_model: Path) -> Path:
+    """What is kept of this base model for later trainings. Names begin with its `cache_key`; the
+    folder is deleted with the model."""
+    return base_model.parent / KEPT / base_model.name
 
 
 def cache_key(base_model: Path) -> str:
@@ -154,3 +161,12 @@ def _write(path: Path, answers: list[ReplayAnswer]) -> None:
     draft = path.with_name(f"{path.name}.{os.getpid()}")
     draft.write_text(json.dumps([answer.__dict__ for answer in answers]), "utf-8")
     draft.replace(path)
+
+
+def _delete_older(kept: Path) -> None:
+    """Delete what was kept while the base model had other files. An earlier release kept that of
+    all base models in one folder."""
+    key = kept.name.partition("-")[0]
+    for path in [*kept.parent.iterdir(), *kept.parent.parent.iterdir()]:
+        if path.is_file() and not path.name.startswith(f"{key}-"):
+            path.unlink(missing_ok=True)

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from worker.training.data import collate
 from worker.training.losses import Loss
-from worker.training.replay.answers import KEPT, ReplayExample, cache_key
+from worker.training.replay.answers import ReplayExample, cache_key, kept_folder
 
 # Examples that the base model reads together: always the same ones, so that a training that goes on
 # after a kill finds the same numbers; those that begin alike, so that this is computed once.
@@ -77,9 +77,8 @@ def states_file(
     """Of this base model as it computes in a training, and of these examples."""
     asked = json.dumps([one.input_ids for one in examples])
     weights = f"nf4-{number_format}" if tuning == "qlora" else number_format
-    key = f"{cache_key(base_model)} {weights} {asked}"
-    name = hashlib.sha256(key.encode()).hexdigest()[:32]
-    return base_model.parent / KEPT / f"{name}.safetensors"
+    digest = hashlib.sha256(f"{weights} {asked}".encode()).hexdigest()[:32]
+    return kept_folder(base_model) / f"{cache_key(base_model)}-{digest}.safetensors"
 
 
 def _load(file: Path, device: torch.device) -> dict[int, torch.Tensor]:
