@@ -67,7 +67,7 @@ def filtered(deployment: Deployment, filters: Filters) -> "QuerySet[Request]":
     if filters.version:  # alone: the deployment's index would walk through all newer requests
         release = deployment.releases.filter(number=filters.version).first()
         found = release.requests.all() if release else found.none()
-    found = found.select_related("key", "release", "transcript", "feedback")
+    found = found.select_related("key", "release", "transcript", "feedback").with_stored_response()
     if filters.status == REFUSED:
         found = found.filter(refused=True)
     elif filters.status == FAILED:

@@ -16,6 +16,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from finetune_app.accounts.models import User
+from finetune_app.core.capped_count import CappedCount, count_up_to
 from finetune_app.core.chat_messages import Message
 from finetune_app.core.retention import delete_in_batches, retention_end
 from finetune_app.core.rows import rows
@@ -134,6 +135,20 @@ def _latest(messages: Sequence[Message]) -> list[Message]:
     return latest
 
 
+def count_texts(deployment: Deployment, most: int) -> CappedCount:
+    """Requests of which a text is stored, as a transcript or as a response."""
+    found = count_up_to(Transcript.objects.filter(deployment=deployment), most)
+    if found.more:
+        return found
+    rows = found.rows + count_up_to(_responses_alone(deployment), most).rows
+    return CappedCount(min(rows, most), rows > most)
+
+
+def _responses_alone(deployment: Deployment) -> "QuerySet[StoredResponse]":
+    """Those without a transcript: such as of requests with functions."""
+    return StoredResponse.objects.filter(deployment=deployment, request__transcript=None)
+
+
 def searchable(*texts: str) -> str:
     """ " the pump leaks ": case-folded words, each surrounded by spaces."""
     words = " ".join(_WORD.findall(" ".join(texts).casefold()))
@@ -157,8 +172,9 @@ def delete_text(request: Request) -> None:
 
 
 def delete_all_texts(deployment: Deployment) -> int:
-    """Delete every text of a deployment; returns how many there were."""
+    """Delete every text of a deployment; returns of how many requests there were some."""
     count = Transcript.objects.filter(deployment=deployment).count()
+    count += _responses_alone(deployment).count()
     while _delete_batch(Transcript.objects.filter(deployment=deployment)):
         pass
     StoredResponse.objects.filter(deployment=deployment).delete()

@@ -9,9 +9,16 @@ from django.utils import timezone
 
 from finetune_app.api_keys import services as api_keys
 from finetune_app.request_log import recording, replay, retention
-from finetune_app.request_log.models import Feedback, Request, Retention, Transcript
+from finetune_app.request_log.models import (
+    Feedback,
+    Request,
+    Retention,
+    StoredResponse,
+    Transcript,
+)
 from finetune_app.request_log.periodic_tasks import delete_expired
 from finetune_app.request_log.redaction import redact
+from finetune_app.request_log.stored_responses import ResponseToStore
 
 ASK = """Hello, my pump leaks. Write to mara.lind@kettle-lane.co.uk or +44 20 7946 0958.
 
@@ -31,6 +38,7 @@ def ask(live, key):
     """ask(text) stores a request as the API does."""
 
     def record(text: str = ASK, answer: str = "repair_status", **facts) -> Request:
+        asked = [{"role": "system", "content": "Sort it."}, {"role": "user", "content": text}]
         given = {"status": 200, "seconds": 0.5, "reply_id": f"chatcmpl-{Request.objects.count()}"}
         return recording.record(
             key=key,
@@ -40,8 +48,7 @@ def ask(live, key):
             prompt_tokens=9,
             tokens=3,
             answer=answer,
-            messages=[{"role": "system", "content": "Sort it."}, {"role": "user", "content": text}],
-            **given | facts,
+            **{"messages": asked} | given | facts,
         )
 
     return record
@@ -238,6 +245,56 @@ def test_delete_all_texts(ask, storing, as_editor, as_viewer, url, monkeypatch):
     reply = as_editor.post(url("request_log:delete_all_texts"), follow=True)
     assert "The texts of 5 requests are deleted." in reply.content.decode()
     assert not Transcript.objects.exists()
+
+
+# ---- Stored responses ----
+
+
+@pytest.fixture
+def stored_alone(ask, storing, live, owner):
+    """A response with functions, which has no other text, of when texts were kept."""
+    response = {"id": "resp_1", "output": [{"type": "message", "content": [{"text": "Hello"}]}]}
+    request = ask(messages=(), to_store=ResponseToStore("resp_1", "", [], response))
+    retention.change(deployment=live, by=owner, on=False)
+    assert not Transcript.objects.exists()
+    return request
+
+
+def test_a_page_says_that_a_response_is_stored(stored_alone, as_viewer, url):
+    page = as_viewer.get(url("request_log:request", request_id=stored_alone.pk)).content.decode()
+    assert "a program can still read it" in page
+    assert "is not kept" not in page
+    listed = as_viewer.get(url("request_log:page")).content.decode()
+    assert "1 text is here now" in listed
+    assert "kept for programs" in listed
+    assert "not kept</span>" not in listed
+
+
+def test_a_stored_response_is_deleted_on_its_page(stored_alone, as_editor, as_viewer, url):
+    address = url("request_log:request", request_id=stored_alone.pk)
+    assert "Delete this text" not in as_viewer.get(address).content.decode()
+    assert "Delete this text" in as_editor.get(address).content.decode()
+    as_editor.post(url("request_log:delete_text", request_id=stored_alone.pk))
+    assert not StoredResponse.objects.exists()
+    page = as_editor.get(address).content.decode()
+    assert "is not kept" in page
+    assert "Delete this text" not in page
+
+
+def test_stored_responses_are_deleted_with_all_texts(stored_alone, as_editor, as_owner, url):
+    for client in (as_editor, as_owner):
+        assert 'popovertarget="delete-all"' in client.get(url("request_log:page")).content.decode()
+    reply = as_editor.post(url("request_log:delete_all_texts"), follow=True).content.decode()
+    assert "The text of 1 request is deleted." in reply
+    assert "0 texts are here now" in reply
+    assert not StoredResponse.objects.exists()
+
+
+def test_a_text_that_is_also_stored_as_a_response_counts_once(ask, storing, live, as_viewer, url):
+    ask(to_store=ResponseToStore("resp_1", ""))
+    assert StoredResponse.objects.count() == Transcript.objects.count() == 1
+    assert "1 text is here now" in as_viewer.get(url("request_log:page")).content.decode()
+    assert retention.delete_all_texts(live) == 1
 
 
 def test_texts_are_deleted_when_they_expire(ask, storing, live, owner):

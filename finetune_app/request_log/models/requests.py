@@ -35,8 +35,15 @@ def error_label(code: str) -> str:
 class RequestQuerySet(models.QuerySet["Request"]):
     def of_goal(self, goal: Goal) -> "RequestQuerySet":
         """Requests of the goal's deployment, with everything that their page shows."""
-        return self.filter(deployment__goal=goal).select_related(
+        found = self.filter(deployment__goal=goal).select_related(
             "key", "release__candidate", "transcript__example", "feedback", "deployment"
+        )
+        return found.with_stored_response()
+
+    def with_stored_response(self) -> "RequestQuerySet":
+        """With their stored response, but not what it says. After any `select_related`."""
+        return self.select_related("stored_response").defer(
+            "stored_response__input", "stored_response__response"
         )
 
 

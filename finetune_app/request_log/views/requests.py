@@ -11,7 +11,6 @@ from finetune_app.accounts.access import may_edit
 from finetune_app.accounts.models import Role
 from finetune_app.accounts.requests import HttpRequest
 from finetune_app.candidates import selection
-from finetune_app.core.capped_count import count_up_to
 from finetune_app.core.errors import PlainError
 from finetune_app.core.requests import render_page
 from finetune_app.deployment.models import Deployment
@@ -82,7 +81,7 @@ def page_context(request: HttpRequest, deployment: Deployment) -> dict[str, Any]
         "retention": settings,
         "retention_form": RetentionForm(initial=RetentionForm.initial_of(settings)),
         "bad": feedback.count_bad_answers(deployment),
-        "texts": count_up_to(Transcript.objects.filter(deployment=deployment), MAX_TEXTS_COUNTED),
+        "texts": retention.count_texts(deployment, MAX_TEXTS_COUNTED),
         "may_edit": may_edit(request),
         "may_decide": bool(request.membership and request.membership.may(Role.OWNER)),
         "here": reverse("request_log:page", kwargs={"goal_id": deployment.goal_id}),
@@ -115,6 +114,7 @@ def _detail_context(request: HttpRequest, goal: Goal, logged: Request) -> dict[s
     return {
         "one": logged,
         "transcript": transcript,
+        "stored_response": getattr(logged, "stored_response", None),
         "opinion": getattr(logged, "feedback", None),
         "everybody": selection.candidate_options(goal) if transcript else [],
         "may_edit": may_edit(request),
