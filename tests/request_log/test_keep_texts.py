@@ -8,6 +8,7 @@ import pytest
 from django.utils import timezone
 
 from finetune_app.api_keys import services as api_keys
+from finetune_app.deployment.models import Deployment
 from finetune_app.request_log import recording, replay, retention
 from finetune_app.request_log.models import (
     Feedback,
@@ -178,6 +179,17 @@ def test_filters_are_read_from_the_query_string(ask, live, storing, key, as_view
     assert found(key=key.pk, version=1) == [bad, slow]
     assert found(key=key.pk + 1) == found(version=9) == found(thumbs="up") == []
     assert found(status="odd", key="x", slow="9999999999999999999") == [bad, slow]
+
+
+def test_every_key_that_may_ask_it_can_be_chosen(ask, key, team, owner, goal, as_viewer, url):
+    whole_team, _text = api_keys.create_key(team=team, by=owner, name="everything")
+    other_goal = team.goals.create(name="Other", created_by=owner)
+    other = Deployment.objects.create(team=team, goal=other_goal, name="other")
+    api_keys.create_key(team=team, by=owner, name="not this one", deployment=other)
+    reply = as_viewer.get(url("request_log:page"), {"key": whole_team.pk})
+    assert set(reply.context["keys"]) == {key, whole_team}
+    page = " ".join(reply.content.decode().split())
+    assert f'<option value="{whole_team.pk}" selected>' in page
 
 
 def test_pages_follow_each_other_without_gaps_or_repeats(live, team, as_viewer, url):

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.db.models import Q, QuerySet
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
@@ -10,6 +11,7 @@ from django.utils.translation import gettext as _
 from finetune_app.accounts.access import may_edit
 from finetune_app.accounts.models import Role
 from finetune_app.accounts.requests import HttpRequest
+from finetune_app.api_keys.models import ApiKey
 from finetune_app.candidates import selection
 from finetune_app.core.errors import PlainError
 from finetune_app.core.requests import render_page
@@ -75,7 +77,7 @@ def page_context(request: HttpRequest, deployment: Deployment) -> dict[str, Any]
         "filters": filters,
         "page": page_of(deployment, filters),
         "tabs": _tabs(filters),
-        "keys": deployment.keys.all(),
+        "keys": _keys_that_may_ask(deployment),
         "versions": deployment.releases.values_list("number", flat=True)[:MAX_VERSIONS],
         "slow": SLOW_SECONDS,
         "retention": settings,
@@ -86,6 +88,12 @@ def page_context(request: HttpRequest, deployment: Deployment) -> dict[str, Any]
         "may_decide": bool(request.membership and request.membership.may(Role.OWNER)),
         "here": reverse("request_log:page", kwargs={"goal_id": deployment.goal_id}),
     }
+
+
+def _keys_that_may_ask(deployment: Deployment) -> "QuerySet[ApiKey]":
+    """Its own keys, and those for everything of the team."""
+    own_or_every = Q(deployment=None) | Q(deployment=deployment)
+    return ApiKey.objects.filter(own_or_every, team=deployment.team_id)
 
 
 def _tabs(filters: Filters) -> list[tuple[str, str, bool]]:
