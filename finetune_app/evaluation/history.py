@@ -34,12 +34,15 @@ Texts = dict[tuple[int, int], int]  # evaluation, index of the prompt -> fingerp
 
 
 class Facts(NamedTuple):
-    """Fields of an answer that tell its score."""
+    """Fields of an answer that tell its score. at: the index of its prompt."""
 
-    index: int
+    at: int
     row: int
     passed: bool | None
     score: float | None
+
+
+FACTS = ("index", "row", "passed", "score")  # `Facts` in the database
 
 
 @dataclass(frozen=True)
@@ -113,14 +116,14 @@ def _scores_of_ours(evaluations: Sequence[Evaluation], texts: Texts) -> list[Sco
         evaluation__in=evaluations, candidate=F("evaluation__ours")
     ).order_by()
     found: dict[int, list[Facts]] = defaultdict(list)
-    for pk, *facts in ours.values_list("evaluation", *Facts._fields).iterator(2_000):
+    for pk, *facts in ours.values_list("evaluation", *FACTS).iterator(2_000):
         found[pk].append(Facts(*facts))
     return [_scores(one, found[one.pk], texts) for one in evaluations]
 
 
 def _scores_of_base(evaluation: Evaluation, texts: Texts) -> Scores:
     answers = evaluation.answers.filter(candidate=evaluation.base).order_by()
-    return _scores(evaluation, map(Facts._make, answers.values_list(*Facts._fields)), texts)
+    return _scores(evaluation, map(Facts._make, answers.values_list(*FACTS)), texts)
 
 
 def _scores(evaluation: Evaluation, answers: Iterable[Facts], texts: Texts) -> Scores:
@@ -128,7 +131,7 @@ def _scores(evaluation: Evaluation, answers: Iterable[Facts], texts: Texts) -> S
     found: Scores = {}
     for one in answers:
         if one.passed is not None:
-            asked = (one.row, texts.get((evaluation.pk, one.index), 0))
+            asked = (one.row, texts.get((evaluation.pk, one.at), 0))
             found[asked] = (one.score or 0.0) if graded else float(one.passed)
     return found
 
