@@ -13,7 +13,6 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.utils import timezone
 
 from finetune_app.checks import row_check_cache
 from finetune_app.checks import services as checks
@@ -39,10 +38,10 @@ class CheckHandler(JobHandler):
             raise PlainError("The examples are gone, or another check has taken its place.")
         folder = Path(settings.DATA_DIR) / folder_of(job)
         folder.mkdir(parents=True, exist_ok=True)
-        at = timezone.now()
+        reading = checks.read_now(dataset)
         context = checks.check_context(dataset)
         count = _write_rows(dataset, folder / "rows.jsonl")
-        (folder / "at.txt").write_text(at.isoformat())
+        (folder / "at.txt").write_text("\n".join(time.isoformat() for time in reading))
         tokenizer = local_folder(context.token_limit.folder) if context.token_limit else None
         return ChildSpec(
             folder=folder,
@@ -68,9 +67,9 @@ class CheckHandler(JobHandler):
             return self.fail(job)
         if checks.is_large(dataset):
             stored = json.loads((folder / "found.json").read_text("utf-8"))
-            at = datetime.fromisoformat((folder / "at.txt").read_text())
+            reading = _reading_from_text((folder / "at.txt").read_text())
             found = [_result_from_json(one) for one in stored["found"]]
-            checks.replace_findings(dataset, found, stored["facts"], at)
+            checks.replace_findings(dataset, found, stored["facts"], reading)
         else:
             transaction.on_commit(lambda: checks.run_checks(dataset))
         return self.fail(job)
@@ -112,6 +111,12 @@ def _result_from_json(stored: dict[str, Any]) -> CheckResult:
     return CheckResult(
         **stored | {"spans": {int(pk): places for pk, places in stored["spans"].items()}}
     )
+
+
+def _reading_from_text(text: str) -> checks.Reading:
+    """A job of an earlier release wrote no second line: then the dataset counts as changed."""
+    at, *changed_at = map(datetime.fromisoformat, text.split("\n"))
+    return checks.Reading(at, *(changed_at or [at]))
 
 
 def folder_of(job: Job) -> str:

@@ -5,8 +5,8 @@ the rows it changed. A dataset of up to MAX_ROWS_IN_REQUEST rows is checked in t
 each edit; a larger one, and whatever needs a heavy library, by a job (jobs.py).
 """
 
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
 
 from django.db import transaction
 from django.utils import timezone
@@ -26,15 +26,28 @@ MAX_ROWS_IN_REQUEST = 5_000  # a larger dataset is only checked by a job
 MAX_MARKED_EXAMPLES = 2_000  # examples of one finding whose spans are stored
 
 
+class Reading(NamedTuple):
+    """When the rows of a check were read, and when the dataset had last changed before that."""
+
+    at: datetime
+    changed_at: datetime
+
+
+def read_now(dataset: Dataset) -> Reading:
+    """Call it before the rows are read."""
+    changed_at = Dataset.objects.values_list("changed_at", flat=True).get(pk=dataset.pk)
+    return Reading(timezone.now(), changed_at)
+
+
 def run_checks(dataset: Dataset) -> list[Finding]:
     """Check all rows now and replace the earlier findings."""
-    started = timezone.now()
+    reading = read_now(dataset)
     rows = usable_rows(dataset)
     limit = token_limit_lookup.token_limit_of(dataset.goal)
     scans = row_check_cache.scan_rows(dataset, rows, limit.key if limit else "")
     context = check_context(dataset, scans=scans, near_duplicates=find_near_duplicates(rows))
     return replace_findings(
-        dataset, run_rules(rows, context), statistics.count(rows, context), started
+        dataset, run_rules(rows, context), statistics.count(rows, context), reading
     )
 
 
@@ -69,9 +82,13 @@ def replace_findings(
     dataset: Dataset,
     results: list[CheckResult],
     facts: statistics.CheckStatistics,
-    started: datetime,
+    reading: Reading,
 ) -> list[Finding]:
-    """Replace the stored findings. `started` is the time at which the rows were read."""
+    """Replace the stored findings.
+
+    Where the dataset changed since the rows were read, it stays unchecked. The times alone do not
+    tell: a change that was made before the reading may have been committed after it.
+    """
     findings = [
         Finding(
             dataset=dataset,
@@ -93,11 +110,14 @@ def replace_findings(
         for result in sorted(results, key=_by_severity_and_count)
     ]
     with transaction.atomic():
-        lock(dataset)  # one check at a time replaces the findings
+        locked = lock(dataset)  # one check at a time replaces the findings
+        checked_at = reading.at
+        if locked.changed_at != reading.changed_at:
+            checked_at = min(checked_at, locked.changed_at - timedelta(microseconds=1))
         dataset.findings.all().delete()
         Finding.objects.bulk_create(findings)
-        Dataset.objects.filter(pk=dataset.pk).update(checked_at=started, facts=facts)
-    dataset.checked_at, dataset.facts = started, facts
+        Dataset.objects.filter(pk=dataset.pk).update(checked_at=checked_at, facts=facts)
+    dataset.checked_at, dataset.facts = checked_at, facts
     return findings
 
 

@@ -1,25 +1,30 @@
 """The thorough check: a job with a child process, for what is too slow in a request."""
 
 import json
+from datetime import UTC, datetime
 
 import pytest
 from django.conf import settings
+from django.utils import timezone
 
 from finetune_app.checks import jobs as check_jobs
 from finetune_app.checks import row_check_cache
 from finetune_app.checks import services as checks
 from finetune_app.checks.models import RowCheck, Severity
 from finetune_app.checks.services import start_check
+from finetune_app.core.errors import PlainError
 from finetune_app.datasets.models import Dataset
 from finetune_app.jobs import services as jobs
 from finetune_app.jobs.handlers import handler_for
 from finetune_app.jobs.models import Job, State
+from finetune_app.versions.services import freeze, freeze_blocker
 from tests.example_rows import conversation, pair
 from tests.page_text import compact
 from tests.worker.conftest import supervise
 from worker.channel import Job as ChildJob
 from worker.checks.run import run
 
+LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 RUDE = "You are a fucking idiot and I hate you, give me my money back"
 
 
@@ -222,3 +227,59 @@ def test_row_files_are_deleted_with_the_goal(
     assert not (settings.DATA_DIR / check_jobs.folder_of(job)).exists()
     assert not RowCheck.objects.exists()
     assert not jobs.Job.objects.filter(state=State.QUEUED).exists()
+
+
+# ---- An edit whose transaction ends during a check ----
+
+
+@pytest.fixture
+def edit_ends_late(monkeypatch, dataset):
+    """An edit that was made just before each check, and is committed once the rows were read."""
+    scan, count = row_check_cache.scan_rows, check_jobs._write_rows
+
+    def commit() -> None:
+        dataset.examples.filter(number=1).update(answer="topic: late")
+        Dataset.objects.filter(pk=dataset.pk).update(changed_at=made_at)
+
+    made_at = timezone.now()
+
+    def scan_then_commit(*args):
+        scans = scan(*args)
+        commit()
+        return scans
+
+    def write_then_commit(*args):
+        written = count(*args)
+        commit()
+        return written
+
+    monkeypatch.setattr(row_check_cache, "scan_rows", scan_then_commit)
+    monkeypatch.setattr(check_jobs, "_write_rows", write_then_commit)
+
+
+def test_an_edit_that_was_saved_during_a_check_is_not_frozen_unchecked(
+    add_examples, owner, edit_ends_late
+):
+    dataset = add_examples(rows=rows())
+    Dataset.objects.filter(pk=dataset.pk).update(changed_at=LONG_AGO)
+    checks.run_checks(dataset)
+    assert checks.is_stale(Dataset.objects.get(pk=dataset.pk))
+    Dataset.objects.filter(pk=dataset.pk).update(changed_at=LONG_AGO)
+    with pytest.raises(PlainError, match="Freeze again"):
+        freeze(dataset=Dataset.objects.get(pk=dataset.pk), by=owner)
+
+
+def test_nor_one_saved_during_a_thorough_check(add_examples, large, edit_ends_late):
+    dataset = add_examples(rows=rows())
+    Dataset.objects.filter(pk=dataset.pk).update(changed_at=LONG_AGO)
+    in_this_process(start_check(dataset))
+    dataset.refresh_from_db()
+    assert checks.is_stale(dataset)
+    assert "checked" in freeze_blocker(dataset)
+
+
+def test_a_check_that_an_earlier_release_began_leaves_the_dataset_unchecked(add_examples):
+    dataset = add_examples(rows=rows())
+    made = check_jobs._reading_from_text(LONG_AGO.isoformat())
+    checks.replace_findings(dataset, [], {}, made)
+    assert checks.is_stale(dataset)
