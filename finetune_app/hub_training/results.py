@@ -125,6 +125,8 @@ def _known(given: dict[str, Any]) -> dict[str, Any]:
         "ended_early": given.get("ended_early") is True,
         "kept_steps": {_text(step)[:12]: _text(sha)[:64] for step, sha in list(kept)[:MAX_FILES]},
     }
+    if found["steps"] is None:
+        found["ended_early"] = None  # pages say after which step
     return {name: value for name, value in found.items() if value is not None}
 
 

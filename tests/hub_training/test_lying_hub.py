@@ -129,6 +129,14 @@ def test_numbers_and_texts_are_bounded():
     assert results._event("[" * 100_000) is None
 
 
+def test_an_early_end_that_does_not_say_when_is_none(over, hub, as_owner):
+    leave_results(hub, over, result=RESULT | {"ended_early": True, "steps": "three"})
+    step(over)
+    made = Training.objects.get()
+    page = as_owner.get(reverse("training:detail", args=[made.goal_id, made.number])).text
+    assert "It stopped by itself" not in page
+
+
 def test_too_much_is_not_read(over, hub, monkeypatch):
     monkeypatch.setattr(results, "MAX_TOLD_BYTES", 100)
     leave_results(hub, over)
