@@ -233,7 +233,7 @@ def measure_others(table: Table, data: Path, options: argparse.Namespace) -> Non
 
 
 def _elsewhere(make: Callable[..., object], *given: object) -> None:
-    """On a thread of its own, which takes its threads of computing with it."""
+    """On a thread of its own: the OpenMP threads that it needs end with it."""
     with ThreadPoolExecutor(1) as passing:
         passing.submit(make, *given).result()
 

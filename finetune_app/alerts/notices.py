@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 from finetune_app.alerts.models import Notice, Rule, Watch
 from finetune_app.core.errors import PlainError
 
-CALLERS_OWN = timedelta(minutes=1)  # nobody else sends a test: a mail server may take seconds
+HELD_FOR_CALLER = timedelta(minutes=1)  # a mail server may take seconds
 
 
 def create_notices(
@@ -40,7 +40,7 @@ def create_test_notices(*, watch: Watch) -> list[Notice]:
     text = _("This is a test from Finetune: alerts of %(name)s arrive here.") % {
         "name": watch.deployment.name
     }
-    due = timezone.now() + CALLERS_OWN
+    due = timezone.now() + HELD_FOR_CALLER
     notices = create_notices(
         watch=watch, rule=None, kind=Notice.Kind.TRY, value=None, due=due, text=text
     )
