@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import krippendorff
 import numpy as np
+from django.db.models import Count
 from django.utils.translation import gettext as _
 
 from finetune_app.datasets.models import Dataset, Label
@@ -63,12 +64,13 @@ def krippendorff_alpha(answers: list[list[str]]) -> float | None:
 def _answers(dataset: Dataset) -> list[list[str]]:
     """The answers to each row that has two, the newest rows first."""
     labels = Label.objects.filter(example__dataset=dataset, example__deleted_at=None)
+    twice = labels.order_by().values("example").annotate(n=Count("pk")).filter(n__gt=1)
+    newest = twice.order_by("-example").values("example")[:MAX_ROWS]
     by_row: dict[int, list[str]] = defaultdict(list)
-    for row, text in labels.order_by("-example_id", "pk").values_list("example_id", "answer")[
-        : 2 * MAX_ROWS
-    ]:
+    read = labels.filter(example__in=newest).order_by("-example_id", "pk")
+    for row, text in read.values_list("example_id", "answer"):
         by_row[row].append(text.strip())
-    found = [two for two in by_row.values() if len(two) > 1]
+    found = list(by_row.values())
     distinct = {text for two in found for text in two}
     return found[:MAX_FREE_TEXT_ROWS] if len(distinct) > MAX_DISTINCT_ANSWERS else found
 

@@ -11,12 +11,13 @@ from django.utils.translation import gettext as _
 
 from finetune_app.accounts.models import User
 from finetune_app.core.errors import PlainError
-from finetune_app.datasets.models import Dataset, Example
+from finetune_app.datasets.models import Dataset, Example, Status
 from finetune_app.datasets.services.editing import StaleExample, validate_messages
 from finetune_app.datasets.services.locking import lock_example
 from finetune_app.datasets.text import with_answer
 from finetune_app.labelling import suggestions
 from finetune_app.labelling.models import Draft
+from finetune_app.labelling.queues import needs_two_answers
 
 
 def save_draft(*, example: Example, by: User, text: str, seen: datetime | None) -> bool:
@@ -47,9 +48,12 @@ def visible_draft(example: Example, by: User) -> Draft | None:
 
 
 def saved_answer(example: Example, by: User) -> str:
-    """The saved answer that this user may see: their own label first."""
-    mine = example.labels.filter(by=by).first()
-    return mine.answer if mine else example.answer
+    """The saved answer that this user may see: of a row that two users answer, their own alone."""
+    label = example.labels.filter(by=by).first()
+    mine = label.answer if label else ""
+    if needs_two_answers(example) or example.status == Status.DISPUTED:
+        return mine
+    return example.answer or mine
 
 
 def accept_suggestion(*, example: Example, by: User, text: str, seen: datetime | None) -> Draft:

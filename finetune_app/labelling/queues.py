@@ -76,7 +76,7 @@ def rows_in_queue(dataset: Dataset, user: User, chosen: QueueFilter) -> ExampleQ
         found = found.filter(~Exists(labels.filter(by=user)))
     if chosen.whose == MINE or (chosen.queue == TODO and not chosen.whose):
         wanted = Q(assigned_to=user)
-        if chosen.queue == TODO:
+        if chosen.queue == TODO and dataset.twice_percent:
             wanted |= _answered_by_others(dataset, user)
         if chosen.whose != MINE:
             wanted |= Q(assigned_to=None)

@@ -87,16 +87,18 @@ def page_context(goal: Goal) -> dict[str, Any]:
     run = runs.newest_run(goal)
     options = selection.candidate_options(goal)
     default = default_key(options)
+    job = run.job if run else None
     return {
         "goal": goal,
         "run": run,
-        "job": run.job if run else None,
+        "job": job,
         "options": sorted(options, key=lambda one: one.key != default),
         "chosen": default,
         "remote": [one for one in options if one.key.startswith("endpoint-")],
         "amounts": runs.PROMPT_COUNTS,
         "amount": runs.DEFAULT_COUNT,
-        "has_prompts": prompts.any_row(dataset_of(goal)),
+        # While one runs, nobody starts another, and the page asks every two seconds.
+        "has_prompts": not (job and job.is_active) and prompts.any_row(dataset_of(goal)),
         "pairs": pairs_of(goal),
         "begin": MIN_PAIRS,
         "good": GOOD_START,

@@ -42,7 +42,8 @@ def any_row(dataset: Dataset) -> bool:
     first = rows.first()  # nearly always: then the others are not read
     if first is None:
         return False
-    return can_be_asked(first) or any(can_be_asked(row) for row in rows[:MAX_ROWS_READ])
+    others = rows[:MAX_ROWS_READ].iterator(BATCH_ROWS)
+    return can_be_asked(first) or any(can_be_asked(row) for row in others)
 
 
 def _mixed(found: dict[str, list[Example]], wanted: dict[str, int], count: int) -> list[Example]:

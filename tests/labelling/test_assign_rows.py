@@ -1,5 +1,7 @@
 """Several people label one dataset: assigned rows, two independent answers, disagreements."""
 
+import re
+
 import pytest
 
 from finetune_app.accounts.services import delete_account
@@ -29,6 +31,12 @@ def two_answers(waiting, as_owner, url):
     assert reply.url == url("assignment")
     waiting.refresh_from_db()
     return waiting
+
+
+def box(client, url) -> str:
+    """The text in the box of the first row."""
+    page = client.get(url("row", number=1)).content.decode()
+    return re.search(r"<textarea[^>]*>(.*?)</textarea>", page, re.DOTALL)[1]
 
 
 # ---- Assigned rows ----
@@ -92,6 +100,30 @@ def test_the_first_of_two_answers_is_hidden_from_others(
     for page in pages:
         assert "xylophone" not in as_editor.get(page).content.decode()
     assert as_editor.get(url("start")).url == url("row", number=1)  # to do for them
+
+
+def test_a_row_put_back_shows_nobody_its_old_answer(as_owner, as_editor, url, two_answers):
+    """Who answers it again sees their own answer alone: the old one would draw both to it."""
+    for client in (as_owner, as_editor):
+        press_button(client, url, two_answers, 1, do="save", answer="bell")
+    press_button(as_owner, url, two_answers, 1, do="again", answer="bell")
+    assert row(two_answers, 1).status == Status.PENDING
+    assert "bell" not in box(as_owner, url)
+    press_button(as_owner, url, two_answers, 1, do="save", answer="gears")
+    assert "gears" in box(as_owner, url)
+    assert "bell" not in box(as_editor, url)
+    press_button(as_editor, url, two_answers, 1, do="save", answer="chain")
+    assert row(two_answers, 1).status == Status.DISPUTED
+    assert "gears" in box(as_owner, url)
+
+
+def test_what_somebody_changed_after_both_agreed_is_in_the_box(
+    as_owner, as_editor, url, two_answers
+):
+    for client in (as_owner, as_editor):
+        press_button(client, url, two_answers, 1, do="save", answer="bell")
+    press_button(as_editor, url, two_answers, 1, "?queue=done", do="save", answer="gears")
+    assert "gears" in box(as_owner, url)
 
 
 def test_equal_answers_approve_the_row(as_owner, as_editor, url, two_answers):
@@ -290,6 +322,18 @@ def test_the_page_describes_the_agreement(as_viewer, owner, editor, url, dataset
     assert "You agree well" in page
     assert "The same answer on 11 of 12 rows." in page
     assert "0.84" in page
+
+
+def test_agreement_is_found_behind_rows_with_one_answer(monkeypatch, owner, editor, dataset):
+    """The queues go upwards: the newest rows are those that only one of two has answered."""
+    monkeypatch.setattr(agreement, "MAX_ROWS", 2)
+    add_answered_rows(dataset, owner, ["bell"] * 10)
+    for number, one in enumerate(Example.objects.order_by("pk")):
+        Label.objects.create(example=one, by=owner, answer="bell")
+        if number < 3:
+            Label.objects.create(example=one, by=editor, answer="gears" if number else "bell")
+    measured = agreement.measure_agreement(dataset)
+    assert (measured.rows, measured.same) == (2, 0)  # the newest of the three
 
 
 def test_only_editors_assign_rows(as_viewer, as_stranger, as_owner, url, waiting):

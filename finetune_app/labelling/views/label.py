@@ -279,14 +279,14 @@ def _row_context(request: HttpRequest, example: Example) -> dict[str, Any]:
     suggestion = suggestions.visible_suggestion(example)
     mine = example.labels.filter(by=user).first()
     disputed = example.status == Status.DISPUTED
-    answer = example.answer or (mine.answer if mine else "")
+    answer = drafts.saved_answer(example, user)
     text = answer or (suggestion.answer if suggestion else "")
     if draft:
         text = draft.text
     if request.method == "POST" and "answer" in request.POST:
         text = newlines(request.POST["answer"])
     is_suggestion = bool(suggestion and text.strip() == suggestion.answer)
-    chosen_label = "" if disputed else mine.answer if mine else example.answer
+    chosen_label = "" if disputed else answer
     before = list(example.messages)
     if before and before[-1]["role"] == "assistant":
         before = before[:-1]
