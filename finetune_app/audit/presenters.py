@@ -42,9 +42,12 @@ class Names:
         if of_all_teams:
             self.names["team"] = _words(Team.objects.in_bulk(ids("team_id", "team")))
             return
-        keys = ApiKey.objects.in_bulk(ids("key_id", "apikey"))
+        # A refused request may have named what is another team's.
+        teams = {line.team_id for line in lines}
+        keys = ApiKey.objects.filter(team__in=teams).in_bulk(ids("key_id", "apikey"))
         self.names["apikey"] = {pk: key.name for pk, key in keys.items()}
-        self.names["goal"] = _words(Goal.objects.in_bulk(ids("goal_id", "goal")))
+        goals = Goal.objects.filter(team__in=teams).in_bulk(ids("goal_id", "goal"))
+        self.names["goal"] = _words(goals)
 
     def who(self, line: AuditEntry) -> str:
         if line.actor_id is not None:

@@ -76,7 +76,7 @@ class CheckHandler(JobHandler):
 
     def fail(self, job: Job) -> None:
         """Delete the copy of the rows."""
-        transaction.on_commit(lambda: delete_folder(folder_of(job)))
+        transaction.on_commit(lambda: delete_folder(folder_of(job)), robust=True)
 
 
 def _write_rows(dataset: Dataset, path: Path) -> int:

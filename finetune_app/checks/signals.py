@@ -29,4 +29,4 @@ def delete_check_files(sender: type, instance: Dataset, **kwargs: Any) -> None:
             cancel(job)
         delete_folder(folder)
 
-    transaction.on_commit(delete)
+    transaction.on_commit(delete, robust=True)

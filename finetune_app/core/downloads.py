@@ -10,6 +10,8 @@ from typing import IO
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, StreamingHttpResponse
 
+from finetune_app.core import connections
+
 BLOCK = 1 << 18  # bytes
 
 
@@ -57,8 +59,17 @@ async def _in_threads(first: bytes, pieces: Generator[bytes]) -> AsyncIterator[b
     """An async iterator: under ASGI Django would read a plain one into memory first."""
     try:
         yield first
-        while piece := await asyncio.to_thread(next, pieces, b""):
+        while piece := await asyncio.to_thread(_next, pieces):
             yield piece
     finally:
         with suppress(ValueError):  # still running in its thread, which closes it
             pieces.close()
+
+
+def _next(pieces: Generator[bytes]) -> bytes:
+    """The next piece, b"" after the last. These threads belong to no request, so nobody else gives
+    back the connection that a query opened here, or notices that it broke."""
+    try:
+        return next(pieces, b"")
+    finally:
+        connections.give_back()

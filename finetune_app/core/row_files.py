@@ -12,10 +12,13 @@ Row = TypeVar("Row", bound=models.Model)
 
 
 def delete_folder_with(model: type[Row], folder: Callable[[Row], str]) -> None:
-    """After the deletion of a row is committed, delete its `folder`, unless that is ""."""
+    """After the deletion of a row is committed, delete its `folder`, unless that is "".
+
+    Robust: where a store is away for a moment, the folders of other rows are still deleted.
+    """
 
     def delete(sender: type[Row], instance: Row, **kwargs: Any) -> None:
         if name := folder(instance):
-            transaction.on_commit(lambda: delete_folder(name))
+            transaction.on_commit(lambda: delete_folder(name), robust=True)
 
     post_delete.connect(delete, sender=model, weak=False)

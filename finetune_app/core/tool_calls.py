@@ -52,7 +52,7 @@ def canonical(calls: Iterable[FunctionCall]) -> str:
 def _canonical_call(call: FunctionCall) -> str:
     try:
         arguments = json.loads(call["arguments"])
-    except ValueError:
+    except (ValueError, RecursionError):
         arguments = call["arguments"]
     text = json.dumps(arguments, ensure_ascii=False, sort_keys=True)
     return f'{{"name": {json.dumps(call["name"], ensure_ascii=False)}, "arguments": {text}}}'
@@ -117,7 +117,7 @@ def _as_call(value: Any) -> FunctionCall | None:
     if isinstance(arguments, str):  # some models write the arguments as JSON text
         try:
             arguments = json.loads(arguments)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
     if not isinstance(arguments, dict):
         return None

@@ -20,7 +20,10 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Any, Any, Any], Awaitable[None]]
 
 _NUMBER = re.compile(r"(?<=/)\d+(?=/|$)")
-_SECRET = re.compile(r"(?<=/)(?=[^/]*\d)[\w-]{16,}(?=/|$)")  # of an invitation, a job, a file
+# Of an invitation, a job, a file; a link's may have no digit, which words of addresses never have.
+_SECRET = re.compile(
+    r"(?<=/)(?=[^/]*\d)[\w-]{16,}(?=/|$)|(?:(?<=/join/)|(?<=/vote/)|(?<=/chat/))[\w-]{16,}(?=/|$)"
+)
 _tracer: Any = None
 
 

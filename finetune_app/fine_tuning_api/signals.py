@@ -32,4 +32,4 @@ def delete_results(sender: type, instance: FineTuningJob, **kwargs: Any) -> None
 def delete_upload(sender: type, instance: ApiFile, **kwargs: Any) -> None:
     folder = instance.storage_path.rpartition("/")[0]
     if folder.startswith("api-files/"):
-        transaction.on_commit(lambda: delete_folder(folder))
+        transaction.on_commit(lambda: delete_folder(folder), robust=True)

@@ -24,7 +24,7 @@ def delete_import_files(sender: type, instance: Import, **kwargs: Any) -> None:
         if folder.startswith("uploads/"):
             delete_folder(folder)
 
-    transaction.on_commit(delete)
+    transaction.on_commit(delete, robust=True)
 
 
 @receiver(post_delete, sender=Upload)
@@ -36,4 +36,4 @@ def delete_chunks(sender: type, instance: Upload, **kwargs: Any) -> None:
         if not Import.objects.filter(stored_name__startswith=f"{folder}/").exists():
             delete_folder(folder)
 
-    transaction.on_commit(delete)
+    transaction.on_commit(delete, robust=True)

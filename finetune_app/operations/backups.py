@@ -42,7 +42,7 @@ UNSAVED_FOLDERS = (
     *("checks", "drift", "exports", "hub", "judging", "preferences", "prompt_sheets", "pushes"),
     *("remote", "searches", "suggestions"),
 )
-EXCLUDED_FOLDERS = re.compile(r"checkpoints|index-\d+")
+EXCLUDED_FOLDERS = re.compile(r"checkpoints|index-\d+|\..*\.deleted")  # the last is erasure.DOOMED
 NOTHING_HERE = (
     "There is nothing to save: {} has no tables of Finetune. Set DATA_DIR and DATABASE_URL as they "
     "are where Finetune runs."

@@ -6,6 +6,7 @@ PostgreSQL does its own housekeeping (docs/retention.md).
 """
 
 import logging
+import shutil
 from pathlib import Path
 
 from django.conf import settings
@@ -38,6 +39,7 @@ DELETIONS = (
     AuditAction.TEXT_DELETED,
     AuditAction.TEXTS_DELETED,
 )
+DOOMED = ".*.deleted"
 MAX_VACUUM_BYTES = 256 * 1024**2  # a database file that is written anew in about two seconds
 CHECKPOINT_WAIT_MS = 500
 
@@ -53,6 +55,7 @@ OWNERS: tuple[tuple[str, str, type[Model], str, str], ...] = (
 
 def erase_after_deletions() -> None:
     """The periodic task: erase traces once after somebody has deleted something."""
+    finish_deletions()
     newest = AuditEntry.objects.filter(action__in=DELETIONS, status__lt=400).order_by("-pk")
     last = str(newest.values_list("pk", flat=True).first() or 0)
     note = Path(settings.DATA_DIR) / "run" / "erased-up-to"
@@ -73,6 +76,13 @@ def erase_traces(*, of_any_size: bool = False) -> bool:
         with connection.cursor() as cursor:
             cursor.execute("VACUUM")
     return _empty_the_journal()
+
+
+def finish_deletions() -> None:
+    """Delete the folders whose deletion was cut off (files.delete_local renames them before)."""
+    root = Path(settings.DATA_DIR)
+    for path in [*root.glob(f"*/{DOOMED}"), *root.glob(f"*/*/{DOOMED}")]:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def delete_orphan_jobs() -> int:

@@ -14,10 +14,10 @@ from finetune_app.versions.models import Version
 @receiver(post_delete, sender=Version)
 def delete_version_file(sender: type, instance: Version, **kwargs: Any) -> None:
     name = instance.stored_name
-    transaction.on_commit(lambda: delete_file(name))
+    transaction.on_commit(lambda: delete_file(name), robust=True)
 
 
 @receiver(post_delete, sender=Dataset)
 def delete_version_folder(sender: type, instance: Dataset, **kwargs: Any) -> None:
     folder = f"versions/{instance.pk}"
-    transaction.on_commit(lambda: delete_folder(folder))
+    transaction.on_commit(lambda: delete_folder(folder), robust=True)

@@ -2,6 +2,7 @@
 
 from django.urls import reverse
 
+from finetune_app.api_keys import services as api_keys
 from finetune_app.audit.filters import PAGE_SIZE
 from finetune_app.audit.models import AuditEntry
 from finetune_app.core.audit import AuditAction
@@ -32,6 +33,20 @@ def test_an_owner_sees_who_did_what_to_what_from_where(as_owner, owner, team, go
 def test_other_teams_lines_are_not_shown(as_owner, stranger):
     line(stranger.teams.get(), address="192.0.2.9")
     assert "192.0.2.9" not in shown(as_owner)
+
+
+def test_what_another_team_refused_has_no_name(as_stranger, goal):
+    """Whoever owns a team sees their own refused attempts, and no name of what they guessed."""
+    assert as_stranger.post(reverse("goals:delete", args=[goal.pk])).status_code == 404
+    page = shown(as_stranger)
+    assert "not done (404)" in page
+    assert goal.name not in page
+
+
+def test_keys_of_another_team_have_no_name(as_owner, team, stranger):
+    theirs = api_keys.create_key(team=stranger.teams.get(), by=stranger, name="Their shop")[0]
+    line(team, target=f"apikey {theirs.pk}")
+    assert "Their shop" not in shown(as_owner)
 
 
 def test_editors_and_viewers_are_refused(as_editor, as_viewer):

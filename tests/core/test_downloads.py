@@ -1,12 +1,14 @@
 """Downloads are streamed, under ASGI too, and close their source when aborted."""
 
 import asyncio
+import threading
 from collections.abc import Generator
 
 import pytest
 from django.core.handlers.asgi import ASGIRequest
 from django.test import RequestFactory
 
+from finetune_app.core import connections
 from finetune_app.core.downloads import download
 
 
@@ -66,3 +68,24 @@ def test_what_fails_at_the_start_is_an_error_and_not_an_empty_file():
 
     with pytest.raises(OSError, match="no such"):
         download(RequestFactory().get("/"), broken(), name="a.csv", content_type="x/y")
+
+
+def test_each_piece_gives_back_the_connection_that_it_opened(monkeypatch):
+    """Its thread belongs to no request: nobody else would, nor notice that it broke."""
+    threads: list[int] = []
+    monkeypatch.setattr(connections, "give_back", lambda: threads.append(threading.get_ident()))
+    made: list[int] = []
+
+    def pieces() -> Generator[bytes]:
+        for _ in range(3):
+            made.append(threading.get_ident())
+            yield b"x"
+
+    reply = download(asgi_request(), pieces(), name="a.csv", content_type="x/y")
+
+    async def all_of_it() -> None:
+        async for _piece in reply:
+            pass
+
+    asyncio.run(all_of_it())
+    assert threads[: len(made) - 1] == made[1:]

@@ -1,8 +1,10 @@
 """Calls in a model's words are found and compared by what they call."""
 
+import json
+
 import pytest
 
-from finetune_app.core.tool_calls import calls_in, compared_text
+from finetune_app.core.tool_calls import calls_in, canonical, compared_text
 from tests.tool_rows import TOOLS
 
 CALL = '{"name": "get_weather", "arguments": {"city": "Rome", "days": 2}}'
@@ -61,3 +63,10 @@ def test_without_tools_json_is_an_answer():
 def test_the_text_before_the_calls_is_kept_apart():
     text, [call] = calls_in(f"One moment. <tool_call>{SAID}</tool_call>", TOOLS)
     assert (text, call["name"]) == ("One moment.", "get_weather")
+
+
+def test_arguments_nested_beyond_reading_are_a_text():
+    text = json.dumps({"name": "get_weather", "arguments": "[" * 100_000})
+    assert compared_text(text, TOOLS) == text
+    call = {"name": "get_weather", "arguments": "[" * 100_000}
+    assert canonical([call]).startswith('{"name": "get_weather"')

@@ -25,6 +25,9 @@ def test_without_configuration_tracing_is_off(monkeypatch):
     [
         ("/goals/7/deployment/requests/12/", "/goals/{n}/deployment/requests/{n}/"),
         ("/join/aB3_x9Qw-e8rT5yU7iO0p/", "/join/{id}/"),
+        ("/join/aBxxQw-eRTrTyUiOpLkJhGfD/", "/join/{id}/"),  # by chance without a digit
+        ("/vote/aBxxQw-eRTrTyUiOpLkJhGfD/next/", "/vote/{id}/next/"),
+        ("/chat/aBxxQw-eRTrTyUiOpLkJhGfD/", "/chat/{id}/"),
         ("/v1/chat/completions", "/v1/chat/completions"),
         ("/v1/fine_tuning/jobs/ftjob-0123456789abcdef/cancel", "/v1/fine_tuning/jobs/{id}/cancel"),
     ],

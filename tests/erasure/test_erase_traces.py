@@ -12,6 +12,8 @@ from finetune_app.core.audit import AuditAction
 from finetune_app.goals.models import Goal
 from finetune_app.jobs.models import Job, State
 from finetune_app.operations import erasure
+from finetune_app.versions import signals as versions_signals
+from tests import journey
 from tests.erasure.traces import files_with
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -55,6 +57,35 @@ def test_after_every_deletion_that_the_audit_log_knows():
     assert set(erasure.DELETIONS) == {a for a in AuditAction if a.value.endswith(words)} | {
         AuditAction.PLATFORM_DELETED
     }
+
+
+def test_a_deletion_that_was_cut_off_is_finished(data_dir):
+    """Its folder was renamed, and the process ended before the files were gone."""
+    left = data_dir / "runs" / ".7.deleted" / "model.safetensors"
+    deeper = data_dir / "models" / ".everyday" / ".starter.deleted" / "rows.pt"
+    kept = data_dir / "runs" / "8" / "model.safetensors"
+    for path in (left, deeper, kept):
+        path.parent.mkdir(parents=True)
+        path.write_text("weights")
+    erasure.erase_after_deletions()
+    assert not left.parent.exists()
+    assert not deeper.parent.exists()
+    assert kept.exists()
+
+
+def test_one_folder_that_cannot_be_deleted_keeps_no_other(goal, owner, monkeypatch):
+    """As where a store is away for a moment: the goal is gone, and each folder was tried."""
+    journey.trained(journey.ready(goal, owner), owner)
+    deleted: list[str] = []
+
+    def delete(name: str) -> None:
+        deleted.append(name)
+        raise OSError("the store is away")
+
+    monkeypatch.setattr(versions_signals, "delete_folder", delete)
+    monkeypatch.setattr(versions_signals, "delete_file", delete)
+    goal.delete()
+    assert len(deleted) > 1
 
 
 def test_not_after_other_actions_or_a_refused_deletion(erased):

@@ -43,6 +43,7 @@ def whole(goal, owner) -> Goal:
     journey.evaluated(journey.trained(journey.ready(goal, owner), owner), owner)
     training = Training.objects.get()
     journey.write(f"{training.folder}/checkpoints/step-000030/state.pt", "large")
+    journey.write("runs/.7.deleted/model.safetensors", "its deletion was cut off")
     journey.write(f"uploads/{goal.pk}/emails.csv", "email,topic\n")
     return goal
 
@@ -121,6 +122,7 @@ def test_it_holds_no_checkpoints_no_models_and_is_private(saved):
         names = archive.getnames()
     assert any(name.endswith("adapter_model.safetensors") for name in names)
     assert any(name.startswith("uploads/") for name in names)
+    assert not [name for name in names if name.endswith(".deleted/model.safetensors")]
     assert not [name for name in names if "checkpoints" in name or name.startswith("models")]
 
 
