@@ -24,7 +24,7 @@ def xlsx(rows: Rows, output: BinaryIO) -> None:
     """A sheet of text cells.
 
     Cells that Excel would run as a formula get its quote prefix (the style that a leading '
-    sets), so that their text stays unchanged.
+    sets), so that their text stays unchanged. Raises ValueError where Excel would cut a cell.
     """
     import xlsxwriter
 
@@ -39,7 +39,8 @@ def xlsx(rows: Rows, output: BinaryIO) -> None:
                 if at == 0:
                     sheet.set_column(place, place, 60 if cell in TEXTS else 12, wide)
                 style = bold if at == 0 else guarded if cell.startswith(FORMULA_STARTS) else None
-                sheet.write_string(at, place, cell, style)
+                if sheet.write_string(at, place, cell, style):
+                    raise ValueError("Excel would cut a cell, or has no place for it")
         book.close()
 
 

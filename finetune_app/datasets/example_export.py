@@ -284,23 +284,29 @@ def _table_texts(lines: Iterator[list[str]], layout: TableLayout) -> Iterator[st
         yield writer.writerow(cells if layout.exact else [safe_cell(cell) for cell in cells])
 
 
-def require_excel(facts: Facts) -> None:
+def require_excel(rows: Rows) -> None:
     """Raises PlainError if the rows exceed the limits of an Excel sheet."""
+    facts = facts_of(rows)
     if facts.rows > EXCEL_ROWS:
         raise PlainError(
             _("Excel holds at most %(most)s rows. Choose CSV or Parquet instead.")
             % {"most": f"{EXCEL_ROWS:,}"},
             status=409,
         )
-    if facts.longest > EXCEL_CELL:
+    if any(_is_cut_by_excel(cell) for cells in table(rows, facts, "all") for cell in cells):
         raise PlainError(
             _(
-                "A cell of Excel holds at most %(most)s characters, and a text here is longer. "
-                "Choose CSV or Parquet instead."
+                "A cell of Excel holds at most %(most)s characters, and a text or a whole "
+                "conversation here is longer. Choose CSV or Parquet instead."
             )
             % {"most": f"{EXCEL_CELL:,}"},
             status=409,
         )
+
+
+def _is_cut_by_excel(cell: str) -> bool:
+    """It counts in UTF-16, in which an emoji is two."""
+    return len(cell.encode("utf-16-le", "surrogatepass")) > 2 * EXCEL_CELL
 
 
 def blocks(texts: Iterator[str], encoding: str) -> Generator[bytes]:

@@ -39,7 +39,6 @@ class Facts:
     system: bool  # some row has instructions
     simple: bool  # every row is one question and its answer, instructions aside
     turns: bool  # in every row user and assistant alternate after the instructions
-    longest: int  # characters of the longest text
     unlearned: bool = False  # some answer is read and not learned
     tools: bool = False  # some row has tools
     pairs: int = 0  # rows with a worse answer
@@ -62,7 +61,7 @@ def rows_in(path: Path) -> Rows:
 
 def facts_of(rows: Rows, encoding: str = "utf-8") -> Facts:
     """Collect the facts. Raises PlainError if the encoding lacks a character."""
-    count = longest = pairs = 0
+    count = pairs = 0
     system, simple, turns, unlearned, tools = False, True, True, False, False
     thoughts, plain_thoughts = False, True
     whole = encoding.startswith("utf")
@@ -79,13 +78,10 @@ def facts_of(rows: Rows, encoding: str = "utf-8") -> Facts:
         thinking = [message for message in row["messages"] if THOUGHT in message]
         thoughts |= bool(thinking)
         plain_thoughts &= all(map(_is_plain_thought, thinking))
-        for text in _texts(row):
-            longest = max(longest, len(text))
-            if not whole:
+        if not whole:
+            for text in _texts(row):
                 _require_writable(text, encoding, row["id"])
-    return Facts(
-        count, system, simple, turns, longest, unlearned, tools, pairs, thoughts, plain_thoughts
-    )
+    return Facts(count, system, simple, turns, unlearned, tools, pairs, thoughts, plain_thoughts)
 
 
 def _is_plain_thought(message: Message) -> bool:

@@ -9,7 +9,7 @@ import pytest
 from finetune_app.core.errors import PlainError
 from finetune_app.datasets import example_export
 from finetune_app.datasets.example_export import TableLayout
-from finetune_app.datasets.version_rows import Facts, Rows, facts_of
+from finetune_app.datasets.version_rows import Rows
 from tests.example_rows import conversation
 
 SYSTEM = {"role": "system", "content": "Be brief"}
@@ -78,12 +78,26 @@ def test_answers_that_are_not_learned_need_a_format_with_weights(form):
         example_export.json_pieces(form, rows(CHAT, weighted))
 
 
-def test_excel_limits_are_errors():
-    example_export.require_excel(facts_of(rows(CHAT)))
+def test_excel_limits_are_errors(monkeypatch):
+    example_export.require_excel(rows(CHAT))
     with pytest.raises(PlainError, match="32,767 characters"):
-        example_export.require_excel(facts_of(rows(conversation("x" * 40_000, "y"))))
-    with pytest.raises(PlainError, match="1,048,575 rows"):
-        example_export.require_excel(Facts(1_048_576, False, True, True, 5))
+        example_export.require_excel(rows(conversation("x" * 40_000, "y")))
+    monkeypatch.setattr(example_export, "EXCEL_ROWS", 1)
+    with pytest.raises(PlainError, match="1 rows"):
+        example_export.require_excel(rows(CHAT, CHAT))
+
+
+def test_a_conversation_that_is_too_long_for_a_cell_of_excel_is_an_error():
+    """Of several turns all of it is in one cell; a question and its answer are in two."""
+    long = conversation("x" * 20_000, "y" * 20_000)
+    example_export.require_excel(rows(long))
+    with pytest.raises(PlainError, match="32,767 characters"):
+        example_export.require_excel(rows(long, CHAT))
+
+
+def test_excel_counts_an_emoji_as_two_characters():
+    with pytest.raises(PlainError, match="32,767 characters"):
+        example_export.require_excel(rows(conversation("🚲" * 20_000, "y")))
 
 
 def test_empty_list_is_valid_json():

@@ -16,7 +16,7 @@ from finetune_app.core.downloads import BLOCK, download, file_chunks
 from finetune_app.core.errors import PlainError
 from finetune_app.core.files import local_path
 from finetune_app.datasets import example_export
-from finetune_app.datasets.version_rows import facts_of, rows_in
+from finetune_app.datasets.version_rows import rows_in
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
 from finetune_app.versions.forms import TableForm
@@ -56,7 +56,7 @@ def _pieces(form: str, path: Path, layout: example_export.TableLayout) -> Genera
     if form in ("csv", "tsv"):
         return example_export.table_pieces(rows, layout)
     if form == "xlsx":
-        example_export.require_excel(facts_of(rows))
+        example_export.require_excel(rows)
     if form in ("xlsx", "parquet"):
         return _child_output(form, path)
     return example_export.json_pieces(form, rows)

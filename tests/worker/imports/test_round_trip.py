@@ -206,6 +206,12 @@ def test_answers_that_are_not_learned_come_back_from_parquet_and_tables(import_f
         assert [row["messages"] for row in import_file(content, name)[0]] == [WEIGHTED, CHAT]
 
 
+def test_a_cell_that_excel_would_cut_is_an_error():
+    rows = version_rows([{"messages": [*CHAT[:2], CHAT[2] | {"content": "x" * 40_000}]}])
+    with pytest.raises(ValueError, match="cell"):
+        xlsx(lambda: iter(rows), io.BytesIO())
+
+
 WORSE = " Nö\r\n=2+2"
 
 
