@@ -46,7 +46,7 @@ def xlsx(rows: Rows, output: BinaryIO) -> None:
 
 def parquet(rows: Rows, output: BinaryIO) -> None:
     """Columns id, split, source, messages (a list of role and content, and weight and thought if
-    they occur), and rejected if some row has it.
+    they occur), and rejected and group if some row has one.
 
     Where rows have tools, messages have their calls, and the tools are JSON in a column.
     """
@@ -71,6 +71,7 @@ def parquet(rows: Rows, output: BinaryIO) -> None:
     if facts.tools:
         columns += [("tools", pa.string()), ("parallel_tool_calls", pa.bool_())]
     columns += [("rejected", pa.string())] if facts.pairs else []
+    columns += [("group", pa.string())] if facts.groups else []
     schema = pa.schema(columns)
     with pq.ParquetWriter(output, schema, compression="zstd") as writer:
         for some in _batches(rows()):

@@ -60,7 +60,7 @@ class TableLayout:
     delimiter: str = ","
     line_end: str = "\r\n"
     quote_all: bool = False
-    columns: str = "all"  # or "pairs": without number and split
+    columns: str = "all"  # or "pairs": without number, split and group
     exact: bool = False  # True: no ' before a cell that a spreadsheet would run
 
 
@@ -231,6 +231,7 @@ def table(rows: Rows, facts: Facts, columns: str) -> Iterator[list[str]]:
     """
     everything = columns == "all"
     names = ["number", "split"] if everything else []
+    names += ["group"] if everything and facts.groups else []
     names += ["system"] if facts.system and facts.simple else []
     names += ["prompt", *([THOUGHT] if facts.thoughts else []), "answer"]
     names += ["rejected"] if facts.pairs else []
@@ -244,6 +245,7 @@ def table(rows: Rows, facts: Facts, columns: str) -> Iterator[list[str]]:
         cells = {
             "number": str(row["id"]),
             "split": row["split"],
+            "group": row.get("group", ""),
             "system": system,
             "prompt": asked,
             THOUGHT: messages[-1].get("reasoning_content", ""),

@@ -44,6 +44,7 @@ class Facts:
     pairs: int = 0  # rows with a worse answer
     thoughts: bool = False  # some answer has a thought
     plain_thoughts: bool = True  # every thought can be written before its answer and read again
+    groups: bool = False  # some row belongs together with others
 
     @property
     def only_pairs(self) -> bool:
@@ -63,7 +64,7 @@ def facts_of(rows: Rows, encoding: str = "utf-8") -> Facts:
     """Collect the facts. Raises PlainError if the encoding lacks a character."""
     count = pairs = 0
     system, simple, turns, unlearned, tools = False, True, True, False, False
-    thoughts, plain_thoughts = False, True
+    thoughts, plain_thoughts, groups = False, True, False
     whole = encoding.startswith("utf")
     for row in rows():
         count += 1
@@ -78,10 +79,13 @@ def facts_of(rows: Rows, encoding: str = "utf-8") -> Facts:
         thinking = [message for message in row["messages"] if THOUGHT in message]
         thoughts |= bool(thinking)
         plain_thoughts &= all(map(_is_plain_thought, thinking))
+        groups |= "group" in row
         if not whole:
             for text in _texts(row):
                 _require_writable(text, encoding, row["id"])
-    return Facts(count, system, simple, turns, unlearned, tools, pairs, thoughts, plain_thoughts)
+    return Facts(
+        count, system, simple, turns, unlearned, tools, pairs, thoughts, plain_thoughts, groups
+    )
 
 
 def _is_plain_thought(message: Message) -> bool:
@@ -103,6 +107,7 @@ def _texts(row: Row) -> Iterator[str]:
         if "tool_calls" in message:
             yield json.dumps(message, ensure_ascii=False)
     yield row.get("rejected", "")
+    yield row.get("group", "")
     if "tools" in row:
         yield json.dumps(row["tools"], ensure_ascii=False)
 

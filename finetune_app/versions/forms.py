@@ -56,7 +56,10 @@ class TableForm(forms.Form):
     )
     columns = forms.ChoiceField(
         label=_l("Columns"),
-        choices=[("all", _l("with number and split")), ("pairs", _l("without number and split"))],
+        choices=[
+            ("all", _l("with number, split and group")),
+            ("pairs", _l("without number, split and group")),
+        ],
     )
     cells = forms.ChoiceField(
         label=_l("Cells that look like formulas"),

@@ -55,6 +55,12 @@ def test_error_names_the_unencodable_character():
         )
 
 
+def test_a_group_that_cannot_be_written_is_an_error():
+    grouped = [row | {"group": "Łódź"} for row in rows(CHAT)()]
+    with pytest.raises(PlainError, match="Example 1 holds “Ł”"):
+        example_export.table_pieces(lambda: iter(grouped), TableLayout("cp1252"))
+
+
 def test_byte_order_mark_is_written_once():
     content = b"".join(example_export.blocks(iter(["a" * example_export.BLOCK, "b"]), "utf-16"))
     assert content.decode("utf-16") == "a" * example_export.BLOCK + "b"

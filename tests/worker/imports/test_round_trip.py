@@ -212,6 +212,24 @@ def test_a_cell_that_excel_would_cut_is_an_error():
         xlsx(lambda: iter(rows), io.BytesIO())
 
 
+@pytest.mark.parametrize("messages", [PAIR, CHAT], ids=["simple", "turns"])
+def test_groups_come_back_from_tables_and_parquet(import_file, messages):
+    """Also where some rows have none."""
+    groups = ["=Łódź", "", "=Łódź", "b"]
+    rows = [
+        row | ({"group": group} if group else {})
+        for row, group in zip(version_rows([{"messages": messages}] * 4), groups, strict=True)
+    ]
+    sheet, columns = io.BytesIO(), io.BytesIO()
+    xlsx(lambda: iter(rows), sheet)
+    parquet(lambda: iter(rows), columns)
+    table = b"".join(example_export.table_pieces(lambda: iter(rows), TableLayout(exact=True)))
+    files = {"f.parquet": columns.getvalue(), "f.xlsx": sheet.getvalue(), "f.csv": table}
+    for name, content in files.items():
+        kept, _result = import_file(content, name)
+        assert [row["group"] for row in kept] == groups, name
+
+
 WORSE = " Nö\r\n=2+2"
 
 
