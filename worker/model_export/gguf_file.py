@@ -148,7 +148,9 @@ def _write_vocabulary(writer: GGUFWriter, vocabulary: Vocabulary) -> None:
             add(token)
     writer.add_add_bos_token(vocabulary.begins_with_bos)
     writer.add_add_eos_token(False)
-    writer.add_chat_template(vocabulary.template)
+    writer.add_chat_template(
+        [{"name": name, "template": text} for name, text in vocabulary.templates.items()]
+    )
 
 
 def load_back(path: Path, tuned: Any) -> Any:

@@ -63,6 +63,7 @@ class Vocabulary:
     model: BYTE_LEVEL, with merges, or SENTENCEPIECE, with one score for each token.
     end_of_turn: the token that ends an answer.
     begins_with_bos: the chat template starts with the BOS token.
+    templates: the chat templates by name; “default”, and perhaps “tool_use” for prompts with tools.
     """
 
     model: str
@@ -77,7 +78,7 @@ class Vocabulary:
     unknown: int | None
     pad: int | None
     begins_with_bos: bool
-    template: str
+    templates: dict[str, str]
 
     @property
     def added_bos_token(self) -> str:
@@ -118,8 +119,13 @@ def vocabulary_of(tokenizer: PreTrainedTokenizerBase, size: int) -> Vocabulary:
         unknown=_within(tokenizer.unk_token_id, size),
         pad=_within(tokenizer.pad_token_id, size),
         begins_with_bos=begins_with_bos,
-        template=str(tokenizer.chat_template),
+        templates=_templates(tokenizer),
     )
+
+
+def _templates(tokenizer: PreTrainedTokenizerBase) -> dict[str, str]:
+    found = tokenizer.chat_template
+    return dict(found) if isinstance(found, dict) else {"default": str(found)}
 
 
 def _byte_level(

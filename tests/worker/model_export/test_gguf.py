@@ -64,6 +64,19 @@ def test_write_sets_the_vocabulary(written):
     assert value(reader, "tokenizer.ggml.add_bos_token") is False
 
 
+def test_write_keeps_each_of_several_templates(tuned, tmp_path):
+    base, adapter = tuned("llama")
+    model = merged.merge(merged.load_tuned(base, adapter))
+    tokenizer = load_tokenizer(base)
+    tokenizer.chat_template = {"default": TEMPLATE, "tool_use": LLAMA_TEMPLATE}
+    path = tmp_path / "model.gguf"
+    vocabulary = vocabulary_of(tokenizer, model.config.vocab_size)
+    gguf_file.write(path, model, vocabulary, "f16", ABOUT)
+    reader = GGUFReader(path)
+    assert value(reader, "tokenizer.chat_template") == TEMPLATE
+    assert value(reader, "tokenizer.chat_template.tool_use") == LLAMA_TEMPLATE
+
+
 def test_write_quantises_rows_that_are_multiples_of_32(written):
     kind, model, reader = written
     names = {tensor.name: tensor for tensor in reader.tensors}
