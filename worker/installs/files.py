@@ -13,7 +13,7 @@ from worker.channel import UserError
 SMALL = re.compile(
     r"(config|generation_config|special_tokens_map|added_tokens|vocab|tokenizer[\w.-]*"
     r"|chat_template|model\.safetensors\.index)\.json|chat_template\.jinja|tokenizer\.model"
-    r"|vocab\.txt|merges\.txt"
+    r"|vocab\.txt|merges\.txt|(LICEN[SC]E|NOTICE|USE_POLICY)[\w-]*(\.(txt|md|pdf))?"
 )
 WEIGHTS = re.compile(r"[A-Za-z0-9][\w.-]{0,200}\.safetensors")
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")

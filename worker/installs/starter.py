@@ -87,6 +87,9 @@ def from_hub(draft: Path, say: Say) -> None:
         "vocab.json",
         "merges.txt",
         "chat_template*",
+        "LICEN[SC]E*",
+        "NOTICE*",
+        "USE_POLICY*",
     ]
     try:
         snapshot_download(HUB_ID, local_dir=draft, allow_patterns=patterns)

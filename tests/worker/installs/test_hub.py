@@ -9,6 +9,7 @@ from tests.worker.installs.conftest import HUB_ID, Recorder
 from tests.worker.installs.hub import COMMIT
 from worker.channel import UserError
 from worker.installs import hub as hubs
+from worker.training.adapter_export import copy_licences
 
 WEIGHTS = "model.safetensors"
 LOGIN_PAGE = b"<html>Sign in to this network first.</html>"
@@ -43,6 +44,17 @@ def test_files_are_requested_by_commit(install, hub):
     files = [path for path, _, _ in hub.requests if "/resolve/" in path]
     assert files
     assert all(path.startswith(f"/{HUB_ID}/resolve/{COMMIT}/") for path in files)
+
+
+def test_the_licence_comes_along_and_goes_with_what_is_exported(
+    install, hub, model, data_dir, tmp_path
+):
+    licences = ("LICENSE", "LICENCE-MODEL.txt", "NOTICE.md", "USE_POLICY.md")
+    for name in (*licences, "LICENSE.py", "LICENSE.bin"):
+        (model / name).write_text("As is.")
+    assert set(licences) <= install()["files"].keys()
+    copy_licences(data_dir / "models" / "tiny", tmp_path)
+    assert {path.name for path in tmp_path.iterdir() if path.is_file()} == set(licences)
 
 
 def test_pickles_code_and_duplicates_are_not_requested(install, hub, model):
