@@ -3,20 +3,15 @@
 Rooms register the models of their files in `AppConfig.ready()`.
 """
 
-import shutil
 from collections.abc import Callable
-from typing import Any
 
 from django.conf import settings
 from django.db.models import Model, Sum
 from django.utils.translation import gettext as _
 
 from finetune_app.accounts.models import Team
-from finetune_app.core import sizes
+from finetune_app.core import disk, sizes
 from finetune_app.core.errors import PlainError
-
-RESERVED_SHARE = 0.1  # of the disk
-MAX_RESERVED_BYTES = 10 * sizes.GB
 
 FILES: list[tuple[type[Model], str]] = []  # models with a `size`, and their way to the team
 _others: list[Callable[[Team], int]] = []  # bytes of files that have no row
@@ -38,9 +33,7 @@ def stored_bytes(team: Team) -> int:
 
 def free_disk_bytes() -> int:
     """What may still be written, besides the reserve."""
-    disk: Any = shutil.disk_usage(settings.DATA_DIR)
-    reserved = min(int(disk.total * RESERVED_SHARE), MAX_RESERVED_BYTES)
-    return max(int(disk.free) - reserved, 0)
+    return disk.free_bytes(settings.DATA_DIR)
 
 
 def bytes_left(team: Team) -> int:

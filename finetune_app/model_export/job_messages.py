@@ -4,6 +4,8 @@ from typing import TypedDict
 
 from finetune_app.core.chat_messages import Message
 
+BYTES_PER_PARAMETER = {"fp32": 4.0, "bf16": 2.0, "f16": 2.0, "q8_0": 1.07}  # by number format
+
 
 class Provenance(TypedDict):
     """What the GGUF metadata say of the model."""

@@ -14,17 +14,12 @@ from finetune_app.core.charts import thin_bar
 from finetune_app.goals.models import Goal
 from finetune_app.jobs.models import State
 from finetune_app.jobs.presenters import waiting_headline
+from finetune_app.model_export import services
 from finetune_app.model_export.models import ExportFormat, ModelExport
 from finetune_app.training.kept_steps import name_of_step
 from finetune_app.training.models import Training
 
 MAX_SHOWN = 5  # trainings with all their formats, without those of which a file was made
-BYTES_PER_PARAMETER = {
-    ExportFormat.MERGED_BF16: 2.0,
-    ExportFormat.MERGED_FP32: 4.0,
-    ExportFormat.GGUF_Q8: 1.07,
-    ExportFormat.GGUF_F16: 2.0,
-}
 PURPOSES: dict[str, str | Promise] = {
     ExportFormat.MERGED_BF16: gettext_lazy(
         "A complete model for programs that use transformers or vLLM. Half the size of fp32, and "
@@ -69,11 +64,11 @@ class FormatRow:
         return str(PURPOSES[self.format])
 
     @property
-    def size(self) -> float:
+    def size(self) -> int:
         """Bytes; an estimate until the file is made."""
         if self.export and self.export.is_ready:
             return self.export.size
-        return self.training.base_model.parameters * BYTES_PER_PARAMETER[self.format]
+        return services.expected_bytes(self.training, self.format)
 
     @property
     def is_ready(self) -> bool:

@@ -4,12 +4,14 @@ from django.db import transaction
 from django.utils.text import slugify
 from django.utils.translation import gettext as _
 
+from finetune_app.accounts import storage
 from finetune_app.accounts.models import User
 from finetune_app.candidates import validation_prompts
 from finetune_app.core.chat_messages import Message
 from finetune_app.core.errors import PlainError
 from finetune_app.goals.models import Goal
 from finetune_app.jobs import services as jobs
+from finetune_app.model_export.job_messages import BYTES_PER_PARAMETER
 from finetune_app.model_export.models import ExportFormat, ModelExport
 from finetune_app.training.kept_steps import adapter_sha256_of, name_of_step
 from finetune_app.training.models import Training
@@ -22,8 +24,8 @@ def start(
     """Queue an export of the best step, or of a kept one. Idempotent: returns the one that is
     running or ready, and replaces one that failed or was stopped.
 
-    Raises PlainError for an unknown format, a training or step without an adapter, or a goal
-    without prompts to check the export with.
+    Raises PlainError for an unknown format, a training or step without an adapter, a goal without
+    prompts to check the export with, or a team without space for it.
     """
     if format not in ExportFormat.values:
         raise PlainError(_("Choose in which format you want to take it with you."))
@@ -36,6 +38,7 @@ def start(
     existing = same.select_related("job").first()
     if existing and (existing.job.is_active or existing.is_ready):
         return existing
+    storage.require_space(training.goal.team, expected_bytes(training, format))
     if existing:
         existing.delete()  # with its job and files
     job = jobs.create(
@@ -55,6 +58,12 @@ def stop(*, export: ModelExport) -> None:
 def delete(*, export: ModelExport) -> None:
     """Delete the export with its file; it can be made again."""
     export.delete()
+
+
+def expected_bytes(training: Training, format: str) -> int:
+    """Of the file of an export."""
+    _container, number_format = format.split("-", 1)
+    return int(training.base_model.parameters * BYTES_PER_PARAMETER[number_format])
 
 
 def require_prompts(goal: Goal) -> list[list[Message]]:

@@ -13,6 +13,7 @@ from finetune_app.datasets.services import dataset_of
 from finetune_app.fine_tuning_api.models import ApiFile
 from finetune_app.goals.models import Goal
 from finetune_app.imports.services import start_import
+from finetune_app.model_export import services as exports
 from finetune_app.training import services as trainings
 from tests import journey
 from tests.worker.training.recording_channel import RecordingChannel
@@ -82,6 +83,16 @@ def test_a_whole_model_is_not_trained_where_it_would_not_fit(goal, owner, settin
     with pytest.raises(PlainError, match="does not fit"):
         trainings.start(goal=ready, user=owner, chosen={"tuning": "full"})
     assert trainings.start(goal=ready, user=owner)
+
+
+def test_a_model_is_not_exported_where_it_would_not_fit(goal, owner, settings):
+    training = journey.trained(journey.ready(goal, owner), owner)
+    training.base_model.parameters = 1000
+    training.base_model.save()
+    settings.MAX_TEAM_BYTES = storage.stored_bytes(goal.team) + 3000
+    with pytest.raises(PlainError, match="does not fit"):
+        exports.start(training=training, format="merged-fp32", by=owner)
+    assert exports.start(training=training, format="merged-bf16", by=owner)
 
 
 def test_an_import_stops_when_the_team_has_no_space_left(tmp_path):

@@ -15,9 +15,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
+from finetune_app.core import disk
 from finetune_app.core.files import sha256_of
 from finetune_app.core.thinking import NO
-from finetune_app.model_export.job_messages import ExportResult, ExportSpec, ParityResult
+from finetune_app.model_export.job_messages import (
+    BYTES_PER_PARAMETER,
+    ExportResult,
+    ExportSpec,
+    ParityResult,
+)
 from worker.channel import Channel, Job, UserError
 from worker.model_export import gguf_architecture, gguf_file, merged, ollama, parity
 from worker.model_export.readme import readme
@@ -170,10 +176,9 @@ class ModelExporter:
 
     def _require_disk_space(self, model: Any) -> None:
         """Raises UserError (no_disk) if the draft and the zip do not fit on the disk together."""
-        sizes = {"fp32": 4.0, "bf16": 2.0, "f16": 2.0, "q8_0": 1.07}
-        bytes_each = sizes[self.spec["number_format"]]
+        bytes_each = BYTES_PER_PARAMETER[self.spec["number_format"]]
         needed = 2 * DISK_MARGIN * bytes_each * sum(p.numel() for p in model.parameters())
-        free = shutil.disk_usage(self.folder).free
+        free = disk.free_bytes(self.folder)
         if free < needed:
             raise UserError(
                 "no_disk",

@@ -1,6 +1,7 @@
 """A whole export: the content of the file, the parity check, stop and failures."""
 
 import zipfile
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from worker.model_export import gguf_file, merged, parity
 from worker.model_export.run import run
 from worker.template import load_tokenizer, prompt_token_ids, stop_token_ids
 
+GB = 10**9
 FORMATS = [
     ("llama", "merged", "fp32"),
     ("qwen2", "merged", "bf16"),
@@ -120,14 +122,13 @@ def test_lost_lease_ends_the_export(make_job):
         run(make_job(), RecordingChannel(lose_after=0))
 
 
-def test_export_to_a_full_disk_raises(make_job, monkeypatch):
-    from worker.model_export import run as module
-
-    class Full:
-        free = 1000
-
-    monkeypatch.setattr(module.shutil, "disk_usage", lambda path: Full)
-    with pytest.raises(UserError) as error:
+@pytest.mark.parametrize(("total", "free"), [(1000, 1000), (20 * GB, 2 * GB)])
+def test_export_to_a_disk_that_is_full_but_for_its_reserve_raises(
+    make_job, monkeypatch, total, free
+):
+    disk = SimpleNamespace(total=total, free=free)
+    monkeypatch.setattr("shutil.disk_usage", lambda path: disk)
+    with pytest.raises(UserError, match=r"0\.0 GB are free") as error:
         run(make_job(), RecordingChannel())
     assert error.value.code == "no_disk"
 
