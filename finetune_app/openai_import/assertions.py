@@ -1,11 +1,11 @@
 """Which measure checks what the tests of a Promptfoo configuration assert."""
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from finetune_app.goals.measures import MeasureError, MeasureSettings, get_measure
+from finetune_app.goals.measures.json_fields import NotJson, read_json
 from finetune_app.goals.models import MeasureKind
 
 # Assertions that hold the wanted answer, and the measure that is nearest to each.
@@ -66,9 +66,7 @@ def _measure_for(
     """(kind, settings, names of the assertions that it checks)."""
     every = [one for test in asserted for one in test]
     patterns = {one.value for one in every if one.kind == PATTERN}
-    if any(name in tests for name in JSON_ONLY) or (
-        "equals" in tests and all(map(_is_object, wanted))
-    ):
+    if _is_json(tests, wanted):
         return MeasureKind.JSON, {}, {*JSON_ONLY, "equals"}
     references = {name: count for name, count in tests.items() if name in REFERENCES}
     if not references and len(patterns) == 1 and tests[PATTERN] == len(asserted):
@@ -94,11 +92,15 @@ def _works(kind: str, settings: MeasureSettings) -> bool:
     return True
 
 
-def _is_object(text: str) -> bool:
+def _is_json(tests: Counter[str], wanted: Sequence[str]) -> bool:
+    """Whether every wanted answer is JSON, and is meant as such."""
     try:
-        return isinstance(json.loads(text), dict)
-    except (ValueError, RecursionError):
+        values = [read_json(text) for text in wanted]
+    except NotJson:
         return False
+    if any(name in tests for name in JSON_ONLY):
+        return True
+    return "equals" in tests and all(isinstance(value, dict) for value in values)
 
 
 def _note(name: str, count: int, every: int) -> str:

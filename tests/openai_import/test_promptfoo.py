@@ -5,6 +5,7 @@ import json
 import pytest
 
 from finetune_app.core.errors import PlainError
+from finetune_app.goals.measures import get_measure
 from finetune_app.openai_import.promptfoo import Suite, read_suite
 from tests.openai_import.conftest import SUITE
 
@@ -20,8 +21,16 @@ def asserts(kind: str, value=None, **fields) -> dict:
     return {"vars": {"question": "What?"}, "assert": [assertion]}
 
 
+def assert_wanted_answers_are_right(found: Suite) -> None:
+    """The measure calls each wanted answer right."""
+    measure = get_measure(found.measure, found.measure_settings)
+    wanted = [row[-1]["content"] for row in found.rows]
+    assert [text for text in wanted if not measure.check(text, text).passed] == []
+
+
 def test_an_exported_evaluation():
     found = read_suite(SUITE.encode())
+    assert_wanted_answers_are_right(found)
     assert found.name == "Card questions"
     assert found.rows == [
         [
@@ -57,6 +66,26 @@ def test_each_assertion_has_its_measure(assertion, measure, chosen):
     found = suite(tests=[asserts(*assertion)])
     assert (found.measure, found.measure_settings) == (measure, chosen)
     assert not found.notes
+
+
+def test_json_is_the_measure_only_where_each_wanted_answer_is_json():
+    one = asserts("equals", {"a": 1})
+    one["assert"].append({"type": "is-json"})
+    found = suite(tests=[*[asserts("equals", "refund")] * 3, one])
+    assert (found.measure, found.measure_settings) == ("exact", {})
+    assert found.notes == [
+        "“is-json” in 1 of 4 tests is left out: the measure checks something else."
+    ]
+    assert_wanted_answers_are_right(found)
+    assert suite(tests=[one, asserts("equals", [1])]).measure == "json"
+
+
+def test_a_part_of_a_json_answer_is_not_compared_as_json():
+    part = asserts("contains", '"status": "ok"')
+    part["assert"].append({"type": "is-json"})
+    found = suite(tests=[part])
+    assert (found.measure, found.measure_settings) == ("exact", {"within": True})
+    assert_wanted_answers_are_right(found)
 
 
 def test_a_threshold_is_taken_over():
