@@ -13,7 +13,7 @@ from typing import Any
 from finetune_app.core.chat_messages import Message
 from finetune_app.core.errors import PlainError
 from finetune_app.goals.measures import MeasureSettings
-from finetune_app.openai_import.assertions import Assertion, choose_measure, is_reference
+from finetune_app.openai_import.assertions import Asserted, Assertion, choose_measure
 from finetune_app.openai_import.yaml_texts import InvalidYaml, read_yaml
 
 MAX_BYTES = 5 * 1024 * 1024
@@ -71,25 +71,35 @@ def read_suite(content: bytes) -> Suite:
         raise _refused("it has no “prompts” or no “tests”")
     suite = Suite(name=str(config.get("description") or "")[:100])
     prompt = _first_prompt(config["prompts"], suite)
-    asserted: list[list[Assertion]] = []
+    asked: dict[int, tuple[list[Message], Asserted]] = {}
     unusable: dict[str, list[int]] = {}
     default = config.get("defaultTest")
     room = _Room()
     for number, test in enumerate(_tests(config["tests"]), 1):
         try:
-            messages, assertions = _row(prompt, test, _mapping(default), room)
+            asked[number] = _asked(prompt, test, _mapping(default), room)
         except _Unusable as problem:
             unusable.setdefault(str(problem), []).append(number)
-            continue
-        suite.rows.append(messages)
-        asserted.append(assertions)
     suite.notes += [_left_out(why, numbers) for why, numbers in unusable.items()]
-    if not suite.rows:
+    if not asked:
         raise _refused("none of its tests can be used. " + " ".join(suite.notes))
-    wanted = [messages[-1]["content"] for messages in suite.rows]
-    suite.measure, suite.measure_settings, notes = choose_measure(asserted, wanted)
-    suite.notes += notes
+    _answer(asked, suite)
     return suite
+
+
+def _answer(asked: Mapping[int, tuple[list[Message], Asserted]], suite: Suite) -> None:
+    """Choose the measure, and for each test the wanted answer that it compares with."""
+    measure = choose_measure([asserted for _messages, asserted in asked.values()])
+    suite.measure, suite.measure_settings = measure.kind, measure.settings
+    others = []
+    for number, (messages, asserted) in asked.items():
+        if wanted := asserted.wanted(measure.checked):
+            suite.rows.append([*messages, Message(role="assistant", content=wanted)])
+        else:
+            others.append(number)
+    suite.notes += measure.notes
+    if others:
+        suite.notes.append(_left_out("its wanted answer is for another measure", others))
 
 
 def _refused(why: str) -> PlainError:
@@ -147,10 +157,10 @@ def _tests(tests: Any) -> Iterator[dict[str, Any]]:
     yield from tests
 
 
-def _row(
+def _asked(
     prompt: list[Message], test: dict[str, Any], default: dict[str, Any], room: _Room
-) -> tuple[list[Message], list[Assertion]]:
-    """The messages with the wanted answer last, and all that is asserted. Raises _Unusable."""
+) -> tuple[list[Message], Asserted]:
+    """The messages before the answer, and all that is asserted of it. Raises _Unusable."""
     variables = {**_mapping(default.get("vars")), **_mapping(test.get("vars"))}
     room.take(len(variables))
     messages = [
@@ -159,15 +169,15 @@ def _row(
     ]
     if messages[-1]["role"] != "user":
         raise _Unusable("the prompt does not end with a question")
-    assertions = [
-        *_assertions(default.get("assert"), variables, room),
-        *_assertions(test.get("assert"), variables, room),
-    ]
-    wanted = next((one.value for one in assertions if is_reference(one)), "")
-    wanted = wanted or next((_text(variables[name]) for name in WANTED if name in variables), "")
-    if not wanted.strip():
+    named = next((_text(variables[name]) for name in WANTED if name in variables), "")
+    asserted = Asserted(
+        own=list(_assertions(test.get("assert"), variables, room)),
+        default=list(_assertions(default.get("assert"), variables, room)),
+        named=named if named.strip() else "",
+    )
+    if not asserted.references and not asserted.named:
         raise _Unusable("no wanted answer is given")
-    return [*messages, Message(role="assistant", content=wanted)], assertions
+    return messages, asserted
 
 
 def _assertions(given: Any, variables: Mapping[str, Any], room: _Room) -> Iterator[Assertion]:

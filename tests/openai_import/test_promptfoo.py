@@ -105,9 +105,33 @@ def test_one_pattern_for_all_tests_is_the_measure():
 def test_the_measure_of_most_tests_wins_and_the_others_are_named():
     found = suite(tests=[asserts("equals", "a"), asserts("equals", "b"), asserts("rouge-n", "c")])
     assert found.measure == "exact"
+    assert [row[-1]["content"] for row in found.rows] == ["a", "b"]
     assert found.notes == [
-        "“rouge-n” in 1 of 3 tests is left out: the measure checks something else."
+        "“rouge-n” in 1 of 3 tests is left out: the measure checks something else.",
+        "Test 3 is left out: its wanted answer is for another measure.",
     ]
+
+
+def test_the_wanted_answer_is_of_an_assertion_that_the_measure_checks():
+    regards = {"assert": [{"type": "icontains", "value": "Regards"}]}
+    found = suite(defaultTest=regards, tests=[asserts("equals", "A"), asserts("equals", "B")])
+    assert (found.measure, found.measure_settings) == ("exact", {})
+    assert [row[-1]["content"] for row in found.rows] == ["A", "B"]
+    assert found.notes == [
+        "“icontains” in every test is left out: the measure checks something else."
+    ]
+    assert_wanted_answers_are_right(found)
+
+
+def test_what_all_tests_want_is_for_those_that_want_nothing_of_their_own():
+    default = {"assert": [{"type": "equals", "value": "none of these"}]}
+    other = {"vars": {"question": "What?"}}
+    found = suite(defaultTest=default, tests=[asserts("equals", "A"), other])
+    assert [row[-1]["content"] for row in found.rows] == ["A", "none of these"]
+
+
+def test_an_edit_distance_is_no_threshold():
+    assert not suite(tests=[asserts("levenshtein", "Paris", threshold=1)]).measure_settings
 
 
 def test_nothing_of_the_file_is_run():
