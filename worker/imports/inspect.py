@@ -56,18 +56,16 @@ def inspect_file(
     start = _first_rows(rows)
     first = [row for row in start if isinstance(row, FileRow)]
     columns = shape.get("columns") or list(dict.fromkeys(c for row in first for c in row.cells))
-    if len(columns) > MAX_COLUMNS:
-        raise UserError(
-            "bad_data",
-            f"The rows have {len(columns):,} different names; the most is {MAX_COLUMNS:,}.",
-        )
+    _require_few(columns)
     mapping = infer_mapping(columns, [row.cells for row in first])
     counts = _count(chain(start, rows), mapping, progress)
+    filled = {key["column"]: key["rows"] for key in counts.keys.counts() if not key["key"]}
+    columns = list(dict.fromkeys([*columns, *filled]))  # rows of JSON may bring more of them later
+    _require_few(columns)
     inspected: FileShape = {
         **shape,
         "columns": columns,
-        "filled": dict.fromkeys(columns, 0)
-        | {key["column"]: key["rows"] for key in counts.keys.counts() if not key["key"]},
+        "filled": dict.fromkeys(columns, 0) | filled,
         "keys": counts.keys.counts(),
         "rows": [_sample(row, columns) for row in first[:SAMPLE_ROWS]],
         "row_count": progress.rows,
@@ -77,6 +75,15 @@ def inspect_file(
         "first_unreadable": counts.first_unreadable,
     }
     return {"step": "inspect", "shape": inspected, "mapping": mapping}
+
+
+def _require_few(columns: list[str]) -> None:
+    """Raises UserError."""
+    if len(columns) > MAX_COLUMNS:
+        raise UserError(
+            "bad_data",
+            f"The rows have {len(columns):,} different names; the most is {MAX_COLUMNS:,}.",
+        )
 
 
 def _first_rows(rows: Iterator[AnyRow]) -> list[AnyRow]:

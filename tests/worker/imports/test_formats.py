@@ -4,8 +4,10 @@ import json
 
 import pytest
 
+from worker.channel import UserError
 from worker.imports.file_format import iter_rows
-from worker.imports.inspect import inspect_file
+from worker.imports.inspect import INFERENCE_ROWS, inspect_file
+from worker.imports.limits import MAX_COLUMNS
 
 HELLO = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Good morning"}]
 
@@ -271,3 +273,20 @@ def test_progress_is_reported_in_bytes_and_rows(import_file, channel, monkeypatc
     assert 0 < reading[0]["done"] < len(content)
     phases = [fields["message"] for event, fields in channel.events if event == "phase"]
     assert phases[-1].startswith("5,000 rows so far, ")
+
+
+def test_a_column_that_comes_late_can_be_chosen(stored, channel):
+    rows = [{"prompt": f"Question {n}", "answer": "Yes"} for n in range(INFERENCE_ROWS + 50)]
+    rows.append({"prompt": "The last one", "answer": "No", "split": "test"})
+    path = stored("\n".join(map(json.dumps, rows)).encode())
+    shape = inspect_file(path, "pairs.jsonl", {}, channel)["shape"]
+    assert shape["columns"] == ["prompt", "answer", "split"]
+    assert shape["filled"]["split"] == 1
+
+
+def test_names_that_come_late_are_too_many_as_well(stored, channel):
+    rows = [{"prompt": f"Question {n}", "answer": "Yes"} for n in range(INFERENCE_ROWS)]
+    rows.append({f"name {n}": "x" for n in range(MAX_COLUMNS)})
+    path = stored("\n".join(map(json.dumps, rows)).encode())
+    with pytest.raises(UserError, match="different names"):
+        inspect_file(path, "pairs.jsonl", {}, channel)
