@@ -164,7 +164,7 @@ def records(file: TextIO, delimiter: str) -> Iterator[Record | RejectedRow]:
             yield _parse_leniently(first, delimiter, str(error))
             continue
         first = feed.taken[0]
-        if first.too_long:
+        if any(line.too_long for line in feed.taken):
             yield RejectedRow(first.number, TOO_LONG)
         elif any(cell.strip() for cell in cells):
             yield first.number, cells

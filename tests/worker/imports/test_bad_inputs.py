@@ -9,7 +9,8 @@ import time
 import pytest
 
 from worker.channel import UserError
-from worker.imports import json_rows
+from worker.imports import json_rows, rows
+from worker.imports.rows import TOO_LONG
 
 GOOD = "prompt,answer\nHello,Good morning\n"
 
@@ -302,3 +303,11 @@ def test_exceeding_the_cpu_limit_is_reported(stored):
 def test_an_ordinary_file_stays_within_the_limits(stored):
     path = stored(b"prompt,answer\n" + b"Hello there,Good morning\n" * 10_000)
     assert in_child(path, 1_500_000_000, 60) == "fine"
+
+
+def test_a_line_inside_a_cell_that_is_too_long_rejects_its_row(import_file, monkeypatch):
+    monkeypatch.setattr(rows, "MAX_ROW_CHARACTERS", 40)
+    content = f'{GOOD}"Before\n{"x" * 60}\nafter",Yes\nBye,See you\n'
+    kept, result = import_file(content.encode())
+    assert [row["messages"][0]["content"] for row in kept] == ["Hello", "Bye"]
+    assert rejected_rows(result) == {3: TOO_LONG}
