@@ -41,6 +41,7 @@ from finetune_app.imports.conversation_cells import (
     normalised_name,
     read_messages,
     require_learned,
+    require_question,
     system_text,
     whole_conversation,
 )
@@ -243,13 +244,19 @@ def _from_pair(cells: Cells, mapping: Mapping[str, str], keep: bool) -> list[Mes
     is_plain = _is_plain_text(asked) and _is_plain_text(answered) and "history" not in cells
     if is_plain and not mapping.get("context"):  # nearly every row: a fast path
         found = _pair(asked, answered)
-        if found[1]["content"]:
+        if found[1]["content"].strip():
             return found
     history = _history_messages(cells.get("history"))
     context = cell_text(cells.get(mapping["context"])) if mapping.get("context") else ""
     chat = conversation_in_cell(asked)
     if chat:  # a preference pair: the conversation so far, and the answer
         before = read_messages(chat)
+        require_question(before)
+        if before[-1]["role"] == "assistant":
+            raise RowError(
+                f"“{mapping['prompt']}” ends in an answer already. Leave it out, or choose the "
+                "column as a whole conversation."
+            )
         if history or context.strip():
             column = mapping["context"] if context.strip() else "history"
             raise RowError(
@@ -283,7 +290,7 @@ def _assistant(text: str) -> Message:
 
 def _is_plain_text(value: Any) -> bool:
     """Whether this is text that is neither blank nor JSON."""
-    return type(value) is str and value[:1] not in JSON_STARTS
+    return type(value) is str and value[:1] not in JSON_STARTS and not value.isspace()
 
 
 def _with_system(system: str, messages: list[Message], mapping: Mapping[str, str]) -> list[Message]:

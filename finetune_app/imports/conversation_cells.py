@@ -43,7 +43,7 @@ def whole_conversation(value: Any, keep: bool) -> list[Message]:
         raise RowError("There is no conversation in this row.")
     messages = read_messages(found)
     roles = [message["role"] for message in messages]
-    if keep and "user" in roles:
+    if keep and _is_asked(messages):
         if roles[-1] in ("user", "tool"):
             return [*messages, {"role": "assistant", "content": ""}]
         if roles[-1] == "assistant" and not has_answer(messages[-1]):
@@ -54,10 +54,19 @@ def whole_conversation(value: Any, keep: bool) -> list[Message]:
         raise RowError("The conversation does not end in an answer.")
     if not has_answer(messages[-1]):
         raise RowError("The last answer is empty, so there is nothing to learn.")
-    if "user" not in roles:
-        raise RowError("Nobody asks anything in this conversation.")
+    require_question(messages)
     require_learned(messages)
     return messages
+
+
+def require_question(messages: list[Message]) -> None:
+    """Raises RowError."""
+    if not _is_asked(messages):
+        raise RowError("Nobody asks anything in this conversation.")
+
+
+def _is_asked(messages: list[Message]) -> bool:
+    return any(message["role"] == "user" and message["content"].strip() for message in messages)
 
 
 def require_learned(messages: list[Message]) -> None:

@@ -274,3 +274,28 @@ def test_samples_on_the_page_equal_the_rows_learned(stored, channel, row):
 def test_a_system_prompt_of_json_is_kept_as_text():
     row = {"system": '{"tone": "warm", "parts": ["a"]}', "prompt": "Hello", "answer": "Hi"}
     assert conversations([row])[0][0]["content"] == row["system"]
+
+BLANK = "\u00a0\u2003"
+PAIR = {"style": "pairs", "prompt": "prompt", "answer": "answer"}
+CHAT = {"style": "messages", "messages": "messages"}
+BLANK_QUESTION = {"role": "user", "content": BLANK}
+YES = {"role": "assistant", "content": "Yes"}
+
+
+@pytest.mark.parametrize(
+    ("row", "mapping", "why"),
+    [
+        ({"prompt": "Is it ready?", "answer": BLANK}, PAIR, "nothing to learn"),
+        ({"prompt": BLANK, "answer": "Yes"}, PAIR, "nothing is asked"),
+        ({"messages": [BLANK_QUESTION, YES]}, CHAT, "Nobody asks anything"),
+        ({"prompt": [BLANK_QUESTION], "answer": "Yes"}, PAIR, "Nobody asks anything"),
+        (
+            {"prompt": [{"role": "user", "content": "Is it?"}, YES], "answer": "No"},
+            PAIR,
+            "ends in an answer already",
+        ),
+    ],
+)
+def test_a_row_without_a_question_or_its_answer_is_refused(row, mapping, why):
+    with pytest.raises(RowError, match=why):
+        example_from_row(row, mapping)
