@@ -72,7 +72,7 @@ def take(*, goal: Goal, method: str) -> None:
 def skip_all(*, goal: Goal, user: User, method: str) -> None:
     """Choose a method without advice. The questions are not offered again."""
     Goal.objects.lock(goal.pk)
-    draft = goal.advices.draft() or Advice(goal=goal)
+    draft = goal.advices.draft() or Advice(goal=goal, answers=latest_answers(goal))
     draft.by, draft.finished_at, draft.chosen = user, timezone.now(), Method(method)
     draft.save()
     _set_method(goal, method)

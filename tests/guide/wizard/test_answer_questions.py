@@ -8,6 +8,7 @@ from django.urls import reverse
 from finetune_app.checks import services as checks
 from finetune_app.datasets.services import add_rows, dataset_of
 from finetune_app.guide.models import Advice
+from finetune_app.guide.wizard import services
 from finetune_app.guide.wizard.question_screens import ALL
 from finetune_app.knowledge.models import Document, Knowledge
 from tests import journey
@@ -148,6 +149,13 @@ def test_all_questions_can_be_skipped_at_once(as_editor, goal, url):
     # The questions are shown again only on request.
     assert as_editor.get(url("onward"))["Location"] == reverse("datasets:page", args=[goal.pk])
     assert as_editor.get(url("advice"))["Location"] == url("question", question="tried_prompt")
+
+
+def test_skipping_keeps_the_answers_of_an_earlier_advice(as_editor, goal, url, advised, owner):
+    first = advised(**READY)
+    as_editor.post(url("skip"))
+    assert services.latest_answers(goal) == first.answers
+    assert services.finish(goal=goal, user=owner).answers == first.answers
 
 
 @pytest.mark.parametrize("method", ["prompt", "rag", "rag_then_fine_tune"])
