@@ -275,6 +275,7 @@ def test_a_system_prompt_of_json_is_kept_as_text():
     row = {"system": '{"tone": "warm", "parts": ["a"]}', "prompt": "Hello", "answer": "Hi"}
     assert conversations([row])[0][0]["content"] == row["system"]
 
+
 BLANK = "\u00a0\u2003"
 PAIR = {"style": "pairs", "prompt": "prompt", "answer": "answer"}
 CHAT = {"style": "messages", "messages": "messages"}
