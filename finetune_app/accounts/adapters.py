@@ -5,7 +5,6 @@ from typing import Any, ClassVar
 
 from allauth.account import app_settings
 from allauth.account.adapter import DefaultAccountAdapter
-from allauth.account.authentication import get_authentication_records
 from allauth.core import context
 from allauth.mfa.adapter import DefaultMFAAdapter
 from django.conf import settings
@@ -18,6 +17,7 @@ from django.utils.translation import gettext_lazy as _
 
 from finetune_app.accounts import services
 from finetune_app.accounts.models import User
+from finetune_app.accounts.oidc import CONFIRMED_AT
 from finetune_app.core import encryption
 from finetune_app.core.requests import client_ip
 
@@ -55,6 +55,8 @@ class AccountAdapter(DefaultAccountAdapter):
 
     def login(self, request: HttpRequest, user: User) -> None:
         login(request, user, backend=BACKEND)
+        if getattr(request, "confirmed_with_provider", False):
+            request.session[CONFIRMED_AT] = time.time()
 
     def reauthenticate(self, user: User, password: str) -> bool:
         return services.password_is_right(context.request, user, password)
@@ -66,12 +68,11 @@ class AccountAdapter(DefaultAccountAdapter):
         return [method | {"description": WAYS[method["id"]]} for method in methods]
 
     def is_reauthentication_required(self, *, app: str, **kwargs: Any) -> bool:
-        """Not just after signing in with the provider, whose accounts have no password."""
+        """Not just after the provider was asked to have them sign in again. Any other sign-in with
+        it may have needed nobody: it lets in who is signed in there."""
         since = time.time() - app_settings.REAUTHENTICATION_TIMEOUT
-        records = get_authentication_records(context.request, context.request.user)
-        return not any(
-            record["method"] == "socialaccount" and record["at"] > since for record in records
-        )
+        confirmed_at: float = context.request.session.get(CONFIRMED_AT, 0)
+        return bool(confirmed_at < since)
 
     def respond_user_inactive(self, request: HttpRequest, user: User) -> HttpResponse:
         messages.error(request, _("This account is closed. Ask the owner of your team."))

@@ -11,6 +11,8 @@ from finetune_app.core.environment import flag
 NAMES = ("ISSUER", "CLIENT_ID", "CLIENT_SECRET", "NAME", "ALLOWED_DOMAINS")
 DOMAIN = re.compile(r"[\w-]+(\.[\w-]+)+")
 PROVIDER_ID = "oidc"  # in the address that the provider sends people back to
+AGAIN = "again"  # kept while somebody is at the provider, who was asked to sign in once more
+CONFIRMED_AT = "confirmed_with_provider_at"  # in the session: when they came back from that
 
 
 class OidcError(Exception):

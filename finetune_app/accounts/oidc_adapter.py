@@ -1,11 +1,14 @@
 """Who may come in by OpenID Connect: what allauth asks of this project about it."""
 
 import logging
+import time
 from typing import Any
 
+from allauth.account.app_settings import REAUTHENTICATION_TIMEOUT
 from allauth.account.models import EmailAddress
 from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
+from allauth.socialaccount.models import SocialAccount
 from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
@@ -15,7 +18,7 @@ from django.utils.translation import gettext as _
 
 from finetune_app.accounts import services
 from finetune_app.accounts.models import User
-from finetune_app.accounts.oidc import Oidc
+from finetune_app.accounts.oidc import AGAIN, Oidc
 from finetune_app.core.requests import client_ip
 
 log = logging.getLogger(__name__)
@@ -34,12 +37,15 @@ class OidcAdapter(DefaultSocialAccountAdapter):
         return user
 
     def pre_social_login(self, request: HttpRequest, sociallogin: Any) -> None:
-        """Tell whose password ends: allauth ends it when an account is found by its address, which
-        nobody had confirmed before."""
-        user = sociallogin.user
-        if user.pk and not sociallogin.account.pk and user.has_usable_password():
-            text = _("From now on you sign in with %(name)s. Your password has ended.")
-            messages.warning(request, text % {"name": oidc().name})
+        """Called once allauth has found the account, or none."""
+        if sociallogin.account.pk:
+            _follow_address(sociallogin)
+        elif sociallogin.user.pk:
+            _require_unknown(request, sociallogin)
+            _say_that_the_password_ends(request, sociallogin.user)
+        asked_again = sociallogin.state.get("data") == AGAIN
+        if asked_again and _were_asked_lately(sociallogin.account):
+            request.confirmed_with_provider = True  # type: ignore[attr-defined]  # for adapters.py
 
     def is_open_for_signup(self, request: HttpRequest, sociallogin: Any) -> bool:
         """Whether somebody without an account may have one: invited, or of an allowed domain."""
@@ -68,6 +74,42 @@ class OidcAdapter(DefaultSocialAccountAdapter):
         """Instead of a page of allauth's."""
         reason = type(exception).__name__ if exception else str(error)
         raise ImmediateHttpResponse(sign_in_failed(request, reason))
+
+
+def _follow_address(sociallogin: Any) -> None:
+    """An address that changed at the provider changes here, unless somebody else has it here: who
+    is given the old one there next must not find this account by it."""
+    user = sociallogin.user
+    confirmed = [one.email.lower() for one in sociallogin.email_addresses if one.verified]
+    if not confirmed or user.email in confirmed:
+        return
+    if not User.objects.filter(email=confirmed[0]).exists():
+        services.change_profile(user=user, name=user.name, email=confirmed[0])
+
+
+def _require_unknown(request: HttpRequest, sociallogin: Any) -> None:
+    """Whoever has the address of an account of somebody else at the provider does not get it."""
+    account = sociallogin.account
+    if SocialAccount.objects.filter(user=sociallogin.user, provider=account.provider).exists():
+        text = _(
+            "The account here with your e-mail address belongs to somebody else at %(name)s. Ask "
+            "who runs this installation."
+        )
+        raise ImmediateHttpResponse(back_to_sign_in(request, text))
+
+
+def _say_that_the_password_ends(request: HttpRequest, user: User) -> None:
+    """allauth ends it when an account is found by its address, which nobody had confirmed."""
+    if user.has_usable_password():
+        text = _("From now on you sign in with %(name)s. Your password has ended.")
+        messages.warning(request, text % {"name": oidc().name})
+
+
+def _were_asked_lately(account: SocialAccount) -> bool:
+    """Whether they said at the provider who they are. It may not tell when: then it is believed,
+    since it was asked to ask them."""
+    told = (account.extra_data.get("id_token") or {}).get("auth_time")
+    return told is None or float(told) > time.time() - REAUTHENTICATION_TIMEOUT
 
 
 def oidc() -> Oidc:

@@ -4,15 +4,17 @@ import base64
 import hashlib
 import logging
 from collections.abc import Iterator
+from io import StringIO
 
 import pytest
 from allauth.mfa.models import Authenticator
 from allauth.socialaccount.models import SocialAccount
+from django.core.management import call_command
 from django.test import Client
 
-from finetune_app.accounts import services
+from finetune_app.accounts import oidc_adapter, services
 from finetune_app.accounts.models import Role, User
-from finetune_app.accounts.oidc import oidc_from
+from finetune_app.accounts.oidc import CONFIRMED_AT, oidc_from
 from tests.accounts.authenticator_app import add_app, code_of, confirmed
 from tests.accounts.pages import is_signed_in, text
 from tests.accounts.provider import (
@@ -82,7 +84,43 @@ def test_the_second_time_the_account_is_found_by_the_providers_own_number(provid
     other = Client()
     provider.sign_in(other, "mara")
     assert other.get("/account/").context["user"] == owner
+    owner.refresh_from_db()
+    assert owner.email == "mara.new@kettle.example"  # nobody finds them by the old one any more
     assert User.objects.count() == 1
+
+
+def test_an_address_that_somebody_else_has_here_is_not_taken_over(provider, owner, editor, client):
+    provider.sign_in(client, "mara")
+    provider.knows("mara", email=editor.email, email_verified=True)
+    other = Client()
+    provider.sign_in(other, "mara")
+    assert other.get("/account/").context["user"] == owner
+    owner.refresh_from_db()
+    assert owner.email == "mara@kettle.example"
+
+
+def test_who_is_given_an_address_of_somebody_else_does_not_get_their_account(
+    provider, owner, client
+):
+    """Its owner has not been here since the provider gave it to another person."""
+    provider.sign_in(client, "mara")
+    provider.knows("eve", email="mara@kettle.example", email_verified=True)
+    other = Client()
+    assert provider.sign_in(other, "eve")["Location"] == "/sign-in/"
+    assert "belongs to somebody else at Kettle ID" in text(other.get("/sign-in/"))
+    assert not is_signed_in(other)
+    assert is_signed_in(client)
+    assert SocialAccount.objects.get().uid == "mara"
+
+
+def test_the_operator_parts_an_account_from_its_provider(provider, owner, client):
+    """As where the provider was set up anew and has another number for everybody."""
+    provider.sign_in(client, "mara")
+    call_command("reset_password", owner.email, stdout=StringIO())
+    provider.knows("mara-2", email="mara@kettle.example", email_verified=True)
+    other = Client()
+    provider.sign_in(other, "mara-2")
+    assert other.get("/account/").context["user"] == owner
 
 
 def test_an_address_that_the_provider_did_not_confirm_opens_nothing(provider, owner, client):
@@ -175,7 +213,8 @@ def test_an_address_that_was_given_up_opens_its_old_account_no_more(configure, o
     provider.knows("nils", email="shop@kettle.example", email_verified=True)
     provider.sign_in(client, "nils")
     nils = User.objects.get(email="shop@kettle.example")
-    services.change_profile(user=nils, name="Nils", email="nils@kettle.example")
+    provider.knows("nils", email="nils@kettle.example", email_verified=True)
+    provider.sign_in(client, "nils")
     provider.knows("eve", email="shop@kettle.example", email_verified=True)
     other = Client()
     provider.sign_in(other, "eve")
@@ -186,7 +225,6 @@ def test_a_new_account_signs_in_again_before_a_second_factor(configure, owner, c
     provider = configure(ALLOWED_DOMAINS="kettle.example")
     provider.knows("nils", email="nils@kettle.example", email_verified=True)
     provider.sign_in(client, "nils")
-    long_ago(client)
     response = client.get("/account/second-factor/app/")
     assert response["Location"].startswith("/account/confirm/provider/")
 
@@ -265,15 +303,20 @@ def test_other_methods_and_other_providers_are_refused(provider, owner, client):
 
 @pytest.fixture
 def browser(provider, owner, client) -> Client:
-    """The owner's, signed in with the provider a moment ago."""
+    """The owner's, signed in with the provider."""
     provider.sign_in(client, "mara")
     return client
 
 
+def sign_in_again(provider: Provider, browser: Client, subject: str = "mara") -> None:
+    there = browser.get(SIGN_IN, {"again": "1", "next": "/account/second-factor/app/"})
+    assert parameters(there["Location"])["prompt"] == "login"
+    browser.get(path_of(provider.send_back(there["Location"], subject)))
+
+
 def long_ago(browser: Client) -> None:
     session = browser.session
-    for record in session["account_authentication_methods"]:
-        record["at"] -= 11 * 60
+    session[CONFIRMED_AT] -= 11 * 60
     session.save()
 
 
@@ -284,30 +327,52 @@ def test_its_address_is_the_providers_to_change(browser, owner):
     assert (owner.name, owner.email) == ("Mara B.", "mara@kettle.example")
 
 
-def test_a_second_factor_is_added_soon_after_signing_in(browser):
+def test_a_second_factor_is_added_soon_after_signing_in_again(browser, provider):
+    sign_in_again(provider, browser)
     add_app(browser)
     assert Authenticator.objects.exists()
 
 
+def test_signing_in_is_not_enough_where_the_provider_asks_nobody(browser, provider):
+    """It lets in who is signed in there; so may somebody at a computer that was left unlocked."""
+    for _way in ("still signed in here", "signed out and in"):
+        provider.sign_in(browser, "mara", next_page="/account/second-factor/app/")
+        response = browser.get("/account/second-factor/app/")
+        assert response["Location"].startswith("/account/confirm/provider/")
+        browser.post("/sign-out/")
+
+
+def test_a_provider_that_asked_nobody_and_says_so_confirms_nothing(browser, provider, monkeypatch):
+    monkeypatch.setattr(oidc_adapter, "REAUTHENTICATION_TIMEOUT", -1)  # it said: a moment ago
+    sign_in_again(provider, browser)
+    assert CONFIRMED_AT not in browser.session
+
+
+def test_somebody_else_at_the_provider_confirms_nothing(browser, provider, owner, editor):
+    add_app(confirmed(editor))  # so that their sign-in waits for a code
+    provider.knows("jonas", email=editor.email, email_verified=True)
+    sign_in_again(provider, browser, "jonas")
+    assert CONFIRMED_AT not in browser.session
+
+
 def test_later_it_signs_in_again_first(browser, provider):
+    sign_in_again(provider, browser)
     long_ago(browser)
     response = browser.get("/account/second-factor/app/")
     assert response["Location"].startswith("/account/confirm/provider/?next=")
     assert "Sign in again" in text(browser.get(response["Location"]))
-    there = browser.get(SIGN_IN, {"again": "1", "next": "/account/second-factor/app/"})
-    assert parameters(there["Location"])["prompt"] == "login"
-    browser.get(path_of(provider.send_back(there["Location"], "mara")))
+    sign_in_again(provider, browser)
     assert browser.get("/account/second-factor/app/").status_code == 200
 
 
 def test_it_is_deleted_after_signing_in_again(browser, owner):
-    long_ago(browser)
     response = browser.post("/account/delete/", {"sure": "yes"})
     assert response["Location"].startswith("/account/confirm/provider/")
     assert User.objects.exists()
 
 
-def test_it_is_deleted_with_what_the_provider_said(browser):
+def test_it_is_deleted_with_what_the_provider_said(browser, provider):
+    sign_in_again(provider, browser)
     browser.post("/account/delete/", {"sure": "yes"})
     assert not User.objects.exists()
     assert not SocialAccount.objects.exists()

@@ -1,5 +1,6 @@
 """Accounts: creation, passwords and deletion."""
 
+from allauth.socialaccount.models import SocialAccount
 from axes.utils import reset as reset_tries
 from django.contrib.auth import authenticate
 from django.db import IntegrityError, transaction
@@ -35,6 +36,11 @@ def change_password(*, user: User, password: str) -> None:
 def change_profile(*, user: User, name: str, email: str) -> None:
     user.name, user.email = name, email
     user.save(update_fields=["name", "email"])
+
+
+def part_from_provider(user: User) -> None:
+    """The next sign-in with it finds the account by its address, as the first one did."""
+    SocialAccount.objects.filter(user=user).delete()
 
 
 def set_operator(*, user: User, on: bool) -> None:

@@ -27,6 +27,7 @@ class Command(BaseCommand):
             raise CommandError(f"Nobody here has the address {email}.")
         password, made_up = ask_password(user)
         services.change_password(user=user, password=password)
+        services.part_from_provider(user)
         reset_tries(username=email)  # earlier failures no longer lock the account
         self.stdout.write(f"{email} has a new password. Their open sessions have ended.")
         if options["second_factor"]:
