@@ -33,7 +33,7 @@ from finetune_app.imports.models import Upload, UploadChunk
 from finetune_app.imports.services import create_import, delete_abandoned, require_disk_space
 
 CHUNK_BYTES = 8 * 1024 * 1024  # larger chunks cost more when one is lost
-MAX_UNFINISHED_UPLOADS = 3  # of one person
+MAX_UNFINISHED_UPLOADS = 3  # of one person in a dataset, whose page lists them
 COPY_BYTES = 256 * 1024
 
 
@@ -58,9 +58,9 @@ def start_upload(
     """
     delete_abandoned()
     name = clean_name(name)
-    own = Upload.objects.filter(by=by)
+    own = dataset.uploads.filter(by=by)
     file = {"file_name": name, "size": size, "modified_at_ms": modified_at_ms}
-    found = own.filter(dataset=dataset, **file).order_by("-at").first()
+    found = own.filter(**file).order_by("-at").first()
     if found:
         _correct_received(found)
         return found

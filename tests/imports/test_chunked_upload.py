@@ -12,6 +12,8 @@ from django.utils import timezone
 from finetune_app.core.errors import PlainError
 from finetune_app.core.files import local_path, names_below
 from finetune_app.datasets.models import Import
+from finetune_app.datasets.services import dataset_of
+from finetune_app.goals.models import Goal
 from finetune_app.imports import chunked_upload
 from finetune_app.imports.models import Upload, UploadChunk
 from tests.s3_store import s3_store
@@ -214,6 +216,13 @@ def test_a_user_may_have_three_unfinished_uploads(as_owner, as_editor, start_upl
         start_upload(as_owner, name=f"{n}.csv")
     assert "unfinished uploads" in start_upload(as_owner, name="4.csv", status=409)["problem"]
     start_upload(as_editor, name="4.csv")
+
+
+def test_unfinished_uploads_of_another_goal_do_not_count(as_owner, start_upload, owner, team):
+    other = dataset_of(Goal.objects.create(team=team, name="Another", created_by=owner))
+    for n in range(3):
+        Upload.objects.create(dataset=other, by=owner, file_name=f"{n}.csv", size=9)
+    assert start_upload(as_owner)["received"] == 0
 
 
 def test_an_unfinished_upload_can_be_deleted(
