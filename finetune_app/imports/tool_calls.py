@@ -19,7 +19,6 @@ from finetune_app.imports.cell_values import (
 
 TOOLS, PARALLEL = "tools", "parallel_tool_calls"  # columns, or keys beside the messages
 ROW_KEYS = (TOOLS, PARALLEL)
-MESSAGE_KEYS = {"tool_calls", "tool_call_id", "name"}
 MAX_TOOLS = 128
 MAX_TOOL_CHARACTERS = 200_000  # of all tools of a row
 FLAGS = {"true": True, "false": False}

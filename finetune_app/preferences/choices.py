@@ -106,10 +106,6 @@ def _make(
     return edit, row
 
 
-def _is_answered_by(row: Example, answer: str) -> bool:
-    return row.status == Status.APPROVED and row.answer.strip() == answer.strip()
-
-
 def _own(text: str, picked: str) -> str:
     """What a person wrote. Raises PlainError."""
     if not text.strip():
