@@ -1,5 +1,6 @@
 """The documents in which a candidate looks things up."""
 
+from django.db.models import Model
 from django.utils.translation import gettext as _
 
 from finetune_app.candidates.models import Candidate
@@ -7,8 +8,10 @@ from finetune_app.candidates.prompt_builder import DEFAULT_CONTEXT_LENGTH
 from finetune_app.candidates.specs import Retrieval
 from finetune_app.core.errors import PlainError
 from finetune_app.core.files import local_folder
+from finetune_app.jobs.models import ACTIVE, CAN_CONTINUE
+from finetune_app.knowledge.models import Knowledge
 from finetune_app.knowledge.passage_counts import DEFAULT_PASSAGE_COUNT
-from finetune_app.knowledge.services import fits_whole, manifest_of
+from finetune_app.knowledge.services import fits_whole, manifest_of, register_index_user
 
 
 def retrieval_of(candidate: Candidate) -> Retrieval | None:
@@ -41,6 +44,21 @@ def retrieval_of(candidate: Candidate) -> Retrieval | None:
 def require_documents(candidate: Candidate) -> None:
     """Raises PlainError if the documents it looks things up in are gone."""
     retrieval_of(candidate)
+
+
+def keep_indexes_of(runs: type[Model], *fields: str) -> None:
+    """Have the indexes that its candidates search kept while the job of a run waits, runs or can be
+    continued. fields: those of the model that name candidates. Called in `AppConfig.ready()`."""
+
+    def numbers_of(knowledge: Knowledge) -> set[int]:
+        going_on = runs._default_manager.filter(job__state__in=(*ACTIVE, *CAN_CONTINUE))
+        found: set[int] = set()
+        for name in fields:
+            searching = going_on.filter(**{f"{name}__knowledge": knowledge})
+            found |= set(searching.values_list(f"{name}__knowledge_index", flat=True))
+        return found
+
+    register_index_user(numbers_of)
 
 
 def context_length_of(candidate: Candidate) -> int:

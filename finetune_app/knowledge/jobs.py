@@ -11,7 +11,7 @@ from finetune_app.core.files import delete_folder, local_folder, publish_folder
 from finetune_app.datasets.models import Example, Split
 from finetune_app.jobs.handlers import ChildSpec, JobHandler, Result
 from finetune_app.jobs.kinds import JobKind
-from finetune_app.jobs.models import ACTIVE, Job
+from finetune_app.jobs.models import Job
 from finetune_app.knowledge import services
 from finetune_app.knowledge.models import Knowledge
 from finetune_app.knowledge.schemas import IndexResult, IndexSpec, PracticeQuestion
@@ -56,10 +56,9 @@ class IndexHandler(JobHandler):
             self.fail(job)
         if knowledge is None or not is_accepted:
             return None
-        if not _is_evaluated(knowledge):
-            folder = knowledge.folder
-            kept = {job.spec["number"], *services.pinned_indexes(knowledge)}
-            transaction.on_commit(lambda: services.delete_indexes(folder, keep=kept))
+        folder = knowledge.folder
+        kept = {job.spec["number"], *services.pinned_indexes(knowledge)}
+        transaction.on_commit(lambda: services.delete_indexes(folder, keep=kept))
         return None
 
     def fail(self, job: Job) -> None:
@@ -78,13 +77,6 @@ def _practice_questions(knowledge: Knowledge) -> list[PracticeQuestion]:
         for row in rows.order_by("-split", "number")[:MAX_QUESTIONS]
         if row.prompt.strip()
     ]
-
-
-def _is_evaluated(knowledge: Knowledge) -> bool:
-    """Whether an evaluation may be searching the previous index, which the next job deletes."""
-    return Job.objects.filter(
-        team=knowledge.goal.team_id, kind="evaluation", state__in=ACTIVE
-    ).exists()
 
 
 def _folder(job: Job) -> str:

@@ -135,8 +135,9 @@ def delete(request: HttpRequest, goal: Goal, document_id: int) -> HttpResponse:
         messages.warning(
             request,
             _(
-                "A version that looked things up in it cannot answer any more. If it is live, let "
-                "one with today's documents answer instead, in step 6."
+                "What looked things up in it cannot answer any more. If it is live, let a version "
+                "with today's documents answer instead, in step 6. A test that is not done has to "
+                "be started again."
             ),
         )
     return redirect("knowledge:page", goal_id=goal.pk)

@@ -3,7 +3,6 @@
 import pytest
 
 from finetune_app.core.errors import PlainError
-from finetune_app.jobs import services as jobs
 from finetune_app.jobs.handlers import handler_for
 from finetune_app.jobs.models import Job, State
 from finetune_app.knowledge import services
@@ -44,15 +43,6 @@ def test_new_index_replaces_the_old_one(knowledge, goal, owner, committed, data_
     fresh = committed(index_documents, goal)
     assert fresh.index == 2
     assert [one.name for one in folder.glob("index-*")] == ["index-2"]
-
-
-def test_new_index_keeps_the_old_one_during_an_evaluation(
-    knowledge, goal, owner, committed, data_dir
-):
-    jobs.create(team=goal.team, kind="evaluation", title="An evaluation", spec={})
-    committed(add, goal, owner, "more.md", "# More\n\nThe yard has a tap.")
-    committed(index_documents, goal)
-    assert (data_dir / knowledge.folder / "index-1" / "index.json").exists()
 
 
 def test_add_document_during_indexing_queues_another_job(goal, owner, committed):
