@@ -242,7 +242,7 @@ AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 MAX_FAILED_SIGN_INS_PER_ADDRESS = 30  # of all accounts within the cool-off time
 AXES_LOCKOUT_TEMPLATE = "errors/429.html"
 AXES_RESET_ON_SUCCESS = True
-AXES_CLIENT_IP_CALLABLE = "finetune_app.core.requests.client_ip"
+AXES_CLIENT_IP_CALLABLE = "finetune_app.core.requests.client_network"
 AXES_VERBOSE = False
 AXES_DISABLE_ACCESS_LOG = True  # who came in when and from where is shown nowhere, so not kept
 # What axes keeps of a wrong try is without these fields ("password" it leaves out by itself).

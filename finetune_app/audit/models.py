@@ -35,8 +35,13 @@ class AuditEntryQuerySet(models.QuerySet["AuditEntry"]):
         return super(AuditEntryQuerySet, self.filter(at__lt=before)).delete()[0]
 
     def forget_addresses(self, actor_id: int) -> None:
-        """Remove the network addresses of a person who is deleted; the only change there is."""
-        super(AuditEntryQuerySet, self.filter(actor_id=actor_id)).update(address="")
+        """Remove the network addresses of a person who is deleted; the only change there is. Those
+        of wrong passwords, too, which may have been their own."""
+        tried = models.Q(
+            actor_id=None, action=AuditAction.SIGN_IN_FAILED, target=f"user {actor_id}"
+        )
+        theirs = self.filter(models.Q(actor_id=actor_id) | tried)
+        super(AuditEntryQuerySet, theirs).update(address="")
 
 
 class AuditEntry(models.Model):

@@ -35,7 +35,7 @@ def record_request(
         team_id=key.team_id if key else _team_id(request, action, target, team_id),
         goal_id=_goal_id(request),
         target=_target(request, target),
-        address=client_ip(request)[:45],
+        address=_address(request, action, status),
         request_id=request_id.get()[:64],
     )
 
@@ -54,6 +54,12 @@ def _team_id(
         return None
     # Below a goal it is the goal's team; a deleted team has lost its key.
     return (request.team.pk if request.team else None) or before
+
+
+def _address(request: HttpRequest, action: AuditAction, status: int) -> str:
+    """Of who deleted their account nothing is kept (signals.py of operations forgets the rest)."""
+    is_gone = action == AuditAction.ACCOUNT_DELETED and status < 400
+    return "" if is_gone else client_ip(request)[:45]
 
 
 def _goal_id(request: HttpRequest) -> int | None:

@@ -2,12 +2,13 @@
 
 import hashlib
 import hmac
-import ipaddress
 from functools import cache
 
 from django.conf import settings
 from limits.storage import Storage, storage_from_string
 from limits.strategies import SlidingWindowCounterRateLimiter
+
+from finetune_app.core.requests import network_of
 
 
 @cache
@@ -20,10 +21,7 @@ def visitor_id(scope: str, ip: str) -> str:
 
     In another scope the same address has another id.
     """
-    address = ipaddress.ip_address(ip.partition("%")[0])
-    if address.version == 6:  # a household has a /64 network
-        address = ipaddress.ip_network((address, 64), strict=False).network_address
-    text = f"{scope}:{address}".encode()
+    text = f"{scope}:{network_of(ip)}".encode()
     return hmac.new(settings.KEY_PEPPER.encode(), text, hashlib.sha256).hexdigest()[:24]
 
 

@@ -41,6 +41,19 @@ def _without_port(hop: str) -> str:
     return ""
 
 
+def client_network(request: HttpRequest) -> str:
+    """The client's address as it counts for a limit."""
+    return network_of(client_ip(request))
+
+
+def network_of(ip: str) -> str:
+    """Of an IPv6 address its /64, which one household has; of IPv4 the address itself."""
+    address = ipaddress.ip_address(ip.partition("%")[0])
+    if address.version == 6:
+        address = ipaddress.ip_network((address, 64), strict=False).network_address
+    return str(address)
+
+
 def client_ip(request: HttpRequest) -> str:
     """The client's IP address; behind a trusted proxy, the last hop it added, never the first."""
     if getattr(settings, "SECURE_PROXY_SSL_HEADER", None):

@@ -118,15 +118,26 @@ def _replace_folder(found: Path, data: Path, folder: str) -> list[str]:
     """Returns the names of the files that are gone."""
     kept = set(_files_in(found, folder))
     here = files.names_below(folder) if not files.is_local() else _files_in(data, folder)
-    shutil.rmtree(data / folder, ignore_errors=True)
+    _empty(data / folder)
     if (found / folder).exists():
-        shutil.move(found / folder, data / folder)
+        (data / folder).mkdir(parents=True, exist_ok=True)
+        for path in (found / folder).iterdir():
+            shutil.move(path, data / folder / path.name)
         files.publish_folder(folder)
     removed = sorted(set(here) - kept)
     if not files.is_local():
         for name in removed:
             default_storage.delete(name)
     return removed
+
+
+def _empty(folder: Path) -> None:
+    """The folder itself stays: it may be a link to another disk, or a disk of its own."""
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def _files_in(root: Path, folder: str) -> list[str]:

@@ -67,6 +67,16 @@ def test_after_eight_wrong_tries_even_the_right_password_waits(client, owner):
     assert not is_signed_in(client)
 
 
+def test_the_lock_is_for_the_network_of_a_household(client, owner):
+    """With IPv6 each has addresses without end."""
+    for number in range(1, 9):
+        there = f"2001:db8::{number}"
+        client.post("/sign-in/", {"email": owner.email, "password": "no"}, REMOTE_ADDR=there)
+    right = {"email": owner.email, "password": PASSWORD}
+    assert client.post("/sign-in/", right, REMOTE_ADDR="2001:db8::9").status_code == 429
+    assert client.post("/sign-in/", right, REMOTE_ADDR="2001:db8:1::9").status_code == 302
+
+
 def test_the_lock_is_for_that_person_alone(client, owner, stranger):
     for _try in range(8):
         client.post("/sign-in/", {"email": owner.email, "password": "guess"})

@@ -8,6 +8,7 @@ import pytest
 from django.contrib.sessions.models import Session
 from django.core.files.base import ContentFile
 from django.db import connection
+from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
@@ -202,8 +203,10 @@ def test_their_sessions_end_and_their_network_addresses_go(owner, team):
     here.post(
         reverse("accounts:change_password"), {"old": "no", "new": "no"}, REMOTE_ADDR="192.0.2.77"
     )
+    wrong = {"email": leaver.email, "password": "no"}
+    Client().post(reverse("accounts:sign_in"), wrong, REMOTE_ADDR="192.0.2.77")
     assert rows_with("192.0.2.77")
-    here.post(reverse("accounts:delete_account"), {"password": PASSWORD})
+    here.post(reverse("accounts:delete_account"), {"password": PASSWORD}, REMOTE_ADDR="192.0.2.77")
     key = elsewhere.cookies["sessionid"].value
     assert not Session.objects.filter(session_key=key).exists()
     kept = AuditEntry.objects.get(action=AuditAction.PASSWORD_CHANGED)

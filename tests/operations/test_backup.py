@@ -126,6 +126,18 @@ def test_it_holds_no_checkpoints_no_models_and_is_private(saved):
     assert not [name for name in names if "checkpoints" in name or name.startswith("models")]
 
 
+def test_a_folder_that_is_a_link_to_another_disk_is_filled_anew(saved, data_dir, tmp_path):
+    disk = tmp_path / "larger"
+    shutil.move(data_dir / "runs", disk)
+    (data_dir / "runs").symlink_to(disk)
+    late = journey.write("runs/99/late.txt", "came after the backup")
+    assert "  runs/99/late.txt" in restore(saved, force=True)
+    assert (data_dir / "runs").is_symlink()
+    assert (disk / str(Training.objects.get().pk)).is_dir()
+    assert not (disk / "runs").exists()
+    assert not late.exists()
+
+
 def test_what_is_here_is_not_overwritten_unasked(saved, whole):
     whole.name = "Changed since"
     whole.save()

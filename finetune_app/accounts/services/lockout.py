@@ -11,11 +11,12 @@ from django.db.models import Sum
 from django.http import HttpRequest
 from django.utils import timezone
 
-from finetune_app.core.requests import client_ip
+from finetune_app.core.requests import client_network
 
 
 def address_is_locked(request: HttpRequest) -> bool:
     since = timezone.now() - timedelta(hours=settings.AXES_COOLOFF_TIME)
-    attempts = AccessAttempt.objects.filter(ip_address=client_ip(request), attempt_time__gte=since)
+    here = client_network(request)
+    attempts = AccessAttempt.objects.filter(ip_address=here, attempt_time__gte=since)
     failures = attempts.aggregate(failures=Sum("failures_since_start"))["failures"] or 0
     return bool(failures >= settings.MAX_FAILED_SIGN_INS_PER_ADDRESS)
