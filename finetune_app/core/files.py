@@ -53,11 +53,13 @@ def name_of(path: Path) -> str:
 
 
 def local_path(name: str) -> Path:
-    """Local path of `name`; fetched first from a remote store."""
+    """Local path of `name`; fetched first from a remote store. There is no file at it where the
+    store has none."""
     path = Path(settings.DATA_DIR) / name
     if not is_local():
         if not path.exists():
-            download(name)
+            with suppress(FileNotFoundError):
+                download(name)
         _note_use(name)
     return path
 

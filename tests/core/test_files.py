@@ -58,8 +58,9 @@ def test_several_may_fetch_it_at_the_same_moment(elsewhere, monkeypatch):
 
 
 def test_a_missing_file_leaves_no_temporary_file(elsewhere):
+    assert not files.local_path("versions/3/9.jsonl").exists()
     with pytest.raises(FileNotFoundError):
-        files.local_path("versions/3/9.jsonl")
+        files.newest_path("versions/3/9.jsonl")
     assert list((elsewhere / "versions/3").iterdir()) == []
 
 

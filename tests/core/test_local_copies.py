@@ -13,6 +13,7 @@ from django.core.files.storage import default_storage
 
 from finetune_app.core import files, local_copies
 from finetune_app.core.models import Deletion
+from tests.s3_store import s3_store
 
 pytestmark = pytest.mark.django_db
 
@@ -47,6 +48,13 @@ def fetched(name: str, *, used: float = 0.0) -> Path:
     path = files.local_path(name)
     os.utime(path.parent, (time.time() - used,) * 2)
     return path
+
+
+def test_what_the_store_has_not_is_no_file_here(host, settings, monkeypatch):
+    """As on a host whose disk is the store: whoever asks looks whether it is there."""
+    assert not files.local_path("exports/7/model.zip").exists()
+    with s3_store(settings, monkeypatch):
+        assert not files.local_path("exports/7/model.zip").exists()
 
 
 def test_what_is_deleted_on_one_host_goes_from_the_others(move_to):

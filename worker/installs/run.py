@@ -76,7 +76,10 @@ def run(job: Job, channel: Channel) -> InstalledModel | Stopped:
         return {"stopped": True}
     finally:
         source.close()
-    _move_into_place(job.folder / "model", target, found)
+    if others := _installed(target, job.spec["source"]):
+        found = others  # of a job that was quicker, and perhaps in use already
+    else:
+        _move_into_place(job.folder / "model", target, found)
     shutil.rmtree(job.folder, ignore_errors=True)
     return found
 
@@ -129,13 +132,15 @@ def _saved_tensors(model: Path) -> dict[str, SavedTensors]:
 
 
 def _plan(source: Source, job: Job, draft: Path) -> Plan:
-    """The saved plan; a local folder is listed again, since it can change.
+    """The saved plan; a local folder is listed again, since it can change, and a model of which
+    another commit was agreed to meanwhile.
 
     Files in `draft` from another plan are deleted.
     """
     path = job.folder / "plan.json"
     earlier = Plan.load(path, job.spec["source"])
-    if earlier and not job.spec["from_folder"]:
+    agreed_to = job.spec.get("revision", "")
+    if earlier and not job.spec["from_folder"] and agreed_to in ("", earlier.revision):
         return earlier
     plan = source.plan()
     if plan != earlier:

@@ -23,7 +23,7 @@ from finetune_app.knowledge.schemas import PassagesFile, ReadFile
 from worker.knowledge.chunking import CHUNKER_VERSION, Chunk
 from worker.knowledge.document_text import Block, DocumentText
 
-READER_VERSION = 2  # raised when the text changes, so that all documents are read again
+READER_VERSION = 3  # raised when the text changes, so that all documents are read again
 
 
 @dataclass(frozen=True)

@@ -88,14 +88,21 @@ def install(data_dir, monkeypatch) -> Callable[..., dict[str, Any]]:
     monkeypatch.setattr(time, "sleep", lambda seconds: None)
     monkeypatch.setattr(installs, "REPORT_SECONDS", 0)
 
-    def start(source: Any = HUB_ID, channel: Any = None, token: str = "") -> dict[str, Any]:
+    def start(
+        source: Any = HUB_ID,
+        channel: Any = None,
+        token: str = "",
+        revision: str = "",
+        number: int = 1,
+    ) -> dict[str, Any]:
         spec = {
             "source": str(source),
             "from_folder": str(source).startswith("/"),
             "target": str(data_dir / "models" / "tiny"),
             "token": token or None,
+            "revision": revision,
         }
-        job = Job("install", data_dir / "installs" / "tiny-1", spec)
+        job = Job("install", data_dir / "installs" / f"tiny-{number}", spec)
         job.folder.mkdir(parents=True, exist_ok=True)
         return installs.run(job, channel or Recorder())
 

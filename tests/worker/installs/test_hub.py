@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from typing import Any
 
 import pytest
 
@@ -154,6 +155,36 @@ def test_continue_stays_at_the_first_commit(install, install_error, hub, model):
     hub.requests.clear()
     assert install()["revision"] == newer.commit == COMMIT
     assert not [path for path, _, _ in hub.requests if path.startswith("/api/")]
+
+
+def test_a_stopped_install_goes_on_with_the_commit_that_was_agreed_to_since(
+    install, install_error, hub, model, data_dir
+):
+    hub.down_after = WEIGHTS
+    install_error()
+    hub.down, hub.down_after = False, ""
+    newer = hub.add(HUB_ID, model)
+    newer.commit = "6" * 40
+    (model / "config.json").write_text((model / "config.json").read_text() + "\n")
+    assert install(revision=newer.commit)["revision"] == newer.commit
+    assert (data_dir / "models" / "tiny" / "config.json").read_text().endswith("\n")
+
+
+def test_a_model_that_another_job_has_installed_meanwhile_is_left_alone(install, hub, data_dir):
+    """A double click: a training may have its files open already."""
+    place = data_dir / "models" / "tiny" / WEIGHTS
+
+    class Overtaken(Recorder):
+        def emit(self, event: str, **fields: Any) -> None:
+            if fields.get("phase") == "checking" and not place.exists():
+                install(number=2)
+                self.was = place.stat().st_ino
+            super().emit(event, **fields)
+
+    channel = Overtaken()
+    assert install(channel=channel)["revision"] == COMMIT
+    assert place.stat().st_ino == channel.was
+    assert not (data_dir / "installs" / "tiny-1").exists()
 
 
 @pytest.mark.parametrize("name", [WEIGHTS, "config.json", "tokenizer.json"])

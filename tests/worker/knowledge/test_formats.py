@@ -71,6 +71,13 @@ def test_read_markdown_drops_the_markup(tmp_path):
     assert text.blocks[0].level == 1
 
 
+def test_what_stands_between_two_rules_is_text_unless_it_is_front_matter(tmp_path):
+    content = "---\nOpening hours: 9 to 5.\n\nClosed on Mondays.\n\n---\n\n# Returns"
+    assert "Closed on Mondays." in read(tmp_path, "rules.md", content).text
+    content = "---\ntitle: Returns\ntags:\n  - shop\n- more\n# a comment\n---\nWithin 30 days."
+    assert read(tmp_path, "front.md", content).text == "Within 30 days."
+
+
 def test_read_html_drops_scripts_and_navigation(tmp_path):
     text = read(
         tmp_path,

@@ -55,7 +55,8 @@ BLOCK_TAGS = {
 SKIPPED = rf"({'|'.join(sorted(SKIPPED_TAGS))})\b"
 SKIPPED_TAG = re.compile(rf"</?{SKIPPED}", re.I)
 SKIPPED_END = re.compile(rf"</\s*{SKIPPED}", re.I)
-FRONT_MATTER = re.compile(r"\A---\n.*?\n---\n", re.S)
+# Lines of YAML between two rules: names with values, lists, comments, and what is indented below.
+FRONT_MATTER = re.compile(r"\A---\n(?:(?![ \t-])[^:\n]*:.*\n|- .*\n|#.*\n|[ \t]+\S.*\n)+---\n")
 
 
 def markdown(content: str) -> DocumentText:
