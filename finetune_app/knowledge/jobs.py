@@ -23,14 +23,18 @@ class IndexHandler(JobHandler):
     kind = JobKind(name="index", runner="worker.knowledge.run")
 
     def child_spec(self, job: Job) -> ChildSpec:
-        """The documents as they are when the job starts, not when it was queued."""
+        """The documents as they are when the job starts, not when it was queued. Those of a rebuilt
+        index are the ones that were read before."""
         knowledge = Knowledge.objects.select_related("goal").filter(job=job).first()
         if knowledge is None:  # replaced by another job
             raise PlainError("The documents changed meanwhile.")
+        documents = knowledge.documents.readable()
+        if job.spec.get("rebuilt"):
+            documents = documents.exclude(pk__in=knowledge.documents.waiting())
         spec: IndexSpec = {
             "documents": [
                 {"id": one.pk, "name": one.name, "folder": str(local_folder(one.folder))}
-                for one in knowledge.documents.readable()
+                for one in documents
             ],
             "questions": _practice_questions(knowledge),
         }

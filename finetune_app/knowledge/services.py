@@ -183,12 +183,15 @@ def is_index_missing(knowledge: Knowledge) -> bool:
 
 def rebuild_missing_indexes() -> int:
     """Queue every missing index, since backups do not contain them. Returns their number."""
-    missing = [one for one in Knowledge.objects.exclude(index=0) if is_index_missing(one)]
+    indexed = Knowledge.objects.exclude(index=0).select_related("job")
+    missing = [one for one in indexed if is_index_missing(one)]
     for knowledge in missing:
         with transaction.atomic():
             Knowledge.objects.filter(pk=knowledge.pk).update(index=0)
+            if knowledge.job:  # of more documents: `accept_index` queues it again
+                jobs.cancel(knowledge.job)
             # With its number: it is made of the same documents, and what is live has pinned it.
-            _queue_index_job(knowledge, number=knowledge.index)
+            _queue_index_job(knowledge, rebuilt=knowledge.index)
     return len(missing)
 
 
@@ -197,20 +200,21 @@ def _lock(pk: int) -> Knowledge:
     return rows.get(pk=pk)
 
 
-def _queue_index_job(knowledge: Knowledge, number: int | None = None) -> None:
-    """Queue a job, unless one is active: then `accept_index` queues the next one. number: of the
-    index; a new one if it is None."""
+def _queue_index_job(knowledge: Knowledge, rebuilt: int | None = None) -> None:
+    """Queue a job, unless one is active: then `accept_index` queues the next one. rebuilt: the
+    number of an index that is made once more, of the documents that it had."""
     knowledge = _lock(knowledge.pk)
     job = knowledge.job
     if job and job.is_active and not job.cancel_asked:
         return
-    number = number or knowledge.last_index + 1
+    number = rebuilt or knowledge.last_index + 1
     knowledge.last_index = max(number, knowledge.last_index)
+    of_those_read = {"rebuilt": True} if rebuilt else {}
     knowledge.job = jobs.create(
         team=knowledge.goal.team,
         kind="index",
         title=_("Reading your documents"),
-        spec={"knowledge": knowledge.pk, "number": number},
+        spec={"knowledge": knowledge.pk, "number": number} | of_those_read,
     )
     knowledge.save(update_fields=["last_index", "job"])
 

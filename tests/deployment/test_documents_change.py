@@ -9,7 +9,15 @@ from finetune_app.core.errors import PlainError
 from finetune_app.deployment import services
 from finetune_app.deployment.models import Release
 from finetune_app.knowledge import services as documents
-from tests.knowledge.conftest import _delete_files, add, committed, index_documents, knowledge
+from finetune_app.knowledge.models import Knowledge
+from tests.knowledge.conftest import (
+    _delete_files,
+    add,
+    committed,
+    index_documents,
+    knowledge,
+    start_job,
+)
 
 __all__ = ["_delete_files", "committed", "knowledge"]
 
@@ -59,6 +67,27 @@ def test_a_deleted_document_is_not_searched_by_what_is_live(
     assert "Choose what answers" in shown
     with pytest.raises(PlainError, match="documents have changed"):
         services.roll_back(deployment=release.deployment, to=release, by=owner)
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_after_a_restore_in_the_middle_of_reading_what_is_live_searches_again(
+    begun, goal, owner, release, knowledge, committed, data_dir
+):
+    """The backup was taken while a document that had just been added waited, or was read."""
+    before = searched(release)
+    tested_with = sorted(knowledge.documents.values_list("pk", flat=True))
+    committed(add, goal, owner, "prices.md", "# Prices\n\nA pump costs 12 euros.\n")
+    if begun:
+        start_job(Knowledge.objects.get(goal=goal).job)
+    shutil.rmtree(data_dir / knowledge.index_folder)
+    assert committed(documents.rebuild_missing_indexes) == 1
+    committed(index_documents, goal)
+    assert searched(release) == before
+    index = documents.manifest_of(knowledge, release.candidate.knowledge_index)
+    assert index["documents"] == tested_with
+    committed(index_documents, goal)  # then the document that waited
+    assert not Knowledge.objects.get(goal=goal).documents.waiting().exists()
+    assert searched(release) == before
 
 
 def test_what_is_live_outlives_a_document_that_came_after_it(
