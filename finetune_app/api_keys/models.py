@@ -16,6 +16,7 @@ ACTIONS = {
     "files": _("upload and read files"),
     "fine_tuning": _("train (fine-tuning)"),
 }
+FOR_EDITORS = ("files", "fine_tuning")  # what a viewer may not do on pages either
 DEFAULT_REQUESTS_PER_MINUTE = 60
 DEFAULT_TOKENS_PER_MINUTE = 100_000
 DEFAULT_DAYS = 365  # of a key from a page; one from the shell works for ever
@@ -106,7 +107,9 @@ class ApiKey(models.Model):
     @property
     def actions_in_words(self) -> str:
         may = [str(words) for action, words in ACTIONS.items() if action in self.actions]
-        return str(_("may do everything")) if len(may) == len(ACTIONS) else ", ".join(may)
+        if len(may) == len(ACTIONS):
+            return str(_("may do everything"))
+        return ", ".join(may) or str(_("may do nothing"))
 
 
 def this_month() -> date:

@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from finetune_app.accounts.models import Team, User
 from finetune_app.api_keys.digests import digest, pepper_id
-from finetune_app.api_keys.models import ApiKey, this_month
+from finetune_app.api_keys.models import FOR_EDITORS, ApiKey, this_month
 from finetune_app.deployment.models import Deployment
 
 KEY_START = "ft"
@@ -98,6 +98,18 @@ def revoke_keys_of(*, user_id: int, team_id: int) -> None:
     keys.filter(previous_by=user_id).update(previous_digest="", previous_until=None)
     theirs = keys.filter(Q(created_by=user_id) | Q(rotated_by=user_id))
     theirs.update(revoked_at=timezone.now())
+
+
+def limit_keys_of(*, user_id: int, team_id: int) -> None:
+    """Leave the keys of this team that this viewer made or gave their secret what viewers may do;
+    and end a previous secret from them of the keys of others."""
+    keys = ApiKey.objects.not_revoked().filter(team=team_id)
+    theirs = Q(created_by=user_id) | Q(rotated_by=user_id)
+    others = keys.exclude(pk__in=keys.filter(theirs)).filter(previous_by=user_id)
+    others.update(previous_digest="", previous_until=None)
+    for key in keys.filter(theirs):
+        key.actions = [one for one in key.actions if one not in FOR_EDITORS]
+        key.save(update_fields=["actions"])
 
 
 def count_month_tokens(*, key: ApiKey, tokens: int) -> None:

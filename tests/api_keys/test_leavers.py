@@ -98,10 +98,46 @@ def test_the_keys_of_others_and_of_other_teams_go_on(as_owner, editor, owner, st
     assert status(of_the_editor_elsewhere) == 200
 
 
-def test_a_changed_role_leaves_the_keys_as_they_are(as_owner, editor, editors_key):
-    membership = editor.memberships.get()
-    as_owner.post(f"/team/members/{membership.pk}/role/", {"role": "viewer"})
-    assert status(editors_key) == 200
+def make_viewer(as_owner, editor) -> None:
+    as_owner.post(f"/team/members/{editor.memberships.get().pk}/role/", {"role": "viewer"})
+
+
+def test_the_keys_of_who_becomes_a_viewer_change_nothing_any_more(as_owner, editor, editors_key):
+    make_viewer(as_owner, editor)
+    assert status(editors_key) == 200  # a program goes on asking models
+    assert ask(editors_key, "/v1/files", "GET").status_code == 403
+    assert ask(editors_key, "/v1/fine_tuning/jobs", "GET").status_code == 403
+
+
+def test_nor_does_a_key_whose_secret_a_viewer_made(as_owner, owner, editor, team):
+    key, _first = api_keys.create_key(team=team, by=owner, name="the mailbox")
+    _key, new = api_keys.rotate_key(key=key, by=editor, hours=0)
+    make_viewer(as_owner, editor)
+    assert (status(new), ask(new, "/v1/files", "GET").status_code) == (200, 403)
+
+
+def test_a_key_with_another_secret_since_goes_on_without_that_of_the_viewer(
+    as_owner, owner, editor, team
+):
+    key, _first = api_keys.create_key(team=team, by=owner, name="the mailbox")
+    _key, of_the_editor = api_keys.rotate_key(key=key, by=editor, hours=24)
+    _key, of_the_owner = api_keys.rotate_key(key=key, by=owner, hours=168)
+    make_viewer(as_owner, editor)
+    assert status(of_the_editor) == 401
+    assert ask(of_the_owner, "/v1/files", "GET").status_code == 200
+
+
+def test_a_key_for_files_alone_of_a_viewer_may_do_nothing(as_owner, editor, team):
+    api_keys.create_key(team=team, by=editor, name="the mailbox", actions=["files"])
+    make_viewer(as_owner, editor)
+    assert "may do nothing" in text(as_owner.get("/team/keys/"))
+
+
+def test_an_owner_who_becomes_an_editor_keeps_the_keys(as_owner, owner, editor, team):
+    editor.memberships.update(role="owner")
+    _key, of_the_editor = api_keys.create_key(team=team, by=editor, name="the mailbox")
+    as_owner.post(f"/team/members/{editor.memberships.get().pk}/role/", {"role": "editor"})
+    assert ask(of_the_editor, "/v1/files", "GET").status_code == 200
 
 
 def test_the_pages_say_so_before(as_owner, as_editor, team):
