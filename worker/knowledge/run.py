@@ -7,7 +7,7 @@ Events contain no text of a document, because they are stored and logged.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -22,7 +22,7 @@ from finetune_app.knowledge.schemas import (
 from worker.channel import Channel, Job, LeaseLost, UserError
 from worker.knowledge import document_cache
 from worker.knowledge.chunking import Chunk, split_into_chunks
-from worker.knowledge.document_text import DocumentText, Unreadable
+from worker.knowledge.document_text import Unreadable
 from worker.knowledge.readers.reader_process import DELETED, Reader
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Document:
     problem: str = ""
     pages: int = 0
     characters: int = 0
-    chunks: list[Chunk] = field(default_factory=list)
+    passages: int = 0
 
     def to_result(self) -> DocumentResult:
         return {
@@ -49,7 +49,7 @@ class Document:
             "problem": self.problem,
             "pages": self.pages,
             "characters": self.characters,
-            "passages": len(self.chunks),
+            "passages": self.passages,
         }
 
 
@@ -106,27 +106,18 @@ def _read_one(document: Document, reader: Reader) -> None:
 
 
 def _embed(documents: list[Document], embedder: Embedder, channel: Channel) -> None:
-    """Split and embed the documents that are not in the cache."""
+    """Split and embed the documents that are not in the cache.
+
+    First they are counted, then taken one after the other: together they may be gigabytes.
+    """
     channel.emit("phase", phase="embedding", message="Taking in what they say")
-    new: list[tuple[Document, DocumentText]] = []
-    total = 0
-    for document in documents:
-        if document.problem:
-            continue
-        cached = document_cache.load_chunks(document.folder, embedder.name)
-        if cached is not None:
-            document.chunks = cached.chunks
-            continue
-        text = document_cache.load_text(document.folder)
-        if text is None:
-            document.problem = DELETED
-            continue
-        document.chunks = split_into_chunks(text, _without_suffix(document.name))
-        total += len(document.chunks)
-        new.append((document, text))
+    new = [one for one in documents if not one.problem and not _is_embedded(one, embedder)]
+    for document in new:
+        document.passages = len(_split(document)[1])
+    total = sum(document.passages for document in new)
     done = 0
-    for document, text in new:
-        for count in _embed_one(document, text, embedder):
+    for document in new:
+        for count in _embed_one(document, embedder):
             done += count
             channel.check()
             channel.emit("progress", done=done, total=total, unit="passages")
@@ -134,24 +125,42 @@ def _embed(documents: list[Document], embedder: Embedder, channel: Channel) -> N
                 return
 
 
-def _embed_one(document: Document, text: DocumentText, embedder: Embedder) -> Iterator[int]:
+def _is_embedded(document: Document, embedder: Embedder) -> bool:
+    cached = document_cache.load_chunks(document.folder, embedder.name)
+    document.passages = len(cached.chunks) if cached else 0
+    return cached is not None
+
+
+def _split(document: Document) -> tuple[str, list[Chunk]]:
+    """The text and its chunks; none, and a `problem`, where the document was deleted meanwhile."""
+    text = document_cache.load_text(document.folder)
+    if text is None:
+        document.problem = DELETED
+        return "", []
+    return text.text, split_into_chunks(text, _without_suffix(document.name))
+
+
+def _embed_one(document: Document, embedder: Embedder) -> Iterator[int]:
     """Yields the number of chunks after each step; saves them once all are embedded."""
     import numpy as np
 
     from worker.knowledge.embedding import to_int8
     from worker.knowledge.index import embedder_input
 
+    text, every = _split(document)
+    if document.problem:
+        return
     vectors = [np.zeros((0, embedder.dimension), dtype=np.float32)]
     sentence_vectors = [np.zeros((0, embedder.dimension), dtype=np.int8)]
-    for start in range(0, len(document.chunks), CHUNKS_PER_STEP):
-        chunks = document.chunks[start : start + CHUNKS_PER_STEP]
-        vectors.append(embedder.embed_passages([embedder_input(one, text.text) for one in chunks]))
+    for start in range(0, len(every), CHUNKS_PER_STEP):
+        chunks = every[start : start + CHUNKS_PER_STEP]
+        vectors.append(embedder.embed_passages([embedder_input(one, text) for one in chunks]))
         sentences = [sentence for one in chunks for sentence in one.sentences]
         sentence_vectors.append(to_int8(embedder.embed_passages(sentences)))
         yield len(chunks)
     embedded = document_cache.EmbeddedChunks(
-        chunks=document.chunks,
-        sentence_counts=[len(one.sentences) for one in document.chunks],
+        chunks=every,
+        sentence_counts=[len(one.sentences) for one in every],
         vectors=np.concatenate(vectors),
         sentence_vectors=np.concatenate(sentence_vectors),
     )

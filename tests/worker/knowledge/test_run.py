@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import weakref
 
 import pytest
 
@@ -45,6 +46,28 @@ def test_add_document_embeds_only_that_one(store, embedded, monkeypatch):
     assert 0 < sum(embedded) - before < before + 3
     assert result["index"]["documents"] == [1, 2]
     assert Index(store.index_folder).search("How long is the warranty?", 1)[0].document == 1
+
+
+def test_one_document_is_in_memory_at_a_time(store, monkeypatch):
+    """Those of a team may be gigabytes together."""
+    for name, content in (("pump.md", PUMP), ("shop.md", SHOP), ("more.md", SHOP)):
+        store.add(name, content)
+    texts: list[weakref.ref] = []
+    most = 0
+    real = document_cache.load_text
+
+    def load(folder):
+        nonlocal most
+        most = max(most, sum(one() is not None for one in texts))
+        text = real(folder)
+        if text is not None:
+            texts.append(weakref.ref(text))
+        return text
+
+    monkeypatch.setattr(document_cache, "load_text", load)
+    store.build_index()
+    assert len(texts) >= 9  # each is read, counted, embedded, and written
+    assert most <= 1
 
 
 def test_load_chunks_of_another_embedder_returns_none(store):
