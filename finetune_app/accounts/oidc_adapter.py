@@ -44,7 +44,7 @@ class OidcAdapter(DefaultSocialAccountAdapter):
             _require_unknown(request, sociallogin)
             _say_that_the_password_ends(request, sociallogin.user)
         asked_again = sociallogin.state.get("data") == AGAIN
-        if asked_again and _were_asked_lately(sociallogin.account):
+        if asked_again and were_asked_lately(sociallogin.account):
             request.confirmed_with_provider = True  # type: ignore[attr-defined]  # for adapters.py
 
     def is_open_for_signup(self, request: HttpRequest, sociallogin: Any) -> bool:
@@ -105,11 +105,14 @@ def _say_that_the_password_ends(request: HttpRequest, user: User) -> None:
         messages.warning(request, text % {"name": oidc().name})
 
 
-def _were_asked_lately(account: SocialAccount) -> bool:
+def were_asked_lately(account: SocialAccount) -> bool:
     """Whether they said at the provider who they are. It may not tell when: then it is believed,
     since it was asked to ask them."""
     told = (account.extra_data.get("id_token") or {}).get("auth_time")
-    return told is None or float(told) > time.time() - REAUTHENTICATION_TIMEOUT
+    try:
+        return told is None or float(told) > time.time() - REAUTHENTICATION_TIMEOUT
+    except (TypeError, ValueError):  # not a time at all
+        return False
 
 
 def oidc() -> Oidc:

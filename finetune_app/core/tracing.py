@@ -21,9 +21,7 @@ App = Callable[[Any, Any, Any], Awaitable[None]]
 
 _NUMBER = re.compile(r"(?<=/)\d+(?=/|$)")
 # Of an invitation, a job, a file; a link's may have no digit, which words of addresses never have.
-_SECRET = re.compile(
-    r"(?<=/)(?=[^/]*\d)[\w-]{16,}(?=/|$)|(?:(?<=/join/)|(?<=/vote/)|(?<=/chat/))[\w-]{16,}(?=/|$)"
-)
+_SECRET = re.compile(r"((?<=/)(?=[^/]*\d)|(?<=/(?:join|vote|chat)/))[\w-]{16,}(?=/|$)")
 _tracer: Any = None
 
 

@@ -56,6 +56,8 @@ def api_view(
                     raise ApiError(405, f"This address takes {' or '.join(methods)}.")
                 return await view(request, await sync_to_async(begin)(request), *args, **kwargs)
             except ApiError as error:
+                if error.status >= 500:
+                    log.warning("answered %s, %s: %s", error.status, error.code, error.message)
                 response = error.response()
                 if error.status == 405:
                     response["Allow"] = ", ".join(methods)

@@ -44,7 +44,8 @@ def status_error(
         )
     if status >= 500:
         return RemoteError(
-            f"{host} has an error of its own ({status}). Try again in a while.",
+            f"{host} has an error of its own ({status}){_said(message, target)}. "
+            "Try again in a while.",
             retry_after=_seconds(response.headers.get("retry-after")),
         )
     rejects_question = status in REJECTED_QUESTION and not ABOUT_ACCOUNT.search(message)
@@ -77,6 +78,13 @@ def platform_message(message: str, target: Target) -> str:
         message = message.replace(target.key, "…")
     message = " ".join("".join(c if c.isprintable() else " " for c in message).split())
     return message if len(message) <= 200 else message[:199] + "…"
+
+
+def _said(message: str, target: Target) -> str:
+    """“: ” and the platform's message. A proxy in front of it says an HTML page, which says no
+    more than its status."""
+    said = platform_message(message, target).rstrip(".")
+    return f": {said}" if said and not said.startswith("<") else ""
 
 
 def _seconds(text: str | None) -> float:

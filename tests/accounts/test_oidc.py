@@ -348,6 +348,12 @@ def test_a_provider_that_asked_nobody_and_says_so_confirms_nothing(browser, prov
     assert CONFIRMED_AT not in browser.session
 
 
+@pytest.mark.parametrize("told", ["a while ago", [], {"at": 1}])
+def test_a_time_that_is_none_confirms_nothing(told):
+    account = SocialAccount(extra_data={"id_token": {"auth_time": told}})
+    assert not oidc_adapter.were_asked_lately(account)
+
+
 def test_somebody_else_at_the_provider_confirms_nothing(browser, provider, owner, editor):
     add_app(confirmed(editor))  # so that their sign-in waits for a code
     provider.knows("jonas", email=editor.email, email_verified=True)

@@ -175,11 +175,12 @@ def test_a_paused_deployment_gets_a_503(client, live):
         ask(client)
 
 
-def test_an_unavailable_engine_gets_a_503_before_the_stream_starts(client, settings):
+def test_an_unavailable_engine_gets_a_503_before_the_stream_starts(client, settings, caplog):
     settings.ENGINE_SOCKET = "/nowhere/engine.sock"
     with pytest.raises(openai.InternalServerError) as refused:
         ask(client, stream=True)
     assert refused.value.status_code == 503
+    assert "answered 503, engine_unavailable: " in caplog.text  # says why to who runs it
 
 
 def test_each_request_is_logged_without_its_text(client, key, live):

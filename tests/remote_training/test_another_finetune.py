@@ -59,6 +59,7 @@ def test_it_trains_there_and_answers_here(frozen, account, editor, settings, mon
     finally:
         engine.process.kill()
         engine.process.wait()
+        print(engine.log.read_text())  # shown where it fails
 
 
 def test_cancelled_here_is_cancelled_there(frozen, account, editor, monkeypatch):
