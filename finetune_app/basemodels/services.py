@@ -79,6 +79,7 @@ def install(
     entry = None if from_folder else entry_with_hub_id(source)
     source = entry.hub_id if entry else source
     slug = entry.slug if entry else slug_for(team, source)
+    Team.objects.select_for_update().get(pk=team.pk)  # so that two clicks are one download
     if is_installed(slug):
         raise PlainError(_("That model is installed already."))
     if active := Install.objects.filter(slug=slug, job__state__in=ACTIVE).first():

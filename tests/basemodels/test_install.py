@@ -1,12 +1,17 @@
 """Installing a model from a folder, in a real child process, and from a hub."""
 
 import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from django.conf import settings as configured
+from django.db import connection
 
 from finetune_app.basemodels import services
 from finetune_app.basemodels.models import BaseModel, Install
 from finetune_app.core.errors import PlainError
+from finetune_app.jobs import services as jobs
 from finetune_app.jobs.models import Job, State
 from tests.basemodels.conftest import HUB_ID, laid
 
@@ -42,6 +47,26 @@ def test_a_model_of_the_catalogue_is_for_everybody(install, work, hub, tiny_mode
     assert (model.slug, model.name) == ("qwen2-5-0-5b-instruct", "Qwen2.5 0.5B")
     assert model.licence == "Apache 2.0"
     assert model.revision == "5" * 40
+
+
+@pytest.mark.skipif(configured.ON_SQLITE, reason="of PostgreSQL")
+@pytest.mark.django_db(transaction=True)
+def test_two_clicks_at_once_are_one_install(install, monkeypatch):
+    create = jobs.create
+
+    def slowly(**facts: object) -> Job:
+        time.sleep(0.3)  # so that the other has looked before this one is there
+        return create(**facts)
+
+    def click(_number: int) -> int:
+        try:
+            return install().pk
+        finally:
+            connection.close()
+
+    monkeypatch.setattr(jobs, "create", slowly)
+    with ThreadPoolExecutor(2) as pool:
+        assert len(set(pool.map(click, range(2)))) == 1
 
 
 @pytest.mark.one_database

@@ -5,10 +5,11 @@ from io import StringIO
 
 import pytest
 from django.conf import settings as django_settings
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import connection
 
 from finetune_app.basemodels.catalogue import STARTER
+from finetune_app.core import shared_secrets
 from finetune_app.operations.management.commands import prepare
 from finetune_app.operations.postgres import one_migration_at_a_time
 from tests import journey
@@ -44,6 +45,26 @@ def test_an_old_database_is_saved_before_it_changes(starter, goal, monkeypatch):
     said = prepared(without_starter=True)
     assert called == ["backup", "migrate"]
     assert "Backing up before the database changes shape." in said
+
+
+def test_secrets_that_were_meant_to_change_are_accepted_before_the_backup(
+    starter, goal, monkeypatch, settings
+):
+    """A backup is refused with others than the installation was started with."""
+    prepared(without_starter=True)
+    settings.SECRETS = settings.SECRETS | {"secret_key": "another"}
+    unknown = {}
+
+    def called(name: str, **options: object) -> None:
+        unknown[name] = shared_secrets.names_that_differ()
+
+    monkeypatch.setattr(prepare.MigrationExecutor, "migration_plan", lambda self, goals: ["one"])
+    monkeypatch.setattr(prepare, "call_command", called)
+    with pytest.raises(CommandError, match="SECRET_KEY of this host is not"):
+        prepared(without_starter=True)
+    assert unknown == {}  # nothing was changed
+    prepared(without_starter=True, accept_secrets=True)
+    assert unknown == {"backup": [], "migrate": []}
 
 
 def test_an_empty_one_is_not(starter, monkeypatch):

@@ -32,29 +32,31 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         with one_migration_at_a_time():
-            try:
+            if schema_upgrade.is_first_schema():
+                self.upgrade_schema()
+            else:
+                self.refuse_wrong_host(accept_secrets=options["accept_secrets"])
                 self.migrate()
-            except NewerDatabase as newer:
-                raise CommandError(str(newer)) from newer
-        self.share_secrets(accept=options["accept_secrets"])
+            shared_secrets.note(settings.SECRETS)
         if not options["without_starter"]:
             call_command("install_starter", stdout=self.stdout)
 
-    def share_secrets(self, *, accept: bool) -> None:
-        """So that another host, or a command without this environment, can tell that its secrets
-        are others."""
+    def refuse_wrong_host(self, *, accept_secrets: bool) -> None:
+        """Before anything is changed: a database of a newer version, and other secrets than it was
+        started with."""
+        try:
+            refuse_newer()
+        except NewerDatabase as newer:
+            raise CommandError(str(newer)) from newer
         others = shared_secrets.names_that_differ()
-        if others and not accept:
+        if others and not accept_secrets:
             raise CommandError(shared_secrets.explain(others))
-        shared_secrets.note(settings.SECRETS)
+        if others:  # first, since no backup is made with other secrets
+            shared_secrets.note(settings.SECRETS)
 
     def migrate(self) -> None:
-        if schema_upgrade.is_first_schema():
-            self.upgrade_schema()
-            return
         executor = MigrationExecutor(connection)
         plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
-        refuse_newer()
         if not plan:
             return
         if executor.loader.applied_migrations and backups.has_goals():
