@@ -18,7 +18,6 @@ from django.conf import settings
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from finetune_app.core import bulk_sql
 from finetune_app.core.chat_messages import Message
 from finetune_app.core.files import delete_file, is_local, newest_path, upload
 from finetune_app.datasets.models import Dataset, Edit, Example, Import, Status
@@ -180,7 +179,7 @@ def _change(edit: Edit, changes: Iterable[ExampleChange], writer: LeaseWriter) -
 
 
 def _change_batch(edit: Edit, changes: list[ExampleChange]) -> None:
-    changed = {change["pk"]: change for change in changes if "messages" in change}
+    changed = {change["pk"]: change for change in changes}
     change_many(
         dataset=edit.dataset,
         by=edit.by,
@@ -189,17 +188,18 @@ def _change_batch(edit: Edit, changes: list[ExampleChange]) -> None:
         examples=list(edit.dataset.examples.filter(pk__in=changed).order_by("number")),
         fields=lambda example: _changed_fields(example, changed[example.pk]),
     )
-    keyed = [Example(pk=change["pk"], key=change["key"]) for change in changes if change["key"]]
-    bulk_sql.update(keyed, ["key"])
 
 
 def _changed_fields(example: Example, change: ExampleChange) -> dict[str, Any]:
     """An example that waited for an answer is approved when it gets one."""
+    key = {"key": change["key"]} if change["key"] else {}
+    if "messages" not in change:
+        return key
     messages = change["messages"]
     rejected = _next_rejected(example, messages, change.get("rejected", ""))
     answered = {"status": Status.APPROVED.value} if example.status == Status.PENDING else {}
     tools = {name: change[name] for name in TOOL_FIELDS if name in change}  # type: ignore[literal-required]
-    return {"messages": messages, "rejected": rejected} | tools | answered
+    return {"messages": messages, "rejected": rejected} | key | tools | answered
 
 
 def _next_rejected(example: Example, messages: list[Message], given: str) -> str:

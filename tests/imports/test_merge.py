@@ -141,6 +141,43 @@ def test_examples_without_a_key_get_the_key_of_the_file(dataset, run_import):
     assert dataset.examples.get().key == "k1"
 
 
+@pytest.fixture
+def without_keys(existing):
+    existing.examples.update(key="")
+    return existing
+
+
+def keys(dataset) -> list[str]:
+    return [key for *_rest, key in state(dataset).values()]
+
+
+def test_undo_takes_the_keys_away_again(without_keys, run_import, owner):
+    """Else the next file would match other rows than before."""
+    seen = dict(without_keys.examples.values_list("number", "changed_at"))
+    rows = [row("Question 0?", "answer 0", "a"), row("Question 1?", "better 1", "b")]
+    apply(run_import(rows, mode=MERGE))
+    assert keys(without_keys) == ["a", "b", "", "", "", ""]
+    now = dict(without_keys.examples.values_list("number", "changed_at"))
+    assert [number for number in seen if now[number] != seen[number]] == [2]  # not for a key alone
+    back, left = undo(edit=Edit.objects.get(source_import__isnull=False), by=owner)
+    assert (keys(without_keys), left) == ([""] * 6, 0)
+    undo(edit=back, by=owner)
+    assert keys(without_keys) == ["a", "b", "", "", "", ""]
+
+
+def test_cancelling_a_crashed_merge_takes_its_keys_away(
+    without_keys, run_import, monkeypatch, as_owner, url
+):
+    item = run_import([row("Question 0?", "answer 0", "a")], mode=REPLACE)
+    apply_plan(item=item)
+    monkeypatch.setattr(import_rows, "_trash_missing", lambda *_args: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        finish_job(item, {"step": "store"})
+    assert keys(without_keys)[0] == "a"
+    as_owner.post(url("cancel", import_id=item.pk))
+    assert keys(without_keys) == [""] * 6
+
+
 def test_duplicate_keys_keep_both_rows(existing, run_import):
     twice = [row("Question 0?", "one", "k0"), row("Question 0?", "two", "k0")]
     apply(run_import(twice, mode=MERGE))

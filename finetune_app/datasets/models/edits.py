@@ -36,7 +36,7 @@ class Edit(models.Model):
 class Change(models.Model):
     """What one edit did to one example.
 
-    `before` and `after` hold the fields that changed: messages, rejected, tools,
+    `before` and `after` hold the fields that changed: messages, rejected, key, tools,
     parallel_tool_calls, status, split, assigned_to (a user's key or None), deleted (whether it is
     in the trash), labels (answers by user key).
     """

@@ -23,6 +23,7 @@ MAX_QUERY_KEYS = 500  # databases limit the number of variables of one query
 COLUMNS = {
     "messages": ["messages", "prompt", "answer", "prompt_hash"],
     "rejected": ["rejected"],
+    "key": ["key"],
     "tools": ["tools"],
     "parallel_tool_calls": ["parallel_tool_calls"],
     "status": ["status"],
@@ -95,10 +96,10 @@ def change_many(
 ) -> Edit:
     """One Edit over some examples: a new one, or more of `edit` (a large one, in parts).
 
-    `fields` returns for each example the new values of messages, rejected, tools,
-    parallel_tool_calls, status, split, assigned_to (a user's key), deleted or labels. Only the keys
-    of `examples` matter: the rows are read again with the dataset locked, so concurrent changes are
-    kept.
+    `fields` returns for each example the new values of messages, rejected, key, tools,
+    parallel_tool_calls, status, split, assigned_to (a user's key), deleted or labels. Of `examples`
+    only the primary keys matter: the rows are read again with the dataset locked, so concurrent
+    changes are kept.
     """
     now = timezone.now()
     changes = []
@@ -142,6 +143,7 @@ def set_deleted(pks: list[int], edit: Edit, *, away: bool) -> None:
 READ: dict[str, Callable[[Example], Any]] = {
     "messages": lambda example: example.messages,
     "rejected": lambda example: example.rejected,
+    "key": lambda example: example.key,
     "tools": lambda example: example.tools,
     "parallel_tool_calls": lambda example: example.parallel_tool_calls,
     "status": lambda example: str(example.status),
@@ -162,6 +164,8 @@ def apply(example: Example, after: dict[str, Any], by: User | None, now: datetim
         example.set_messages(after["messages"])
     if "rejected" in after:
         example.rejected = after["rejected"]
+    if "key" in after:
+        example.key = after["key"]
     if "tools" in after:
         example.tools = after["tools"]
     if "parallel_tool_calls" in after:
@@ -174,7 +178,8 @@ def apply(example: Example, after: dict[str, Any], by: User | None, now: datetim
         example.assigned_to_id = after["assigned_to"]
     if "deleted" in after:
         example.deleted_at = now if after["deleted"] else None
-    example.changed_by, example.changed_at = by, now
+    if after.keys() != {"key"}:  # which nobody sees or learns from
+        example.changed_by, example.changed_at = by, now
 
 
 def _locked_rows(dataset: Dataset, examples: list[Example]) -> Iterator[Example]:
