@@ -24,6 +24,13 @@ def test_a_repository_with_other_files_is_left_alone(hub, start):
     assert hub.uploads == []
 
 
+def test_nothing_of_a_refused_push_is_left_here(hub, start, export, data_dir):
+    hub.add("kettle/shop", {"model.safetensors": b"theirs"}, private=True)
+    made = work(start(format="merged-bf16", name="shop"))
+    assert made.job.state == State.FAILED
+    assert not (data_dir / made.folder).exists()
+
+
 def test_an_empty_repository_that_somebody_made_there_is_used(hub, start):
     there = hub.add("kettle/shop-mail", private=True)
     assert work(start()).job.state == State.SUCCEEDED

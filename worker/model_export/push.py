@@ -25,7 +25,7 @@ from finetune_app.basemodels.hub_client import (
 )
 from finetune_app.core.files import sha256_of
 from finetune_app.model_export.job_messages import PushResult, PushSpec
-from worker.channel import Channel, Job, UserError
+from worker.channel import Channel, Job, LeaseLost, UserError
 from worker.model_export import push_errors
 
 if TYPE_CHECKING:
@@ -45,11 +45,19 @@ class PushStopped(Exception):
 
 
 def run(job: Job, channel: Channel) -> PushResult:
-    """Raises UserError for whatever a person can put right."""
+    """Raises UserError for whatever a person can put right. Leaves no file here: a later run reads
+    them again, and the hub has what was sent."""
+    is_ours = True
     try:
         return Pusher(job, channel).push()
     except PushStopped:
         return {"stopped": True}
+    except LeaseLost:
+        is_ours = False  # another worker may read them
+        raise
+    finally:
+        if is_ours:
+            shutil.rmtree(job.folder, ignore_errors=True)
 
 
 class Pusher:
@@ -83,7 +91,6 @@ class Pusher:
         self._phase("checking", "Checking what lies there")
         self._patiently(partial(self._verify, commit))
         hashes = {name: sha256_of(path) for name, path in self.files.items()}
-        shutil.rmtree(self.folder, ignore_errors=True)
         return {"commit": commit, "files": hashes}
 
     # ---- What is pushed ----

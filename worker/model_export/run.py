@@ -24,7 +24,7 @@ from finetune_app.model_export.job_messages import (
     ExportSpec,
     ParityResult,
 )
-from worker.channel import Channel, Job, UserError
+from worker.channel import Channel, Job, LeaseLost, UserError
 from worker.model_export import gguf_architecture, gguf_file, merged, ollama, parity
 from worker.model_export.readme import readme
 from worker.model_export.vocabulary import vocabulary_of
@@ -59,6 +59,8 @@ def run(job: Job, channel: Channel) -> ExportResult:
     except ExportStopped:
         shutil.rmtree(job.folder, ignore_errors=True)
         return {"stopped": True}
+    except LeaseLost:
+        raise  # another worker may write there
     except Exception as error:
         shutil.rmtree(job.folder, ignore_errors=True)
         if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):

@@ -117,9 +117,11 @@ def test_stop_export_leaves_nothing_and_restarts_from_the_beginning(make_job):
     assert [path.name for path in job.folder.iterdir()] == [result["file"]]
 
 
-def test_lost_lease_ends_the_export(make_job):
+def test_lost_lease_ends_the_export_and_leaves_what_another_worker_writes(make_job):
+    job = make_job()
     with pytest.raises(LeaseLost):
-        run(make_job(), RecordingChannel(lose_after=0))
+        run(job, RecordingChannel(lose_after=0))
+    assert job.folder.exists()
 
 
 @pytest.mark.parametrize(("total", "free"), [(1000, 1000), (20 * GB, 2 * GB)])
