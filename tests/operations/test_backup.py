@@ -126,10 +126,11 @@ def test_it_holds_no_checkpoints_no_models_and_is_private(saved):
     assert not [name for name in names if "checkpoints" in name or name.startswith("models")]
 
 
-def test_a_folder_that_is_a_link_to_another_disk_is_filled_anew(saved, data_dir, tmp_path):
+def test_a_folder_that_is_a_link_to_another_disk_is_filled_anew(saved, data_dir, tmp_path, request):
     disk = tmp_path / "larger"
     shutil.move(data_dir / "runs", disk)
     (data_dir / "runs").symlink_to(disk)
+    request.addfinalizer((data_dir / "runs").unlink)
     late = journey.write("runs/99/late.txt", "came after the backup")
     assert "  runs/99/late.txt" in restore(saved, force=True)
     assert (data_dir / "runs").is_symlink()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -91,12 +92,17 @@ class ModelManager:
 
     def folder(self, name: object) -> Path:
         """A folder below the data folder, by its name there ("models/tiny") or its absolute path.
-        Raises PathNotAllowed."""
-        real = (self.data / str(name)).resolve()
-        if real.is_relative_to(self.data) and real != self.data:
+
+        One directly below it, such as "models", may be a link to another disk. Raises
+        PathNotAllowed.
+        """
+        path = Path(os.path.normpath(self.data / str(name)))
+        if path != self.data and path.is_relative_to(self.data):
+            inside = path.relative_to(self.data)
             if self.fetch:
-                self.fetch(real.relative_to(self.data).as_posix())
-            if real.is_dir():
+                self.fetch(inside.as_posix())
+            real = path.resolve()
+            if real.is_relative_to((self.data / inside.parts[0]).resolve()) and real.is_dir():
                 return real
         raise PathNotAllowed("Models and adapters are only read from Finetune's own data folder.")
 
