@@ -105,12 +105,9 @@ async def _generate_remote(
     max_new_tokens: int,
     sampling: CandidateSampling,
 ) -> BatchResult:
-    temperature = sampling.get("temperature", 0.0)
+    options = remote.sampling_options(sampling)
     replies = await asyncio.gather(
-        *(
-            remote.complete_answer(target, prompt, max_new_tokens, temperature)
-            for prompt in prompts
-        ),
+        *(remote.complete_answer(target, prompt, max_new_tokens, options) for prompt in prompts),
         return_exceptions=True,
     )
     answers: dict[int, CandidateAnswer] = {}

@@ -48,7 +48,7 @@ class CandidateRequest:
     number_format: the format that the candidate was evaluated in; "" for any.
     retrieval: the index to search before the prompt is built; None without documents.
     remote_options: what this request itself asks of a remote model, which is passed on or refused;
-        `sampling` is for local models, but for its temperature.
+        `sampling` is for local models, but for its temperature and top p.
     caller: whose request it is, for the engine's turns.
     """
 
@@ -238,8 +238,7 @@ async def _stream_remote(
                 request.endpoint,
                 messages,
                 max_tokens=REMOTE_CHAT_TOKENS,
-                temperature=request.sampling.get("temperature", 0.0),
-                options=request.remote_options,
+                options={**remote.sampling_options(request.sampling), **request.remote_options},
             )
         ) as events:
             async for event in events:

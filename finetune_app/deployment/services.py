@@ -14,7 +14,7 @@ from finetune_app.candidates.models import Candidate
 from finetune_app.candidates.retrieval import require_documents
 from finetune_app.core.errors import PlainError
 from finetune_app.deployment import aliases
-from finetune_app.deployment.canary import CANARY_PERCENTS
+from finetune_app.deployment.canary import CANARY_PERCENTS, unavailable_reason
 from finetune_app.deployment.models import Deployment, Release
 from finetune_app.goals.models import Goal
 
@@ -103,13 +103,17 @@ def set_canary_percent(*, release: Release, percent: int) -> Release:
 def promote(*, release: Release, by: User) -> Release:
     """Let a canary answer everybody. Nothing changes if it does already.
 
-    Raises PlainError if it was withdrawn in the meantime.
+    Raises PlainError if it was withdrawn in the meantime, or cannot answer.
     """
     Goal.objects.lock(release.deployment.goal_id)
     release = Release.objects.select_related("deployment", "ended_by").get(pk=release.pk)
     if release.withdrawn_at:
         raise _was_withdrawn(release)
-    return release if release.promoted_at else _promote(release, by)
+    if release.promoted_at:
+        return release
+    if reason := unavailable_reason(release):  # while it is on trial, the other one answers for it
+        raise PlainError(reason, status=409, title=_("It cannot answer now"))
+    return _promote(release, by)
 
 
 @transaction.atomic

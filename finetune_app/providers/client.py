@@ -23,7 +23,13 @@ from finetune_app.core.chat_messages import Message, without_thoughts, without_w
 from finetune_app.core.encryption import decrypt
 from finetune_app.core.tool_calls import message_text
 from finetune_app.providers import chat_completions, errors, gemini, guard, service_account
-from finetune_app.providers.target import Options, RemoteError, Target, TargetSpec
+from finetune_app.providers.target import (
+    Options,
+    RemoteError,
+    Target,
+    TargetSpec,
+    sampling_options,
+)
 
 if TYPE_CHECKING:
     from finetune_app.providers.models import Endpoint
@@ -37,6 +43,7 @@ __all__ = [
     "TargetSpec",
     "answer",
     "complete_answer",
+    "sampling_options",
     "stream",
     "target_of",
 ]
@@ -93,12 +100,12 @@ def target_of(endpoint: Endpoint) -> Target:
 
 
 def answer(
-    target: Target, messages: Sequence[Message], *, max_tokens: int, temperature: float = 0.0
+    target: Target, messages: Sequence[Message], *, max_tokens: int, options: Options | None = None
 ) -> Answer:
     """A complete answer, for workers. Retries while the platform is busy."""
     for left in reversed(range(MAX_ATTEMPTS)):
         try:
-            return asyncio.run(complete_answer(target, messages, max_tokens, temperature))
+            return asyncio.run(complete_answer(target, messages, max_tokens, options))
         except RemoteError as problem:
             if problem.retry_after is None or not left:
                 raise
@@ -107,14 +114,12 @@ def answer(
 
 
 async def complete_answer(
-    target: Target, messages: Sequence[Message], max_tokens: int, temperature: float = 0.0
+    target: Target, messages: Sequence[Message], max_tokens: int, options: Options | None = None
 ) -> Answer:
     """A complete answer. Raises RemoteError."""
     text = ""
     end: StreamEvent = {}
-    async with aclosing(
-        stream(target, messages, max_tokens=max_tokens, temperature=temperature)
-    ) as events:
+    async with aclosing(stream(target, messages, max_tokens=max_tokens, options=options)) as events:
         async for event in events:
             text += event.get("text", "")
             end = event
@@ -126,17 +131,16 @@ async def stream(
     messages: Sequence[Message],
     *,
     max_tokens: int,
-    temperature: float = 0.0,
     options: Options | None = None,
 ) -> AsyncGenerator[StreamEvent, None]:
     """Yields text as it is generated, then the end of the answer. `options`, where given, go before
-    the others.
+    `max_tokens` and the temperature 0.
 
     Closing the generator closes the connection. Raises RemoteError.
     """
     target = endpoint if isinstance(endpoint, Target) else target_of(endpoint)
     began = time.monotonic()
-    asked: Options = {"max_tokens": max_tokens, "temperature": temperature, **(options or {})}
+    asked: Options = {"max_tokens": max_tokens, "temperature": 0.0, **(options or {})}
     read, written = _estimated_tokens("".join(map(message_text, messages))), 0
     end: StreamEvent = {"finish_reason": "", "tokens": None, "prompt_tokens": None}
     try:

@@ -45,7 +45,7 @@ def as_openai_chunk(chunk: Any) -> Any:
         return chunk
     used = chunk.get("usageMetadata")
     counts = (
-        {"prompt": used.get("promptTokenCount"), "done": used.get("candidatesTokenCount")}
+        {"prompt": used.get("promptTokenCount"), "done": _tokens_out(used)}
         if isinstance(used, dict)
         else {}
     )
@@ -67,6 +67,13 @@ def as_openai_chunk(chunk: Any) -> Any:
     finish = FINISHED.get(reason, reason.lower()) if isinstance(reason, str) else None
     choice = {"delta": {"content": "".join(texts)}, "finish_reason": finish}
     return made | {"choices": [choice]}
+
+
+def _tokens_out(used: dict[str, Any]) -> int | None:
+    """With the thoughts, which are billed like the answer."""
+    counts = (used.get("candidatesTokenCount"), used.get("thoughtsTokenCount"))
+    told = [count for count in counts if isinstance(count, int)]
+    return sum(told) if told else None
 
 
 def _blocked(chunk: dict[str, Any]) -> dict[str, Any]:

@@ -5,8 +5,9 @@ Uses no settings and no database, since the workers' child processes use it too.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import httpx
 
@@ -41,6 +42,14 @@ class Options(TypedDict, total=False):
     top_p: float
     stop: list[str]
     seed: int
+
+
+def sampling_options(sampling: Mapping[str, Any]) -> Options:
+    """How a candidate's answers are drawn, as a platform is asked for it."""
+    found: Options = {"temperature": sampling.get("temperature", 0.0)}
+    if "top_p" in sampling:
+        found["top_p"] = sampling["top_p"]
+    return found
 
 
 class TargetSpec(TypedDict):

@@ -6,6 +6,7 @@ import pytest
 from django.utils import timezone
 
 from finetune_app.api_keys import services as api_keys
+from finetune_app.candidates import inference
 from finetune_app.candidates import services as candidates
 from finetune_app.core.errors import PlainError
 from finetune_app.deployment import services
@@ -119,6 +120,25 @@ def test_the_current_release_answers_when_the_canary_cannot(live, canary, monkey
 
     monkeypatch.setattr("finetune_app.candidates.inference.request_for", broken)
     assert release_for(live, included(canary).pop()) == live.current
+
+
+def test_a_canary_that_cannot_answer_is_not_promoted(live, canary, as_editor, url, monkeypatch):
+    """Until then the current release answers for it."""
+    request_for = inference.request_for
+
+    def broken(candidate):
+        if candidate == canary.candidate:
+            raise PlainError("The documents have changed.")
+        return request_for(candidate)
+
+    monkeypatch.setattr("finetune_app.candidates.inference.request_for", broken)
+    page = as_editor.get(url("page")).content.decode()
+    assert "It cannot answer now" in page
+    assert "Let it answer everybody" not in page
+    refused = as_editor.post(url("promote", number=canary.number))
+    assert refused.status_code == 409
+    assert "The documents have changed." in refused.content.decode()
+    assert (live.canary, live.current.number) == (canary, 1)
 
 
 def conversation_id(messages, **more) -> str:

@@ -31,7 +31,7 @@ def test_text_is_streamed(platform, endpoint):
 
 
 def test_the_request_contains_only_the_question(platform, endpoint):
-    heard(endpoint, temperature=0.3)
+    heard(endpoint, options={"temperature": 0.3, "top_p": 0.5})
     (request,) = platform.requests
     assert request["path"] == "/v1/chat/completions"
     assert request["headers"]["Authorization"] == f"Bearer {KEY}"
@@ -41,6 +41,7 @@ def test_the_request_contains_only_the_question(platform, endpoint):
         "messages": ASK,
         "max_tokens": 50,
         "temperature": 0.3,
+        "top_p": 0.5,
         "stream": True,
         "stream_options": {"include_usage": True},
     }

@@ -230,7 +230,11 @@ class StubVertex(LoopbackPlatform):
             "candidates": [
                 {"content": {"role": "model", "parts": [{"text": said}]}, "finishReason": "STOP"}
             ],
-            "usageMetadata": {"promptTokenCount": 9, "candidatesTokenCount": 3},
+            "usageMetadata": {
+                "promptTokenCount": 9,
+                "candidatesTokenCount": 3,
+                "thoughtsTokenCount": 40,
+            },
         }
         types.GenerateContentResponse.model_validate(chunk)
         return 200, chunk

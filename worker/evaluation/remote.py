@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
-from finetune_app.providers.client import RemoteError, Target, answer
+from finetune_app.providers.client import RemoteError, Target, answer, sampling_options
 from worker.channel import UserError
 from worker.engine.requests import Completion
 from worker.evaluation.candidate_runner import CandidateRunner, Pair
@@ -114,7 +114,7 @@ def _request(runner: CandidateRunner, pair: Pair) -> Completion:
         Target.from_json(candidate.endpoint),
         runner.prompt_for(candidate, row).messages,
         max_tokens=runner.max_new_tokens,
-        temperature=float(candidate.sampling.get("temperature", 0)),
+        options=sampling_options(candidate.sampling),
     )
     return Completion(
         found.text,

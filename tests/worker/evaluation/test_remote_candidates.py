@@ -59,6 +59,14 @@ def test_a_remote_candidate_gets_its_own_prompt_and_is_scored(
     assert "8" not in result["number_formats"]
 
 
+def test_it_draws_as_the_candidate_does(remote_evaluation, platform, recorder):
+    job = remote_evaluation()
+    job.spec["candidates"][-1]["sampling"] = {"temperature": 1.0, "top_p": 0.5}
+    run(job, recorder())
+    asked = platform.requests[0]["body"]
+    assert (asked["temperature"], asked["top_p"]) == (1.0, 0.5)
+
+
 def test_only_pending_prompts_are_asked(remote_evaluation, platform, recorder):
     answered = [[3, row] for row in range(10, 14)] + [[8, 10], [8, 11], [8, 12]]
     channel = recorder()
