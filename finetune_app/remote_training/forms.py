@@ -75,7 +75,10 @@ class ChangeForm(forms.Form):
     )
     price = price_field(
         _("Price of a million training tokens"),
-        _("From the platform's price list. Leave it empty if you do not know it."),
+        _(
+            "From the platform's price list, of the dearest model that you train with this account. "
+            "Leave it empty if you do not know it."
+        ),
     )
     spending_cap = forms.DecimalField(
         label=_("Most to spend in a month"),
