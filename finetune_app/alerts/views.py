@@ -46,6 +46,7 @@ def page(request: HttpRequest, goal: Goal) -> HttpResponse:
     messages.success(request, _("Saved."))
     if not new_secret:
         return redirect("alerts:page", goal_id=goal.pk)
+    watch = services.watch_of(watch.deployment)  # with the rules that were just saved
     context = _context(request, watch, WatchForm.filled(watch)) | {"new_secret": new_secret}
     response = render_page(request, PAGE, context)
     response["Cache-Control"] = "no-store"

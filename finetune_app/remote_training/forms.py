@@ -76,7 +76,7 @@ class ChangeForm(forms.Form):
     price = price_field(
         _("Price of a million training tokens"),
         _(
-            "From the platform's price list, of the dearest model that you train with this account. "
+            "From the platform's price list, of the dearest model that you train here. "
             "Leave it empty if you do not know it."
         ),
     )

@@ -62,7 +62,7 @@ class PlatformAccount(SpendingCap):
     @property
     def chat_url(self) -> str:
         """Address below which its models answer."""
-        return f"{self.url}{self.kind.chat_path}"
+        return f"{self.url.rstrip('/')}{self.kind.chat_path}"
 
 
 class TrainingElsewhere(models.Model):

@@ -53,7 +53,8 @@ def freeze_blocker(dataset: Dataset) -> str:
 
 
 def freeze(*, dataset: Dataset, by: User | None) -> tuple[Version, bool]:
-    """(version, is new). If an earlier version has the same content, that one is returned.
+    """(version, is new). If the newest version has the same content, it is returned. An older one
+    becomes a version once more, since all that comes next reads the newest.
 
     The file is complete on disk before its database row exists. Raises PlainError while something
     blocks, such as an outdated check of a large dataset.
@@ -70,14 +71,14 @@ def freeze(*, dataset: Dataset, by: User | None) -> tuple[Version, bool]:
                 status=409,
                 title=_("Not yet"),
             )
-        number = (dataset.versions.values_list("number", flat=True).first() or 0) + 1
+        newest = dataset.versions.first()
+        number = newest.number + 1 if newest else 1
         name = f"versions/{dataset.pk}/{number}.jsonl"
         draft = Path(settings.DATA_DIR) / f"{name}.part"
         facts = _write(dataset, draft)
-        same = dataset.versions.filter(sha256=facts["sha256"]).first()
-        if same:
+        if newest and newest.sha256 == facts["sha256"]:
             draft.unlink()
-            return same, False
+            return newest, False
         _publish(draft, name)
         version = Version.objects.create(
             dataset=dataset, number=number, stored_name=name, created_by=by, **facts

@@ -1,5 +1,7 @@
 """The alerts page: settings, a test notice, permissions."""
 
+import re
+
 from django.core import mail
 
 from finetune_app.alerts.models import Notice, Rule, Watch
@@ -33,10 +35,13 @@ def test_an_editor_sets_recipients_limits_and_quiet_hours(as_editor, live, edito
 
 
 def test_a_new_webhook_shows_its_secret_once(as_editor, live, editor, receiver, url):
+    as_editor.get(url())
     reply = as_editor.post(url(), given(editor, webhook=receiver.url))
     secret = decrypt(Watch.objects.get().secret)
     assert secret in reply.content.decode()
     assert reply["Cache-Control"] == "no-store"
+    (rule,) = re.findall(r'<input[^>]* name="errors_on"[^>]*>', reply.content.decode())
+    assert "checked" in rule  # its Save button would write back what the page shows
     assert secret not in as_editor.get(url()).content.decode()
 
 

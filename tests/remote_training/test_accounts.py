@@ -1,14 +1,19 @@
 """An owner connects an account of the team on a platform, changes and removes it."""
 
 from decimal import Decimal
+from importlib import import_module
 
 import pytest
+from django.apps import apps
 from django.urls import reverse
 from django.utils import timezone
 
 from finetune_app.core.encryption import decrypt, encrypt
+from finetune_app.providers.models import Endpoint
+from finetune_app.providers.services import checked_address
 from finetune_app.remote_training import services
 from finetune_app.remote_training.models import PlatformAccount
+from finetune_app.remote_training.platform_kinds import BY_NAME
 from finetune_app.remote_training.platforms.openai import OpenAIPlatform
 from finetune_app.remote_training.spending import keep_deleted
 from tests.remote_training.conftest import step
@@ -30,6 +35,39 @@ def test_an_owner_connects_it_and_the_key_is_tried(as_owner, platform, owner):
     account = PlatformAccount.objects.get()
     assert (account.url, account.price, account.spending_cap) == (platform.url, 5, 20)
     assert account.added_by == owner
+
+
+DOCUMENTED = {
+    "together": "https://api.together.ai/v1",
+    "fireworks": "https://api.fireworks.ai/inference/v1",
+    "vertex": "https://us-central1-aiplatform.googleapis.com/v1",
+}
+
+
+def connected(team, platform: str) -> PlatformAccount:
+    """As `connect_account` stores it."""
+    url = str(checked_address(BY_NAME[platform].address.format(region="us-central1")))
+    return PlatformAccount(team=team, platform=platform, name=platform, url=url, secret="")
+
+
+@pytest.mark.parametrize("platform", DOCUMENTED)
+def test_its_models_are_asked_at_the_documented_address(db, team, platform):
+    assert connected(team, platform).chat_url == DOCUMENTED[platform]
+
+
+def test_addresses_with_a_slash_too_many_are_corrected(team, owner):
+    connected(team, "fireworks").save()
+    given = {"consented_by": owner, "consented_at": timezone.now(), "model": "m"}
+    for name, url in (
+        ("tuned", "https://api.fireworks.ai//inference/v1"),
+        ("typed", "https://llm.kettle.example//v1"),
+    ):
+        Endpoint.objects.create(team=team, name=name, url=url, **given)
+    migration = import_module("finetune_app.remote_training.migrations.0006_chat_addresses")
+    migration.correct(apps, None)
+    addresses = dict(Endpoint.objects.values_list("name", "url"))
+    assert addresses["tuned"] == DOCUMENTED["fireworks"]
+    assert addresses["typed"] == "https://llm.kettle.example//v1"
 
 
 def test_its_key_is_encrypted_and_on_no_page(as_owner, platform):

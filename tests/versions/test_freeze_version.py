@@ -8,7 +8,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from finetune_app.core.files import local_path
-from finetune_app.datasets.models import Status
+from finetune_app.datasets.models import Edit, Status
 from finetune_app.datasets.services import change_many
 from finetune_app.versions import reader
 from finetune_app.versions.models import Version
@@ -103,6 +103,21 @@ def test_same_content_returns_the_same_version(as_owner, url, add_examples):
     reply = as_owner.post(url("versions:freeze"), follow=True)
     assert "Nothing has changed since version 1" in reply.content.decode()
     assert Version.objects.count() == 1
+
+
+def test_after_an_undo_the_newest_version_is_what_is_there(as_owner, url, add_examples):
+    """What comes next reads the newest, so an older one with the same content is not enough."""
+    add_examples(60)
+    as_owner.post(url("versions:freeze"))
+    as_owner.post(url("change", number=7), {"what": "set_aside"})
+    as_owner.post(url("versions:freeze"))
+    as_owner.post(url("undo", edit_id=Edit.objects.first().pk))
+    assert "Freeze version 3" in as_owner.get(url("page")).content.decode()
+    reply = as_owner.post(url("versions:freeze"), follow=True)
+    assert "Version 3 is frozen" in reply.content.decode()
+    first, _second, third = Version.objects.order_by("number")
+    assert (third.sha256, third.counts) == (first.sha256, first.counts)
+    assert "Freeze version" not in as_owner.get(url("page")).content.decode()
 
 
 def test_next_step_is_a_base_model_until_something_changes(as_owner, url, add_examples):
