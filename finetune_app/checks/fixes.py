@@ -4,6 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from finetune_app.accounts.models import User
@@ -15,7 +16,14 @@ from finetune_app.checks.rules import duplicates
 from finetune_app.checks.rules.base import CheckRow
 from finetune_app.core.errors import PlainError
 from finetune_app.datasets import splits
-from finetune_app.datasets.models import Dataset, Edit, Example, Split, Status
+from finetune_app.datasets.models import (
+    Dataset,
+    Edit,
+    Example,
+    ExampleQuerySet,
+    Split,
+    Status,
+)
 from finetune_app.datasets.services import batch_edits, bulk_edits
 from finetune_app.datasets.services.editing import change_many
 
@@ -38,7 +46,10 @@ def apply_fix(*, finding: Finding, by: User) -> Edit:
     rows = checks.usable_rows(dataset) if finding.fix in WHOLE_DATASET else _rows_of(finding)
     wanted = FIXES[finding.fix](finding, rows)
     if not wanted:
-        raise PlainError(_("This has already been fixed."), status=409)
+        raise PlainError(
+            _("This has already been fixed, or these examples have changed since the check."),
+            status=409,
+        )
     return change_many(
         dataset=dataset,
         by=by,
@@ -76,14 +87,18 @@ def _keys(finding: Finding) -> list[int]:
 
 
 def _rows_of(finding: Finding) -> list[CheckRow]:
-    """The current rows of the finding."""
+    """The rows of the finding that are as they were."""
     wanted, rows = _keys(finding), []
     for start in range(0, len(wanted), MAX_QUERY_KEYS):
-        some = finding.dataset.examples.usable().filter(
-            pk__in=wanted[start : start + MAX_QUERY_KEYS]
-        )
+        some = _as_checked(finding.dataset).filter(pk__in=wanted[start : start + MAX_QUERY_KEYS])
         rows += [CheckRow(*one) for one in some.order_by("number").values_list(*CheckRow._fields)]
     return sorted(rows, key=lambda row: row.number)
+
+
+def _as_checked(dataset: Dataset) -> ExampleQuerySet:
+    """Without those that changed since: a finding of a large dataset stays until the next check,
+    also of a row that somebody has mended by hand."""
+    return dataset.examples.usable().filter(changed_at__lte=dataset.checked_at or timezone.now())
 
 
 def _set_aside(finding: Finding, rows: list[CheckRow]) -> Changes:
@@ -247,7 +262,7 @@ REWRITES = {
     "same_instructions",
     "no_instructions",
 }
-# With very many rows the groups of the finding are used; rows that changed since are left alone.
+# With very many rows the groups of the finding are used.
 BY_GROUPS = {"keep_one": _keep_one_of_each, "keep_one_spelling": _keep_one_of_each}
 
 
@@ -304,11 +319,13 @@ def _plan(edit: Edit, dataset: Dataset) -> None:
 
 
 def _light_rows(dataset: Dataset, keys: list[int] | None) -> Iterator[CheckRow]:
-    """Usable rows without their texts, in order: all of them, or those with these keys."""
-    usable = dataset.examples.usable().order_by("number")
+    """Usable rows without their texts, in order: all of them, or those with these keys that are as
+    they were when they were checked."""
+    usable = dataset.examples.usable() if keys is None else _as_checked(dataset)
     names = ("pk", "number", "split", "prompt_hash", "group")
     wanted = None if keys is None else set(keys)
-    for pk, number, split, prompt_hash, group in usable.values_list(*names).iterator(2_000):
+    found = usable.order_by("number").values_list(*names)
+    for pk, number, split, prompt_hash, group in found.iterator(2_000):
         if wanted is None or pk in wanted:
             yield CheckRow(pk, number, "", "", split, prompt_hash, [], group=group)
 

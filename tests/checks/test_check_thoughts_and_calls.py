@@ -27,6 +27,18 @@ def dataset_with(add_examples):
     return add
 
 
+def test_the_same_question_with_other_calls_is_no_duplicate(add_examples):
+    examples: list[dict] = [{"messages": conversation(*pair(n))} for n in range(150)]
+    for city in ("Oslo", "Rome", "Rome"):
+        asked = conversation("And the weather there?", "")
+        asked[-1]["tool_calls"] = [call({"city": city})]
+        examples.append({"messages": asked, "tools": TOOLS})
+    dataset = add_examples(rows=examples)
+    repeated = dataset.findings.get(check_name="duplicates")
+    assert repeated.message == "1 example repeats another one"  # of Rome
+    assert dataset.findings.filter(check_name="contradictions").exists()
+
+
 @pytest.mark.parametrize(
     ("check", "text", "mended"),
     [

@@ -2,8 +2,10 @@
 
 import pytest
 
+from finetune_app.checks.fixes import apply_fix
 from finetune_app.checks.models import Severity
 from finetune_app.datasets.models import Dataset, Example, Split, Status
+from finetune_app.datasets.services import batch_edits, save_example
 from tests.example_rows import conversation, pair
 from tests.page_text import compact
 
@@ -40,6 +42,25 @@ def test_all_duplicates_but_one_are_set_aside(as_owner, url, add_examples):
     edit = dataset.edits.latest("pk")
     as_owner.post(url("undo", edit_id=edit.pk))
     assert found(dataset) == {"duplicates": Severity.ERROR}
+
+
+@pytest.mark.parametrize(("check", "many"), [("blank_answer", False), ("duplicates", True)])
+def test_a_row_that_was_mended_by_hand_since_the_check_stays(
+    owner, add_examples, monkeypatch, check, many
+):
+    """A large dataset is not checked after each edit, so its findings may be old."""
+    blank = [{"messages": conversation(f"Where is parcel {n}?", "N/A")} for n in range(3)]
+    dataset = add_examples(rows=[*rows(110), *(rows(3) if check == "duplicates" else blank)])
+    monkeypatch.setattr("finetune_app.checks.services.MAX_ROWS_IN_REQUEST", 50)
+    mended = dataset.examples.get(number=112)
+    messages = conversation("How do I pump up a flat tyre?", "topic: repair")
+    save_example(example=mended, by=owner, seen=None, messages=messages)
+    finding = dataset.findings.get(check_name=check)
+    if many:
+        monkeypatch.setattr("finetune_app.datasets.services.batch_edits.MAX_ROWS_IN_REQUEST", 0)
+    batch_edits.run_to_end(apply_fix(finding=finding, by=owner))
+    aside = dataset.examples.filter(status=Status.SET_ASIDE).order_by("number")
+    assert list(aside.values_list("number", flat=True)) == [111, 113]
 
 
 def test_surrounding_spaces_make_no_difference(add_examples):

@@ -19,6 +19,7 @@ from finetune_app.checks.rules.base import (
     to_keep_one,
 )
 from finetune_app.checks.rules.conflicts import same_meaning
+from finetune_app.core.tool_calls import message_text
 from finetune_app.datasets import near_duplicates
 from finetune_app.datasets.text import asked, normalise
 
@@ -30,7 +31,7 @@ def repeated(rows: list[CheckRow]) -> list[list[CheckRow]]:
     """Groups of rows with the same question and the same answers, the first row first."""
 
     def texts(row: CheckRow) -> list[str]:
-        said = (str(one.get("content", "")).strip() for one in row.messages)
+        said = (f"{one['role']}: {message_text(one).strip()}" for one in row.messages)
         return [*said, row.rejected.strip()]
 
     return _groups(rows, texts)
