@@ -80,7 +80,8 @@ class Platform:
             kind = said
         if kind in ERRORS:
             status, headers, message = ERRORS[kind]
-            _json(to, status, {"error": {"message": message}}, headers)
+            code = "insufficient_quota" if kind == "used up" else None
+            _json(to, status, {"error": {"message": message, "code": code}}, headers)
         elif kind == "picky" and (wrong := _not_taken(body)):
             _json(to, 400, {"error": {"message": f"Unsupported parameter: {wrong}"}})
         elif kind == "whole":
@@ -125,6 +126,7 @@ ERRORS: dict[str, tuple[int, dict[str, str], str]] = {
     "wrong key": (401, {}, f"Incorrect API key provided: {KEY}"),
     "poor": (402, {}, "no credit"),
     "unknown": (404, {}, "The model does not exist"),
+    "used up": (429, {}, "You exceeded your current quota"),
     "busy": (429, {"Retry-After": "7"}, "slow down"),
     "broken": (503, {}, f"No capacity for {KEY}."),
     "proxy": (502, {}, "<html><h1>502 Bad Gateway</h1></html>"),

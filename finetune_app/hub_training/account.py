@@ -51,22 +51,25 @@ def container_token(team: Team) -> str:
         ) from None
 
 
-def spent_this_month(account: HubJobsAccount) -> Decimal:
+def spent_this_month(account: HubJobsAccount, besides: HubTraining | None = None) -> Decimal:
     """What the trainings of this month cost, those included that are about to start, and those that
     were deleted since. Each counts with the most it may cost until it is over."""
     about_to_start = Q(start_tried_at=None, job__state__in=ACTIVE)
     started = Q(start_tried_at__gte=spending.this_month())
     trainings = HubTraining.objects.filter(about_to_start | started, goal__team=account.team_id)
-    counted = trainings.only("stage", "seconds", "price", "expected_cost")
+    if besides:
+        trainings = trainings.exclude(pk=besides.pk)
+    counted = trainings.only("stage", "seconds", "timeout_seconds", "price", "expected_cost")
     return sum((one.cost for one in counted), spending.deleted_this_month(account))
 
 
-def require_affordable(team: Team, cost: Decimal) -> None:
+def require_affordable(team: Team, cost: Decimal, training: HubTraining | None = None) -> None:
     """Raises PlainError where the team's cap does not allow it. To be called in the transaction
-    that starts it: the account stays locked until then, so that no two pass together."""
+    that starts it: the account stays locked until then, so that no two pass together. training: the
+    one that is to cost this, where there is one already."""
     account, _new = HubJobsAccount.objects.select_for_update().get_or_create(team=team)
     what_to_do = _("Take fewer hours or a cheaper machine, or ask an owner for a higher cap.")
-    spending.require_below_cap(account, cost, spent_this_month(account), what_to_do)
+    spending.require_below_cap(account, cost, spent_this_month(account, training), what_to_do)
 
 
 def keep_cost(sender: type[HubTraining], instance: HubTraining, **kwargs: Any) -> None:

@@ -41,7 +41,8 @@ class AccountForm(TokenForm):
 
 
 class LaunchForm(forms.Form):
-    """`agreed` is what was shown beside the checkbox (services.Quote.agreement)."""
+    """`agreed` is what was shown beside the checkbox (services.Quote.agreement), `after` the number
+    of the goal's last training then."""
 
     flavor = forms.ChoiceField(label=_("Machine there"))
     hours = forms.IntegerField(
@@ -53,6 +54,7 @@ class LaunchForm(forms.Form):
     )
     namespace = forms.ChoiceField(label=_("Account that pays"))
     agreed = forms.CharField(widget=forms.HiddenInput, required=False)
+    after = forms.IntegerField(widget=forms.HiddenInput, required=False, min_value=0)
     personal = forms.BooleanField(
         label=_("They may have it: nobody has to be asked, or everybody was"), required=False
     )

@@ -3,6 +3,7 @@
 import shutil
 
 from django.conf import settings
+from django.db import transaction
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -10,7 +11,7 @@ from finetune_app.basemodels.services import hub_token
 from finetune_app.core.errors import PlainError
 from finetune_app.core.files import local_path, publish_folder
 from finetune_app.hub_training import container, results
-from finetune_app.hub_training.account import container_token
+from finetune_app.hub_training.account import container_token, require_affordable
 from finetune_app.hub_training.made_training import make_training, result_file
 from finetune_app.hub_training.models import OVER, HubTraining
 from finetune_app.hub_training.packing import pack
@@ -92,6 +93,15 @@ class FollowingHub(Following[HubTraining, HubJob]):
         return self.hub.find(self.training.namespace, self.training.mark)
 
     def check_before_start(self) -> None:
+        """The price, and the cap again: it may have been lowered, and a start that never arrived
+        may have been last month's."""
+        training = self.training
+        try:
+            with transaction.atomic():
+                require_affordable(training.goal.team, training.expected_cost, training)
+        except PlainError:
+            self.take_back()
+            raise
         if self.hub.price(self.training.flavor) != self.training.price:
             self.take_back()
             raise PlainError(

@@ -46,7 +46,7 @@ class HubTraining(TrainingElsewhere):
     data_commit = models.CharField(max_length=64, blank=True)  # set when all is sent
     stage = models.CharField(max_length=40, blank=True)  # the hub's own word
     events = models.JSONField(default=list)  # of the worker there: points, samples, warnings
-    seconds = models.PositiveIntegerField(null=True, blank=True)  # that it ran there
+    seconds = models.PositiveIntegerField(null=True, blank=True)  # since it was made there
     is_fetched = models.BooleanField(default=False)  # what came of it lies in `fetched_folder`
     left_there = models.TextField(blank=True)  # what could not be deleted there, and why
     training = models.OneToOneField(
@@ -82,10 +82,12 @@ class HubTraining(TrainingElsewhere):
 
     @property
     def spent(self) -> Decimal | None:
-        """What its minutes cost, a begun one as a whole; None while the hub does not tell them."""
+        """The most that its minutes cost, a begun one as a whole; None while the hub does not tell
+        them."""
         if self.seconds is None:
             return None
-        return (self.price * math.ceil(self.seconds / 60)).quantize(Decimal("0.0001"))
+        minutes = min(math.ceil(self.seconds / 60), math.ceil(self.timeout_seconds / 60))
+        return (self.price * minutes).quantize(Decimal("0.0001"))
 
     @property
     def cost(self) -> Decimal:

@@ -34,7 +34,8 @@ MAX_LOG_LINES = 200
 
 @dataclass(frozen=True)
 class HubJob:
-    """state: the hub's own word, in capitals. seconds: that it ran; None where it does not say."""
+    """state: the hub's own word, in capitals. seconds: since it was made; None where it does
+    not say."""
 
     job_id: str
     state: str
@@ -261,7 +262,9 @@ def _hub_job(found: Any) -> HubJob:
     if not isinstance(stage, str) or not str(getattr(stage, "value", stage)).isprintable():
         raise ValueError("no stage")
     message = found.status.message
-    seconds = found.durations.running_secs if found.durations else None
+    # Starting is billed, too, and running_secs leaves it out; with the wait for a machine, which
+    # is not billed, it is at most what has to be paid.
+    seconds = found.durations.total_secs if found.durations else None
     return HubJob(
         job_id,
         str(getattr(stage, "value", stage))[:MAX_STAGE],

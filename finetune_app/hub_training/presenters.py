@@ -111,7 +111,7 @@ def headline(training: HubTraining) -> str:
 
 
 def facts(training: HubTraining) -> list[str]:
-    """Steps, and how long it has run there."""
+    """Steps, and how long it has been there."""
     job, found = training.job, []
     if job.total:
         numbers = {"done": int(job.done), "total": int(job.total)}

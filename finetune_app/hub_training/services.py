@@ -17,13 +17,10 @@ from finetune_app.hub_training.hardware import Machine
 from finetune_app.hub_training.models import HubTraining
 from finetune_app.jobs import services as jobs
 from finetune_app.jobs.models import ACTIVE, CAN_CONTINUE
+from finetune_app.remote_training.spending import AnotherQuote, require_nothing_since
 from finetune_app.training.services import frozen_spec, require_inputs
 
 MAX_HOURS = 48
-
-
-class AnotherQuote(PlainError):
-    """What it costs is not what was agreed to."""
 
 
 @dataclass(frozen=True)
@@ -77,11 +74,12 @@ def start(
     machine: Machine,
     hours: int,
     agreed: str | None = None,
+    after: int | None = None,
 ) -> HubTraining:
     """Freeze what it is to be and queue the job. While one of the goal runs there, returns that.
 
-    agreed: the agreement that was shown. Raises PlainError, also above the team's cap, and
-    AnotherQuote where what was agreed to has changed.
+    agreed: the agreement that was shown, after: the number of the goal's last training then. Raises
+    PlainError, also above the team's cap, and AnotherQuote where what was agreed to has changed.
     """
     goal = Goal.objects.lock(goal.pk)
     active = goal.hub_trainings.filter(job__state__in=ACTIVE).first()
@@ -98,6 +96,7 @@ def start(
             _("What is sent or what it costs has changed. Read it again, then agree to that."),
             status=422,
         )
+    require_nothing_since(goal, after)
     spec = frozen_spec(goal, version, choice, {}, SUPERVISED, None)
     if spec["tuning"] == FULL:
         raise PlainError(_("Only adapters are trained on the hub."))
@@ -148,6 +147,6 @@ def resume(*, training: HubTraining) -> None:
             status=409,
         )
     if training.start_tried_at is None:
-        require_affordable(goal.team, training.expected_cost)
+        require_affordable(goal.team, training.expected_cost, training)
     HubTraining.objects.filter(pk=training.pk).update(left_there="")
     jobs.ask_continue(training.job)

@@ -22,6 +22,7 @@ from finetune_app.hub_training.hardware import Machine, machines
 from finetune_app.hub_training.models import HubTraining
 from finetune_app.remote_training import services as elsewhere
 from finetune_app.remote_training.presenters import personal_data
+from finetune_app.remote_training.spending import AnotherQuote
 
 
 @member(Role.OWNER, "GET", "POST", audit=AuditAction.HUB_JOBS_CHANGED)
@@ -104,17 +105,29 @@ def _started(
     """The training, or None with an error in the form."""
     given = form.cleaned_data
     try:
-        return services.start(
+        made = services.start(
             goal=goal,
             user=request.user,
             namespace=given["namespace"],
             machine=next(one for one in offered if one.flavor == given["flavor"]),
             hours=given["hours"],
             agreed=given["agreed"],
+            after=given["after"],
         )
-    except services.AnotherQuote as problem:
+    except AnotherQuote as problem:
         form.add_error("consent", problem.message)
-    return None
+        return None
+    asked = (request.user, given["namespace"], given["flavor"], given["hours"] * 3600)
+    if (made.agreed_by, made.namespace, made.flavor, made.timeout_seconds) != asked:
+        messages.info(
+            request,
+            _(
+                "Training %(n)d runs on the hub already, so yours was not started. Start it when "
+                "this one is over."
+            )
+            % {"n": made.number},
+        )
+    return made
 
 
 def _training_or_404(goal: Goal, number: int) -> HubTraining:

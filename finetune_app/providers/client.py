@@ -230,17 +230,18 @@ async def _send(
                 )
             return response
         try:
-            message = await _error_text(response)
+            message, code = await _error_text(response)
         finally:
             await response.aclose()
         refused = response.status_code in (400, 422)
         changed = chat_completions.adapted(body, message) if refused else None
         if changed is None:
-            raise errors.status_error(response, message, target, options)
+            raise errors.status_error(response, message, target, options, code)
         body = changed
 
 
-async def _error_text(response: httpx.Response) -> str:
+async def _error_text(response: httpx.Response) -> tuple[str, str]:
+    """The platform's message and its code for the error; "" where it has none."""
     read = b""
     async with asyncio.timeout(CHUNK_TIMEOUT_SECONDS):
         async for piece in response.aiter_raw():
@@ -250,9 +251,11 @@ async def _error_text(response: httpx.Response) -> str:
     text = read[:20_000].decode("utf-8", "replace")
     try:
         error = json.loads(text)["error"]
-        return str(error["message"] if isinstance(error, dict) else error)
+        if not isinstance(error, dict):
+            return str(error), ""
+        return str(error["message"]), str(error.get("code") or error.get("type") or "")
     except (ValueError, KeyError, TypeError, RecursionError):
-        return text
+        return text, ""
 
 
 # ---- Response ----

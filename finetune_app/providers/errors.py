@@ -14,12 +14,13 @@ from finetune_app.providers.target import Options, RemoteError, Target
 ABOUT_ACCOUNT = re.compile(r"api[ _-]?key|credit|billing|quota|payment", re.IGNORECASE)
 ABOUT_CONTENT = re.compile(r"moderation|flagged|content[ _-](policy|filter)", re.IGNORECASE)
 REJECTED_QUESTION = (400, 413, 422)
+OUT_OF_CREDIT = "insufficient_quota"  # OpenAI's code; a quota can also be one of requests a minute
 
 
 def status_error(
-    response: httpx.Response, message: str, target: Target, options: Options
+    response: httpx.Response, message: str, target: Target, options: Options, code: str = ""
 ) -> RemoteError:
-    """message: the platform's own; options: those that were sent."""
+    """message, code: the platform's own; options: those that were sent."""
     status, host = response.status_code, target.host
     if 300 <= status < 400:
         return RemoteError(
@@ -30,7 +31,7 @@ def status_error(
     if status in (401, 403) and not rejects_content:
         service_account.forget_token(target.key)
         return RemoteError(f"{host} did not accept the key. Ask an owner to enter it again.")
-    if status == 402:
+    if status == 402 or (status == 429 and code == OUT_OF_CREDIT):
         return RemoteError(f"{host} says that the account has no credit left.")
     if status == 404:
         return RemoteError(

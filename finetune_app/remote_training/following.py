@@ -21,7 +21,9 @@ from finetune_app.jobs.models import Job
 from finetune_app.remote_training.models import TrainingElsewhere
 from finetune_app.remote_training.platforms.contract import PlatformError, UnknownJob
 
-SETTLE_SECONDS = 60.0  # a request that was sent before a crash may still arrive
+# A request without an answer may still arrive, so its end is waited for, and then longer than a
+# platform is given to answer (60 s, the clients' own limit at most).
+SETTLE_SECONDS = 180.0
 FIRST_POLL_SECONDS, MORE_A_POLL_SECONDS = 10.0, 5.0
 MAX_RETRY_SECONDS = 900.0
 MAX_UNKNOWN = 5  # answers in a row that the job is not known there
@@ -132,8 +134,8 @@ class Following(ABC, Generic[Row, Found]):
         try:
             started = self.start()
         except PlatformError as problem:
-            if problem.retry_after is None:  # refused, so nothing was started
-                self.save(start_tried_at=None)
+            is_refused = problem.retry_after is None  # so nothing was started
+            self.save(start_tried_at=None if is_refused else timezone.now())
             raise
         self.save(remote_id=started.job_id)
         return True

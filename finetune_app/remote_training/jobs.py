@@ -23,6 +23,7 @@ from finetune_app.remote_training.platforms.contract import (
     RemoteJob,
     UnknownJob,
 )
+from finetune_app.remote_training.services import cost_of, require_affordable
 from finetune_app.remote_training.training_files import SENT, write_training_files
 
 OURS = "finetune-"  # begins the id of an event that the platform did not tell
@@ -83,7 +84,15 @@ class FollowingPlatform(Following[RemoteTraining, RemoteJob]):
         return self.platform.find(self.training.mark, self.training.files.get("train", ""))
 
     def check_before_start(self) -> None:
-        self.platform.check_files(self.file_ids())
+        """The cap again: it may have been lowered, and a start that never arrived may have been
+        last month's."""
+        training = self.training
+        try:
+            require_affordable(training.account, cost_of(training) or None, training)
+        except PlainError:
+            self.take_back()
+            raise
+        self.platform.check_order(self.order(), self.file_ids())
 
     def start(self) -> RemoteJob:
         return self.platform.start(self.order(), self.file_ids())
@@ -100,6 +109,7 @@ class FollowingPlatform(Following[RemoteTraining, RemoteJob]):
             suffix=_suffix(training),
             hyperparameters=spec["hyperparameters"],
             seed=spec["seed"],
+            agreed_cost=training.expected_cost,
         )
 
     def ask(self) -> RemoteJob:
@@ -154,8 +164,11 @@ class FollowingPlatform(Following[RemoteTraining, RemoteJob]):
             known = self.training.events.exclude(event_id__startswith=OURS).last()
             after = known.event_id if known else ""
             events = self.platform.events(self.training.remote_id, after)
-        except UnknownJob:
-            events = []  # it was found just now, so this platform tells no events
+        except PlatformError as problem:
+            # It was found just now, so a platform that refuses them, or knows none, tells none.
+            if problem.retry_after is not None and not isinstance(problem, UnknownJob):
+                raise
+            events = []
         with transaction.atomic():
             self.save(
                 remote_state=found.state[:80],
@@ -185,7 +198,7 @@ class FollowingPlatform(Following[RemoteTraining, RemoteJob]):
         for split in SENT:
             try:
                 file_id = self.training.files.get(split) or self.platform.find_file(
-                    self.file_name(split)
+                    self.file_name(split), begun=True
                 )
                 if file_id and not self.is_used_by_another(file_id):
                     self.platform.delete_file(file_id)

@@ -28,8 +28,10 @@ from finetune_app.remote_training.platform_kinds import OPENAI
 from finetune_app.remote_training.platforms import connect
 from finetune_app.remote_training.platforms.contract import PlatformError
 from finetune_app.remote_training.spending import (
+    AnotherQuote,
     deleted_this_month,
     require_below_cap,
+    require_nothing_since,
     this_month,
 )
 from finetune_app.remote_training.training_files import require_enough
@@ -39,10 +41,6 @@ from finetune_app.versions.models import Version
 
 DEFAULT_EPOCHS = 3  # what OpenAI chooses for a few hundred examples
 TOKENIZER_SPREAD = Decimal("1.3")  # its tokens are not ours
-
-
-class AnotherQuote(PlainError):
-    """What it costs is not what was agreed to."""
 
 
 @dataclass(frozen=True)
@@ -149,20 +147,25 @@ def delete_account(*, account: PlatformAccount) -> None:
 def quote(
     account: PlatformAccount, version: Version, epochs: int, method: str = SUPERVISED
 ) -> Quote:
-    """A pair is read with each of its answers; pairs are taken to be as long as other rows."""
+    """A pair is read with each of its answers; pairs are taken to be as long as other rows, and so
+    are practice rows, which some platforms read in each pass, and bill."""
+    rows, practice = (version.counts.get(split, 0) for split in ("train", "validation"))
     tokens = int(tokens_of(version) * epochs * TOKENIZER_SPREAD)
+    tokens += tokens * practice // max(rows, 1)
     if method == DPO:
-        tokens = 2 * tokens * version.pairs // max(version.counts.get("train", 0), 1)
+        tokens = 2 * tokens * version.pairs // max(rows, 1)
     price = account.price
     cost = None if price is None else (price * tokens / MILLION).quantize(Decimal("0.0001"))
     return Quote(version.number, tokens, cost, method)
 
 
-def spent_this_month(account: PlatformAccount) -> Decimal:
+def spent_this_month(account: PlatformAccount, besides: RemoteTraining | None = None) -> Decimal:
     """What the trainings of this month cost at most, those included that are about to start, and
     those that were deleted since. One that was started without a price counts at today's."""
     about_to_start = Q(start_tried_at=None, job__state__in=ACTIVE)
     started = account.trainings.filter(about_to_start | Q(start_tried_at__gte=this_month()))
+    if besides:
+        started = started.exclude(pk=besides.pk)
     spent: Decimal = started.aggregate(all=Sum("expected_cost"))["all"] or Decimal(0)
     unpriced = started.filter(expected_cost=None).aggregate(all=Sum("expected_tokens"))["all"]
     spent += (account.price or Decimal(0)) * (unpriced or 0) / MILLION
@@ -206,16 +209,8 @@ def start(
             _("What is sent or what it costs has changed. Read it again, then agree to that."),
             status=422,
         )
-    if after is not None and after < goal.last_training:
-        raise AnotherQuote(
-            _(
-                "Training %(n)d was started since this page was opened. Agree again if you want "
-                "another one."
-            )
-            % {"n": goal.last_training},
-            status=422,
-        )
-    require_affordable(account, expected)
+    require_nothing_since(goal, after)
+    require_affordable(account, expected.cost)
     number = goal.last_training + 1
     Goal.objects.filter(pk=goal.pk).update(last_training=number)
     job = jobs.create(
@@ -251,11 +246,14 @@ def require_possible(account: PlatformAccount, version: Version, method: str) ->
     require_enough(version, method, account.kind.least_rows)
 
 
-def require_affordable(account: PlatformAccount, expected: Quote) -> None:
-    """Raises PlainError where the account's spending cap does not allow it."""
+def require_affordable(
+    account: PlatformAccount, cost: Decimal | None, training: RemoteTraining | None = None
+) -> None:
+    """Raises PlainError where the account's spending cap does not allow it. training: the one that
+    is to cost this, where there is one already."""
     if account.spending_cap is None:
         return
-    if expected.cost is None:
+    if cost is None:
         raise PlainError(
             _(
                 "%(name)s has a spending cap and no price. Enter the price of a million tokens "
@@ -264,7 +262,7 @@ def require_affordable(account: PlatformAccount, expected: Quote) -> None:
             % {"name": account.name}
         )
     what_to_do = _("Take fewer passes or examples, or ask an owner for a higher cap.")
-    require_below_cap(account, expected.cost, spent_this_month(account), what_to_do)
+    require_below_cap(account, cost, spent_this_month(account, training), what_to_do)
 
 
 def stop(*, training: TrainingElsewhere) -> None:
@@ -291,7 +289,7 @@ def resume(*, training: RemoteTraining) -> None:
         )
         if expected.cost != training.expected_cost:
             raise PlainError(_("Its price has changed since it was agreed to. Start another."))
-        require_affordable(account, expected)
+        require_affordable(account, expected.cost, training)
     RemoteTraining.objects.filter(pk=training.pk).update(cancel_tried_at=None)
     jobs.ask_continue(training.job)
 

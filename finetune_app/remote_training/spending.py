@@ -1,4 +1,5 @@
-"""A team's cap for a calendar month: what was started in it counts, deleted or not."""
+"""What was agreed to, and a team's cap for a calendar month: what was started in it counts, deleted
+or not."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -9,9 +10,28 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from finetune_app.core.errors import PlainError
+from finetune_app.goals.models import Goal
 from finetune_app.remote_training.models import SpendingCap, TrainingElsewhere
 
 Account = TypeVar("Account", bound=SpendingCap)
+
+
+class AnotherQuote(PlainError):
+    """What it costs is not what was agreed to."""
+
+
+def require_nothing_since(goal: Goal, after: int | None) -> None:
+    """Whoever sends an old page again does not pay again. after: the number of the goal's last
+    training when the page was shown; None of a caller that shows none. Raises AnotherQuote."""
+    if after is not None and after < goal.last_training:
+        raise AnotherQuote(
+            _(
+                "Training %(n)d was started since this page was opened. Agree again if you want "
+                "another one."
+            )
+            % {"n": goal.last_training},
+            status=422,
+        )
 
 
 def this_month() -> datetime:

@@ -22,6 +22,7 @@ from finetune_app.remote_training.forms import ChangeForm, LaunchForm, account_f
 from finetune_app.remote_training.models import PlatformAccount, RemoteTraining
 from finetune_app.remote_training.platform_kinds import BY_NAME, KINDS
 from finetune_app.remote_training.platforms import missing_client
+from finetune_app.remote_training.spending import AnotherQuote
 
 # ---- Accounts ----
 
@@ -165,7 +166,7 @@ def _started(
             agreed=given["agreed"],
             after=given["after"],
         )
-    except services.AnotherQuote as problem:
+    except AnotherQuote as problem:
         form.add_error("consent", problem.message)
         return None
     asked = (request.user, given["model"].strip(), given["epochs"])

@@ -161,6 +161,19 @@ def test_what_is_continued_keeps_the_cap(start, capped):
     assert Job.objects.get(pk=first.job_id).state == State.STOPPED
 
 
+def test_a_cap_that_was_lowered_before_it_began_is_kept(start, stub, capped):
+    training = start()
+    HubJobsAccount.objects.update(spending_cap=MOST / 2)
+    training = step(training)
+    assert training.job.state == State.FAILED
+    assert "0.00 of 0.01 for this month are spent" in training.job.message
+    assert not stub.jobs
+
+
+def test_waiting_for_a_machine_costs_no_more_than_was_agreed(start, capped):
+    assert over(start(), seconds=100_000).cost == MOST
+
+
 def test_two_starts_at_once_do_not_pass_the_cap_together(
     start, capped, ready, owner, base, team, monkeypatch
 ):

@@ -46,6 +46,29 @@ def test_an_editor_agrees_and_follows_it(as_editor, editor, ready, token, stub, 
     assert url("detail", training.number) in where
 
 
+def test_after_one_was_over_another_one_is_agreed_to_again(as_editor, ready, token, stub, url):
+    """The back button shows the old page, with everything filled in."""
+    assert 'name="after" value="0"' in as_editor.get(url()).text
+    as_editor.post(url(), AGREED | {"after": "0"})
+    journey.set_state(Job.objects.get(), State.SUCCEEDED)
+    reply = as_editor.post(url(), AGREED | {"after": "0"})
+    assert reply.status_code == 422
+    assert "was started since this page was opened" in reply.text
+    assert HubTraining.objects.count() == 1
+    as_editor.post(url(), AGREED | {"after": "1"})
+    assert HubTraining.objects.count() == 2
+
+
+def test_who_asks_for_another_one_is_told_that_one_runs(
+    as_editor, as_owner, ready, token, stub, url
+):
+    as_editor.post(url(), AGREED)
+    assert "so yours was not started" not in as_editor.post(url(), AGREED, follow=True).text
+    answer = as_owner.post(url(), AGREED, follow=True)
+    assert "so yours was not started" in answer.text
+    assert HubTraining.objects.count() == 1
+
+
 def test_nothing_starts_without_the_agreement_that_was_shown(as_editor, ready, token, stub, url):
     for given in (GIVEN, GIVEN | {"agreed": "1, tiny-base, t4-small, 1, 0.4000"}):
         reply = as_editor.post(url(), given)

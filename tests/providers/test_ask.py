@@ -109,6 +109,7 @@ def test_only_workers_retry_a_busy_platform(platform, team, owner):
 TROUBLE = {
     "wrong key": "did not accept the key",
     "poor": "no credit left",
+    "used up": "no credit left",
     "unknown": "does not know the model",
     "busy": "is busy",
     "broken": "an error of its own (503): No capacity for …. Try again in a while.",

@@ -25,13 +25,14 @@ KEY = "sk-platform-secret-0123456789"
 @dataclass
 class Fault:
     """status: answered instead, after the request was carried out if `late`. Without a status the
-    connection is closed. content: a page that is answered instead of JSON. kill: who asked is
-    killed, too."""
+    connection is closed. code: of OpenAI's errors. content: a page that is answered instead of
+    JSON. kill: who asked is killed, too."""
 
     method: str
     path: str  # regular expression of the whole path
     status: int | None = None
     message: str = "an error of the platform"
+    code: str | None = None
     headers: dict[str, str] = field(default_factory=dict)
     late: bool = False
     kill: bool = False
@@ -144,7 +145,10 @@ class LoopbackPlatform:
         if fault.content is not None:
             _send_content(to, 200, fault.content, {"Content-Type": "text/html", **fault.headers})
         elif fault.status is not None:
-            send(to, fault.status, self.error(fault.status, fault.message), fault.headers)
+            said = self.error(fault.status, fault.message)
+            if fault.code:
+                said["error"]["code"] = fault.code
+            send(to, fault.status, said, fault.headers)
         else:
             to.close_connection = True
             to.connection.shutdown(socket.SHUT_RDWR)

@@ -65,6 +65,7 @@ class StubTogether(LoopbackPlatform):
         "check files": ("GET", "/files/file-1"),
         "find": ("GET", "/fine-tunes"),
         "limits": ("GET", "/fine-tunes/models/limits"),
+        "price": ("POST", "/fine-tunes/estimate-price"),
         "start": ("POST", "/fine-tunes"),
         "poll": ("GET", "/fine-tunes/ft-1"),
         "events": ("GET", "/fine-tunes/ft-1/events"),
@@ -80,6 +81,8 @@ class StubTogether(LoopbackPlatform):
         self.events: list[dict[str, Any]] = []
         self.metrics: list[dict[str, float]] = []
         self.credit = True
+        self.price = 0.001
+        self.priced: list[dict[str, Any]] = []  # what its price was asked of
         self.reading = False  # files are not read yet
         self.storage = ""  # another address than the stub's
         self.reply: Callable[[str, str], str] = lambda model, prompt: f"{model}: {prompt}"
@@ -137,7 +140,8 @@ class StubTogether(LoopbackPlatform):
             case "GET", ["fine-tunes", "models", "limits"]:
                 return self._limits(to.path)
             case "POST", ["fine-tunes", "estimate-price"]:
-                price = {"estimated_total_price": 1.0, "allowed_to_proceed": self.credit}
+                self.priced.append(json.loads(body))
+                price = {"estimated_total_price": self.price, "allowed_to_proceed": self.credit}
                 return 200, {"estimation_available": True, **price}
             case "POST", ["fine-tunes"]:
                 return self._start(json.loads(body))

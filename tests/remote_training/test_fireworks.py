@@ -121,6 +121,13 @@ def test_each_state_is_said_in_words(start, platform, state, words):
     assert step(training).job.message == f"It runs there: {words}"
 
 
+def test_a_file_that_arrived_in_part_does_not_stay_there(start, platform):
+    platform.faults.append(platform.fault("upload", status=400))
+    training = step(start())
+    assert training.job.state == State.FAILED
+    assert not platform.datasets
+
+
 def test_how_far_it_is_is_said(start, platform):
     training = step(start())
     platform.become("running")

@@ -137,7 +137,8 @@ def test_a_refusal_ends_it_with_the_platform_s_words(start, platform):
 
 def test_after_a_refusal_it_is_sent_anew(start, platform):
     said = "You exceeded your current quota"
-    platform.faults.append(Fault("POST", "/fine_tuning/jobs", status=429, message=said))
+    fault = Fault("POST", "/fine_tuning/jobs", status=429, message=said, code="insufficient_quota")
+    platform.faults.append(fault)
     training = step(start())
     assert "has no credit left" in training.job.message
     services.resume(training=training)
@@ -149,6 +150,23 @@ def test_rows_do_not_stay_on_this_disk_when_sending_them_fails(start, platform):
     platform.faults.append(Fault("POST", "/files", status=500))
     training = step(start())
     assert not (settings.DATA_DIR / training.folder).exists()
+
+
+def test_a_quota_of_requests_is_no_lack_of_credit(start, platform):
+    said = "Quota exceeded for requests per minute"
+    platform.faults.append(Fault("POST", "/fine_tuning/jobs", status=429, message=said))
+    training = step(start())
+    assert training.job.state == State.QUEUED
+    assert "is busy" in training.job.message
+
+
+def test_a_platform_that_refuses_its_events_does_not_keep_the_model_out(start, platform):
+    training = step(start())
+    platform.faults += [
+        Fault("GET", "/fine_tuning/jobs/.*/events", status=403, message="Not for this key")
+    ]
+    platform.succeed()
+    assert step(training).job.state == State.SUCCEEDED
 
 
 @pytest.mark.parametrize(

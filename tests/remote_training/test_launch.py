@@ -16,6 +16,7 @@ from finetune_app.training.services import newest_version
 from finetune_app.versions import services as versions
 from tests import journey, tool_rows
 from tests.accounts.pages import text as text_of
+from tests.remote_training.conftest import step
 
 
 @pytest.fixture
@@ -248,6 +249,17 @@ def test_a_cap_is_kept_by_what_is_continued(start, account):
     first.job.refresh_from_db()
     with pytest.raises(PlainError, match="for this month are spent"):
         services.resume(training=first)
+
+
+def test_a_cap_that_was_lowered_before_it_began_is_kept(start, account, platform):
+    training = start()
+    account.spending_cap = training.expected_cost / 2
+    account.save()
+    training = step(training)
+    assert training.job.state == State.FAILED
+    assert "0.00 of" in training.job.message
+    assert not platform.jobs
+    assert not platform.files
 
 
 def test_what_is_continued_costs_what_was_agreed_to(start, account):

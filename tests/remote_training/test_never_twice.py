@@ -13,7 +13,10 @@ from finetune_app.core.errors import PlainError
 from finetune_app.jobs import lease
 from finetune_app.jobs.models import Job, State
 from finetune_app.remote_training import services
+from finetune_app.remote_training.jobs import FollowingPlatform
 from finetune_app.remote_training.models import RemoteTraining
+from finetune_app.remote_training.platforms import openai
+from finetune_app.remote_training.platforms.contract import PlatformError
 from tests.remote_training.conftest import STUBS, on_every_platform, step
 from tests.worker.conftest import environment
 
@@ -65,6 +68,31 @@ def test_a_request_that_may_still_arrive_is_waited_for(start, platform):
     training = step(step(start()))
     assert len(platform.posted) == 0
     assert training.job.message == "Looking whether it was started already."
+
+
+def test_it_is_waited_for_from_the_end_of_the_request(start, platform, monkeypatch):
+    """A platform may take as long to answer as a request is waited for."""
+
+    def slow(following):
+        settle(following.training)  # it took an hour
+        raise PlatformError("No answer.", retry_after=1.0)
+
+    monkeypatch.setattr(FollowingPlatform, "start", slow)
+    training = step(start())
+    assert timezone.now() - training.start_tried_at < timedelta(minutes=1)
+    monkeypatch.undo()
+    assert step(training).job.message == "Looking whether it was started already."
+
+
+def test_no_list_of_jobs_that_is_cut_off_starts_it_again(start, platform, monkeypatch):
+    monkeypatch.setattr(openai, "MAX_PAGES", 1)
+    platform.faults.append(platform.fault("start"))
+    training = step(start())
+    settle(training)
+    platform.jobs = {f"ftjob-{n}": {"id": f"ftjob-{n}", "status": "queued"} for n in range(101)}
+    training = step(training)
+    assert "it is not known whether it was started" in training.job.message
+    assert not platform.posted
 
 
 def test_it_is_found_by_its_file_where_the_mark_is_not_kept(start, platform):

@@ -72,6 +72,32 @@ def test_without_credit_nothing_starts(start, platform):
     assert not platform.jobs
 
 
+def test_its_own_price_is_asked_for_what_will_be_started(start, platform):
+    training = step(start(epochs=2))
+    asked, _by_the_client_itself = platform.priced
+    [body] = platform.posted
+    for field in ("model", "training_file", "validation_file", "n_epochs", "n_evals"):
+        assert asked[field] == body[field]
+    assert asked["training_method"] == body["training_method"]
+    assert training.remote_id
+
+
+def test_what_costs_more_than_was_agreed_is_not_started(start, platform):
+    platform.price = 4.0
+    training = step(start())
+    assert training.job.state == State.FAILED
+    assert "Together would ask 4.00 $ for this, and at most 0.0" in training.job.message
+    assert not platform.posted
+    assert not platform.files
+
+
+def test_while_its_price_is_not_known_nothing_was_started(start, platform):
+    platform.faults.append(platform.fault("price", status=503))
+    training = step(start())
+    assert (training.job.state, training.start_tried_at) == (State.QUEUED, None)
+    assert step(training).remote_id == "ft-1"
+
+
 def test_more_passes_than_the_model_takes_are_said(start, platform):
     training = step(start(epochs=21))
     assert "at most 20 times" in training.job.message

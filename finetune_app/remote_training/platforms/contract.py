@@ -6,6 +6,7 @@ the order, and `find` looks for it. Nothing here uses the database.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -30,7 +31,8 @@ class Order:
     """What to train, and how.
 
     mark: unique, letters and digits; the platform keeps it with everything that is made for this
-    order. hyperparameters: without those that the platform chooses.
+    order. hyperparameters: without those that the platform chooses. agreed_cost: the most that it
+    may cost; None where no price is known.
     """
 
     mark: str
@@ -39,6 +41,7 @@ class Order:
     suffix: str
     hyperparameters: Mapping[str, float]
     seed: int
+    agreed_cost: Decimal | None = None
 
 
 @dataclass(frozen=True)
@@ -72,15 +75,16 @@ class Platform(Protocol):
     def check(self) -> None:
         """A cheap call that fails where the key does."""
 
-    def find_file(self, file_name: str) -> str | None:
-        """Id of the file that was uploaded under this name."""
+    def find_file(self, file_name: str, *, begun: bool = False) -> str | None:
+        """Id of the file that was uploaded under this name. begun: also of one that did not arrive
+        whole, on a platform that keeps such files."""
 
     def upload(self, path: Path, file_name: str) -> str:
         """Id of the file."""
 
-    def check_files(self, file_ids: Sequence[str]) -> None:
-        """Returns once a training can be started with them: some platforms read files first, and
-        refuse what they cannot use. Asked again after `retry_after`."""
+    def check_order(self, order: Order, files: Sequence[str]) -> None:
+        """Returns once it can be started with these files: some platforms read files first, and
+        refuse what they cannot use, or tell what it will cost. Asked again after `retry_after`."""
 
     def find(self, mark: str, training_file: str) -> RemoteJob | None:
         """The job that was started with this mark, or, where the platform does not keep it, with

@@ -67,14 +67,14 @@ class FireworksPlatform:
             if not isinstance(page.supervised_fine_tuning_jobs, list | None):
                 raise ValueError("not a list")
 
-    def find_file(self, file_name: str) -> str | None:
+    def find_file(self, file_name: str, *, begun: bool = False) -> str | None:
         """A dataset whose file did not arrive is none: it stays UPLOADING."""
         with self._errors():
             try:
                 found = self._client.datasets.get(_dataset_id(file_name))
             except fireworks.NotFoundError:
                 return None
-            return _dataset_id(file_name) if found.state == "READY" else None
+            return _dataset_id(file_name) if begun or found.state == "READY" else None
 
     def upload(self, path: Path, file_name: str) -> str:
         if path.stat().st_size > MAX_FILE_BYTES:
@@ -92,9 +92,9 @@ class FireworksPlatform:
                 self._client.datasets.upload(dataset, file=(file_name, file))
         return dataset
 
-    def check_files(self, file_ids: Sequence[str]) -> None:
+    def check_order(self, order: Order, files: Sequence[str]) -> None:
         with self._errors():
-            for dataset in file_ids:
+            for dataset in files:
                 found = self._client.datasets.get(dataset)
                 if why := _problem(found.status):
                     said = one_line(why, self._key)

@@ -16,13 +16,18 @@ from openai.types.fine_tuning import FineTuningJob, FineTuningJobEvent
 
 from finetune_app.providers.guarded_httpx2 import guarded_client
 from finetune_app.remote_training.platforms.answers import count, items, name, numbers, one_line
-from finetune_app.remote_training.platforms.contract import Order, RemoteEvent, RemoteJob
+from finetune_app.remote_training.platforms.contract import (
+    Order,
+    PlatformError,
+    RemoteEvent,
+    RemoteJob,
+)
 from finetune_app.remote_training.platforms.plain_errors import PlainErrors
 
 MARK = "finetune_order"  # key of the metadata
-MAX_LOOKED_THROUGH = 200  # newest jobs and files
+MAX_LOOKED_THROUGH = 200  # newest files
 MAX_LISTED = 200  # jobs, for somebody to choose from
-MAX_PAGES = 20  # in which they come
+MAX_PAGES = 20  # of a list
 MAX_EVENTS = 1000  # newest
 SUFFIX_LENGTH = 40
 
@@ -50,7 +55,7 @@ class OpenAIPlatform:
         with self._errors():
             items(self._client.fine_tuning.jobs.list(limit=1))
 
-    def find_file(self, file_name: str) -> str | None:
+    def find_file(self, file_name: str, *, begun: bool = False) -> str | None:
         with self._errors():
             files = self._client.files.list(purpose="fine-tune", order="desc", limit=100)
             for file in islice(_every(files), MAX_LOOKED_THROUGH):
@@ -62,13 +67,13 @@ class OpenAIPlatform:
         with self._errors(), path.open("rb") as file:
             return name(self._client.files.create(file=(file_name, file), purpose="fine-tune").id)
 
-    def check_files(self, file_ids: Sequence[str]) -> None:
+    def check_order(self, order: Order, files: Sequence[str]) -> None:
         """A job there waits for its files by itself."""
 
     def find(self, mark: str, training_file: str) -> RemoteJob | None:
         with self._errors():
             jobs = self._client.fine_tuning.jobs.list(limit=100)
-            for job in islice(_every(jobs), MAX_LOOKED_THROUGH):
+            for job in _every(jobs, whole=True):
                 is_marked = (job.metadata or {}).get(MARK) == mark
                 if is_marked or (training_file and job.training_file == training_file):
                     return self._remote_job(job)
@@ -159,10 +164,16 @@ def _method(order: Order) -> Any:
     }
 
 
-def _every(page: Any) -> Iterator[Any]:
-    """The items of this page and of those after it."""
+def _every(page: Any, *, whole: bool = False) -> Iterator[Any]:
+    """The items of this page and of those after it. whole: raises PlatformError where there are
+    more pages than are read."""
     for _n in range(MAX_PAGES):
         yield from items(page)
         if not page.has_next_page():
             return
         page = page.get_next_page()
+    if whole:
+        raise PlatformError(
+            f"There are more trainings than the {MAX_PAGES} pages that can be looked through, so "
+            "it is not known whether it was started. Look there yourself."
+        )

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from finetune_app.providers import guard
+from finetune_app.providers.errors import OUT_OF_CREDIT
 from finetune_app.remote_training.platforms.answers import one_line
 from finetune_app.remote_training.platforms.contract import PlatformError, UnknownJob
 
@@ -62,15 +63,16 @@ class PlainErrors:
     def refusal(self, problem: Any) -> PlatformError:
         """problem: an APIStatusError of the client."""
         wait = problem.response.headers.get("retry-after", "")
-        return refusal(self.host, problem.status_code, self.said(problem), wait)
+        body = problem.body if isinstance(problem.body, dict) else {}
+        error = body["error"] if isinstance(body.get("error"), dict) else body
+        said = one_line(error.get("message") or problem.message, self.key)
+        if problem.status_code == 429 and OUT_OF_CREDIT in (error.get("code"), error.get("type")):
+            return no_credit(self.host, said)
+        return refusal(self.host, problem.status_code, said, wait)
 
-    def said(self, problem: Any) -> str:
-        """The platform's own message."""
-        body = problem.body
-        if isinstance(body, dict) and isinstance(body.get("error"), dict):
-            body = body["error"]
-        said = body.get("message") if isinstance(body, dict) else None
-        return one_line(said or problem.message, self.key)
+
+def no_credit(host: str, said: str) -> PlatformError:
+    return PlatformError(f"The account at {host} has no credit left: {said}")
 
 
 def refusal(host: str, status: int, said: str, retry_after: str) -> PlatformError:
@@ -88,8 +90,8 @@ def refusal(host: str, status: int, said: str, retry_after: str) -> PlatformErro
         )
     if status == 404:
         return UnknownJob(f"{host} does not know it: {said}")
-    if status == 402 or (status == 429 and "quota" in said.lower()):
-        return PlatformError(f"The account at {host} has no credit left: {said}")
+    if status == 402:
+        return no_credit(host, said)
     if status in (408, 409, 429) or status >= 500:
         seconds = float(retry_after) if retry_after.isdecimal() else RETRY_SECONDS
         return PlatformError(

@@ -65,11 +65,12 @@ class TogetherPlatform:
         with self._errors():
             items(self._client.fine_tuning.list())
 
-    def find_file(self, file_name: str) -> str | None:
+    def find_file(self, file_name: str, *, begun: bool = False) -> str | None:
         """One that was announced and never arrived is none: it stays PENDING."""
         with self._errors():
             for file in items(self._client.files.list()):
-                if file.filename == file_name and file.processing_status != "PENDING":
+                arrived = file.processing_status != "PENDING"
+                if file.filename == file_name and (arrived or begun):
                     return name(file.id)
         return None
 
@@ -90,18 +91,50 @@ class TogetherPlatform:
                 raise PlatformError(one_line(problem, self._key)) from None
             return name(sent.id)
 
-    def check_files(self, file_ids: Sequence[str]) -> None:
+    def check_order(self, order: Order, files: Sequence[str]) -> None:
         with self._errors():
-            for file_id in file_ids:
-                file = self._client.files.retrieve(file_id)
-                if file.processing_status == "PENDING":  # sent, and not yet asked to be read
-                    UploadManager(self._client).callback(f"/v1/files/{file_id}/preprocess")
-                if file.processing_status in ("PENDING", *READING):
-                    raise PlatformError("Together reads the examples.", retry_after=READING_SECONDS)
-                if file.processing_status in UNUSABLE:
-                    report = file.validation_report
-                    why = one_line(report.error if report else "", self._key)
-                    raise PlatformError(f"Together cannot use the examples: {why or 'no reason'}")
+            for file_id in files:
+                self._check_file(file_id)
+            most = self._client.fine_tuning.model_limits(model_name=order.model).max_num_epochs
+            if _epochs(order) > most:
+                raise PlatformError(
+                    f"Together reads examples at most {most} times with "
+                    f"{one_line(order.model, self._key)}. Start with fewer passes."
+                )
+            self._check_price(order, files)
+
+    def _check_file(self, file_id: str) -> None:
+        file = self._client.files.retrieve(file_id)
+        if file.processing_status == "PENDING":  # sent, and not yet asked to be read
+            UploadManager(self._client).callback(f"/v1/files/{file_id}/preprocess")
+        if file.processing_status in ("PENDING", *READING):
+            raise PlatformError("Together reads the examples.", retry_after=READING_SECONDS)
+        if file.processing_status in UNUSABLE:
+            report = file.validation_report
+            why = one_line(report.error if report else "", self._key)
+            raise PlatformError(f"Together cannot use the examples: {why or 'no reason'}")
+
+    def _check_price(self, order: Order, files: Sequence[str]) -> None:
+        """By its own estimate, which it does not always have."""
+        validation = files[1] if len(files) > 1 else None
+        told = self._client.fine_tuning.estimate_price(
+            model=order.model,
+            training_file=files[0],
+            n_epochs=_epochs(order),
+            training_method={"method": "dpo"}
+            if order.method == DPO
+            else {"method": "sft", "train_on_inputs": "auto"},
+            validation_file=validation or together.omit,
+            n_evals=_epochs(order) if validation else together.omit,
+        )
+        if getattr(told, "allowed_to_proceed", None) is False:
+            raise PlatformError("The account at Together has not enough credit for this.")
+        price, agreed = getattr(told, "estimated_total_price", None), order.agreed_cost
+        if price is not None and agreed is not None and price > agreed:
+            raise PlatformError(
+                f"Together would ask {price:.2f} $ for this, and at most {agreed:.2f} was agreed "
+                "to. Have an owner correct the price of the account, then start again."
+            )
 
     def find(self, mark: str, training_file: str) -> RemoteJob | None:
         with self._errors():
@@ -111,20 +144,9 @@ class TogetherPlatform:
         return None
 
     def start(self, order: Order, files: Sequence[str]) -> RemoteJob:
-        validation = files[1] if len(files) > 1 else None
-        epochs = int(order.hyperparameters["n_epochs"])
+        validation, epochs = files[1] if len(files) > 1 else None, _epochs(order)
         with self._errors():
             limits = self._client.fine_tuning.model_limits(model_name=order.model)
-            if epochs > limits.max_num_epochs:
-                raise PlatformError(
-                    f"Together reads examples at most {limits.max_num_epochs} times with "
-                    f"{one_line(order.model, self._key)}. Start with fewer passes."
-                )
-            price = self._client.fine_tuning.estimate_price(
-                model=order.model, training_file=files[0], n_epochs=epochs
-            )
-            if getattr(price, "allowed_to_proceed", None) is False:
-                raise PlatformError("The account at Together has not enough credit for this.")
             job = self._client.fine_tuning.create(
                 model=order.model,
                 training_file=files[0],
@@ -212,6 +234,10 @@ class TogetherPlatform:
                 at = int(point.get("logged_at", point.get("timestamp", 0)))
                 event_id = " ".join(("step", str(step), *sorted(losses)))
                 yield RemoteEvent(event_id, at, f"Step {step}", metrics=losses)
+
+
+def _epochs(order: Order) -> int:
+    return int(order.hyperparameters["n_epochs"])
 
 
 def _losses(point: Mapping[str, float]) -> dict[str, float]:

@@ -90,7 +90,7 @@ class VertexPlatform:
                 "Give its service account the role “Storage Object Admin” there."
             )
 
-    def find_file(self, file_name: str) -> str | None:
+    def find_file(self, file_name: str, *, begun: bool = False) -> str | None:
         with self._errors():
             blob = self._bucket.get_blob(FOLDER + file_name, retry=None)
             return name(blob.name) if blob else None
@@ -101,8 +101,8 @@ class VertexPlatform:
             blob.upload_from_filename(str(path), content_type="application/jsonl", retry=None)
             return name(blob.name)
 
-    def check_files(self, file_ids: Sequence[str]) -> None:
-        """They are read when the job begins."""
+    def check_order(self, order: Order, files: Sequence[str]) -> None:
+        """Files are read when the job begins."""
 
     def find(self, mark: str, training_file: str) -> RemoteJob | None:
         with self._errors():
