@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 
 from finetune_app.accounts.models import User
 from finetune_app.core.capped_count import CappedCount, count_up_to
+from finetune_app.core.errors import PlainError
 from finetune_app.datasets import services as datasets
 from finetune_app.datasets.models import BY_A_PERSON, Dataset, Example, Status
 from finetune_app.datasets.services.editing import change_many
@@ -37,10 +38,19 @@ def give(
     comment: str = "",
     expected: str = "",
     by: User | None = None,
+    may_queue: bool = True,
 ) -> Feedback:
-    """Store a rating. Its texts are stored only where the text of the request is, and redacted."""
+    """Store a rating. Its texts are stored only where the text of the request is, and redacted.
+
+    may_queue: False of somebody who may not change the dataset. Raises PlainError where the texts
+    cannot be redacted just now; what was stored before stays.
+    """
     transcript = Transcript.objects.filter(request=request).first()
-    texts = _redacted(comment, expected) if transcript else {"comment": "", "expected": ""}
+    texts = {"comment": "", "expected": ""}
+    if transcript:
+        before = Feedback.objects.filter(request=request).values(*texts).first()
+        given = {"comment": comment, "expected": expected}
+        texts = given if given == before else _redacted(comment, expected)
     feedback, _new = Feedback.objects.update_or_create(
         request=request,
         defaults={
@@ -55,19 +65,22 @@ def give(
     prometheus.count_feedback(
         deployment_name=request.deployment.name if request.deployment else None, is_up=rating > 0
     )
-    is_bad = rating == Feedback.DOWN
+    is_bad = rating == Feedback.DOWN and may_queue
     if transcript and is_bad and (transcript.example_id or _queueing_retention(request)):
         add_to_queue(transcript=transcript, by=by)
     return feedback
 
 
 def _redacted(comment: str, expected: str) -> dict[str, str]:
-    """Both without personal data, or empty where that fails."""
+    """Both without personal data."""
     given = [comment[:MAX_COMMENT_CHARACTERS], expected[:MAX_COMMENT_CHARACTERS]]
     try:
         texts = [found.text.strip() for found in redactor.redact(given)]
     except RedactionFailed:
-        texts = ["", ""]
+        raise PlainError(
+            _("Too much is being written down just now, so this was not saved. Try again."),
+            status=503,
+        ) from None
     return dict(zip(("comment", "expected"), texts, strict=True))
 
 

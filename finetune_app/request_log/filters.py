@@ -8,12 +8,14 @@ from urllib.parse import urlencode
 from django.db.models import Q, QuerySet
 
 from finetune_app.deployment.models import Deployment
+from finetune_app.request_log.feedback import bad_answers
 from finetune_app.request_log.models import Feedback, Request
 from finetune_app.request_log.retention import search_terms
 
 PAGE_SIZE = 50
 ANSWERED, FAILED, REFUSED = "answered", "failed", "refused"
 UP, DOWN, NONE = "up", "down", "none"
+BAD = "bad"  # not helpful or unsure, and not corrected yet
 SLOW_SECONDS = (2, 5, 10, 30)  # choices on the page
 
 
@@ -24,7 +26,7 @@ class Filters:
     status: str = ""  # answered, failed, or refused (answered with “I can't”)
     key: int = 0
     version: int = 0  # number of the release
-    thumbs: str = ""  # up, down, none
+    thumbs: str = ""  # up, down, none, bad
     slow: int = 0  # at least so many seconds
     q: str = ""
     before: int = 0  # the page starts after this request
@@ -40,7 +42,7 @@ class Filters:
 
         return cls(
             status=one_of("status", ANSWERED, FAILED, REFUSED),
-            thumbs=one_of("thumbs", UP, DOWN, NONE),
+            thumbs=one_of("thumbs", UP, DOWN, NONE, BAD),
             q=query.get("q", "").replace("\x00", "").strip()[:200],
             **{name: whole(name) for name in ("key", "version", "slow", "before")},
         )
@@ -78,6 +80,8 @@ def filtered(deployment: Deployment, filters: Filters) -> "QuerySet[Request]":
         found = found.filter(key=filters.key)
     if filters.thumbs == NONE:
         found = found.filter(feedback=None)
+    elif filters.thumbs == BAD:
+        found = found.filter(pk__in=bad_answers(deployment).order_by().values("request"))
     elif filters.thumbs:
         rating = Feedback.UP if filters.thumbs == UP else Feedback.DOWN
         found = found.filter(feedback__rating=rating)

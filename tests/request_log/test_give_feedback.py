@@ -11,7 +11,7 @@ from finetune_app.datasets.services import add_example, dataset_of
 from finetune_app.guide import progress
 from finetune_app.labelling import answers, suggestions
 from finetune_app.monitoring import retraining
-from finetune_app.request_log import feedback, recording, retention
+from finetune_app.request_log import feedback, recording, redactor, retention
 from finetune_app.request_log.models import Feedback, Request, Transcript
 from tests.example_rows import conversation
 from tests.journey import evaluated
@@ -163,21 +163,58 @@ def test_rate_on_the_page(ask, as_viewer, url):
     assert as_viewer.post(thumb, {"rating": "sideways"}).status_code == 400
 
 
-def test_the_playground_rates_by_reply_id(ask, storing, goal, as_viewer, url):
+def test_what_a_viewer_says_changes_no_dataset(ask, storing, as_viewer, as_editor, url):
+    retention.change(deployment=storing.deployment, by=storing.by, on=True, queues=True)
+    request, before = ask(), Example.objects.count()
+    thumb = url("request_log:rate", request_id=request.pk)
+    as_viewer.post(thumb, {"rating": "down"})
+    as_viewer.post(thumb, {"rating": "correct", "expected": "repair_status"})
+    assert Example.objects.count() == before
+    as_editor.post(url("request_log:queue_all"))
+    suggested = Suggestion.objects.get()
+    assert suggested.answer == "repair_status"
+    part = as_viewer.post(
+        thumb, {"rating": "correct", "expected": "pickup"}, headers={"HX-Request": "true"}
+    )
+    assert "as a suggestion" not in part.text
+    assert Suggestion.objects.get() == suggested
+
+
+def test_while_texts_cannot_be_redacted_what_was_said_before_stays(
+    ask, key, storing, client, as_viewer, url, monkeypatch
+):
+    request = ask()
+    said = {"id": request.reply_id, "rating": "down", "comment": "Too short.", "expected": "pickup"}
+    send(client, key[1], **said)
+    monkeypatch.setattr(redactor.redactor, "redact", fails)
+    refused = send(client, key[1], **said | {"comment": "Too long."})
+    assert (refused.status_code, refused.json()["error"]["message"][-10:]) == (503, "Try again.")
+    kept = Feedback.objects.get()
+    assert (kept.comment, kept.expected) == ("Too short.", "pickup")
+    as_viewer.post(url("request_log:rate", request_id=request.pk), {"rating": "up"})
+    kept.refresh_from_db()
+    assert (kept.rating, kept.comment, kept.expected) == (1, "Too short.", "pickup")
+
+
+def fails(texts):
+    raise redactor.RedactionFailed
+
+
+def test_the_playground_rates_by_reply_id(ask, storing, goal, as_editor, url):
     retention.change(deployment=storing.deployment, by=storing.by, on=True, queues=True)
     request, before = ask(), Example.objects.count()
     thumb = url("request_log:rate_reply", reply_id=request.reply_id)
-    part = as_viewer.post(thumb, {"rating": "down"}, headers={"HX-Request": "true"})
+    part = as_editor.post(thumb, {"rating": "down"}, headers={"HX-Request": "true"})
     assert "What should it have said?" in part.content.decode()
     assert Example.objects.count() == before + 1
-    part = as_viewer.post(
+    part = as_editor.post(
         thumb, {"rating": "correct", "expected": "repair_status"}, headers={"HX-Request": "true"}
     ).content.decode()
     example = Transcript.objects.get().example
     assert f"as a suggestion for {example}" in part
     assert Suggestion.objects.get(example=example).answer == "repair_status"
-    assert Feedback.objects.get().by.name == "Vera"
-    as_viewer.post(thumb, {"rating": "down"})  # the same again withdraws it
+    assert Feedback.objects.get().by.name == "Jonas"
+    as_editor.post(thumb, {"rating": "down"})  # the same again withdraws it
     assert not Feedback.objects.exists()
 
 
@@ -322,6 +359,19 @@ def test_bad_answers_are_only_offered_elsewhere(ask, live, owner):
     ask("Unsure of it", confidence=-2.0)
     assert Example.objects.count() == before
     assert feedback.bad_answers(live).count() == 2
+
+
+def test_the_answers_that_are_counted_as_bad_are_those_that_are_shown(ask, live, owner, as_viewer):
+    retention.change(deployment=live, by=owner, on=True, least_confidence=0.5)
+    down, unsure, corrected = ask(), ask("Unsure of it", confidence=-2.0), ask("Corrected")
+    ask("Fine")
+    for request in (down, corrected):
+        feedback.give(request=request, rating=-1)
+    feedback.add_to_queue(transcript=corrected.transcript, by=owner)
+    page = reverse("request_log:page", args=[live.goal_id])
+    assert "2 answers were not good" in as_viewer.get(page).text
+    shown = as_viewer.get(page, {"thumbs": "bad"}).context["page"].requests
+    assert {one.pk for one in shown} == {down.pk, unsure.pk}
 
 
 def test_enough_new_examples_suggest_training_again(

@@ -7,6 +7,7 @@ from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponseBase, JsonResponse
 
 from finetune_app.api_keys.models import ApiKey
+from finetune_app.core.errors import PlainError
 from finetune_app.gateway.access import api_view
 from finetune_app.gateway.errors import ApiError
 from finetune_app.gateway.json_body import JsonObject, read_json_object
@@ -33,7 +34,12 @@ def _give(key: ApiKey, given: JsonObject) -> JsonObject:
         raise ApiError(400, "“rating” is “up” or “down”, or 1 or -1.", param="rating")
     comment, expected = _text_field(given, "comment"), _text_field(given, "expected")
     request = _find_request(key, given)
-    kept = feedback_service.give(request=request, rating=known, comment=comment, expected=expected)
+    try:
+        kept = feedback_service.give(
+            request=request, rating=known, comment=comment, expected=expected
+        )
+    except PlainError as problem:
+        raise ApiError(problem.status, problem.message) from None
     texts = [name for name in ("comment", "expected") if getattr(kept, name)]
     return {
         "object": "feedback",

@@ -6,6 +6,7 @@ from django.shortcuts import get_object_or_404, redirect
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from finetune_app.accounts.access import may_edit
 from finetune_app.accounts.models import Role
 from finetune_app.accounts.requests import HttpRequest
 from finetune_app.core.errors import PlainError
@@ -51,9 +52,10 @@ def _rate(request: HttpRequest, goal: Goal, logged: Request) -> HttpResponse:
             by=request.user,
             comment=before.comment if before else "",
             expected=request.POST.get("expected", "") if rating == "correct" else expected,
+            may_queue=may_edit(request),
         )
     if request.htmx:
-        context = {"one": request_or_404(goal, logged.pk)}
+        context = {"one": request_or_404(goal, logged.pk), "may_edit": may_edit(request)}
         return render_page(request, "request_log/_thumbs.html", context)
     return redirect("request_log:request", goal_id=goal.pk, request_id=logged.pk)
 

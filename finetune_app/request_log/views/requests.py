@@ -20,6 +20,7 @@ from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
 from finetune_app.request_log import feedback, replay, retention
 from finetune_app.request_log.filters import (
+    BAD,
     DOWN,
     FAILED,
     REFUSED,
@@ -100,6 +101,7 @@ def _tabs(filters: Filters) -> list[tuple[str, str, bool]]:
     """(query string, label, whether it is the current one) of each tab."""
     tabs = (
         ("", "", _("All")),
+        ("", BAD, _("To correct")),
         ("", DOWN, _("Not helpful")),
         ("", UP, _("Helpful")),
         (FAILED, "", _("Failed")),
