@@ -1,5 +1,7 @@
 """The team page: members, and what each role may change."""
 
+import pytest
+
 from finetune_app.accounts.models import Invitation, Membership
 from tests.accounts.pages import text
 
@@ -33,6 +35,15 @@ def test_a_form_acts_on_the_team_it_was_made_for(as_owner, owner):
         assert reply.status_code == 409
         assert "another team in the meantime" in text(reply)
     assert not Invitation.objects.exists()
+
+
+@pytest.mark.parametrize("address", ["/team/delete/", "/team/hugging-face-jobs/"])
+def test_so_does_a_form_that_sends_to_its_own_page(as_owner, owner, address):
+    here = Membership.objects.get(user=owner).team
+    assert f'action="?in_team={here.pk}"' in text(as_owner.get(address))
+    as_owner.post("/teams/new/", {"name": "Another client"})
+    reply = as_owner.post(f"{address}?in_team={here.pk}", {"name": here.name, "spending_cap": "9"})
+    assert reply.status_code == 409
 
 
 def test_the_only_owner_is_told_why_the_role_stays(as_owner, owner, editor):
