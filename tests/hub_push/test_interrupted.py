@@ -28,6 +28,12 @@ REQUESTS = [
     ("POST", "/commit/"),
     ("GET", "/revision/"),
 ]
+# The whole matrix is in `make long`.
+OFTEN = [("POST", "/api/repos/create"), ("PUT", "/_objects/put"), ("POST", "/commit/")]
+KILLED_AT = [
+    pytest.param(*request, marks=() if request in OFTEN else pytest.mark.long)
+    for request in REQUESTS
+]
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +50,7 @@ def is_whole(hub) -> bool:
     )
 
 
-@pytest.mark.parametrize(("method", "where"), REQUESTS)
+@pytest.mark.parametrize(("method", "where"), KILLED_AT)
 @pytest.mark.parametrize("carried_out", [False, True])
 def test_killed_at_any_request_it_goes_on(hub, start, export, method, where, carried_out):
     """kill -9 of the child while it waits for an answer."""

@@ -11,6 +11,8 @@ from finetune_app.datasets.services import add_rows
 from finetune_app.versions.models import Version
 from tests.page_text import compact
 
+pytestmark = pytest.mark.one_database
+
 MANY = [f"How many is {n} times {n}?" for n in range(2, 26)]
 LONG = "I multiply, and I take my time. " * 100
 

@@ -10,6 +10,8 @@ from finetune_app.versions.models import Version
 from tests.page_text import compact
 from tests.tool_rows import TOOLS, answered_row, as_stored, calling_row, question
 
+pytestmark = pytest.mark.one_database
+
 CITIES = [
     "Rome",
     "Oslo",

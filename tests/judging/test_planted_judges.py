@@ -7,6 +7,8 @@ from finetune_app.judging.models import JudgeRun
 from tests.judging import planted_judges
 from tests.judging.planted_judges import OURS_BEGINS
 
+pytestmark = pytest.mark.one_database
+
 
 def bias_and_headline(run: JudgeRun) -> tuple[str, str]:
     opinion = presenters.opinion_of(run)

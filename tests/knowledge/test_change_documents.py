@@ -78,10 +78,14 @@ def indexes(data_dir, knowledge) -> set[str]:
     return {path.name for path in (data_dir / knowledge.folder).glob("index-*")}
 
 
-@pytest.mark.parametrize("state", [State.QUEUED, State.STOPPED, State.FAILED])
 @pytest.mark.parametrize("run", RUNS, ids=[create.__name__ for _kind, create in RUNS])
-def test_it_goes_on_with_the_documents_it_began_with(run, state, goal, owner, candidate, committed):
-    begun = begin(candidate, run, state)
+def test_it_goes_on_with_the_documents_it_began_with(
+    run, goal, owner, candidate, knowledge, committed
+):
+    begun = begin(candidate, run, State.QUEUED)
+    for state in (State.STOPPED, State.FAILED, State.QUEUED):
+        journey.set_state(begun, state)
+        assert services.pinned_indexes(knowledge) == {1}
     change_documents(goal, owner, committed)
     assert handler_for(begun).child_spec(begun)
 
