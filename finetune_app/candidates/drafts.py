@@ -25,7 +25,7 @@ from finetune_app.goals.goal_prompt import goal_instructions
 from finetune_app.goals.models import Goal
 from finetune_app.providers.models import Endpoint
 
-KNOWN_ANSWERS = 200  # correct answers from which the expected format is inferred
+KNOWN_ANSWERS = 500  # correct answers from which the expected format is inferred
 
 
 def draft_of(*, goal: Goal, user: User) -> WorkbenchDraft:
@@ -142,8 +142,11 @@ def apply_hint(*, draft: WorkbenchDraft, key: str) -> None:
         pick_shots(draft=draft)
     elif hint.show:
         found = few_shot.find_by_answer(draft.goal, hint.show)
-        if found:
-            _add_shot(draft, found)
+        if found is None:
+            raise PlainError(
+                _("No example with that answer is short enough to be shown."), status=422
+            )
+        _add_shot(draft, found)
     elif hint.insert:
         words = f"{draft.instructions.rstrip()}\n\n{hint.insert}".strip()
         save_draft(draft=draft, instructions=words)

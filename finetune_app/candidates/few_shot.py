@@ -9,9 +9,11 @@ import statistics
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from finetune_app.candidates.answer_format import PROMPT_HINT
 from finetune_app.candidates.prompt_builder import CHARS_PER_TOKEN
 from finetune_app.candidates.specs import Shot
 from finetune_app.datasets import near_duplicates
+from finetune_app.datasets.label_sets import with_every_label
 from finetune_app.datasets.models import Example, ExampleQuerySet, Split
 from finetune_app.datasets.text import normalise
 from finetune_app.goals.models import Goal
@@ -101,8 +103,10 @@ def find_by_answer(goal: Goal, answer: str) -> Showable | None:
 
 
 def known_answers(showable: Showables, limit: int) -> list[str]:
-    """Correct answers, from which the expected format can be inferred."""
-    answers = showable.rows.values_list("answer", flat=True)[:limit]
+    """Correct answers, from which the expected format can be inferred: a sample, since a file may
+    be sorted by its answers, and every label where they are labels."""
+    answers = list(_by_hash(showable.rows).values_list("answer", flat=True)[:limit])
+    answers = with_every_label(answers, showable.rows, PROMPT_HINT)
     return [*(one.answer for one in showable.pairs), *answers]
 
 
@@ -132,7 +136,8 @@ def pick(goal: Goal, *, context_length: int, count: int = DEFAULT_SHOTS) -> list
     some = [one.shot for row in showable.sample if (one := as_showable(row))]
     if showable.uses_validation:
         count = min(count, len(pairs) + len(some) // 3)
-    everything = [*pairs, *some]
+    everything = [shot for shot in (*pairs, *some) if fitting([shot], context_length)]
+    pairs = [shot for shot in pairs if shot in everything]
     texts = near_duplicates.without_shared_ends([normalise(shot["prompt"]) for shot in everything])
     chosen = list(range(len(pairs)))
     left = [at for at in range(len(everything)) if at not in chosen]
@@ -161,7 +166,11 @@ def fitting(shots: list[Shot], context_length: int) -> list[Shot]:
 def _sample(rows: ExampleQuerySet, limit: int) -> list[Example]:
     """The last in the order of a hash: a sample that is always the same. The first ones are the
     validation prompts that are asked."""
-    return list(rows.order_by("-prompt_hash", "-pk")[:limit])
+    return list(_by_hash(rows)[:limit])
+
+
+def _by_hash(rows: ExampleQuerySet) -> ExampleQuerySet:
+    return rows.order_by("-prompt_hash", "-pk")
 
 
 def _most_typical(texts: list[str], among: list[int]) -> int:

@@ -106,12 +106,7 @@ def _labels_hint(wrong: Sequence[PromptResult], known: Sequence[str]) -> Hint | 
 
 def _extra_words_hint(wrong: Sequence[PromptResult]) -> Hint | None:
     """A wrong answer contains the correct one."""
-    count = sum(
-        one.prompt.wanted.strip().casefold() in _answer(one).casefold()
-        and len(_answer(one)) > len(one.prompt.wanted.strip())
-        for one in wrong
-        if one.prompt.wanted.strip()
-    )
+    count = sum(_holds(_answer(one), one.prompt.wanted.strip()) for one in wrong)
     if not count:
         return None
     text = ngettext(
@@ -120,6 +115,12 @@ def _extra_words_hint(wrong: Sequence[PromptResult]) -> Hint | None:
         count,
     ) % {"n": count}
     return Hint("around", text, insert=_("Give the answer alone: no greeting, no explanation."))
+
+
+def _holds(answer: str, wanted: str) -> bool:
+    """Whether the words of the wanted one are in it, among others."""
+    words = rf"(?<!\w){re.escape(wanted.casefold())}(?!\w)"
+    return 0 < len(wanted) < len(answer) and bool(re.search(words, answer.casefold()))
 
 
 def _length_hint(wrong: Sequence[PromptResult], known: Sequence[str]) -> Hint | None:

@@ -36,6 +36,7 @@ class CandidateOption:
     detail: str
     create: Callable[[], Candidate]
     base_key: str = ""  # of a training: the key of what it was trained from
+    is_remote: bool = False  # prompts leave this machine
 
     def get_candidate(self) -> Candidate:
         return services.as_tested(self.create())
@@ -202,6 +203,7 @@ def _remotely_tuned_option(training: RemoteTraining) -> CandidateOption:
             "account": training.account.name,
         },
         partial(services.remotely_tuned_candidate, training=training),
+        is_remote=True,
     )
 
 
@@ -232,6 +234,7 @@ def _saved_option(candidate: Candidate) -> CandidateOption:
         candidate.name,
         with_thinking(candidate.model_name, candidate.thinking),
         lambda: candidate,
+        is_remote=candidate.endpoint_id is not None,
     )
 
 
@@ -274,6 +277,7 @@ def _endpoint_options(goal: Goal) -> list[CandidateOption]:
             one.name,
             one.model,
             partial(services.prompt_candidate, goal=goal, endpoint=one, instructions="", shots=[]),
+            is_remote=True,
         )
         for one in goal.team.endpoints.exclude(trained_by__isnull=False)
     ]

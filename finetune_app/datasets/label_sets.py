@@ -4,6 +4,10 @@ Each use has limits of its own, where it is.
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from finetune_app.datasets.models import ExampleQuerySet
 
 
 @dataclass(frozen=True)
@@ -17,3 +21,13 @@ class LabelLimits:
     def accept(self, labels: int, answers: int) -> bool:
         """Whether so many different answers, of so many in all, are a set of labels."""
         return self.least <= labels <= self.most and self.answers_per_label * labels <= answers
+
+
+def with_every_label(answers: list[str], rows: "ExampleQuerySet", limits: LabelLimits) -> list[str]:
+    """answers, a sample of those of `rows`. Where they look like labels, with one of each that the
+    sample lacks: all of them, or so many that they are no labels."""
+    labels = {answer.strip() for answer in answers}
+    if not limits.accept(len(labels), len(answers)):
+        return answers
+    every = rows.order_by().values_list("answer", flat=True).distinct()[: 4 * limits.most]
+    return [*answers, *(answer for answer in every if answer.strip() not in labels)]

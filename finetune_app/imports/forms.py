@@ -178,6 +178,9 @@ class MappingForm(forms.Form):
             self.add_error("thought", _("The thought has to be a column of its own."))
         if cleaned.get("rejected") and cleaned["rejected"] in (better, prompt):
             self.add_error("rejected", _("The worse answer has to be a column of its own."))
+        for name in ("context", "system"):
+            if cleaned.get(name) and cleaned[name] == better:
+                self.add_error(name, _("The model would read the answer before it gives it."))
         return cleaned
 
     def mapping(self) -> ColumnMapping:

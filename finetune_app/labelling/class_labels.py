@@ -5,12 +5,12 @@ from collections import Counter
 from django.utils.translation import gettext as _
 
 from finetune_app.core.errors import PlainError
-from finetune_app.datasets.label_sets import LabelLimits
+from finetune_app.datasets.label_sets import LabelLimits, with_every_label
 from finetune_app.datasets.models import Dataset
 from finetune_app.datasets.text import normalise
 
 BUTTONS = LabelLimits(20, 3)  # more buttons do not help
-MAX_ANSWERS_READ = 500
+MAX_ANSWERS_READ = 500  # a sample: a file may be sorted by its answers
 MIN_ANSWERS = 10  # below that no labels are detected
 MAX_LABEL_CHARS = 120
 SHORTCUT_KEYS = 9  # the first labels have a key each
@@ -23,9 +23,10 @@ def detect_labels(dataset: Dataset) -> list[str]:
     """
     if dataset.labels or not dataset.offer_labels:
         return []
-    done = dataset.examples.usable().order_by("number")
-    answers = [text.strip() for text in done.values_list("answer", flat=True)[:MAX_ANSWERS_READ]]
-    labels = Counter(answers)
+    done = dataset.examples.usable()
+    sample = done.order_by("-prompt_hash", "-pk").values_list("answer", flat=True)
+    answers = with_every_label(list(sample[:MAX_ANSWERS_READ]), done, BUTTONS)
+    labels = Counter(text.strip() for text in answers)
     few = BUTTONS.accept(len(labels), len(answers))
     short = all(len(one) <= MAX_LABEL_CHARS and "\n" not in one for one in labels)
     if len(answers) < MIN_ANSWERS or not few or not short:

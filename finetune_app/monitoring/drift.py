@@ -23,6 +23,7 @@ from finetune_app.jobs import services as jobs
 from finetune_app.jobs.models import ACTIVE, State
 from finetune_app.monitoring.drift_limits import CLEAR_AUC, MAX_PROMPTS, MIN_PROMPTS
 from finetune_app.monitoring.models import DriftCheck
+from finetune_app.remote_training.models import RemoteTraining
 from finetune_app.request_log.models import Retention, Transcript
 from finetune_app.versions.models import Version
 
@@ -37,6 +38,10 @@ def reference_version_id(deployment: Deployment, current: Release | None) -> int
     """The version that the live model was trained on; without a training, the newest version."""
     if current and current.candidate.training:
         return current.candidate.training.version_id
+    if current and current.candidate.endpoint_id:
+        elsewhere = RemoteTraining.objects.filter(endpoint=current.candidate.endpoint_id)
+        if learned := elsewhere.order_by("-pk").values_list("version", flat=True).first():
+            return learned
     versions = Version.objects.filter(dataset__goal=deployment.goal_id).order_by("-number")
     return versions.values_list("pk", flat=True).first()
 

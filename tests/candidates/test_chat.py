@@ -1,6 +1,8 @@
 """The chat page: both answers, the history and all errors."""
 
+import html
 import json
+import re
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -68,6 +70,18 @@ def test_with_several_trainings_one_is_chosen(as_viewer, trained, engine_request
     assert f'value="training-{second.number}" selected' in page
     assert f'value="training-{trained.number}"' in page
     assert "after training 1" in text(as_viewer.get(url("chat") + "?training=1"))
+
+
+def test_a_training_that_ends_meanwhile_takes_no_part_in_a_conversation(
+    as_viewer, trained, engine_requests, url, owner
+):
+    page = text(as_viewer.get(url("chat")))
+    stream = html.unescape(re.search(r'data-stream="([^"]+)"', page)[1])
+    journey.trained(trained.goal, owner, weights="others")
+    b"".join(as_viewer.post(stream, {"question": "Hello"}))
+    asked = [one["adapter"] for body in engine_requests for one in body["requests"]]
+    assert [bool(adapter) for adapter in asked].count(True) == 1
+    assert any(str(trained.adapter_folder) in str(adapter) for adapter in asked)
 
 
 @pytest.mark.parametrize("question", ["", "   \n"])

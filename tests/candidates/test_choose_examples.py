@@ -5,10 +5,12 @@ import pytest
 from finetune_app.candidates import few_shot, validation_prompts
 from finetune_app.candidates.models import WorkbenchDraft
 from finetune_app.datasets.models import Example, Split
+from finetune_app.datasets.services import add_rows, dataset_of
 from finetune_app.goals import services as goals
 from finetune_app.goals.models import Goal
 from tests import journey
 from tests.candidates.workbench_helpers import HTMX, answer_correctly, ask_all_prompts, text
+from tests.example_rows import conversation
 
 
 def test_examples_come_from_the_train_split_only(as_editor, ready_goal, at):
@@ -109,6 +111,16 @@ def test_a_pair_that_is_also_in_the_test_is_not_shown(questions):
     assert few_shot.showables(questions).pairs == []
     assert few_shot.find_by_key(questions, "pair-0") is None
     assert few_shot.find_by_key(questions, str(sealed.pk)) is None
+
+
+def test_among_long_examples_the_short_ones_are_picked(goal, owner):
+    long = [f"{'alpha beta gamma ' * 60} {n * n}" for n in range(40)]
+    short = [f"brief words {n * n * 7}" for n in range(30)]
+    rows = [{"messages": conversation(prompt, "ok"), "split": "train"} for prompt in long + short]
+    add_rows(dataset=dataset_of(goal), by=owner, rows=rows)
+    picked = few_shot.pick(goal, context_length=512)
+    assert len(picked) == few_shot.DEFAULT_SHOTS
+    assert {shot["prompt"] for shot in picked} <= set(short)
 
 
 def test_shots_leave_room_for_the_question(ready_goal):

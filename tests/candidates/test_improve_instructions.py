@@ -9,6 +9,7 @@ from finetune_app.basemodels.models import BaseModel
 from finetune_app.candidates import (
     answer_format,
     batch_inference,
+    few_shot,
     prompt_hints,
     prompt_rewriting,
     validation_prompts,
@@ -16,8 +17,10 @@ from finetune_app.candidates import (
 from finetune_app.candidates.models import Candidate, ValidationAnswer, WorkbenchDraft
 from finetune_app.candidates.prompt_hints import find_hints
 from finetune_app.candidates.validation_prompts import PromptResult, ValidationPrompt
+from finetune_app.datasets.services import add_rows, dataset_of
 from tests import journey
 from tests.candidates.workbench_helpers import HTMX, FakeEngine, text
+from tests.example_rows import conversation, pair
 
 JSON = ['{"a": 1, "b": 2}', '{"b": 3, "a": 4, "c": 5}', '{"a": 9, "b": 9}']
 LINES = ["topic: card\ndue: today", "topic: bike\ndue: monday", "topic: card\ndue: never"]
@@ -92,6 +95,21 @@ def test_a_correct_answer_among_other_words():
     hint = hints(results_of(("card_lost", "The topic is card_lost.", False)), SORTS)["around"]
     assert hint.text == "1 wrong answer holds the right one among other words."
     assert "alone" in hint.insert
+
+
+def test_a_part_of_a_word_is_not_the_answer():
+    rows = results_of(("no", "I do not know, call Nora", False), ("no", "That is noted", False))
+    assert "around" not in hints(rows, SORTS)
+
+
+def test_the_form_names_every_label_of_a_sorted_file(goal, owner):
+    rows = [
+        {"messages": conversation(pair(n)[0], f"label {n // 15}"), "split": "train"}
+        for n in range(60)
+    ]
+    add_rows(dataset=dataset_of(goal), by=owner, rows=rows)
+    known = few_shot.known_answers(few_shot.showables(goal), 12)
+    assert set(known) == {f"label {n}" for n in range(4)}
 
 
 def test_answer_length_is_compared_with_the_expected_answers():
@@ -181,6 +199,14 @@ def test_a_hint_is_added_to_the_instructions(failed, ready_goal):
 def test_a_hint_adds_examples(failed, ready_goal):
     failed.post(at(ready_goal, "apply_hint"), {"instructions": "Sort it.", "hint": "shots"})
     assert len(WorkbenchDraft.objects.get().shots) == 4
+
+
+def test_an_example_that_is_too_long_to_be_shown_is_said(failed, ready_goal, monkeypatch):
+    hint = prompt_hints.Hint("missed", "", show="topic: nothing that anybody answered")
+    monkeypatch.setattr(prompt_hints, "find_hints", lambda *given: [hint])
+    form = {"instructions": "Sort it.", "hint": "missed"}
+    reply = failed.post(at(ready_goal, "apply_hint"), form, headers=HTMX)
+    assert "No example with that answer is short enough" in text(reply)
 
 
 def test_an_unknown_hint_changes_nothing(failed, ready_goal):

@@ -5,15 +5,16 @@ import shutil
 import pytest
 from django.urls import reverse
 
+from finetune_app.candidates import services as candidates
 from finetune_app.candidates import suggestion_runs
-from finetune_app.candidates.models import SuggestionRun
+from finetune_app.candidates.models import Candidate, SuggestionRun
 from finetune_app.core.files import local_folder
 from finetune_app.datasets.models import Split, Status, Suggestion
 from finetune_app.jobs import services as job_services
 from finetune_app.jobs.handlers import handler_for
 from finetune_app.jobs.models import Job, State
 from tests import journey
-from tests.factories import World, build_world
+from tests.factories import World, _endpoint, build_world
 from tests.labelling.helpers import add_pending_rows, press_button, row
 from tests.worker.conftest import supervise
 from tests.worker.engine.tiny_models import make_base
@@ -72,6 +73,18 @@ def test_all_candidates_are_offered(as_owner, address, world):
     for name in ("Tiny", world.kept.name, "Tuned", "Elsewhere"):
         assert name in page
     assert "3 rows wait for an answer." in page
+
+
+def test_a_model_elsewhere_is_chosen_only_by_whoever_chooses_it(as_owner, goal, owner, team):
+    journey.ready(goal, owner)
+    remote = candidates.prompt_candidate(
+        goal=goal, endpoint=_endpoint(team, owner), instructions="Be brief.", shots=[]
+    )
+    Candidate.objects.filter(pk=remote.pk).update(saved=True, revision=1)
+    add_pending_rows(goal.dataset, owner, 3, start=200)
+    page = as_owner.get(reverse("candidates:suggestions", args=[goal.pk]))
+    assert page.context["chosen"].startswith("base-")
+    assert f"kept-{remote.pk}" in [one.key for one in page.context["remote"]]
 
 
 def test_starting_a_run_creates_a_job(run, world, as_owner, address):

@@ -62,6 +62,14 @@ def test_the_same_column_twice_is_rejected(as_owner, unknown_columns, url):
     assert "cannot be the same column" in reply.content.decode()
 
 
+@pytest.mark.parametrize("name", ["context", "system"])
+def test_the_answer_is_not_put_into_the_prompt(as_owner, unknown_columns, url, name):
+    form = {"prompt": "mails", "answer": "antw", name: "antw", "add": "1"}
+    reply = as_owner.post(url("confirm", import_id=unknown_columns.pk), form)
+    assert reply.status_code == 422
+    assert "would read the answer" in reply.content.decode()
+
+
 def test_an_unknown_column_is_rejected(as_owner, unknown_columns, url):
     form = {"prompt": "mails", "answer": "secret", "add": "1"}
     assert as_owner.post(url("confirm", import_id=unknown_columns.pk), form).status_code == 422

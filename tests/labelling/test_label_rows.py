@@ -2,7 +2,9 @@
 
 import pytest
 
+from finetune_app.datasets.label_sets import with_every_label
 from finetune_app.datasets.models import Status
+from finetune_app.labelling import class_labels
 from finetune_app.labelling.models import Draft
 from tests.labelling.helpers import (
     add_answered_rows,
@@ -217,6 +219,21 @@ def test_labels_are_offered_for_few_distinct_answers(as_owner, url, dataset, own
     reply = press_button(as_owner, url, dataset, 13, label="gears")
     assert reply.url == url("row", number=14)
     assert (row(dataset, 13).answer, row(dataset, 13).status) == ("gears", Status.APPROVED)
+
+
+def test_every_label_is_offered_where_the_file_is_sorted_by_them(dataset, owner, monkeypatch):
+    """Not all rows are read, and one label is rare."""
+    monkeypatch.setattr(class_labels, "MAX_ANSWERS_READ", 12)
+    add_answered_rows(dataset, owner, ["bell"] * 25 + ["gears"] * 25 + ["chain"])
+    assert set(class_labels.detect_labels(dataset)) == {"bell", "gears", "chain"}
+
+
+def test_more_labels_than_a_sample_shows_are_too_many(dataset, owner):
+    add_answered_rows(dataset, owner, [f"part {n}" for n in range(50)])
+    known = with_every_label(
+        ["bell", "gears"] * 20, dataset.examples.usable(), class_labels.BUTTONS
+    )
+    assert not class_labels.BUTTONS.accept(len(set(known)), len(known))
 
 
 def test_the_label_offer_can_be_declined(as_owner, url, dataset, owner):

@@ -6,7 +6,9 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from finetune_app.candidates import services as candidates
 from finetune_app.core.errors import PlainError
+from finetune_app.deployment import services as deployments
 from finetune_app.jobs.handlers import handler_for
 from finetune_app.jobs.models import Job, State
 from finetune_app.monitoring import drift
@@ -19,6 +21,7 @@ from finetune_app.request_log.periodic_tasks import delete_expired, delete_old_r
 from finetune_app.training.models import Training
 from tests import journey
 from tests.example_rows import pair
+from tests.factories import _endpoint, _remote_training
 from tests.worker.conftest import supervise
 from tests.worker.training.recording_channel import RecordingChannel
 from worker.channel import Job as Work
@@ -134,6 +137,17 @@ def test_neither_the_job_nor_the_result_contains_a_prompt(live, asked):
     found.refresh_from_db()
     assert (found.new_words, found.odd) == ([], [])
     assert found.drifted  # figures stay
+
+
+def test_a_model_from_a_platform_is_compared_with_what_it_learned(goal, owner, team):
+    learned = journey.freeze(goal, owner)
+    training = _remote_training(goal, learned, owner)
+    training.endpoint = _endpoint(team, owner)
+    training.save()
+    candidate = candidates.remotely_tuned_candidate(training=training)
+    release = deployments.go_live(goal=goal, candidate=candidate, by=owner)
+    journey.freeze(goal, owner, count=80)
+    assert drift.reference_version_id(release.deployment, release) == learned.pk
 
 
 def test_words_are_deleted_when_texts_expire(live, asked, storing):

@@ -74,7 +74,7 @@ def chat(request: HttpRequest, goal: Goal) -> HttpResponse:
         "history": conversation.write_history(turns),
         "question": request.POST.get("question", "") if error else "",
         "examples": [pair["prompt"] for pair in goal.pairs][:3],
-        **_links(request, hidden),
+        **_links(request, hidden, selected),
     }
     return render_page(request, "candidates/chat.html", context, status=422 if error else 200)
 
@@ -183,11 +183,15 @@ def _shown(turn: conversation.Turn, columns: list[ChatColumn]) -> ShownTurn:
     return ShownTurn(turn.question, sides)
 
 
-def _links(request: HttpRequest, hidden: bool) -> dict[str, str]:
-    """Query strings of this conversation, and of one with hidden names."""
+def _links(request: HttpRequest, hidden: bool, selected: list[CandidateOption]) -> dict[str, str]:
+    """Query strings of this conversation, and of one with hidden names. Both name who answers: a
+    training that ends meanwhile would be the default of the next question."""
     seed = _seed(request)
     order = {"hide" if hidden else "seed": seed} if seed else {}
-    return {"here": _query(request, **order), "hide": _query(request, hide="new")}
+    who = {"a": selected[0].key, "b": selected[-1].key} if selected else {}
+    if "training" in request.GET:
+        who = {}
+    return {"here": _query(request, **who, **order), "hide": _query(request, **who, hide="new")}
 
 
 def _query(request: HttpRequest, **more: str) -> str:

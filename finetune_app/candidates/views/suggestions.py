@@ -76,7 +76,7 @@ def _context(request: HttpRequest, goal: Goal) -> dict[str, Any]:
         "options": options,
         "amounts": suggestion_runs.ROW_COUNTS,
         "chosen": _default_key(options),
-        "remote": [one for one in options if one.key.startswith("endpoint-")],
+        "remote": [one for one in options if one.is_remote],
         "can_edit": may_edit(request),
         **(_progress(run) if run else {}),
     }
@@ -84,9 +84,10 @@ def _context(request: HttpRequest, goal: Goal) -> dict[str, Any]:
 
 def _default_key(options: list[selection.CandidateOption]) -> str:
     """The newest local candidate, so that no data leaves this machine by default."""
+    local = [one for one in options if not one.is_remote]
     for start in ("training-", "kept-", ""):
-        for one in options:
-            if one.key.startswith(start) and not one.key.startswith("endpoint-"):
+        for one in local:
+            if one.key.startswith(start):
                 return one.key
     return options[0].key if options else ""
 

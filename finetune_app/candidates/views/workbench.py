@@ -131,6 +131,7 @@ def save_version(request: HttpRequest, goal: Goal) -> HttpResponse:
 @goal_page(Role.VIEWER, "GET")
 def compare_version(request: HttpRequest, goal: Goal, saved_id: int) -> HttpResponse:
     """A saved version beside another one, or beside the draft."""
+    validation_run.judge_stored_answers(goal=goal)
     version = _version(goal, saved_id)
     draft = drafts.draft_of(goal=goal, user=request.user)
     other_id = whole_number(request.GET.get("with"))
