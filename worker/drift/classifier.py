@@ -74,8 +74,8 @@ def detect_drift(training: Sequence[str], live: Sequence[str]) -> DriftResult | 
         test = folds == fold
         scores[test] = _out_of_fold_scores(counts, labels, test)
     auc = _mean_auc(labels, scores, folds)
-    chance = _chance_auc(labels, scores, folds)
-    new, missing = _typical_words(counts, labels)
+    chance = _chance_auc(labels, scores, folds, groups)
+    new, missing = _typical_words(counts, labels, groups)
     return DriftResult(len(training), len(live), auc, chance, auc > chance, new, missing)
 
 
@@ -177,15 +177,25 @@ def _mean_auc(labels: Labels, scores: Floats, folds: NDArray[np.int_]) -> float:
     return float(np.mean(found)) if found else 0.5
 
 
-def _chance_auc(labels: Labels, scores: Floats, folds: NDArray[np.int_]) -> float:
-    """The 95th percentile of the mean AUC with labels shuffled within each fold."""
+def _chance_auc(
+    labels: Labels, scores: Floats, folds: NDArray[np.int_], groups: Sequence[str]
+) -> float:
+    """The 95th percentile of the mean AUC with labels shuffled within each fold. A text that is
+    repeated on one side keeps one label: it is one observation."""
     random = np.random.default_rng(SEED)
+    texts = list(zip(groups, labels.tolist(), strict=True))
+    numbers = {text: number for number, text in enumerate(dict.fromkeys(texts))}
+    number_of = np.array([numbers[text] for text in texts])
     shuffled = labels.copy()
+    parts = []  # of each fold: its rows, the labels of its texts, and which text each row is
+    for fold in range(FOLDS):
+        rows = np.flatnonzero(folds == fold)
+        _numbers, first, text = np.unique(number_of[rows], return_index=True, return_inverse=True)
+        parts.append((rows, labels[rows[first]], text))
     found = []
     for _permutation in range(PERMUTATIONS):
-        for fold in range(FOLDS):
-            members = folds == fold
-            shuffled[members] = random.permutation(labels[members])
+        for rows, text_labels, text in parts:
+            shuffled[rows] = random.permutation(text_labels)[text]
         found.append(_mean_auc(shuffled, scores, folds))
     return float(np.percentile(found, 95))
 
@@ -206,18 +216,21 @@ def _group_folds(groups: Sequence[str], labels: Labels) -> NDArray[np.int_]:
     return folds
 
 
-def _typical_words(counts: Sequence[Counter[str]], labels: Labels) -> tuple[list[str], list[str]]:
+def _typical_words(
+    counts: Sequence[Counter[str]], labels: Labels, groups: Sequence[str]
+) -> tuple[list[str], list[str]]:
     """Single words with the largest weights for live and for training prompts, in a classifier
-    trained on all prompts."""
+    trained on all prompts. A live prompt that is repeated counts once where words are named."""
     everything = np.ones(len(labels), dtype=bool)
     vocabulary = _vocabulary(counts)
     weights = fit_logistic_regression(tfidf_matrix(counts, vocabulary, everything), labels)[:-1]
     ordered = sorted(
         (weights[column], word) for word, column in vocabulary.items() if " " not in word
     )
-    live_frequency = Counter(
-        term for count, live in zip(counts, labels, strict=True) if live for term in count
-    )
+    different = {
+        group: count for group, count, live in zip(groups, counts, labels, strict=True) if live
+    }
+    live_frequency = Counter(term for count in different.values() for term in count)
     new = [
         word
         for weight, word in reversed(ordered)

@@ -73,6 +73,24 @@ def test_repeats_of_a_training_prompt_are_no_drift():
     assert found.auc < 0.75
 
 
+def test_the_same_few_questions_again_and_again_are_no_drift():
+    """Each is one observation, however often it is asked."""
+    learned = random_prompts(300, THINGS, 6)
+    found = 0
+    for seed in range(8):
+        asked = random_prompts(40, THINGS, 100 + seed)
+        found += detect_drift(learned, [asked[n % 40] for n in range(0, 1000, 7)]).drifted
+    assert found <= 1
+
+
+def test_a_word_of_one_text_is_not_named_however_often_it_is_sent():
+    """It may identify a person."""
+    live = random_prompts(60, ["battery"], 7) + ["Where is Annegret's battery?"] * 9
+    found = detect_drift(random_prompts(120, THINGS, 8), live)
+    assert "battery" in found.new_words
+    assert "annegret" not in found.new_words
+
+
 def test_too_few_prompts_have_no_result():
     assert (
         detect_drift(random_prompts(MIN_PROMPTS - 1, THINGS, 1), random_prompts(100, THINGS, 2))
