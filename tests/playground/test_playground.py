@@ -98,3 +98,12 @@ def test_an_invalid_request_has_no_code(live, as_viewer, url):
     )
     assert reply.status_code == 422
     assert "max_tokens" in reply.content.decode()
+
+
+def test_a_question_that_is_refused_ends_no_conversation(live, as_viewer, url):
+    """Without JavaScript the page carries what was said."""
+    said = [{"role": "user", "content": "Is it mine?"}, {"role": "assistant", "content": "Yes."}]
+    form = {"question": "Hello", "history": json.dumps(said), "temperature": "9"}
+    page = as_viewer.post(url("playground:page"), form)
+    assert page.status_code == 422
+    assert json.loads(page.context["history"]) == said

@@ -6,13 +6,16 @@ import pytest
 from django.test import Client
 
 from finetune_app.accounts.models import Team
+from finetune_app.candidates import services as candidates
 from finetune_app.core import rate_limiter
 from finetune_app.deployment import services
+from finetune_app.deployment.models import Release
 from finetune_app.gateway.errors import ApiError
 from finetune_app.playground import page_client
 from finetune_app.playground.models import PublicChat
 from finetune_app.request_log import retention
 from tests.accounts.authenticator_app import add_app, confirmed
+from tests.factories import _endpoint
 
 GIVEN = {
     "on": "on",
@@ -235,3 +238,13 @@ def test_another_sites_script_cannot_ask(asked, address, as_viewer):
     assert (
         as_viewer.post(address, {"question": "Hi"}).status_code == 403
     )  # a team page always needs the Origin
+
+
+def test_what_a_question_costs_is_said_of_a_model_elsewhere(live, as_editor, url, team, owner):
+    page = url("playground:chat_page")
+    assert "Each question uses this machine" in as_editor.get(page).text
+    candidate = candidates.prompt_candidate(
+        goal=live.goal, endpoint=_endpoint(team, owner), instructions="Be brief.", shots=[]
+    )
+    Release.objects.filter(pk=live.current.pk).update(candidate=candidate)
+    assert "goes to “Elsewhere”, which may charge your team" in as_editor.get(page).text

@@ -47,6 +47,7 @@ def page(request: HttpRequest, goal: Goal) -> HttpResponse:
         "link": address,
         "iframe": _iframe(address, chat.title) if chat and address else "",
         "reach": code_snippets.network_reach(),
+        "elsewhere": current.candidate.endpoint if (current := deployment.current) else None,
     }
     status = 422 if form.is_bound else 200
     return render_page(request, "playground/chat_page_settings.html", context, status=status)

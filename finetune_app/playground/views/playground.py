@@ -37,7 +37,8 @@ def page(request: HttpRequest, goal: Goal) -> HttpResponseBase:
     }
     if request.method == "POST":
         history = page_client.read_history(request.POST.get("history", ""))
-        context |= {"given": request.POST, "turns": history}
+        kept = json.dumps(history, ensure_ascii=False)  # also where this question gets no answer
+        context |= {"given": request.POST, "turns": history, "history": kept}
         try:
             if not request.POST.get("question", "").strip():
                 raise ApiError(400, _("Type something first."))
