@@ -17,15 +17,16 @@ SHORTCUT_KEYS = 9  # the first labels have a key each
 
 
 def detect_labels(dataset: Dataset) -> list[str]:
-    """The distinct answers of finished rows, the most frequent first.
+    """The distinct answers of finished rows, the most frequent first, then as they came.
 
     Empty when answers are free text, labels are set already, or the offer was declined.
     """
     if dataset.labels or not dataset.offer_labels:
         return []
     done = dataset.examples.usable()
-    sample = done.order_by("-prompt_hash", "-pk").values_list("answer", flat=True)
-    answers = with_every_label(list(sample[:MAX_ANSWERS_READ]), done, BUTTONS)
+    by_hash = done.order_by("-prompt_hash", "-pk").values_list("number", "answer")
+    sample = [answer for _number, answer in sorted(by_hash[:MAX_ANSWERS_READ])]
+    answers = with_every_label(sample, done, BUTTONS)
     labels = Counter(text.strip() for text in answers)
     few = BUTTONS.accept(len(labels), len(answers))
     short = all(len(one) <= MAX_LABEL_CHARS and "\n" not in one for one in labels)
