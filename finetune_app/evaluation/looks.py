@@ -19,7 +19,7 @@ from finetune_app.goals.models import Goal
 def looks_at(goal: Goal, prompts: Collection[HeldOutPrompt]) -> list[TestSetLook]:
     """The looks at these prompts so far."""
     half = len(prompts) / 2
-    return [look for look in goal.looks.all() if len(unseen([look], prompts)) <= half]
+    return [look for look in goal.looks.defer("results") if len(unseen([look], prompts)) <= half]
 
 
 def unseen(looks: Iterable[TestSetLook], prompts: Iterable[HeldOutPrompt]) -> list[HeldOutPrompt]:

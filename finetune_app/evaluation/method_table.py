@@ -11,9 +11,14 @@ from django.utils.translation import ngettext
 from finetune_app.candidates.models import EFFORT, Candidate, CandidateKind
 from finetune_app.core.templatetags.ui import duration
 from finetune_app.evaluation.models import Answer, Evaluation
+from finetune_app.evaluation.outcomes import paired_outcome, trivial_answers_of
 from finetune_app.evaluation.presenters import label_of
-from finetune_app.evaluation.recommendation import MethodScores, Recommendation, recommend
-from finetune_app.evaluation.services import paired_outcome, trivial_answers_of
+from finetune_app.evaluation.recommendation import (
+    MethodScores,
+    Recommendation,
+    held_back,
+    recommend,
+)
 from finetune_app.evaluation.trivial_baselines import trivial_scores
 from finetune_app.evaluation.verdict.statistics import paired_bootstrap, split_of, wilson
 
@@ -61,6 +66,8 @@ def method_table_context(evaluation: Evaluation) -> dict[str, Any]:
         if shared <= given.keys()
     ]
     recommendation = recommend(scores, trivial, evaluation.looks)
+    if evaluation.verdict.get("held_back"):
+        recommendation = held_back(recommendation)
     return {
         "recommendation": recommendation,
         "methods": [

@@ -41,7 +41,7 @@ def fresh_prompts(inputs: EvaluationInputs) -> PromptSelection | None:
     """The test prompts of the newest version that nobody has looked at, and that the tuned model
     has not learned from. None while there are none, or where all prompts are fresh."""
     goal, newest = inputs.goal, newest_version(inputs.goal)
-    looks = list(goal.looks.all())
+    looks = list(goal.looks.defer("results"))
     if newest is None or not looks:
         return None
     learned: set[int] = set()

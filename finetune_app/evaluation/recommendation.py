@@ -26,7 +26,9 @@ from finetune_app.evaluation.verdict.statistics import (
 )
 from finetune_app.evaluation.verdict.types import PairedOutcome
 
-Finding = Literal["none_works", "trivial", "base_is_enough", "enough", "worth_it", "too_close"]
+Finding = Literal[
+    "none_works", "trivial", "base_is_enough", "enough", "worth_it", "too_close", "changed"
+]
 RELIABLE = 0.5  # of the prompts right: below, even the best method cannot be relied on
 
 
@@ -89,6 +91,23 @@ def recommend(
     if methods[best].mean < RELIABLE:
         sentence += f" But even the best is right on only {methods[best].result}."
     return Recommendation(found, chosen, sentence)
+
+
+def held_back(recommendation: Recommendation | None) -> Recommendation | None:
+    """That of a test whose verdict does not hold with results on prompts that were removed or
+    changed after they had been seen. That nothing is needed may still be said."""
+    if recommendation is None or recommendation.found in (
+        "none_works",
+        "trivial",
+        "base_is_enough",
+    ):
+        return recommendation
+    return Recommendation(
+        "changed",
+        -1,
+        "None can be recommended yet: test prompts were removed or changed after results on them "
+        "had been seen, and with those it looks different. Fresh test prompts would settle it.",
+    )
 
 
 def significant_pairs(methods: Sequence[MethodScores], alpha: float) -> set[tuple[int, int]]:

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
-from typing import Any, TypedDict, cast
+from functools import partial
+from typing import Any, TypedDict
 
 from django.db import transaction
 from django.utils.translation import gettext as _
@@ -12,6 +13,10 @@ from finetune_app.candidates.models import EFFORT, Candidate, CandidateKind
 from finetune_app.core.engine_protocol import NF4
 from finetune_app.core.errors import PlainError
 from finetune_app.evaluation import looks
+from finetune_app.evaluation.changed_prompts import (
+    keep_results,
+    results_on_changed_prompts,
+)
 from finetune_app.evaluation.job_messages import (
     AnswerEvent,
     TrivialAnswersEvent,
@@ -28,9 +33,18 @@ from finetune_app.evaluation.models import (
     Evaluation,
     TrivialAnswer,
 )
+from finetune_app.evaluation.outcomes import (
+    OUTCOME_OF_SIGN,
+    PromptResult,
+    choices,
+    outcomes,
+    paired_outcome,
+    results_of,
+    trivial_names,
+)
 from finetune_app.evaluation.safety import safety_notes
-from finetune_app.evaluation.verdict.computation import compute_verdict
-from finetune_app.evaluation.verdict.types import PairedOutcome, TrivialBaseline, Verdict
+from finetune_app.evaluation.verdict.computation import compute_verdict, held_to
+from finetune_app.evaluation.verdict.types import Verdict
 from finetune_app.goals.measures import Measure
 from finetune_app.goals.models import Goal
 from finetune_app.jobs import services as jobs
@@ -38,12 +52,6 @@ from finetune_app.jobs.models import CAN_CONTINUE
 from finetune_app.jobs.worker_machines import some_have_a_card
 from finetune_app.versions.models import Version
 
-OUTCOME_SIGNS = {
-    Comparison.Outcome.BETTER: 1,
-    Comparison.Outcome.SAME: 0,
-    Comparison.Outcome.WORSE: -1,
-}
-OUTCOME_OF_SIGN = {sign: outcome for outcome, sign in OUTCOME_SIGNS.items()}
 TRAINED = (CandidateKind.TUNED, CandidateKind.COMBINED)
 NAMES_IN_SENTENCES: dict[str, str] = {
     CandidateKind.PROMPT: "the model with a good prompt",
@@ -252,36 +260,18 @@ def _store(comparisons: list[Comparison], columns: list[str]) -> None:
     )
 
 
-def paired_outcome(
-    base: Answer | TrivialAnswer, ours: Answer, *, graded: bool, group: str | None = None
-) -> PairedOutcome:
-    if graded:
-        return PairedOutcome.of_scores(base.score or 0.0, ours.score or 0.0, group)
-    return PairedOutcome.of_passes(bool(base.passed), bool(ours.passed), group)
-
-
 def store_verdict(evaluation: Evaluation) -> Verdict | None:
     """Compute and store the verdict from the decided comparisons; None without any, and until the
-    votes are counted where people decide."""
+    votes are counted where people decide. The results are kept with the look."""
     if evaluation.hides_names:
         return None
-    decided = list(evaluation.comparisons.decided())
-    if not decided:
+    today = results_of(evaluation)
+    if not today:
         return None
-    common: _VerdictContext = {
-        "general_level": evaluation.general.get("level"),
-        "looks": evaluation.looks,
-        "ours": ours_in_sentences(evaluation),
-    }
-    if evaluation.needs_person:
-        chosen = [
-            PairedOutcome(OUTCOME_SIGNS[Comparison.Outcome(row.outcome)], group=row.group or None)
-            for row in decided
-        ]
-        verdict = compute_verdict(chosen, voted=True, **common)
-    else:
-        groups = {row.index: row.group or None for row in decided}
-        verdict = _verdict_by_measure(evaluation, groups, common)
+    keep_results(evaluation, today)
+    verdict = _verdict(evaluation, today)
+    if changed := results_on_changed_prompts(evaluation):
+        verdict = held_to(verdict, _verdict(evaluation, [*today, *changed]), len(changed))
     others = (*safety_notes(evaluation), *left_out_notes(evaluation))
     verdict = replace(verdict, notes=(*verdict.notes, *others))
     evaluation.verdict = asdict(verdict)
@@ -294,55 +284,33 @@ def ours_in_sentences(evaluation: Evaluation) -> str:
     return NAMES_IN_SENTENCES.get(evaluation.ours.kind, f"“{evaluation.ours.name}”")
 
 
-def _verdict_by_measure(
-    evaluation: Evaluation, groups: Mapping[int, str | None], common: _VerdictContext
-) -> Verdict:
-    """groups: of each decided prompt, by its index."""
-    answers = evaluation.answers.all().by_candidate()
-    measure = evaluation.get_measure()
-    graded = measure.graded
-    baseline = evaluation.prompt_baseline()
-    ours = evaluation.ours_id
-
-    def outcomes_against(candidate: int) -> list[PairedOutcome]:
-        """Without the prompts that were too long for `candidate` alone: nobody won those."""
-        pairs = [(answers.get((candidate, i)), answers.get((ours, i)), i) for i in groups]
-        return [
-            paired_outcome(a, b, graded=graded, group=groups[i])
-            for a, b, i in pairs
-            if a is not None and b is not None and (b.refused or not a.refused)
-        ]
-
-    trivial = {
-        baseline: [
-            paired_outcome(given, answers[ours, index], graded=graded, group=groups[index])
-            for index, given in of_baseline.items()
-            if (ours, index) in answers and index in groups
-        ]
-        for baseline, of_baseline in trivial_answers_of(evaluation).items()
+def _verdict(evaluation: Evaluation, results: list[PromptResult]) -> Verdict:
+    """The verdict on these results, whatever the evaluation's own."""
+    common: _VerdictContext = {
+        "general_level": evaluation.general.get("level"),
+        "looks": evaluation.looks,
+        "ours": ours_in_sentences(evaluation),
     }
+    if evaluation.needs_person:
+        return compute_verdict(choices(results), voted=True, **common)
+    ours, measure = evaluation.ours_id, evaluation.get_measure()
+    against = partial(outcomes, results, ours, graded=measure.graded)
+    baseline = evaluation.prompt_baseline()
     return compute_verdict(
-        outcomes_against(evaluation.base_id),
-        trivial_results=trivial,
-        prompt_result=outcomes_against(baseline.pk) if baseline else None,
-        wrong=sum(not answers[ours, index].passed for index in groups)
-        if measure.tells_right
-        else None,
-        unasked=sum(
-            answer.refused
-            for (candidate, _index), answer in answers.items()
-            if baseline and candidate == baseline.pk
-        ),
+        against(evaluation.base_id),
+        trivial_results={name: against(name) for name in trivial_names(results)},
+        prompt_result=against(baseline.pk) if baseline else None,
+        wrong=_wrong(evaluation) if measure.tells_right else None,
+        unasked=evaluation.answers.filter(candidate=baseline, refused=True).count()
+        if baseline
+        else 0,
         **common,
     )
 
 
-def trivial_answers_of(evaluation: Evaluation) -> dict[TrivialBaseline, dict[int, TrivialAnswer]]:
-    """By baseline, then by the index of the prompt."""
-    found: dict[TrivialBaseline, dict[int, TrivialAnswer]] = {}
-    for one in evaluation.trivial_answers.all():
-        found.setdefault(cast(TrivialBaseline, one.baseline), {})[one.index] = one
-    return found
+def _wrong(evaluation: Evaluation) -> int:
+    """How many prompts ours still gets wrong."""
+    return sum(not one.passed for one in evaluation.answers_of(evaluation.ours))
 
 
 def store_trivial_answers(evaluation: Evaluation, event: TrivialAnswersEvent) -> None:

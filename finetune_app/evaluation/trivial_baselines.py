@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from django.utils.translation import gettext as _
 
 from finetune_app.evaluation.models import Answer, Evaluation, TrivialAnswer
+from finetune_app.evaluation.outcomes import paired_outcome, trivial_answers_of
 from finetune_app.evaluation.recommendation import MethodScores
-from finetune_app.evaluation.services import paired_outcome, trivial_answers_of
 from finetune_app.evaluation.verdict.sentences import TRIVIAL
 from finetune_app.evaluation.verdict.statistics import split_of
 from finetune_app.evaluation.verdict.types import TrivialBaseline

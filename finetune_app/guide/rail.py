@@ -135,6 +135,8 @@ def _verdict_fact(verdict: StoredVerdict) -> str:
     if verdict["level"] in BETTER_LEVELS:
         total = verdict["wins"] + verdict["ties"] + verdict["losses"]
         return _("Better on %(wins)d of %(all)d") % {"wins": verdict["wins"], "all": total}
+    if verdict.get("held_back"):
+        return _("Test was changed")
     return {
         "not_better_than_trivial": _("No real gain"),
         "too_few_to_tell": _("Too few to tell"),

@@ -4,8 +4,8 @@ from functools import cache
 
 import pytest
 
+from finetune_app.evaluation.outcomes import paired_outcome
 from finetune_app.evaluation.recommendation import MethodScores, recommend
-from finetune_app.evaluation.services import paired_outcome
 from finetune_app.evaluation.trivial_baselines import trivial_scores
 from finetune_app.evaluation.verdict.computation import compute_verdict
 from finetune_app.evaluation.verdict.types import Verdict

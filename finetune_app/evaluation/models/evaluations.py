@@ -249,6 +249,7 @@ class TestSetLook(models.Model):
     prompt_hashes = models.JSONField(default=list)  # which stay when rows are imported again
     candidates = models.JSONField(default=list)  # ids of those that were tested
     comparison = models.JSONField(default=dict)  # of what, by what; empty: recorded without it
+    results = models.JSONField(default=list)  # StoredResult (changed_prompts.py) of each prompt
     at = models.DateTimeField(auto_now_add=True)
 
     def __str__(self) -> str:

@@ -29,6 +29,7 @@ from finetune_app.evaluation.verdict.statistics import (
     wilson,
 )
 from finetune_app.evaluation.verdict.types import (
+    CLAIMS,
     GeneralLevel,
     Level,
     OpenQuestion,
@@ -149,6 +150,56 @@ def compute_verdict(
     return replace(
         verdict, versus_prompt=versus, trivial=trivial, notes=tuple(note for note in notes if note)
     )
+
+
+def held_to(today: Verdict, with_seen: Verdict, changed: int) -> Verdict:
+    """Today's verdict, lowered to the one that also counts results on prompts that were removed or
+    changed after they had been seen. What it counts and draws stays today's.
+
+    Args:
+        changed: how many such prompts there are.
+    """
+    lower = CLAIMS[with_seen.level] < CLAIMS[today.level]
+    held = _held_to_others(today, with_seen)
+    held_back = lower or (held.better and held.versus_prompt != today.versus_prompt)
+    seen = Split(with_seen.wins, with_seen.ties, with_seen.losses)
+    note = sentences.changed_note(changed, seen, held_back)
+    held = replace(held, held_back=held_back, notes=(*held.notes, note))
+    if not lower:
+        return held
+    return replace(
+        held,
+        level=with_seen.level,
+        headline=sentences.held_back_headline(with_seen.level, with_seen.headline),
+        rarity=sentences.RARITY_HELD_BACK,
+    )
+
+
+def _held_to_others(today: Verdict, with_seen: Verdict) -> Verdict:
+    """With the comparison with a good prompt, and that with answers that need no model, of the two
+    verdicts that claims less."""
+    prompt_note, trivial_note, *others = _two_notes(today)
+    seen_prompt_note, seen_trivial_note, *_others = _two_notes(with_seen)
+    if today.versus_prompt == "better" and with_seen.versus_prompt in ("unclear", "not_better"):
+        today = replace(today, versus_prompt=with_seen.versus_prompt)
+        prompt_note = seen_prompt_note
+    ours, theirs = today.trivial, with_seen.trivial
+    if ours and theirs and ours.versus == "better" and theirs.versus != "better":
+        today = replace(today, trivial=theirs)
+        trivial_note = seen_trivial_note
+    notes = (prompt_note, trivial_note, *others)
+    return replace(today, notes=tuple(note for note in notes if note))
+
+
+def _two_notes(verdict: Verdict) -> list[str]:
+    """The notes, with "" for the first (on a good prompt) or second (on answers that need no
+    model) where there is none."""
+    notes = list(verdict.notes)
+    if verdict.versus_prompt is None:
+        notes.insert(0, "")
+    if verdict.trivial is None:
+        notes.insert(1, "")
+    return notes
 
 
 def _gather(pairs: Sequence[PairedOutcome], alpha: float) -> _Evidence:

@@ -14,6 +14,7 @@ from finetune_app.evaluation.verdict.limits import (
 )
 from finetune_app.evaluation.verdict.statistics import Interval, Split, detectable_win_rate
 from finetune_app.evaluation.verdict.types import (
+    BETTER_LEVELS,
     Level,
     OpenQuestion,
     TrivialBaseline,
@@ -209,6 +210,42 @@ def trivial_note(trivial: TrivialResult | None, ours: str) -> str:
 
 def _capitalised(words: str) -> str:
     return words[:1].upper() + words[1:]
+
+
+RARITY_HELD_BACK = (
+    "How often luck alone would give such a split cannot be said of a test that was changed after "
+    "it was seen."
+)
+
+
+def held_back_headline(level: Level, headline: str) -> str:
+    """That of a verdict which does not hold with results on prompts that were removed or changed.
+
+    Args:
+        level, headline: of the verdict with these results.
+    """
+    if level == "worse":
+        return "Worse than the base model, with the prompts that were removed or changed."
+    if level in BETTER_LEVELS:
+        return headline
+    return "Better only without the prompts that were removed or changed."
+
+
+def changed_note(changed: int, seen: Split, held_back: bool) -> str:
+    """What is true with the prompts that were removed or changed after results were seen.
+
+    Args:
+        changed: how many these are.
+        seen: the counts with them.
+    """
+    what = "prompts of earlier tests were" if changed > 1 else "prompt of earlier tests was"
+    note = (
+        f"{changed:,} {what} removed or changed after the results had been seen. With what was "
+        f"seen then: better on {seen.wins:,}, the same on {seen.ties:,}, worse on {seen.losses:,}."
+    )
+    if held_back:
+        return f"{note} That shows less than today’s prompts alone, so it is what counts."
+    return f"{note} The verdict holds with it."
 
 
 def prompt_note(versus: Versus | None, seen: Split, ours: str) -> str:

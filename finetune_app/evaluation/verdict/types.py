@@ -34,6 +34,15 @@ TrivialBaseline = Literal[
 ]
 
 BETTER_LEVELS: tuple[Level, ...] = ("consistently_better", "better_on_average")
+# How much a level claims: nothing, where there is neither better nor worse.
+CLAIMS: dict[Level, int] = {
+    "consistently_better": 2,
+    "better_on_average": 1,
+    "not_better_than_trivial": 0,
+    "too_few_to_tell": 0,
+    "no_difference": 0,
+    "worse": -1,
+}
 
 
 @dataclass(frozen=True)
@@ -87,7 +96,8 @@ class Verdict:
     `interval` is the Wilson interval of the win rate among the decided prompts, `gain_interval`
     that of (wins - losses) / all, `mean_gain` that of the mean difference of graded scores.
     `versus_prompt` compares with the base model given a good prompt, `trivial` with answers that
-    need no model; None where they were not scored.
+    need no model; None where they were not scored. `held_back`: the answers to today's prompts
+    alone would claim more than those to all on which results were seen (computation.held_to).
     """
 
     level: Level
@@ -105,6 +115,7 @@ class Verdict:
     notes: tuple[str, ...] = ()
     versus_prompt: Versus | None = None
     trivial: TrivialResult | None = None
+    held_back: bool = False
 
     @property
     def better(self) -> bool:
@@ -139,3 +150,4 @@ class StoredVerdict(TypedDict):
     notes: list[str]
     versus_prompt: Versus | None
     trivial: NotRequired[StoredTrivialResult | None]  # not in verdicts of earlier versions
+    held_back: NotRequired[bool]  # neither

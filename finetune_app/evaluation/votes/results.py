@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TypedDict
 
 from finetune_app.evaluation.models import Comparison, Evaluation, Vote
-from finetune_app.evaluation.services import OUTCOME_SIGNS
+from finetune_app.evaluation.outcomes import OUTCOME_SIGNS
 from finetune_app.evaluation.verdict.limits import ALPHA, spent_at
 from finetune_app.evaluation.verdict.sentences import rounded_up
 from finetune_app.evaluation.verdict.statistics import (

@@ -8,7 +8,8 @@ from django.utils.translation import gettext as _
 
 from finetune_app.core.errors import PlainError
 from finetune_app.evaluation.models import Comparison, Evaluation, Vote, Voter
-from finetune_app.evaluation.services import OUTCOME_OF_SIGN, store_verdict
+from finetune_app.evaluation.outcomes import OUTCOME_OF_SIGN
+from finetune_app.evaluation.services import store_verdict
 from finetune_app.evaluation.verdict.types import Verdict
 from finetune_app.evaluation.votes import voters
 from finetune_app.evaluation.votes.ballots import Pair, control_of

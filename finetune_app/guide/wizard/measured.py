@@ -70,6 +70,7 @@ def measured(goal: Goal) -> Measured | None:
         method=METHOD_OF.get(CandidateKind(kind)),
         trivial=trivial,
         conclusive=verdict["level"] != "too_few_to_tell"
+        and not verdict.get("held_back")
         and not (recommendation and recommendation.found == "too_close"),
         tested={METHOD_OF[CandidateKind(one.kind)] for one in candidates if one.kind in METHOD_OF},
     )
