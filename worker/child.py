@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from finetune_app.core import environment, logs, parent_death
+from finetune_app.core.storable_text import storable
 from worker import boot_clock
 from worker.channel import Channel, Job, LeaseLost, Order, Run, UserError
 from worker.quick_import import UNUSED, quick_import
@@ -94,13 +95,13 @@ class PipeChannel:
 
 def plain(value: Any) -> Any:
     """`value` in a form for JSON and databases: NaN and infinity become None, numpy scalars
-    numbers, and NUL characters a visible symbol."""
+    numbers, and texts storable."""
     if isinstance(value, dict):
-        return {str(key): plain(one) for key, one in value.items()}
+        return {storable(str(key)): plain(one) for key, one in value.items()}
     if isinstance(value, list | tuple):
         return [plain(one) for one in value]
     if isinstance(value, str):
-        return value.replace("\0", "\N{SYMBOL FOR NULL}")  # PostgreSQL stores no NUL in text
+        return storable(value)
     if value is None or isinstance(value, bool | int):
         return value
     if isinstance(value, Path):

@@ -8,8 +8,9 @@ from typing import Any, TypedDict
 from django.conf import settings
 
 from finetune_app.batches.models import BatchRequest
+from finetune_app.core.storable_text import storable
 from finetune_app.gateway.errors import ApiError
-from finetune_app.gateway.json_body import JsonObject, storable
+from finetune_app.gateway.json_body import JsonObject
 
 MAX_REQUESTS = 50_000
 MAX_ERRORS = 100  # told of one file

@@ -15,6 +15,7 @@ from finetune_app.core import connections
 from finetune_app.core.chat_messages import Message
 from finetune_app.core.engine_client import EngineUnavailable
 from finetune_app.core.errors import PlainError
+from finetune_app.core.storable_text import storable
 
 MAX_TURNS = 20
 MAX_MESSAGE_CHARS = 8_000
@@ -54,10 +55,7 @@ def read_history(text: str, columns: Sequence[str] = DEFAULT_COLUMNS) -> list[Tu
 
 
 def _clean_text(text: object) -> str:
-    """A text that can be encoded: JSON may hold half of a surrogate pair, UTF-8 may not."""
-    if not isinstance(text, str):
-        return ""
-    return text[:MAX_MESSAGE_CHARS].encode(errors="replace").decode()
+    return storable(text[:MAX_MESSAGE_CHARS]) if isinstance(text, str) else ""
 
 
 def write_history(turns: list[Turn]) -> str:

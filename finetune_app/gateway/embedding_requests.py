@@ -99,7 +99,7 @@ def _input_texts(given: Any) -> list[str]:
         raise invalid_request(f"“input” may have at most {MAX_TEXTS} texts.", "input")
     if max(map(len, texts)) > MAX_CHARACTERS:
         raise invalid_request(f"A text may have at most {MAX_CHARACTERS:,} characters.", "input")
-    return [one.encode(errors="replace").decode() for one in texts]
+    return texts
 
 
 def _encoding_format(given: JsonObject) -> str:

@@ -1,8 +1,8 @@
 """Reads the JSON body of a request and validates single fields of it."""
 
 import json
-from typing import Any
 
+from finetune_app.core.storable_text import storable_json
 from finetune_app.gateway.errors import invalid_request
 
 JsonObject = dict[str, object]
@@ -11,23 +11,12 @@ JsonObject = dict[str, object]
 def read_json_object(body: bytes) -> JsonObject:
     """Raises ApiError if the body is not a JSON object."""
     try:
-        given = storable(json.loads(body or b"null"))
+        given = storable_json(json.loads(body or b"null"))
     except (ValueError, RecursionError):
         raise invalid_request("The body is not valid JSON.") from None
     if not isinstance(given, dict):
         raise invalid_request("The body must be a JSON object.")
     return given
-
-
-def storable(value: Any) -> Any:
-    """Replaces NUL and lone surrogates, which databases and tokenizers do not accept."""
-    if isinstance(value, str):
-        return value.replace("\x00", "\ufffd").encode(errors="replace").decode()
-    if isinstance(value, list):
-        return [storable(one) for one in value]
-    if isinstance(value, dict):
-        return {storable(name): storable(one) for name, one in value.items()}
-    return value
 
 
 def model_field(given: JsonObject) -> str:

@@ -317,4 +317,4 @@ def _content(content: Any, where: str) -> str:
         raise invalid_request(
             f"{where} must be text; pictures and sound are not understood here.", where
         )
-    return content.encode(errors="replace").decode()
+    return content

@@ -64,7 +64,7 @@ def _prompt_texts(given: Any) -> list[str]:
             "prompt",
             code="context_length_exceeded",
         )
-    return [one.encode(errors="replace").decode() for one in texts]
+    return texts
 
 
 class CompletionLogprobs(TypedDict):

@@ -20,6 +20,7 @@ from django.utils.translation import gettext as _
 from finetune_app.basemodels.catalogue import hub_address
 from finetune_app.basemodels.hub_client import HubBusy, HubOffline, cause_of, hub_api, status_of
 from finetune_app.core.errors import PlainError
+from finetune_app.core.storable_text import storable
 from finetune_app.hub_training.hardware import MICRO
 from finetune_app.providers.guard import NotAllowed
 from finetune_app.remote_training.platforms.contract import PlatformError, UnknownJob
@@ -221,11 +222,6 @@ class HubJobs:
             raise
         except Exception as error:
             raise _problem(error) from error
-
-
-def storable(text: str) -> str:
-    """Without NUL and half characters (lone surrogates), which databases and pages do not take."""
-    return text.replace("\0", "\N{SYMBOL FOR NULL}").encode(errors="replace").decode()
 
 
 def _problem(error: Exception) -> PlatformError:

@@ -13,8 +13,9 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from finetune_app.core.errors import PlainError
+from finetune_app.core.storable_text import storable
 from finetune_app.hub_training.models import HubTraining
-from finetune_app.hub_training.platform import HubFile, HubJobs, storable
+from finetune_app.hub_training.platform import HubFile, HubJobs
 from finetune_app.remote_training.platforms.contract import PlatformError
 
 EVENTS, RESULT, ERROR = "events.jsonl", "result.json", "error.json"

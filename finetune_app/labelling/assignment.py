@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 
 from finetune_app.accounts.models import Role, User
 from finetune_app.core.errors import PlainError
+from finetune_app.core.storable_text import storable
 from finetune_app.datasets.models import Dataset, Example, ExampleQuerySet, Label, Status
 from finetune_app.datasets.services.editing import change_many
 from finetune_app.datasets.services.locking import lock
@@ -20,7 +21,7 @@ SHARES_PERCENT = (0, 10, 20, 50, 100)  # of the rows that get two independent an
 
 
 def save_guidelines(*, dataset: Dataset, text: str) -> None:
-    text = text.replace("\x00", "")
+    text = storable(text)
     if len(text) > MAX_GUIDELINE_CHARS:
         raise PlainError(
             _("Guidelines help only if they are read: keep them below %(n)s characters.")

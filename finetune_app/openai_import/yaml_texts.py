@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from finetune_app.gateway.json_body import storable
+from finetune_app.core.storable_text import storable_json
 
 # Repeated ones count each time: a few lines can stand for billions.
 MAX_VALUES = 500_000
@@ -79,7 +79,7 @@ def read_yaml(content: bytes) -> Any:
         raise InvalidYaml("a value in it is not what its type (!!…) says") from None
     _require_finite(found)
     try:
-        return storable(found)
+        return storable_json(found)
     except RecursionError:
         raise InvalidYaml("it is nested too deeply") from None
 

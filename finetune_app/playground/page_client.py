@@ -12,10 +12,10 @@ from asgiref.sync import sync_to_async
 
 from finetune_app.core import connections
 from finetune_app.core.chat_messages import Message
+from finetune_app.core.storable_text import storable_json
 from finetune_app.deployment.models import Deployment
 from finetune_app.gateway.errors import CLIENT_CLOSED_REQUEST, ApiError, internal_error
 from finetune_app.gateway.generation import Generation
-from finetune_app.gateway.json_body import storable
 from finetune_app.gateway.responses import ChatResponse
 from finetune_app.gateway.schemas import parse_chat_request
 
@@ -62,7 +62,7 @@ def read_history(text: str, max_messages: int = MAX_MESSAGES_REMEMBERED) -> list
     """The conversation so far, from a page's hidden field, in characters that the API takes. Drops
     system messages, and everything that is not a well-formed message."""
     try:
-        rows = storable(json.loads(text or "[]"))
+        rows = storable_json(json.loads(text or "[]"))
     except (ValueError, RecursionError):
         return []
     return [

@@ -21,6 +21,7 @@ from django.conf import settings
 
 from finetune_app.core.chat_messages import Message, without_thoughts, without_weights
 from finetune_app.core.encryption import decrypt
+from finetune_app.core.storable_text import storable_json
 from finetune_app.core.tool_calls import message_text
 from finetune_app.providers import chat_completions, errors, gemini, guard, service_account
 from finetune_app.providers.target import (
@@ -293,7 +294,7 @@ async def _lines(response: httpx.Response, began: float) -> AsyncIterator[bytes]
 
 def _json(data: bytes) -> Any:
     try:
-        return json.loads(data)
+        return storable_json(json.loads(data))
     except (ValueError, RecursionError):
         raise RemoteError(
             "The answer is not in the chat format. Check that the address is that of an API, "
@@ -329,7 +330,7 @@ def _text(content: Any) -> str:
     if isinstance(content, list):
         parts = [part.get("text") for part in content if isinstance(part, dict)]
         content = "".join(part for part in parts if isinstance(part, str))
-    return content.encode(errors="replace").decode() if isinstance(content, str) else ""
+    return content if isinstance(content, str) else ""
 
 
 def _count(value: Any) -> int | None:

@@ -243,4 +243,4 @@ def test_a_few_tests_that_become_gigabytes_are_refused(fields):
 
 def test_texts_that_no_database_stores_are_replaced():
     found = read_suite(b'prompts: ["a\\0b"]\ntests: [{vars: {expected: x}}]')
-    assert found.rows[0][0]["content"] == "a\ufffdb"
+    assert found.rows[0][0]["content"] == "a␀b"

@@ -222,7 +222,7 @@ def test_half_a_character_in_the_hidden_field_is_no_internal_error(address, monk
     history = r'[{"role": "user", "content": "It is \ud83d\u0000 late"}]'
     reply = NOBODY().post(address, {"question": "Hello", "history": history})
     assert reply.status_code == 503
-    assert sent == ["It is ?\ufffd late"]
+    assert sent == ["It is �␀ late"]
 
 
 def test_empty_and_too_long_questions_are_refused(asked):

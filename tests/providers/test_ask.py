@@ -30,6 +30,13 @@ def test_text_is_streamed(platform, endpoint):
     assert events[-1]["finish_reason"] == "stop"
 
 
+def test_characters_that_cannot_be_stored_are_shown_as_a_symbol(platform, team, owner):
+    platform.reply_to = lambda messages: "half\ud83d nul\0"
+    for model in ("kind", "whole"):
+        said = answer(target_of(platform.endpoint(team, owner, model)), ASK, max_tokens=50)
+        assert said.text.split() == ["half�", "nul␀"]
+
+
 def test_the_request_contains_only_the_question(platform, endpoint):
     heard(endpoint, options={"temperature": 0.3, "top_p": 0.5})
     (request,) = platform.requests

@@ -7,6 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TextIO
 
+from finetune_app.core.storable_text import LONE_SURROGATE
 from finetune_app.imports.schemas import FileShape, ReadOptions
 from worker.channel import UserError
 from worker.imports.header import (
@@ -30,7 +31,7 @@ from worker.imports.rows import (
     row_of,
     text_problem,
 )
-from worker.imports.text_encoding import LONE_SURROGATE, open_text
+from worker.imports.text_encoding import open_text
 
 DELIMITERS = (",", ";", "\t", "|")
 SNIFFED_CHARACTERS = 64_000

@@ -6,6 +6,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
+from finetune_app.core.storable_text import storable
 from finetune_app.core.thinking import split_thought, with_thought
 from finetune_app.imports.cell_values import RowError, cell_text
 from finetune_app.imports.column_inference import infer_mapping
@@ -29,7 +30,6 @@ from worker.imports.file_format import detect_shape, iter_rows
 from worker.imports.limits import MAX_COLUMNS
 from worker.imports.progress import ByteMeter, RowProgress
 from worker.imports.rows import AnyRow, FileRow, RejectedRow, entry_of
-from worker.imports.text_encoding import printable
 
 SAMPLE_ROWS = 20  # for the page
 # The mapping is inferred from as many rows, or from about as much text.
@@ -104,7 +104,7 @@ def _first_rows(rows: Iterator[AnyRow]) -> list[AnyRow]:
     if rejected:
         raise UserError(
             "bad_data",
-            f"No row of this file can be used. Line {rejected.line}: {printable(rejected.reason)}",
+            f"No row of this file can be used. Line {rejected.line}: {storable(rejected.reason)}",
         )
     raise UserError(
         "bad_data", "The file has no rows below its column names. Add some examples and try again."

@@ -3,9 +3,9 @@
 from collections.abc import Collection, Iterator
 from typing import Any, NamedTuple, TextIO
 
+from finetune_app.core.storable_text import storable
 from finetune_app.imports.schemas import RejectedEntry
 from worker.imports.limits import MAX_CELL_CHARACTERS, MAX_ROW_CHARACTERS
-from worker.imports.text_encoding import printable
 
 TOO_LONG = f"A cell is longer than {MAX_CELL_CHARACTERS:,} characters."
 ZERO_BYTE = "It contains a zero byte, which is not text."
@@ -32,11 +32,7 @@ AnyRow = FileRow | RejectedRow
 def row_of(line: int, cells: dict[str, Any], texts: Collection[str], excerpt: str) -> AnyRow:
     """The row, rejected when one of its `texts` cannot be stored."""
     problem = text_problem(texts)
-    return (
-        RejectedRow(line, problem, excerpt.replace("\x00", "␀"))
-        if problem
-        else FileRow(line, cells)
-    )
+    return RejectedRow(line, problem, storable(excerpt)) if problem else FileRow(line, cells)
 
 
 def text_problem(texts: Collection[str]) -> str:
@@ -54,7 +50,7 @@ def text_problem(texts: Collection[str]) -> str:
 
 
 def entry_of(row: RejectedRow) -> RejectedEntry:
-    return {"line": row.line, "reason": printable(row.reason), "text": printable(row.text)}
+    return {"line": row.line, "reason": storable(row.reason), "text": storable(row.text)}
 
 
 def excerpt_of(cells: list[str]) -> str:

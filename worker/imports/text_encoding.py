@@ -1,7 +1,6 @@
 """Detects the encoding of a text file, and refuses what is not text."""
 
 import codecs
-import re
 from pathlib import Path
 from typing import TextIO
 
@@ -15,7 +14,6 @@ SAME_CONFIDENCE = 0.005  # difference between guesses that count as equally good
 BROKEN_BYTE_MARK = "\udc80"  # replaces invalid bytes; no real text has it
 CONTROLS = bytes({*range(1, 9), *range(14, 27), *range(28, 32)})  # not in text; ESC may be
 MAX_CONTROL_SHARE = 0.02  # of the bytes of a text
-LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 BOMS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -58,11 +56,6 @@ def open_text(path: Path, encoding: str) -> TextIO:
         return path.open(encoding=encoding, errors="mark_broken", newline="")
     except LookupError as error:
         raise UserError("bad_data", f"We do not know the encoding “{encoding}”.") from error
-
-
-def printable(text: str) -> str:
-    """The text with replacements for characters that cannot be stored or shown."""
-    return LONE_SURROGATE.sub("�", text).replace("\x00", "␀")
 
 
 def refuse_binary_formats(start: bytes) -> None:

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass, field
 
-from worker.imports.text_encoding import printable
+from finetune_app.core.storable_text import storable
 
 MAX_CHARACTERS = 20_000_000  # of one document: about 25 thick books
 SPACES = re.compile(r"[^\S\n]+")
@@ -52,7 +52,7 @@ class TextBuilder:
 
     def _add(self, text: str, level: int, page: int) -> None:
         """Raises Unreadable when the document becomes too long."""
-        text = printable(text).strip()
+        text = storable(text).strip()
         if not text:
             return
         if self._length + len(text) > MAX_CHARACTERS:

@@ -76,4 +76,4 @@ def _text_field(given: JsonObject, name: str) -> str:
     if not isinstance(text, str):
         raise ApiError(400, f"“{name}” is a text.", param=name)
     longest = feedback_service.MAX_COMMENT_CHARACTERS
-    return text[:longest].encode(errors="replace").decode().replace("\x00", "")
+    return text[:longest]

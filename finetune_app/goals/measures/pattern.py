@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re2
 
+from finetune_app.core.storable_text import storable
 from finetune_app.goals.measures.base import (
     AS_WANTED,
     Measure,
@@ -43,7 +44,7 @@ class Pattern(Measure):
         options.max_mem = MAX_MEMORY
         options.case_sensitive = not self.settings["ignore_case"]
         try:
-            self._pattern = re2.compile(_readable(text), options)
+            self._pattern = re2.compile(storable(text), options)
         except re2.error as problem:
             raise MeasureError(
                 f"This pattern cannot be read: {_reason(problem)}. Look-around and back-references "
@@ -80,13 +81,8 @@ class Pattern(Measure):
 
     def _finds(self, text: str) -> set[str]:
         group = 1 if self._pattern.groups else 0
-        found = self._pattern.finditer(_readable(text))
+        found = self._pattern.finditer(storable(text))
         return {match.group(group) or "" for match in found}
-
-
-def _readable(text: str) -> str:
-    """Without half characters (lone surrogates), which cannot be written as UTF-8."""
-    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _reason(problem: Exception) -> str:

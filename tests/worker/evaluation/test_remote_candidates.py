@@ -59,6 +59,16 @@ def test_a_remote_candidate_gets_its_own_prompt_and_is_scored(
     assert "8" not in result["number_formats"]
 
 
+def test_an_answer_that_no_database_stores_is_kept_with_symbols(
+    remote_evaluation, platform, recorder
+):
+    """JSON may hold NUL and half a character; PostgreSQL and UTF-8 may not."""
+    platform.reply_to = lambda messages: "half \ud83d and \0"
+    channel = recorder()
+    run(remote_evaluation(), channel)
+    assert {answer["text"].strip() for answer in of_remote(channel)} == {"half � and ␀"}
+
+
 def test_it_draws_as_the_candidate_does(remote_evaluation, platform, recorder):
     job = remote_evaluation()
     job.spec["candidates"][-1]["sampling"] = {"temperature": 1.0, "top_p": 0.5}
