@@ -148,10 +148,7 @@ def next_action(progress: Progress) -> NextAction:
         }
         return NextAction(2, state, _("Add examples"), reverse("datasets:page", kwargs=here))
     if not progress.base_model:
-        state = _("%(n)d examples frozen as version %(v)d.") % {
-            "n": sum(progress.version.counts.values()),
-            "v": progress.version.number,
-        }
+        state = _frozen(progress.version, trains=goal.trains)
         return NextAction(3, state, _("Choose a model"), reverse("basemodels:page", kwargs=here))
     if progress.evaluation and _is_about_newest(progress.evaluation, progress):
         if progress.live and progress.evaluation.verdict:
@@ -193,6 +190,25 @@ def _to_freeze(progress: Progress, here: dict[str, int]) -> NextAction:
     if not progress.examples:
         return NextAction(2, none, verb, url)
     return NextAction(2, some % {"n": progress.examples}, _("Check them"), url)
+
+
+def _frozen(version: Version, *, trains: bool) -> str:
+    """How much the newest version holds."""
+    count = sum(version.counts.values())
+    words = (
+        ngettext(
+            "%(n)d example frozen as version %(v)d.",
+            "%(n)d examples frozen as version %(v)d.",
+            count,
+        )
+        if trains
+        else ngettext(
+            "%(n)d question frozen as version %(v)d.",
+            "%(n)d questions frozen as version %(v)d.",
+            count,
+        )
+    )
+    return words % {"n": count, "v": version.number}
 
 
 def _to_answer(progress: Progress, here: dict[str, int]) -> NextAction:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from django.urls import reverse
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from finetune_app.evaluation.verdict.types import BETTER_LEVELS, StoredVerdict
 from finetune_app.goals.models import Goal, MeasureKind, Method
@@ -145,17 +146,29 @@ def _verdict_fact(verdict: StoredVerdict) -> str:
     }[verdict["level"]]
 
 
-def _facts(progress: Progress) -> list[str]:
-    goal, version, evaluation = progress.goal, progress.version, progress.evaluation
-    trains = Method(goal.method).trains
-    dataset = _("What it learns from") if trains else _("What it is tested with")
+def _dataset_fact(progress: Progress) -> str:
+    """Examples to learn from; questions to test with where nothing is trained."""
+    trains, version = progress.goal.trains, progress.version
     if version:
-        dataset = _("%(n)d examples, version %(v)d") % {
-            "n": sum(version.counts.values()),
-            "v": version.number,
-        }
-    elif progress.examples:
-        dataset = _("%(n)d examples") % {"n": progress.examples}
+        count, number = sum(version.counts.values()), version.number
+        words = (
+            ngettext("%(n)d example, version %(v)d", "%(n)d examples, version %(v)d", count)
+            if trains
+            else ngettext("%(n)d question, version %(v)d", "%(n)d questions, version %(v)d", count)
+        )
+        return words % {"n": count, "v": number}
+    if count := progress.examples:
+        words = (
+            ngettext("%(n)d example", "%(n)d examples", count)
+            if trains
+            else ngettext("%(n)d question", "%(n)d questions", count)
+        )
+        return words % {"n": count}
+    return _("What it learns from") if trains else _("What it is tested with")
+
+
+def _facts(progress: Progress) -> list[str]:
+    goal, evaluation = progress.goal, progress.evaluation
     verdict = _("Is it really better?")
     if evaluation and evaluation.verdict:
         verdict = _verdict_fact(evaluation.verdict)
@@ -163,7 +176,7 @@ def _facts(progress: Progress) -> list[str]:
         verdict = _("Being tested")
     return [
         str(MeasureKind(goal.measure).label) if goal.measure else _("What it should do"),
-        dataset,
+        _dataset_fact(progress),
         progress.base_model or _("What to start from"),
         _step_4_fact(progress),
         verdict,

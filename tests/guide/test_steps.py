@@ -75,6 +75,17 @@ def test_without_training_step_2_asks_for_test_questions(goal):
     assert rail(goal, "goals")[1].fact == "What it is tested with"
 
 
+@pytest.mark.parametrize("method", ["prompt", "rag"])
+def test_without_training_the_rail_counts_questions(goal, owner, method):
+    with_method(goal, method)
+    journey.freeze(goal, owner).delete()
+    assert rail(goal, "goals")[1].fact == "60 questions"
+    journey.freeze(goal, owner)
+    assert rail(goal, "goals")[1].fact == "60 questions, version 1"
+    with_method(goal, "fine_tune")
+    assert rail(goal, "goals")[1].fact == "60 examples, version 1"
+
+
 def test_pages_belong_to_their_step():
     pages = {
         "guide:advice": 1,
@@ -98,7 +109,7 @@ def test_next_actions_of_the_instructions_method(goal, owner):
     journey.freeze(goal, owner).delete()
     assert next_action(goal) == (2, "Check them", "60 questions, not frozen yet.")
     journey.freeze(goal, owner)
-    assert next_action(goal)[:2] == (3, "Choose a model")
+    assert next_action(goal) == (3, "Choose a model", "60 questions frozen as version 1.")
     BaseModelChoice.objects.create(goal=goal, base_model=journey.install(), chosen_by=owner)
     assert next_action(goal) == (4, "Write them", "Ready to write instructions for Tiny.")
     assert step_4(goal).fact == "What you tell it"

@@ -1,4 +1,4 @@
-"""Template tags with which pages of other apps show the three methods."""
+"""Template tags with which pages of other apps show the three methods, and what comes next."""
 
 from dataclasses import dataclass
 
@@ -8,8 +8,9 @@ from django.utils.functional import Promise
 
 from finetune_app.goals.models import Goal, Method
 from finetune_app.guide.rail import step_of
+from finetune_app.guide.step_results import StepResults
 from finetune_app.guide.steps import METHOD_OPTIONS
-from finetune_app.guide.wizard.letter import postponed_methods
+from finetune_app.guide.wizard.letter import Next, next_after, postponed_methods
 
 register = template.Library()
 
@@ -53,3 +54,9 @@ def method_options(context: Context, goal: Goal) -> list[MethodTab]:
 def _is_here(route: str, page: str) -> bool:
     """Whether `page` is the method's page, or another page of step 4 in the same app."""
     return page.partition(":")[0] == route.partition(":")[0] and step_of(page) == 4
+
+
+@register.simple_tag
+def next_step(goal: Goal, results: StepResults) -> Next:
+    """What comes next for a goal that has its method; `results` are the goal's."""
+    return next_after(goal, goal.method, results=results)

@@ -131,8 +131,11 @@ def _sentence(progress: Progress) -> str:
     method = Method(progress.goal.method)
     if progress.at == 4:
         return str(STEP_4_TASKS[method])
+    if progress.at == 2 and method.trains:
+        return _("add the examples it learns from")
     if progress.at == 2:
-        return _("add the examples it learns from") if method.trains else _test_questions()
+        there = progress.examples or progress.version
+        return _("the questions it is tested with") if there else _test_questions()
     return str(NEXT[progress.at])
 
 
