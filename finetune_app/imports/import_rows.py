@@ -5,10 +5,15 @@ leases. So rows are stored in batches, under an import that is not done (`Exampl
 leaves them out), and the transaction that ends the job only marks it as done. A job that is
 interrupted starts again: the rows it had stored are removed, the examples it had changed are
 recognised as unchanged. See docs/decisions/0006-imports-are-staged-in-short-transactions.md.
+
+An import that updates or replaces examples does what its plan has shown, or nothing: each batch is
+written only while nobody else has changed the dataset (`DatasetChanged`). One that appends has
+shown no plan and overwrites nothing, so others may work on the dataset meanwhile.
 """
 
 import json
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -33,6 +38,7 @@ from finetune_app.datasets.services.locking import (
 from finetune_app.datasets.text import last_answer, last_content, last_thought
 from finetune_app.imports.row_matching import TOOL_FIELDS, Match, RowMatcher
 from finetune_app.imports.schemas import (
+    ChangeCounts,
     ChangePlan,
     ExampleChange,
     ImportRow,
@@ -50,6 +56,10 @@ RUNNING_STEPS = (Import.Step.READING, Import.Step.ADDING)
 ROWS, REJECTED, CHANGES = "rows.jsonl", "rejected.jsonl", "changes.jsonl"
 
 
+class DatasetChanged(Exception):
+    """Somebody has changed the dataset since the import was planned."""
+
+
 # ---- The plan ----
 
 
@@ -57,11 +67,11 @@ def plan_changes(item: Import, splits: list[str]) -> ChangePlan:
     """What a file that updates or replaces the examples would do to them. `splits`: those that it
     names."""
     matcher = RowMatcher(item.dataset)
+    none: ChangeCounts = {"new": 0, "changed": 0, "same": 0, "gone": 0}
     plan: ChangePlan = {
-        "new": 0,
-        "changed": 0,
-        "same": 0,
-        "gone": 0,
+        **none,
+        "changed_at": _changed_at(item),  # before the rows are read
+        "done": none,
         "first": [],
         "splits": splits,
     }
@@ -78,6 +88,11 @@ def plan_changes(item: Import, splits: list[str]) -> ChangePlan:
     if item.mode == Import.Mode.REPLACE:
         plan["gone"] = item.dataset.examples.kept().count() - len(matcher.taken)
     return plan
+
+
+def _changed_at(item: Import) -> str:
+    dataset = Dataset.objects.values_list("changed_at", flat=True)
+    return dataset.get(pk=item.dataset_id).isoformat()
 
 
 def _planned_change(example: Example, match: Match) -> PlannedChange:
@@ -107,7 +122,8 @@ def stage_rows(item: Import, job: Job, total: int, splits: Collection[str]) -> N
     `splits` are those that the file names: a batch of its rows does not tell whether others name
     validation rows, or any split at all.
 
-    Raises LeaseLost when the import was cancelled or another worker has the job.
+    Raises LeaseLost when the import was cancelled or another worker has the job, and DatasetChanged
+    when a plan is out of date: call `services.revert_import` then.
     """
     running = Import.objects.filter(pk=item.pk, step__in=RUNNING_STEPS)
     message = _("Adding the rows")
@@ -116,14 +132,32 @@ def stage_rows(item: Import, job: Job, total: int, splits: Collection[str]) -> N
     if item.mode == Import.Mode.APPEND:
         _insert(item, _rows_of(item), writer, splits)
         return
+    with _batch(item, writer):
+        pass  # an outdated plan is noticed before anything is written
     matcher = RowMatcher(item.dataset)
     changes = _folder_of(item) / CHANGES
     with changes.open("w", encoding="utf-8") as file:
         _insert(item, _new_rows(matcher, item, file), writer, splits)
     edit = _edit_of(item)
-    _change(edit, _read_lines(changes), writer)
+    _change(item, edit, _read_lines(changes), writer)
     if item.mode == Import.Mode.REPLACE:
-        _trash_missing(edit, matcher.taken, writer)
+        _trash_missing(item, edit, matcher.taken, writer)
+
+
+@contextmanager
+def _batch(item: Import, writer: LeaseWriter, rows: int = 0) -> Iterator[Dataset]:
+    """A transaction with the lock of the dataset. With a plan, it raises DatasetChanged unless all
+    changes since the plan are the import's own."""
+    with transaction.atomic():
+        writer.check(rows)
+        locked = lock(item.dataset)
+        if item.plan and item.plan.get("changed_at") != locked.changed_at.isoformat():
+            raise DatasetChanged  # also where an older release made the plan
+        yield locked
+        if item.plan:
+            item.plan["changed_at"] = _changed_at(item)
+            item.save(update_fields=["plan"])
+    writer.pause()
 
 
 def _new_rows(matcher: RowMatcher, item: Import, changes: TextIO) -> Iterator[ImportRow]:
@@ -159,26 +193,24 @@ def _insert(
         examples = build(window)
         for start in range(0, len(examples), INSERT_BATCH_ROWS):
             batch = examples[start : start + INSERT_BATCH_ROWS]
-            with transaction.atomic():
-                writer.check(len(batch))
-                locked = lock(dataset)
+            with _batch(item, writer, len(batch)) as locked:
                 if locked.last_number != last_number:  # rows were added since: choose new splits
                     batch = build(window[start : start + INSERT_BATCH_ROWS])
                 store_new(locked, batch)
                 last_number = locked.last_number
-            writer.pause()
 
 
-def _change(edit: Edit, changes: Iterable[ExampleChange], writer: LeaseWriter) -> None:
+def _change(
+    item: Import, edit: Edit, changes: Iterable[ExampleChange], writer: LeaseWriter
+) -> None:
     changes = iter(changes)
     while batch := list(islice(changes, UPDATE_BATCH_ROWS)):
-        with transaction.atomic():
-            writer.check(len(batch))
-            _change_batch(edit, batch)
-        writer.pause()
+        with _batch(item, writer, len(batch)):
+            item.plan["done"]["changed"] += _change_batch(edit, batch)
 
 
-def _change_batch(edit: Edit, changes: list[ExampleChange]) -> None:
+def _change_batch(edit: Edit, changes: list[ExampleChange]) -> int:
+    """Returns how many examples get more than a key."""
     changed = {change["pk"]: change for change in changes}
     change_many(
         dataset=edit.dataset,
@@ -188,6 +220,7 @@ def _change_batch(edit: Edit, changes: list[ExampleChange]) -> None:
         examples=list(edit.dataset.examples.filter(pk__in=changed).order_by("number")),
         fields=lambda example: _changed_fields(example, changed[example.pk]),
     )
+    return sum("messages" in change for change in changes)
 
 
 def _changed_fields(example: Example, change: ExampleChange) -> dict[str, Any]:
@@ -209,16 +242,16 @@ def _next_rejected(example: Example, messages: list[Message], given: str) -> str
     return "" if rejected.strip() == last_answer(messages).strip() else rejected
 
 
-def _trash_missing(edit: Edit, matched: set[int], writer: LeaseWriter) -> None:
+def _trash_missing(item: Import, edit: Edit, matched: set[int], writer: LeaseWriter) -> None:
     """Move every example that no row matches into the trash, marked with this edit's time."""
     kept = edit.dataset.examples.kept().exclude(source_import=edit.source_import_id).order_by("pk")
     last_pk = 0
     while pks := list(kept.filter(pk__gt=last_pk).values_list("pk", flat=True)[:INSERT_BATCH_ROWS]):
         last_pk = pks[-1]
-        with transaction.atomic():
-            writer.check()
-            set_deleted([pk for pk in pks if pk not in matched], edit, away=True)
-        writer.pause()
+        missing = [pk for pk in pks if pk not in matched]
+        with _batch(item, writer):
+            set_deleted(missing, edit, away=True)
+            item.plan["done"]["gone"] += len(missing)
 
 
 # ---- The end ----
@@ -228,7 +261,10 @@ def publish_rows(item: Import) -> None:
     """Show the stored rows. Part of the transaction that ends the job."""
     item.rows_kept = item.examples.count()
     item.step = Import.Step.DONE
-    item.save(update_fields=["step", "rows_kept"])
+    if plan := item.plan:
+        done, rows = plan["done"], plan["new"] + plan["changed"] + plan["same"]
+        done |= {"new": item.rows_kept, "same": rows - item.rows_kept - done["changed"]}
+    item.save(update_fields=["step", "rows_kept", "plan"])
     if item.rows_kept:
         _edit_of(item)
     mark_changed(item.dataset)

@@ -40,13 +40,9 @@ class ImportHandler(JobHandler):
         step, item = job.spec["step"], _import_of(job)
         try:
             if item and step == "store":
-                plan = item.plan
-                splits = plan.get("splits", [])  # an older release kept none
-                import_rows.fetch_rows(item)
-                import_rows.stage_rows(item, job, plan["new"] + plan["changed"], splits)
-            elif item:
-                writer = LeaseWriter(job, item.examples.count(), _("Removing the rows"))
-                services.revert_import(item, writer)
+                return _store(item, job)
+            if item:
+                _revert(item, job)
         except LeaseLost:
             lease.release(job)
         return {"step": step}
@@ -71,9 +67,9 @@ class ImportHandler(JobHandler):
 
     def finish(self, job: Job, result: Result) -> None:
         item = _import_of(job)
-        if item is None:
-            return
         step = result["step"]
+        if item is None or step == "plan":
+            return
         if step == "inspect":
             services.record_inspection(item, cast(InspectResult, result))
         elif step == "remove":
@@ -89,6 +85,30 @@ class ImportHandler(JobHandler):
             return
         Import.objects.filter(pk=item.pk).update(step=Import.Step.FAILED, message=job.message)
         transaction.on_commit(lambda: services.revert_import(item))
+
+
+def _store(item: Import, job: Job) -> Result:
+    """Store the rows of a confirmed plan; if the dataset has changed since, plan again instead."""
+    if item.step == Import.Step.PLANNED:  # again, by this job before it was interrupted
+        return {"step": "plan"}
+    plan = item.plan
+    splits = plan.get("splits", [])  # an older release kept none
+    import_rows.fetch_rows(item)
+    try:
+        import_rows.stage_rows(item, job, plan["new"] + plan["changed"], splits)
+    except import_rows.DatasetChanged:
+        _revert(item, job)
+        new_plan = import_rows.plan_changes(item, splits)
+        with transaction.atomic():
+            LeaseWriter(job, 0, _("Reading the rows")).check()
+            services.show_new_plan(item, new_plan)
+        return {"step": "plan"}
+    return {"step": "store"}
+
+
+def _revert(item: Import, job: Job) -> None:
+    writer = LeaseWriter(job, item.examples.count(), _("Removing the rows"))
+    services.revert_import(item, writer)
 
 
 def _import_of(job: Job) -> Import | None:

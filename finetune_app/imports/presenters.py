@@ -36,7 +36,7 @@ from finetune_app.imports.forms import (
     UploadForm,
 )
 from finetune_app.imports.models import Upload
-from finetune_app.imports.schemas import ChangePlan, ColumnMapping, FileShape, KeyCount, SampleRow
+from finetune_app.imports.schemas import ChangeCounts, ColumnMapping, FileShape, KeyCount, SampleRow
 from finetune_app.imports.unread_keys import name_of, unread
 from finetune_app.jobs.models import Job
 from finetune_app.jobs.presenters import place_facts
@@ -285,7 +285,7 @@ def read_options_form(item: Import) -> ReadOptionsForm | None:
 
 class DoneContext(TypedDict):
     edit: Edit | None  # that can be undone
-    plan: ChangePlan  # empty when the rows were appended
+    done: ChangeCounts  # what happened; empty when the rows were appended
     counts: dict[str, int]  # see ExampleQuerySet.counts
     thoughts: list[str]
 
@@ -294,7 +294,7 @@ def done_context(item: Import) -> DoneContext:
     edit = Edit.objects.filter(source_import=item, undone_at=None, removes_rows=False).first()
     return {
         "edit": edit,
-        "plan": item.plan,
+        "done": item.plan.get("done", item.plan),  # an older release kept the plan alone
         "counts": item.dataset.examples.kept().counts(),
         "thoughts": thought_sentences(item),
     }

@@ -8,9 +8,10 @@ from finetune_app.imports.tool_calls import RowTools
 ColumnMapping = dict[str, str]
 """Part of an example -> name of its column. See column_mapping.py for the keys."""
 
-JobStep = Literal["inspect", "read", "store", "remove"]
+JobStep = Literal["inspect", "read", "store", "plan", "remove"]
 """What an import job does: inspect the file, read its rows and (when appending) store them, store
-the rows of a confirmed plan, or remove the stored rows of a cancelled import."""
+the rows of a confirmed plan, plan again instead because the dataset has changed, or remove the
+stored rows of a cancelled import."""
 
 
 class ReadOptions(TypedDict, total=False):
@@ -173,13 +174,22 @@ class PlannedChange(TypedDict):
     after: PromptAndAnswer
 
 
-class ChangePlan(TypedDict):
-    """What a file that updates or replaces the examples would do to them."""
+class ChangeCounts(TypedDict):
+    """How many rows are added, changed, left as they are, and moved to the trash."""
 
     new: int
     changed: int
     same: int
     gone: int
+
+
+class ChangePlan(ChangeCounts):
+    """What a file that updates or replaces the examples would do to them."""
+
+    changed_at: str
+    """`Dataset.changed_at` when the rows were compared, moved on by the import's own changes."""
+    done: ChangeCounts
+    """What has happened so far."""
     first: list[PlannedChange]
     splits: list[str]
     """As in `ReadResult`."""

@@ -21,6 +21,7 @@ from finetune_app.accounts import storage
 from finetune_app.accounts.models import Team, User
 from finetune_app.core.errors import PlainError
 from finetune_app.datasets.models import Dataset, Edit, Import
+from finetune_app.datasets.services import batch_edits
 from finetune_app.datasets.services.lease_writer import LeaseWriter
 from finetune_app.datasets.services.undoing import undo
 from finetune_app.datasets.text import clean_name
@@ -29,6 +30,7 @@ from finetune_app.imports.column_mapping import ALL_FOR_TEST
 from finetune_app.imports.import_rows import delete_staged_rows
 from finetune_app.imports.models import SavedMapping
 from finetune_app.imports.schemas import (
+    ChangePlan,
     ColumnMapping,
     FileShape,
     ImportSpec,
@@ -153,7 +155,8 @@ def return_to_columns(*, item: Import) -> None:
 
 
 def apply_plan(*, item: Import) -> None:
-    """Carry out the plan of an import that updates or replaces examples."""
+    """Carry out the plan of an import that updates or replaces examples, unless the dataset has
+    changed since: then the job plans it again."""
     with transaction.atomic():
         _change_step(item, (Import.Step.PLANNED,), Import.Step.ADDING)
         _create_job(item, {"step": "store"})
@@ -193,10 +196,15 @@ def _delete_cancelled(item: Import) -> None:
 
 
 def revert_import(item: Import, writer: LeaseWriter | None = None) -> None:
-    """Undo the changes of an unfinished import, and remove the rows it has stored."""
-    for edit in Edit.objects.filter(source_import=item, undone_at=None):
-        undo(edit=edit, by=item.by, here=True)
-        edit.dataset.edits.filter(source_import=item).delete()
+    """Undo the changes of an unfinished import, and remove the rows it has stored. May be repeated
+    after an interruption."""
+    edits = Edit.objects.filter(source_import=item)
+    for edit in edits.filter(undone_at=None):
+        if edit.undoes_id:  # the undo that was interrupted
+            batch_edits.run_to_end(edit)
+        else:
+            undo(edit=edit, by=item.by, here=True)
+    edits.delete()
     delete_staged_rows(item, writer)
 
 
@@ -273,6 +281,15 @@ def record_read(item: Import, result: ReadResult) -> bool:
         item.step = Import.Step.PLANNED
     item.save()
     return ready
+
+
+def show_new_plan(item: Import, plan: ChangePlan) -> None:
+    """Ask again, with a plan of the dataset as it is now, unless the import was cancelled."""
+    Import.objects.filter(pk=item.pk, step=Import.Step.ADDING).update(
+        step=Import.Step.PLANNED,
+        plan=plan,
+        message=_("The dataset changed since this preview, so nothing was done. Look at it again."),
+    )
 
 
 def rejects_all(item: Import, result: ReadResult) -> bool:
