@@ -76,14 +76,14 @@ def test_after_an_answer_the_code_sends_the_answered_request(live, as_viewer, ur
     ]
 
 
-def test_half_a_character_in_the_hidden_field_is_shown_as_a_question_mark(live, as_viewer, url):
+def test_half_a_character_in_the_hidden_field_is_shown_as_a_mark_in_its_place(live, as_viewer, url):
     given = {"question": "Hello", "history": r'[{"role": "user", "content": "\ud83d late"}]'}
     reply = as_viewer.post(url("playground:code"), given, headers=PART)
     assert reply.status_code == 200
-    assert "? late" in reply.content.decode()
+    assert "� late" in reply.content.decode()
     reply = as_viewer.post(url("playground:page"), given | {"temperature": "9"})
     assert reply.status_code == 422
-    assert "? late" in reply.content.decode()
+    assert "� late" in reply.content.decode()
 
 
 def test_without_javascript_the_code_redirects_to_the_page(live, as_viewer, url):
