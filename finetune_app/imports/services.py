@@ -288,7 +288,7 @@ def show_new_plan(item: Import, plan: ChangePlan) -> None:
     Import.objects.filter(pk=item.pk, step=Import.Step.ADDING).update(
         step=Import.Step.PLANNED,
         plan=plan,
-        message=_("The dataset changed since this preview, so nothing was done. Look at it again."),
+        message=_("Not done yet: the dataset changed. Look again."),
     )
 
 

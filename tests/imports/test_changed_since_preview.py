@@ -21,7 +21,7 @@ from tests.imports.conftest import finish_job
 from tests.page_text import compact
 
 APPEND, MERGE, REPLACE = Import.Mode.APPEND, Import.Mode.MERGE, Import.Mode.REPLACE
-SENTENCE = "The dataset changed since this preview, so nothing was done. Look at it again."
+SENTENCE = "Not done yet: the dataset changed. Look again."
 
 
 def row(prompt: str, answer: str) -> dict:
