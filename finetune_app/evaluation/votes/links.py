@@ -10,6 +10,7 @@ from finetune_app.accounts.models import User
 from finetune_app.accounts.services.hashing import hash_secret
 from finetune_app.core.errors import PlainError
 from finetune_app.evaluation.models import Evaluation, VoteLink
+from finetune_app.evaluation.votes.services import require_answers
 
 DAYS = (1, 7, 14, 30)
 DEFAULT_DAYS = 14
@@ -23,12 +24,7 @@ def create_link(
     Raises:
         PlainError: there are no answers yet, or the votes were counted.
     """
-    if not evaluation.comparisons.exists():
-        raise PlainError(
-            _("There is nothing to vote on yet. Wait until the test has ended."),
-            status=409,
-            title=_("No answers yet"),
-        )
+    require_answers(evaluation)
     if evaluation.needs_person and evaluation.revealed_at:
         raise PlainError(
             _("The votes were counted and the names shown. Test again to let people choose blind."),

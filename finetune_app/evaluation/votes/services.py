@@ -33,8 +33,8 @@ def vote(*, voter: Voter, position: int, pressed: str) -> Vote:
         PlainError: the pair or the button is unknown, or a member votes where a measure decides.
     """
     evaluation = Evaluation.objects.lock(voter.evaluation_id)
-    if not voter.link_id and not evaluation.needs_person:
-        raise PlainError(_("This test is decided by its measure, not by a choice."), status=409)
+    if not voter.link_id:
+        _require_person(evaluation)
     if not 0 <= position < len(voter.pairs):
         raise PlainError(_("There is no such pair of answers."), status=404)
     pair: Pair = voter.pairs[position]
@@ -58,6 +58,11 @@ def vote(*, voter: Voter, position: int, pressed: str) -> Vote:
     )
     _tally(evaluation, index)
     return found
+
+
+def _require_person(evaluation: Evaluation) -> None:
+    if not evaluation.needs_person:
+        raise PlainError(_("This test is decided by its measure, not by a choice."), status=409)
 
 
 def _choice(pair: Pair, pressed: str) -> str:
@@ -91,9 +96,11 @@ def reveal(*, evaluation: Evaluation) -> Verdict | None:
     """Reveal the names and count the votes. Votes after this do not count.
 
     Raises:
-        PlainError: there is nothing to count.
+        PlainError: there is nothing to count, or a measure decides.
     """
     evaluation = Evaluation.objects.lock(evaluation.pk)
+    _require_person(evaluation)
+    require_answers(evaluation)
     nobody_chose = not evaluation.votes.counted().exists()
     if nobody_chose and evaluation.comparisons.filter(outcome=Comparison.Outcome.OPEN).exists():
         raise PlainError(
@@ -105,6 +112,16 @@ def reveal(*, evaluation: Evaluation) -> Verdict | None:
         evaluation.revealed_at = timezone.now()
         evaluation.save(update_fields=["revealed_at"])
     return store_verdict(evaluation)
+
+
+def require_answers(evaluation: Evaluation) -> None:
+    """Raises PlainError until the test has ended: names shown before would make no vote blind."""
+    if not evaluation.comparisons.exists():
+        raise PlainError(
+            _("There is nothing to vote on yet. Wait until the test has ended."),
+            status=409,
+            title=_("No answers yet"),
+        )
 
 
 def majority(choices: Iterable[str]) -> int:

@@ -39,7 +39,7 @@ def vote(request: HttpRequest, goal: Goal, evaluation_id: int) -> HttpResponse:
         elif position is not None:
             services.vote(voter=voter, position=position, pressed=pressed)
         return redirect("evaluation:vote", goal_id=goal.pk, evaluation_id=evaluation.pk)
-    if not evaluation.hides_names:
+    if not evaluation.hides_names or not evaluation.comparisons.exists():
         return redirect("evaluation:detail", goal_id=goal.pk, evaluation_id=evaluation.pk)
     position, voted = voters.next_position(voter), voters.count_votes(voter)
     context: dict[str, Any] = {

@@ -164,6 +164,23 @@ def test_without_a_vote_the_names_stay_hidden(as_editor, ballot, url):
     assert ballot.revealed_at is None
 
 
+def test_nothing_is_counted_while_the_test_runs(as_editor, ballot, url):
+    """The names would be known before the first vote, and no vote on the test could count."""
+    ballot.comparisons.all().delete()
+    assert as_editor.get(url("vote", ballot.pk))["Location"] == url("detail", ballot.pk)
+    reply = as_editor.post(url("reveal", ballot.pk))
+    assert reply.status_code == 409
+    assert "Wait until the test has ended" in reply.content.decode()
+    ballot.refresh_from_db()
+    assert ballot.revealed_at is None
+
+
+def test_the_votes_beside_a_measure_stay_open(as_editor, tested, url):
+    assert as_editor.post(url("reveal", tested.pk)).status_code == 409
+    tested.refresh_from_db()
+    assert tested.revealed_at is None
+
+
 def test_invalid_votes_are_rejected(as_editor, ballot, url):
     assert as_editor.post(url("vote", ballot.pk), {"vote": "c", "pair": "0"}).status_code == 400
     assert as_editor.post(url("vote", ballot.pk), {"vote": "a", "pair": "99"}).status_code == 404
