@@ -49,8 +49,8 @@ def require_space(team: Team, size: int) -> None:
     raise PlainError(
         _(
             "Your team's files take %(used)s of the %(most)s there are for them, and "
-            "this one does not fit. Delete imports, documents, trainings or exports that are not "
-            "needed any more, or ask who runs Finetune for more space."
+            "this one does not fit. Delete imports, documents, trainings, exports or goals that "
+            "are not needed any more, or ask who runs Finetune for more space."
         )
         % {"used": sizes.size(used), "most": sizes.size(settings.MAX_TEAM_BYTES)},
         status=413,

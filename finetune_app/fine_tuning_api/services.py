@@ -56,16 +56,17 @@ def save_file(
     purpose: str,
     file: "File[bytes]",
     lifetime: timedelta | None = None,
+    counted: int = 0,
 ) -> ApiFile:
     """Store an upload. Its content is read only by a job. It stays for its `lifetime`; None: until
-    somebody deletes it.
+    somebody deletes it. `counted`: bytes of it that its team stores already, in parts.
 
     Raises PlainError if it is empty or too large.
     """
     size = file.size or 0
     if not size:
         raise PlainError(_("The file is empty."))
-    require_room(team, size, purpose)
+    require_room(team, size, purpose, counted)
     saved = ApiFile(team=team, name=name[:200] or "file.jsonl", purpose=purpose, size=size)
     saved.expires_at = timezone.now() + lifetime if lifetime else None
     saved.storage_path = default_storage.save(saved.path_of_upload, file)
@@ -73,7 +74,7 @@ def save_file(
     return saved
 
 
-def require_room(team: Team, size: int, purpose: str = Purpose.FINE_TUNE) -> None:
+def require_room(team: Team, size: int, purpose: str = Purpose.FINE_TUNE, counted: int = 0) -> None:
     """Raises PlainError if a file of `size` bytes is too large, by itself or for its team."""
     if size > MAX_FILE_BYTES:
         what_to_do = (
@@ -92,7 +93,7 @@ def require_room(team: Team, size: int, purpose: str = Purpose.FINE_TUNE) -> Non
             % {"n": MAX_TEAM_BYTES // 1024**3},
             status=413,
         )
-    storage.require_space(team, size)
+    storage.require_space(team, size - counted)
 
 
 @dataclass(frozen=True)

@@ -112,6 +112,7 @@ def complete_upload(*, upload: ApiUpload, part_ids: Sequence[str], md5: str = ""
             purpose=upload.purpose,
             file=File(joined),
             lifetime=upload.file_lifetime,
+            counted=total,
         )
     if not _end(upload, ApiUpload.Status.COMPLETED, file=saved):
         saved.delete()

@@ -6,4 +6,8 @@ class VersionsConfig(AppConfig):
     label = "versions"
 
     def ready(self) -> None:
+        from finetune_app.accounts import storage
         from finetune_app.versions import signals  # noqa: F401
+        from finetune_app.versions.models import Version
+
+        storage.register(Version, "dataset__goal__team")

@@ -15,6 +15,7 @@ class Version(models.Model):
     note = models.TextField(blank=True)
     stored_name = models.CharField(max_length=200)  # versions/<dataset>/<n>.jsonl
     sha256 = models.CharField(max_length=64)
+    size = models.BigIntegerField(default=0)  # bytes
     counts = models.JSONField(default=dict)  # {"train": 240, "validation": 40, "test": 60}
     # Lengths as counted by versions.services.weight, from which tokens are estimated.
     longest = models.PositiveIntegerField(default=0)  # longest example

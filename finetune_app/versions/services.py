@@ -17,6 +17,7 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from finetune_app.accounts import storage
 from finetune_app.accounts.models import User
 from finetune_app.checks import services as checks
 from finetune_app.checks.models import Severity
@@ -57,7 +58,7 @@ def freeze(*, dataset: Dataset, by: User | None) -> tuple[Version, bool]:
     becomes a version once more, since all that comes next reads the newest.
 
     The file is complete on disk before its database row exists. Raises PlainError while something
-    blocks, such as an outdated check of a large dataset.
+    blocks, such as an outdated check of a large dataset, or the team has no space left.
     """
     checks.check_after_edit(dataset)  # a large dataset has to be checked by a job before
     reason = freeze_blocker(dataset)
@@ -79,6 +80,7 @@ def freeze(*, dataset: Dataset, by: User | None) -> tuple[Version, bool]:
         if newest and newest.sha256 == facts["sha256"]:
             draft.unlink()
             return newest, False
+        _require_space(dataset, draft, facts["size"])
         _publish(draft, name)
         version = Version.objects.create(
             dataset=dataset, number=number, stored_name=name, created_by=by, **facts
@@ -90,6 +92,7 @@ class FileStatistics(TypedDict):
     """Fields of a Version that are computed while its file is written."""
 
     sha256: str
+    size: int
     counts: dict[str, int]
     longest: int
     longest_rows: list[int]
@@ -131,6 +134,7 @@ def _write(dataset: Dataset, draft: Path) -> FileStatistics:
         ) from error
     return {
         "sha256": digest.hexdigest(),
+        "size": draft.stat().st_size,
         "counts": dict(counts),
         "longest": longest,
         "longest_rows": sorted(longest_rows, reverse=True),
@@ -139,6 +143,15 @@ def _write(dataset: Dataset, draft: Path) -> FileStatistics:
         "answer_characters": answer_characters,
         "pairs": pairs,
     }
+
+
+def _require_space(dataset: Dataset, draft: Path, size: int) -> None:
+    """Raises PlainError, without the draft, where it exceeds the team's share."""
+    try:
+        storage.require_space(dataset.goal.team, size)
+    except PlainError:
+        draft.unlink()
+        raise
 
 
 def weight(text: str) -> int:

@@ -55,6 +55,13 @@ def test_parts_become_a_file_in_the_order_that_is_told(client, upload):
     assert stored_parts() == []
 
 
+def test_the_parts_of_a_file_do_not_count_a_second_time_when_it_is_joined(client, settings, team):
+    settings.MAX_TEAM_BYTES = storage.stored_bytes(team) + len(CONTENT)
+    whole = start(client)
+    done = client.uploads.complete(whole.id, part_ids=[send(client, whole, CONTENT)])
+    assert done.file.bytes == len(CONTENT)
+
+
 def test_the_client_uploads_a_file_in_chunks_that_a_job_learns(client, tmp_path):
     path = tmp_path / "bikes.jsonl"
     path.write_bytes(CONTENT)

@@ -8,13 +8,16 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 
 from finetune_app.accounts import storage
 from finetune_app.core.errors import PlainError
+from finetune_app.core.files import local_path
 from finetune_app.datasets.models import Import
 from finetune_app.datasets.services import dataset_of
 from finetune_app.fine_tuning_api.models import ApiFile
 from finetune_app.goals.models import Goal
+from finetune_app.imports import chunked_upload
 from finetune_app.imports.services import start_import
 from finetune_app.model_export import services as exports
 from finetune_app.training import services as trainings
+from finetune_app.versions.models import Version
 from tests import journey
 from tests.worker.training.recording_channel import RecordingChannel
 from worker.channel import UserError
@@ -64,6 +67,39 @@ def test_rows_read_from_a_file_count_too(goal, owner, team, data_dir):
     assert storage.stored_bytes(team) == 5100
 
 
+def test_an_upload_that_arrives_in_chunks_takes_its_space_from_the_start(small, goal, owner):
+    dataset = dataset_of(goal)
+    upload = chunked_upload.start_upload(
+        dataset=dataset, by=owner, name="large.csv", size=60, modified_at_ms=1
+    )
+    assert storage.stored_bytes(goal.team) == 960
+    with pytest.raises(PlainError, match="does not fit"):
+        chunked_upload.start_upload(
+            dataset=dataset, by=owner, name="next.csv", size=60, modified_at_ms=1
+        )
+    with pytest.raises(PlainError, match="does not fit"):
+        bring(goal, owner, 60)
+    chunked_upload.append_chunk(upload=upload, offset=0, length=60, source=io.BytesIO(b"x" * 60))
+    upload.refresh_from_db()
+    chunked_upload.finish_upload(upload=upload)
+    assert storage.stored_bytes(goal.team) == 960
+
+
+def test_a_version_counts_too(goal, owner, team):
+    version = journey.freeze(goal, owner)
+    assert version.size == local_path(version.stored_name).stat().st_size > 1000
+    assert storage.stored_bytes(team) == version.size
+
+
+def test_a_dataset_is_not_frozen_where_it_would_not_fit(goal, owner, settings, data_dir):
+    settings.MAX_TEAM_BYTES = 1000
+    with pytest.raises(PlainError, match="does not fit") as refused:
+        journey.freeze(goal, owner)
+    assert refused.value.status == 413
+    assert not Version.objects.exists()
+    assert not list((data_dir / "versions").rglob("*.part"))
+
+
 def test_what_a_team_has_trained_counts_too(goal, owner, team):
     ready = journey.ready(goal, owner)
     before = storage.stored_bytes(team)
@@ -79,7 +115,7 @@ def test_a_whole_model_is_not_trained_where_it_would_not_fit(goal, owner, settin
     base = ready.base_choice.base_model
     base.size = 5000
     base.save()
-    settings.MAX_TEAM_BYTES = 4000
+    settings.MAX_TEAM_BYTES = storage.stored_bytes(goal.team) + 4000
     with pytest.raises(PlainError, match="does not fit"):
         trainings.start(goal=ready, user=owner, chosen={"tuning": "full"})
     assert trainings.start(goal=ready, user=owner)
