@@ -210,6 +210,30 @@ def test_internal_errors_are_not_shown(asked):
     assert "Mara" not in page
 
 
+TOLD = '[{"role": "user", "content": "My kettle drips"}]'
+
+
+def test_a_question_without_an_answer_keeps_the_conversation(asked, address):
+    """For a browser without JavaScript, whose page is written anew."""
+    for _n in range(3):
+        reply = NOBODY().post(address, {"question": "And <now>?", "history": TOLD})
+        page = reply.content.decode()
+        assert page.count("My kettle drips") == 2  # shown, and in the field for the next question
+        assert "And &lt;now&gt;?</textarea>" in page
+    assert reply.status_code == 429
+
+
+def test_a_question_that_the_model_could_not_answer_keeps_the_conversation(address, monkeypatch):
+    async def failed(generation):
+        return {"error": "The model is away."}
+
+    monkeypatch.setattr(page_client, "complete", failed)
+    page = NOBODY().post(address, {"question": "And now?", "history": TOLD}).content.decode()
+    assert "cannot answer now" in page
+    assert page.count("My kettle drips") == 2
+    assert "And now?</textarea>" in page
+
+
 def test_half_a_character_in_the_hidden_field_is_no_internal_error(address, monkeypatch):
     """JSON may hold half of a surrogate pair, UTF-8 may not."""
     sent = []
@@ -230,9 +254,11 @@ def test_empty_and_too_long_questions_are_refused(asked):
     assert "Ask something shorter" in asked("x" * 3000).content.decode()
 
 
-def test_another_sites_script_cannot_ask(asked, address, as_viewer):
+def test_another_sites_script_cannot_ask(address, as_viewer):
     elsewhere = {"headers": {"Origin": "https://evil.example"}}
-    assert asked(**elsewhere).status_code == 403
+    refused = NOBODY().post(address, {"question": "Hi", "history": TOLD}, **elsewhere)
+    assert refused.status_code == 403
+    assert "My kettle drips" not in refused.content.decode()  # nor put words on the page
     PublicChat.objects.update(audience="team")
     assert as_viewer.post(address, {"question": "Hi"}, **elsewhere).status_code == 403
     assert (

@@ -17,6 +17,7 @@ from django.views.decorators.csrf import csrf_exempt
 
 from finetune_app.accounts.access import public, require_second_factor
 from finetune_app.accounts.requests import HttpRequest
+from finetune_app.core.chat_messages import Message
 from finetune_app.core.requests import client_ip
 from finetune_app.gateway.errors import ApiError
 from finetune_app.gateway.generation import Generation
@@ -52,17 +53,29 @@ def page(request: HttpRequest, link: str) -> HttpResponseBase:
     if request.method != "POST":
         return _chat_page(chat, {})
     streams = request.headers.get("Accept") == JSON_LINES
+    history = _history(request)
     try:
-        generation = _prepare(request, chat)
+        _require_own_page(request, chat)
+    except QuestionRefused as refused:  # another page may not put words on this one
+        return _refusal(chat, refused, {}, streams)
+    unanswered = _conversation(history) | {"question": request.POST.get("question", "")}
+    try:
+        generation = _prepare(request, chat, history)
     except QuestionRefused as refused:
-        if streams:
-            body = {"error": str(refused)}
-            return _with_headers(JsonResponse(body, status=refused.status), chat)
-        return _chat_page(chat, {"error": str(refused)}, refused.status)
+        return _refusal(chat, refused, unanswered, streams)
     if streams:
         lines = StreamingHttpResponse(_json_lines(generation), content_type=JSON_LINES)
         return _with_headers(lines, chat)
-    return _chat_page(chat, async_to_sync(_answered)(generation))
+    return _chat_page(chat, unanswered | async_to_sync(_answered)(generation))
+
+
+def _refusal(
+    chat: PublicChat, refused: QuestionRefused, unanswered: dict[str, object], streams: bool
+) -> HttpResponseBase:
+    error = {"error": str(refused)}
+    if streams:
+        return _with_headers(JsonResponse(error, status=refused.status), chat)
+    return _chat_page(chat, unanswered | error, refused.status)
 
 
 def _visible_chat(request: HttpRequest, link: str) -> PublicChat | None:
@@ -77,12 +90,16 @@ def _visible_chat(request: HttpRequest, link: str) -> PublicChat | None:
     return chat if membership else None
 
 
-def _prepare(request: HttpRequest, chat: PublicChat) -> Generation:
-    """Raises QuestionRefused."""
+def _require_own_page(request: HttpRequest, chat: PublicChat) -> None:
+    """Raises QuestionRefused where another site's page asks."""
     origin = urlsplit(request.headers.get("Origin", "")).netloc
     for_everybody = chat.audience == PublicChat.Audience.LINK
     if origin != request.get_host() and (origin or not for_everybody):
         raise QuestionRefused(_("Ask on the page itself."), 403)
+
+
+def _prepare(request: HttpRequest, chat: PublicChat, history: list[Message]) -> Generation:
+    """Raises QuestionRefused."""
     question = request.POST.get("question", "").strip()
     if not question:
         raise QuestionRefused(_("Type something first."), 400)
@@ -101,8 +118,6 @@ def _prepare(request: HttpRequest, chat: PublicChat) -> Generation:
         }
         status = 429 if exceeded.reason in messages else 503
         raise QuestionRefused(messages.get(exceeded.reason, _unavailable()), status) from exceeded
-    history = page_client.read_history(request.POST.get("history", ""), MAX_MESSAGES_REMEMBERED)
-    history = [one | {"content": one["content"][: 2 * MAX_QUESTION_CHARACTERS]} for one in history]
     body: page_client.ChatBody = {
         "messages": [*history, {"role": "user", "content": question}],
         "max_tokens": MAX_ANSWER_TOKENS,
@@ -111,6 +126,12 @@ def _prepare(request: HttpRequest, chat: PublicChat) -> Generation:
         return page_client.prepare(chat.deployment, f"chat page {chat.pk}", body)
     except ApiError as error:
         raise QuestionRefused(_unavailable(), 503) from error
+
+
+def _history(request: HttpRequest) -> list[Message]:
+    history = page_client.read_history(request.POST.get("history", ""), MAX_MESSAGES_REMEMBERED)
+    longest = 2 * MAX_QUESTION_CHARACTERS
+    return [{"role": one["role"], "content": one["content"][:longest]} for one in history]
 
 
 async def _json_lines(generation: Generation) -> AsyncGenerator[bytes, None]:
@@ -128,7 +149,12 @@ async def _answered(generation: Generation) -> dict[str, object]:
     answer = await page_client.complete(generation)
     if answer.get("error"):
         return {"error": _unavailable()}
-    turns = [*generation.request.messages, {"role": "assistant", "content": answer["text"]}]
+    said: Message = {"role": "assistant", "content": answer["text"]}
+    return _conversation([*generation.request.messages, said]) | {"question": ""}
+
+
+def _conversation(turns: list[Message]) -> dict[str, object]:
+    """What the page shows of it, and its form sends with the next question."""
     return {"turns": turns, "history": json.dumps(turns, ensure_ascii=False)}
 
 
