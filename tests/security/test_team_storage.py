@@ -2,8 +2,10 @@
 
 import io
 from collections import namedtuple
+from importlib import import_module
 
 import pytest
+from django.apps import apps
 from django.core.files.uploadedfile import SimpleUploadedFile
 
 from finetune_app.accounts import storage
@@ -89,6 +91,14 @@ def test_a_version_counts_too(goal, owner, team):
     version = journey.freeze(goal, owner)
     assert version.size == local_path(version.stored_name).stat().st_size > 1000
     assert storage.stored_bytes(team) == version.size
+
+
+def test_a_version_of_before_is_measured_by_the_migration(goal, owner):
+    size = journey.freeze(goal, owner).size
+    Version.objects.update(size=0)
+    migration = import_module("finetune_app.versions.migrations.0005_size")
+    migration.measure(apps, None)
+    assert Version.objects.get().size == size
 
 
 def test_a_dataset_is_not_frozen_where_it_would_not_fit(goal, owner, settings, data_dir):

@@ -53,29 +53,21 @@ def page(request: HttpRequest, link: str) -> HttpResponseBase:
     if request.method != "POST":
         return _chat_page(chat, {})
     streams = request.headers.get("Accept") == JSON_LINES
-    history = _history(request)
+    unanswered: dict[str, object] = {}  # another site's page may put no words on this one
     try:
         _require_own_page(request, chat)
-    except QuestionRefused as refused:  # another page may not put words on this one
-        return _refusal(chat, refused, {}, streams)
-    unanswered = _conversation(history) | {"question": request.POST.get("question", "")}
-    try:
+        history = _history(request)
+        unanswered = _conversation(history) | {"question": request.POST.get("question", "")}
         generation = _prepare(request, chat, history)
     except QuestionRefused as refused:
-        return _refusal(chat, refused, unanswered, streams)
+        if streams:
+            body = {"error": str(refused)}
+            return _with_headers(JsonResponse(body, status=refused.status), chat)
+        return _chat_page(chat, unanswered | {"error": str(refused)}, refused.status)
     if streams:
         lines = StreamingHttpResponse(_json_lines(generation), content_type=JSON_LINES)
         return _with_headers(lines, chat)
     return _chat_page(chat, unanswered | async_to_sync(_answered)(generation))
-
-
-def _refusal(
-    chat: PublicChat, refused: QuestionRefused, unanswered: dict[str, object], streams: bool
-) -> HttpResponseBase:
-    error = {"error": str(refused)}
-    if streams:
-        return _with_headers(JsonResponse(error, status=refused.status), chat)
-    return _chat_page(chat, unanswered | error, refused.status)
 
 
 def _visible_chat(request: HttpRequest, link: str) -> PublicChat | None:
