@@ -247,7 +247,7 @@ async def _stream_remote(
         yield _trouble(request, problem) | {
             "param": problem.param,
             "permanent": problem.retry_after is None,
-            "refused": problem.about_question,
+            "refused": bool(problem.about_question),
         }
     except engine_client.EngineUnavailable as problem:
         yield _trouble(request, problem)

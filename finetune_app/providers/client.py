@@ -168,7 +168,11 @@ async def stream(
     except (httpx.HTTPError, TimeoutError) as problem:
         raise errors.connection_error(problem, target) from None
     if not end["finish_reason"]:
-        raise RemoteError(f"{target.host} stopped in the middle of its answer.", retry_after=5)
+        raise RemoteError(
+            f"{target.host} stopped in the middle of its answer.",
+            retry_after=5,
+            about_question=None,
+        )
     yield {**end, "done": True, "seconds": round(time.monotonic() - began, 3)}
 
 
@@ -311,6 +315,7 @@ def _read(chunk: Any, end: StreamEvent, target: Target) -> str:
         raise RemoteError(
             f"{target.host} broke off: {errors.platform_message(str(message), target)}",
             retry_after=5,
+            about_question=None,
         )
     usage = chunk.get("usage")
     if isinstance(usage, dict):

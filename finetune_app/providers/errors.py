@@ -48,6 +48,7 @@ def status_error(
             f"{host} has an error of its own ({status}){_said(message, target)}. "
             "Try again in a while.",
             retry_after=_seconds(response.headers.get("retry-after")),
+            about_question=None,
         )
     rejects_question = status in REJECTED_QUESTION and not ABOUT_ACCOUNT.search(message)
     return RemoteError(
@@ -60,7 +61,9 @@ def status_error(
 def connection_error(problem: Exception, target: Target) -> RemoteError:
     if isinstance(problem, httpx.TimeoutException | TimeoutError):
         return RemoteError(
-            f"{target.host} did not answer in time. Try again in a while.", retry_after=5
+            f"{target.host} did not answer in time. Try again in a while.",
+            retry_after=5,
+            about_question=None,
         )
     if "CERTIFICATE" in str(problem).upper():
         return RemoteError(f"{target.host} has no certificate that this machine trusts.")
@@ -70,7 +73,9 @@ def connection_error(problem: Exception, target: Target) -> RemoteError:
             "network.",
             retry_after=5,
         )
-    return RemoteError(f"The connection to {target.host} broke. Try again.", retry_after=5)
+    return RemoteError(
+        f"The connection to {target.host} broke. Try again.", retry_after=5, about_question=None
+    )
 
 
 def platform_message(message: str, target: Target) -> str:

@@ -18,7 +18,8 @@ class RemoteError(Exception):
     """The remote model did not answer. The message is for the user, without the key.
 
     `param`: the option that it does not take, by its name in Options; or "". `about_question`:
-    whether this question is at fault, and not the key, the account, the network or the platform.
+    whether this question is at fault, and not the key, the account, the network or the platform;
+    None where one error does not tell, as the platform's own or an answer that does not come.
     """
 
     def __init__(
@@ -27,7 +28,7 @@ class RemoteError(Exception):
         *,
         retry_after: float | None = None,
         param: str = "",
-        about_question: bool = False,
+        about_question: bool | None = False,
     ) -> None:
         super().__init__(message)
         self.message, self.param, self.about_question = message, param, about_question

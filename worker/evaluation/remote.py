@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 
 from finetune_app.providers.client import RemoteError, Target, answer, sampling_options
 from worker.channel import UserError
 from worker.engine.requests import Completion
 from worker.evaluation.candidate_runner import CandidateRunner, Pair
+from worker.evaluation.inputs import Candidate
 
 CONCURRENT_REQUESTS = 4  # few enough for rate limits, several times faster than one
 NO_TOOLS = "This row has tools, and models elsewhere are asked without tools here."
 MAX_ERRORS_IN_A_ROW = 5  # of a platform, before it is asked nothing more
 KEPT = "All answers so far are kept: continue once this is mended, and only the rest is asked."
+ONLY_THIS = "It answers other questions, and not this one, however often it is asked."
+OTHER_QUESTIONS = 3  # asked again at most, until one is answered
 POLL_SECONDS = 0.5  # between checks of the lease and the stop button
 
 
@@ -34,7 +38,7 @@ def answer_remotely(runner: CandidateRunner) -> bool:
         runner.handle_answer(pair, UserError("bad_data", NO_TOOLS))
     replies = _Replies(runner)
     pool = ThreadPoolExecutor(CONCURRENT_REQUESTS)
-    waiting = {pool.submit(_request, runner, pair): pair for pair in pairs}
+    waiting = {pool.submit(replies.request, pair): pair for pair in pairs}
     try:
         while waiting:
             runner.channel.check()
@@ -51,8 +55,8 @@ def answer_remotely(runner: CandidateRunner) -> bool:
 
 
 class _Replies:
-    """Passes on answers, and rejected questions as failed ones. No other error is an answer: what
-    met one is asked again when the job is continued.
+    """Passes on answers, and as failed ones the questions that the platform rejects or errs at each
+    time. No other error is an answer: what met one is asked again when the job is continued.
 
     A platform that rejects whatever it is asked is misconfigured, so a rejected question only
     counts once the candidate has answered another.
@@ -61,6 +65,7 @@ class _Replies:
     def __init__(self, runner: CandidateRunner) -> None:
         self.runner = runner
         self.answered = {candidate for candidate, _row in runner.answered}
+        self.answered_now: list[Pair] = []
         self.rejected: list[tuple[Pair, RemoteError]] = []  # before the first answer
         self.errors_in_a_row = Counter[int]()  # by candidate: each has a platform of its own
         self.unanswered: RemoteError | None = None  # the last error of those that left a gap
@@ -73,6 +78,7 @@ class _Replies:
             self._add_error(pair, problem)
             return
         self.answered.add(candidate)
+        self.answered_now.append(pair)
         self.errors_in_a_row[candidate] = 0
         self.runner.handle_answer(pair, answer)
 
@@ -101,6 +107,33 @@ class _Replies:
                 self.unanswered = problem
         if self.unanswered:
             raise _failure(self.unanswered)
+
+    def request(self, pair: Pair) -> Completion:
+        """Ask, and once more where the platform errs but answers another question meanwhile.
+
+        Runs in a thread of its own. Raises RemoteError; it is about the question if only this one
+        is not answered.
+        """
+        try:
+            return _request(self.runner, pair)
+        except RemoteError as problem:
+            if problem.about_question is not None or not self._answers_another(pair[0]):
+                raise
+        try:
+            return _request(self.runner, pair)
+        except RemoteError as problem:
+            if problem.about_question is None:
+                raise RemoteError(f"{problem.message} {ONLY_THIS}", about_question=True) from None
+            raise
+
+    def _answers_another(self, candidate: Candidate) -> bool:
+        now = [pair for pair in self.answered_now if pair[0] is candidate]
+        rows = [row for row in self.runner.rows if (candidate.id, row.row) in self.runner.answered]
+        for pair in [*now, *((candidate, row) for row in rows)][:OTHER_QUESTIONS]:
+            with suppress(RemoteError):
+                _request(self.runner, pair)
+                return True
+        return False
 
 
 def _failure(problem: RemoteError) -> UserError:

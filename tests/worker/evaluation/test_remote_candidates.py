@@ -112,12 +112,59 @@ def test_a_platform_that_rejects_every_question_fails_the_job(remote_evaluation,
     assert not of_remote(channel)
 
 
-@pytest.mark.parametrize("problem", ["wrong key", "poor", "no credit", "busy", "broken"])
+@pytest.fixture
+def no_waiting(monkeypatch):
+    monkeypatch.setattr(client, "MAX_RETRY_WAIT_SECONDS", 0)
+
+
+def test_a_question_at_which_the_platform_errs_each_time_is_a_failed_answer(
+    remote_evaluation, platform, recorder, no_waiting
+):
+    """Or the evaluation could never end. Others are answered meanwhile."""
+    platform.reply_to = lambda messages: (
+        "broken" if messages[-1]["content"] == FIRST_TWO[0] else "ok"
+    )
+    channel = recorder()
+    before = [[8, row] for row in range(11, 14)]
+    assert run(remote_evaluation(answered=before), channel)["stopped"] is False
+    (answer,) = of_remote(channel)
+    assert (answer["row"], answer["passed"], answer["finish_reason"]) == (10, False, "refused")
+    assert "(503)" in answer["why"]
+    assert remote.ONLY_THIS in answer["why"]
+
+
+def test_a_platform_that_errs_at_other_questions_too_fails_the_job(
+    remote_evaluation, platform, recorder, no_waiting
+):
+    platform.reply_to = lambda messages: "broken"
+    channel = recorder()
+    with pytest.raises(UserError, match="All answers so far are kept") as caught:
+        run(remote_evaluation(answered=[[8, row] for row in range(11, 14)]), channel)
+    assert remote.ONLY_THIS not in caught.value.message
+    assert not of_remote(channel)
+
+
+def test_a_platform_that_erred_for_a_while_is_asked_once_more(
+    remote_evaluation, platform, recorder, no_waiting
+):
+    asked = []
+
+    def reply(messages):
+        asked.append(messages[-1]["content"])
+        return "broken" if len(asked) <= client.MAX_ATTEMPTS else "ok"
+
+    platform.reply_to = reply
+    channel = recorder()
+    run(remote_evaluation(answered=[[8, row] for row in range(11, 14)]), channel)
+    assert [answer["text"] for answer in of_remote(channel)] == ["ok "]
+    assert asked[-1] == asked[0] != asked[-2], "another question, then this one again"
+
+
+@pytest.mark.parametrize("problem", ["wrong key", "poor", "no credit", "busy"])
 def test_what_is_no_fault_of_the_question_is_no_answer(
-    remote_evaluation, platform, recorder, monkeypatch, problem
+    remote_evaluation, platform, recorder, no_waiting, problem
 ):
     """Wherever it begins in the test, and also where the test had answers before."""
-    monkeypatch.setattr(client, "MAX_RETRY_WAIT_SECONDS", 0)
     platform.reply_to = lambda messages: problem if messages[-1]["content"] in FIRST_TWO else "ok"
     channel = recorder()
     with pytest.raises(UserError, match="All answers so far are kept") as caught:
