@@ -243,8 +243,8 @@ def _activations(shape: ModelShape, setup: TrainingSetup, batch: LargestBatch) -
 def _fast_layers(shape: ModelShape, setup: TrainingSetup, batch: LargestBatch) -> float:
     """As llama_autograd.py saves them. The last feed-forward part sees learned tokens only."""
     size, rank = setup.number_bytes, setup.rank
-    attention = 4 + size * (2 * shape.hidden + shape.query + 4 * rank)
-    feed_forward = 4 + size * (2 * shape.hidden + 2 * shape.inner + 3 * rank)
+    attention = 4 + size * (shape.hidden + shape.query + 4 * rank)
+    feed_forward = 4 + size * (shape.hidden + 2 * shape.inner + 3 * rank)
     grid = size * (shape.query + 2 * shape.key)  # queries, keys and values are padded
     probabilities = size * shape.heads * batch.padded * batch.longest
     saved = probabilities if probabilities <= MAX_SAVED_ATTENTION else 0

@@ -32,8 +32,10 @@ class LoraLinear(Function):
 
     weight: (out, in), stacked. lora_weights: A (rank, in) and B (out_i, rank) of each layer, in
     turn. The adapters are computed as one stacked A and one block-diagonal B.
-    gated: x is (tokens, 2 * in), gate and up side by side, and the input silu(gate) * up. It is
-    computed again in the backward pass: saved, it would be a sixth of all activations.
+
+    What the layer gets may be made of x: with norm_weight (in,) it is x * norm_weight, and gated it
+    is silu(gate) * up of x (tokens, 2 * in), gate and up side by side. It is computed again in the
+    backward pass: saved, both would be a third of all activations.
     """
 
     @staticmethod
@@ -43,31 +45,34 @@ class LoraLinear(Function):
         weight: torch.Tensor,
         bias: torch.Tensor | None,
         scale: float,
+        norm_weight: torch.Tensor | None,
         gated: bool,
         *lora_weights: torch.Tensor,
     ) -> torch.Tensor:
-        inputs = _swiglu(x) if gated else x
+        inputs = _swiglu(x) if gated else _scaled(x, norm_weight)
         down = torch.cat(lora_weights[0::2]) if len(lora_weights) > 2 else lora_weights[0]
         up = _block_diagonal(lora_weights[1::2]) if len(lora_weights) > 2 else lora_weights[1]
         low_rank = (inputs @ down.t()).mul_(scale)
         out = inputs @ weight.t() if bias is None else torch.addmm(bias, inputs, weight.t())
         out.addmm_(low_rank, up.t())
-        ctx.save_for_backward(x, low_rank, weight, down, up)
+        ctx.save_for_backward(x, low_rank, weight, norm_weight, down, up)
         ctx.scale, ctx.gated, ctx.shapes = scale, gated, [b.shape for b in lora_weights[1::2]]
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[Any, ...]:
-        x, low_rank, weight, down, up = ctx.saved_tensors
+        x, low_rank, weight, norm_weight, down, up = ctx.saved_tensors
         grad_low_rank = (grad @ up).mul_(ctx.scale)
         activated = aten.silu(_gate(x)) if ctx.gated else None
-        inputs = x if activated is None else activated * _up(x)
+        inputs = _scaled(x, norm_weight) if activated is None else activated * _up(x)
         grad_down = grad_low_rank.t() @ inputs
         grad_x = None
         if ctx.needs_input_grad[0]:
             grad_x = grad @ weight
             grad_x.addmm_(grad_low_rank, down)
+            if norm_weight is not None:
+                grad_x.mul_(norm_weight)
             if activated is not None:
                 grad_x = _swiglu_backward(grad_x, x, activated)
         grads = []
@@ -76,7 +81,11 @@ class LoraLinear(Function):
             part, narrow = grad[:, row : row + out], low_rank[:, column : column + rank]
             grads += [grad_down[column : column + rank], part.t() @ narrow]
             row, column = row + out, column + rank
-        return grad_x, None, None, None, None, *grads
+        return grad_x, None, None, None, None, None, *grads
+
+
+def _scaled(x: torch.Tensor, norm_weight: torch.Tensor | None) -> torch.Tensor:
+    return x if norm_weight is None else x * norm_weight
 
 
 def _gate(gate_up: torch.Tensor) -> torch.Tensor:
@@ -115,26 +124,26 @@ def _block_diagonal(blocks: tuple[torch.Tensor, ...]) -> torch.Tensor:
 
 
 class RmsNorm(Function):
-    """x (tokens, width) -> x / rms(x) * weight, computed in fp32."""
+    """x (tokens, width) -> x / rms(x), computed in fp32. What comes next multiplies by the weight,
+    so that both save the same tensor."""
 
     @staticmethod
-    def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor, epsilon: float) -> torch.Tensor:
+    def forward(ctx: Any, x: torch.Tensor, epsilon: float) -> torch.Tensor:
         x_fp32 = x.float()
         inverse_rms = torch.linalg.vector_norm(x_fp32, dim=-1, keepdim=True)
         inverse_rms = inverse_rms.square_().div_(x.shape[-1]).add_(epsilon).rsqrt_()
         normed: torch.Tensor = (x_fp32 * inverse_rms).to(x.dtype)
-        ctx.save_for_backward(normed, inverse_rms, weight)
-        return normed * weight
+        ctx.save_for_backward(normed, inverse_rms)
+        return normed
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[Any, ...]:
-        normed, inverse_rms, weight = ctx.saved_tensors
-        scaled = (grad * weight).float()
-        normed_fp32 = normed.float()
-        mean = (scaled * normed_fp32).mean(-1, keepdim=True)
-        grad_x = scaled.sub_(normed_fp32.mul_(mean)).mul_(inverse_rms)
-        return grad_x.to(grad.dtype), None, None
+        normed, inverse_rms = ctx.saved_tensors
+        grad_fp32, normed_fp32 = grad.float(), normed.float()
+        mean = (grad_fp32 * normed_fp32).mean(-1, keepdim=True)
+        grad_x = (grad_fp32 - normed_fp32.mul_(mean)).mul_(inverse_rms)
+        return grad_x.to(grad.dtype), None
 
 
 class Attention(Function):

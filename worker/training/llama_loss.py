@@ -74,10 +74,12 @@ class LoraProjection:
         ]
         return cls(weight, bias, layers[0].scaling["default"], lora_weights)
 
-    def __call__(self, x: torch.Tensor, *, gated: bool = False) -> torch.Tensor:
-        """(tokens, in) -> (tokens, out). gated: see `LoraLinear`."""
+    def __call__(
+        self, x: torch.Tensor, *, norm_weight: torch.Tensor | None = None, gated: bool = False
+    ) -> torch.Tensor:
+        """(tokens, in) -> (tokens, out). norm_weight, gated: see `LoraLinear`."""
         out: torch.Tensor = LoraLinear.apply(
-            x, self.weight, self.bias, self.scale, gated, *self.lora_weights
+            x, self.weight, self.bias, self.scale, norm_weight, gated, *self.lora_weights
         )
         return out
 
@@ -109,13 +111,15 @@ class Layer:
     ) -> torch.Tensor:
         """x (tokens, width) -> (tokens, width), or only the tokens `keep`. cos, sin: see
         `llama_autograd.Attention`."""
-        normed = RmsNorm.apply(x, self.attention_norm, self.epsilon)
-        attended = Attention.apply(self.qkv(normed), cos, sin, layout)
+        normed = RmsNorm.apply(x, self.epsilon)
+        qkv = self.qkv(normed, norm_weight=self.attention_norm)
+        attended = Attention.apply(qkv, cos, sin, layout)
         if keep is not None:
             x, attended = x[keep], attended[keep]
         x = x + self.out(attended)
-        normed = RmsNorm.apply(x, self.feed_forward_norm, self.epsilon)
-        return x + self.down(self.gate_up(normed), gated=True)
+        normed = RmsNorm.apply(x, self.epsilon)
+        gate_up = self.gate_up(normed, norm_weight=self.feed_forward_norm)
+        return x + self.down(gate_up, gated=True)
 
 
 class LlamaLoss:
@@ -164,5 +168,5 @@ class LlamaLoss:
         for layer in self.layers[:-1]:
             x = layer(x, cos, sin, packed.layout)
         x = self.layers[-1](x, cos, sin, packed.layout, packed.learned)
-        states: torch.Tensor = RmsNorm.apply(x, self._body.norm.weight.detach(), self._epsilon)
+        states: torch.Tensor = RmsNorm.apply(x, self._epsilon) * self._body.norm.weight.detach()
         return states
