@@ -30,6 +30,11 @@ def release_memory() -> None:
     cuda = getattr(sys.modules.get("torch"), "cuda", None)
     if cuda is not None and cuda.is_initialized():
         cuda.empty_cache()
+    trim_heap()
+
+
+def trim_heap() -> None:
+    """Have glibc give back what is free."""
     try:
         ctypes.CDLL("libc.so.6").malloc_trim(0)
     except OSError:

@@ -1,12 +1,13 @@
 """What is measured on the way: the points of the learning curve, and the sample answers."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from finetune_app.training.protocol import CurvePoint, SampleAnswer, SampleEvent
 from worker.perplexity import perplexity_ratio
 from worker.training.dpo import LOSS_OF_REFERENCE
-from worker.training.general_ability import base_loss, text_loss
+from worker.training.general_ability import text_loss
 from worker.training.memory import memory_bytes
 from worker.training.objectives import MeanLoss, mean_loss
 from worker.training.out_of_memory import retry_in_smaller_parts
@@ -52,9 +53,12 @@ def measure_general_ability(training: Run, state: State) -> float | None:
     windows = training.general_windows
     if not len(windows):
         return None
-    if state.general_base_loss is None:
-        state.general_base_loss = base_loss(training.adapted, windows)
-    return perplexity_ratio(state.general_base_loss, text_loss(training.adapted, windows))
+    loss, device = training.loss, training.adapted.device
+    with without_dropout(training):
+        if state.general_base_loss is None:
+            with loss.without_adapter():
+                state.general_base_loss = text_loss(loss, windows, device)
+        return perplexity_ratio(state.general_base_loss, text_loss(loss, windows, device))
 
 
 def compute_validation_loss(training: Run, state: State) -> MeanLoss:
@@ -67,10 +71,16 @@ def compute_validation_loss(training: Run, state: State) -> MeanLoss:
     def attempt() -> MeanLoss:
         return mean_loss(training.objective, examples, state.token_budget, device)
 
+    with without_dropout(training):
+        return retry_in_smaller_parts(training, state, examples, attempt)
+
+
+@contextmanager
+def without_dropout(training: Run) -> Iterator[None]:
     model = training.adapted.model
     model.eval()
     try:
-        return retry_in_smaller_parts(training, state, examples, attempt)
+        yield
     finally:
         model.train()
 

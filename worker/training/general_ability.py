@@ -10,8 +10,10 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from finetune_app.basemodels.training_work import FORWARD_COST
-from worker.perplexity import mean_loss, token_windows
-from worker.training.model_loader import AdaptedModel
+from worker.perplexity import token_windows
+from worker.template import TokenizedExample
+from worker.training.data import collate
+from worker.training.losses import Loss
 
 TEXT = Path(__file__).with_name("everyday_text.txt")
 MAX_WINDOWS = 2  # about 500 tokens: the comparison is paired, so that little text is enough
@@ -32,23 +34,11 @@ def text_windows(
     return windows[: min(MAX_WINDOWS, int(affordable))]
 
 
-def base_loss(adapted: AdaptedModel, windows: torch.Tensor) -> float:
-    """Of the base model, in nats per token."""
-    with adapted.model.disable_adapter():
-        return text_loss(adapted, windows)
-
-
-def text_loss(adapted: AdaptedModel, windows: torch.Tensor) -> float:
+@torch.no_grad()
+def text_loss(loss: Loss, windows: torch.Tensor, device: torch.device) -> float:
     """Of the model as it is now, in nats per token."""
-    model = adapted.model
-
-    def logits(ids: torch.Tensor) -> torch.Tensor:
-        found: torch.Tensor = model(input_ids=ids.to(adapted.device), use_cache=False).logits
-        return found
-
-    was_training = model.training
-    model.eval()
-    try:
-        return mean_loss(windows, logits, batch=1)
-    finally:
-        model.train(was_training)
+    total = 0.0
+    for window in windows.tolist():
+        batch = collate([TokenizedExample(window, [True] * len(window))], device)
+        total += float(loss(batch).losses.sum())
+    return total / (windows.shape[0] * (windows.shape[1] - 1))

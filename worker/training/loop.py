@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 
 from finetune_app.training.protocol import ADAPTER, MODEL, TrainingResult
 from worker.channel import Channel, Job
+from worker.memory import trim_heap
 from worker.training import checkpoints, data, kept_steps
 from worker.training.adapter_export import adapter_tensors, export
 from worker.training.curve import emit_point, emit_validations, evaluate_start, validate
@@ -153,6 +154,7 @@ def save_checkpoint(training: Run, state: State) -> None:
     training.last_checkpoint.saved_at = time.monotonic()
     checkpoints.remove_old(training.checkpoints, state.best_step)
     training.channel.emit("checkpoint", step=state.step, name=name)
+    trim_heap()  # of gaps between tensors, which have other sizes in each step
 
 
 def export_best(training: Run, state: State) -> None:
