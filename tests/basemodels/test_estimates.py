@@ -89,7 +89,8 @@ def test_a_model_without_known_widths_is_estimated_from_its_parameters():
     )
     assert guessed.linear_parameters == pytest.approx(known.linear_parameters, rel=0.05)
     plan = memory_plan(guessed, TrainingSetup(), BATCH).total
-    assert plan == pytest.approx(memory_plan(known, TrainingSetup(), BATCH).total, rel=0.15)
+    # Too much rather than too little: it knows of no shared key heads.
+    assert 1 <= plan / memory_plan(known, TrainingSetup(), BATCH).total < 1.2
 
 
 def version(**fields) -> Version:
